@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* What every binding shares. The contracts stand in bind.h. */
+#include "bind/bind.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "shm/registry.h"
+
+/* The mask and count that lua.c's SIGINT handler hooks the main thread with. */
+#define LUA_C_MASK (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
+
+void mp_bind_enter(lua_State *L) {
+  if (mp_shm_usable()) return;
+  luaL_error(L, "mproc belongs to the OS thread that first required it in this process; call it from there");
+}
+
+uint64_t mp_bind_deadline(lua_State *L, int arg) {
+  switch (lua_type(L, arg)) {
+    case LUA_TNONE:
+    case LUA_TNIL:
+      return MP_FOREVER;
+    case LUA_TNUMBER:
+      return mp_os_deadline((double)lua_tonumber(L, arg));
+    case LUA_TBOOLEAN:
+      luaL_argerror(L, arg, "timeout must be seconds: nil waits for ever, 0 does not wait (Python's block is not needed)");
+      break;
+    default:
+      luaL_typeerror(L, arg, "number of seconds (timeout)");
+  }
+  return 0;
+}
+
+static lua_State *main_thread(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State *m = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return m;
+}
+
+/* The hook fires in the main Lua thread only: a wait, above all one inside a coroutine, must look for itself. */
+static int wants_interrupt(void *arg) {
+  lua_State *m = main_thread(arg);
+  return lua_gethook(m) && lua_gethookmask(m) == LUA_C_MASK && lua_gethookcount(m) == 1;
+}
+
+mp_wait mp_bind_wait(lua_State *L, uint64_t deadline) {
+  mp_wait w = {deadline, wants_interrupt, L};
+  return w;
+}
+
+int mp_bind_interrupted(lua_State *L) {
+  lua_sethook(main_thread(L), NULL, 0, 0);
+  return luaL_error(L, "interrupted!");
+}
+
+static const struct {
+  int err;
+  const char *name;
+} names[] = {
+    {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EBADF, "EBADF"},   {ECHILD, "ECHILD"}, {EEXIST, "EEXIST"},
+    {EFBIG, "EFBIG"},   {EINTR, "EINTR"},   {EINVAL, "EINVAL"}, {EIO, "EIO"},       {EMFILE, "EMFILE"},
+    {ENFILE, "ENFILE"}, {ENOENT, "ENOENT"}, {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"}, {ENOSYS, "ENOSYS"},
+    {EPERM, "EPERM"},   {EPIPE, "EPIPE"},   {ESRCH, "ESRCH"},   {ETIMEDOUT, "ETIMEDOUT"},
+};
+
+static const char *name_of(int err) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].err == err) return names[i].name;
+  return "EOTHER";
+}
+
+int mp_bind_fail(lua_State *L, int err, const char *what) {
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", what, strerror(-err));
+  lua_pushstring(L, name_of(-err));
+  return 3;
+}

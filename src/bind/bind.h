@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every binding shares (layer 3): argument checks, results, waits. Only src/bind and src/mproc.c include it.
+ * Invariant: nothing here, and nothing that calls it, holds a lock of shm while it calls Lua.
+ */
+#ifndef MP_BIND_H
+#define MP_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "bind/codec_bind.h"
+#include "shm/wait.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Metatable names, each standing here alone. */
+#define MP_QUEUE_TYPE "mproc.Queue"
+#define MP_SIMPLE_QUEUE_TYPE "mproc.SimpleQueue"
+
+/* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
+void mp_bind_enter(lua_State *L);
+
+/* The optional timeout at arg as a deadline: nil or none is MP_FOREVER, a number is seconds; anything else raises
+ * (a boolean with the remedy: `block` is Python's). */
+uint64_t mp_bind_deadline(lua_State *L, int arg);
+
+/* Prepares a wait that ends when lua.c's SIGINT handler has asked for it. */
+mp_wait mp_bind_wait(lua_State *L, uint64_t deadline);
+/* After a wait returned -EINTR: raises "interrupted!". */
+int mp_bind_interrupted(lua_State *L);
+
+/* Pushes nil, "what: strerror", "ENAME" for a negative errno and returns 3. */
+int mp_bind_fail(lua_State *L, int err, const char *what);
+
+/* One per file: adds its functions to the module table on the stack's top. */
+void mp_bind_queue(lua_State *L);
+void mp_bind_arena(lua_State *L);
+void mp_bind_process(lua_State *L);
+void mp_bind_system(lua_State *L);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork, and the handle of a child (layer 3). Called by lua/mproc/process.lua, child.lua, current.lua, which own the
+ * policy; users never see a handle.
+ * Invariant: a handle is the maker's alone (`maker` is its pid): in any other process its methods only look at the
+ * child's slot, and its finalizer does nothing. A child never returns into the stack that it inherited.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bind/bind.h"
+#include "os/process.h"
+#include "shm/children.h"
+
+#define MP_CHILD_TYPE "mproc.Child"
+enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
+
+typedef struct child_handle {
+  mp_proc_ref ref;
+  pid_t pid, maker;
+  int place; /* in the maker's table; NO_PLACE: nothing to let go */
+} child_handle;
+
+static child_handle *to_handle(lua_State *L) { return luaL_checkudata(L, 1, MP_CHILD_TYPE); }
+static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && h->maker == getpid(); }
+
+static void let_go(child_handle *h) {
+  if (is_mine(h)) mp_child_drop(h->place);
+  h->place = NO_PLACE;
+}
+
+static child_handle *new_handle(lua_State *L) {
+  child_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  *h = (child_handle){ .place = NO_PLACE };
+  luaL_setmetatable(L, MP_CHILD_TYPE);
+  return h;
+}
+
+/* how: 0 or MP_LEFT_EARLY. Waits for children of its own; none of the rest can fail. */
+static _Noreturn void leave(int code, int how) {
+  mp_children_finish();
+  if (mp_shm_usable()) mp_proc_set_exit((code & 0xff) | how);
+  mp_os_leave(code);
+}
+
+/* T holds the entry and its argument; what the entry returns is the exit code. */
+static _Noreturn void be_child(lua_State *T, bool daemon, pid_t parent) {
+  mp_children_forget();
+  mp_children_forked();
+  if (daemon) mp_os_die_with(parent);
+  mp_os_child_stdio();
+  if (lua_pcall(T, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(T, -1), 0);
+  size_t n;
+  const char *text = luaL_tolstring(T, -1, &n);
+  mp_os_write_line(STDERR_FILENO, text, n);
+  leave(EXIT_FAILURE, 0);
+}
+
+/* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
+static pid_t fork_into(lua_State *T, bool daemon, mp_proc_ref *ref) {
+  pid_t parent = getpid();
+  int err = mp_proc_reserve(ref);
+  if (err) return err;
+  pid_t pid = mp_os_fork();
+  if (pid == 0) be_child(T, daemon, parent);
+  if (pid < 0) mp_proc_unreserve(*ref);
+  return pid;
+}
+
+/* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument) on a stack of
+ * its own, so that a traceback ends there, and exits with the number that it returns. */
+static int process_fork(lua_State *L) {
+  mp_bind_enter(L);
+  bool daemon = lua_toboolean(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  lua_settop(L, 4);
+  lua_State *T = lua_newthread(L);
+  child_handle *h = new_handle(L);
+  lua_pushvalue(L, 3);
+  lua_pushvalue(L, 4);
+  lua_xmove(L, T, 2);
+  const char *what = lua_pushfstring(L, "cannot start process '%s'", name);
+  int place = mp_child_place();
+  if (place < 0) return mp_bind_fail(L, place, what);
+  pid_t pid = fork_into(T, daemon, &h->ref);
+  if (pid < 0) {
+    mp_child_drop(place);
+    return mp_bind_fail(L, pid, what);
+  }
+  mp_child_started(place, h->ref, pid, daemon, name);
+  h->place = place;
+  h->pid = pid;
+  h->maker = getpid();
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* handle:ended() -> nil while it runs (or when it is not ours to know), else exit code, whether its target returned */
+static int child_ended(lua_State *L) {
+  child_handle *h = to_handle(L);
+  if (!is_mine(h) || !mp_child_ended(h->place)) return 0;
+  const mp_child *c = mp_child_at(h->place);
+  lua_pushinteger(L, c->exitcode);
+  lua_pushboolean(L, c->returned);
+  return 2;
+}
+
+static int wait_result(lua_State *L, int err) {
+  if (err == -EINTR) return mp_bind_interrupted(L);
+  lua_pushboolean(L, err == 0);
+  if (err == 0) return 1;
+  lua_pushliteral(L, "timeout");
+  return 2;
+}
+
+/* handle:wait([timeout]) -> true | false, "timeout" */
+static int child_wait(lua_State *L) {
+  child_handle *h = to_handle(L);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  luaL_argcheck(L, is_mine(h), 1, "not a child of this process");
+  return wait_result(L, mp_child_wait(h->place, &w));
+}
+
+/* handle:alive(): anywhere in the tree */
+static int child_alive(lua_State *L) {
+  child_handle *h = to_handle(L);
+  lua_pushboolean(L, is_mine(h) ? !mp_child_ended(h->place) : !mp_proc_dead(h->ref));
+  return 1;
+}
+
+/* Stops and lists the descendants first; the child itself is signalled last, by its handle as well. */
+static int signal_tree(lua_State *L, child_handle *h, int sig) {
+  pid_t *pids = lua_newuserdatauv(L, TREE_MAX * sizeof *pids, 0);
+  if (is_mine(h) ? mp_child_ended(h->place) : mp_proc_dead(h->ref)) return 0;
+  int n = mp_os_tree_stop(h->pid, pids, TREE_MAX);
+  int err = is_mine(h) ? mp_child_signal(h->place, sig) : 0;
+  mp_os_tree_signal(pids, n, sig);
+  return err;
+}
+
+/* handle:signal(number[, tree]) -> true, or nil, message, NAME */
+static int child_signal(lua_State *L) {
+  child_handle *h = to_handle(L);
+  int sig = (int)luaL_checkinteger(L, 2), err;
+  if (lua_toboolean(L, 3))
+    err = signal_tree(L, h, sig);
+  else
+    err = is_mine(h) ? mp_child_signal(h->place, sig) : mp_peer_signal(h->ref, h->pid, sig);
+  if (err) return mp_bind_fail(L, err, "cannot signal the process");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* handle:fileno() -> descriptor, or nil, message, NAME */
+static int child_fileno(lua_State *L) {
+  child_handle *h = to_handle(L);
+  luaL_argcheck(L, is_mine(h), 1, "not a child of this process");
+  int fd = mp_child_sentinel(h->place);
+  if (fd < 0) return mp_bind_fail(L, fd, "cannot watch the process");
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static int child_pid(lua_State *L) {
+  lua_pushinteger(L, to_handle(L)->pid);
+  return 1;
+}
+
+/* handle:ref() -> integer that names the process in the whole tree */
+static int child_ref(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)to_handle(L)->ref);
+  return 1;
+}
+
+static int child_close(lua_State *L) {
+  let_go(to_handle(L));
+  return 0;
+}
+
+/* exit([code[, close]]): os.exit for a child. Nothing inherited runs, so there is no state to close. */
+static int process_exit(lua_State *L) {
+  int code;
+  if (lua_isboolean(L, 1))
+    code = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
+  else
+    code = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+  leave(code, MP_LEFT_EARLY);
+}
+
+/* reap() -> how many children have ended so far */
+static int process_reap(lua_State *L) {
+  lua_pushinteger(L, mp_children_reap());
+  return 1;
+}
+
+static int process_self(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)mp_proc_self());
+  return 1;
+}
+
+/* peer_alive(ref) */
+static int peer_alive(lua_State *L) {
+  mp_bind_enter(L);
+  lua_pushboolean(L, !mp_proc_dead((mp_proc_ref)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+/* peer_wait(ref, pid[, timeout]) -> true | false, "timeout" */
+static int peer_wait(lua_State *L) {
+  mp_bind_enter(L);
+  mp_proc_ref ref = (mp_proc_ref)luaL_checkinteger(L, 1);
+  pid_t pid = (pid_t)luaL_checkinteger(L, 2);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  return wait_result(L, mp_peer_wait(ref, pid, &w));
+}
+
+static const luaL_Reg methods[] = {
+  { "ended", child_ended },   { "wait", child_wait },  { "alive", child_alive }, { "signal", child_signal },
+  { "fileno", child_fileno }, { "pid", child_pid },    { "ref", child_ref },     { "close", child_close },
+  { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+  { "fork", process_fork }, { "exit", process_exit },      { "reap", process_reap }, { "self", process_self },
+  { "peer_wait", peer_wait }, { "peer_alive", peer_alive }, { NULL, NULL },
+};
+
+static void set_signal(lua_State *L, const char *name, int sig) {
+  lua_pushinteger(L, sig);
+  lua_setfield(L, -2, name);
+}
+
+/* What a process knows about itself and its children outlives a module that is loaded anew: core.state. */
+static void push_state(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, "mproc.state");
+  lua_setfield(L, -2, "state");
+}
+
+void mp_bind_process(lua_State *L) {
+  if (luaL_newmetatable(L, MP_CHILD_TYPE)) {
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, child_close);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_pop(L, 1);
+  luaL_setfuncs(L, functions, 0);
+  set_signal(L, "SIGINT", SIGINT);
+  set_signal(L, "SIGTERM", SIGTERM);
+  set_signal(L, "SIGKILL", SIGKILL);
+  push_state(L);
+  if (mp_children_hook() != 0) luaL_error(L, "mproc: no memory for the exit hook");
+}

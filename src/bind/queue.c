@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queue and SimpleQueue for Lua. A userdata is one use of the shared object; the same object may have many.
+ * Every method has its metatable as upvalue 1, which is how it knows its self.
+ */
+#include "bind/bind.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/codec.h"
+#include "shm/queue.h"
+#include "shm/registry.h"
+
+#define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
+#define KIND_SIMPLE 1u
+#define FULL_ARENA "the arena is full; read some messages first, or set MPROC_ARENA higher before the program starts"
+
+_Static_assert(sizeof(mp_iov) == sizeof(mp_piece) && offsetof(mp_iov, len) == offsetof(mp_piece, len),
+               "the codec's pieces are handed to shm as they are");
+
+typedef struct box {
+  mp_queue *q;     /* NULL until it is whole, and once it is collected */
+  mp_handle handle;
+  pid_t maker;     /* an inherited box's scope may end in a child: that closes nothing */
+} box;
+
+static box *check(lua_State *L) {
+  box *b = lua_touserdata(L, 1);
+  if (!b || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)))
+    luaL_typeerror(L, 1, "queue (call its methods with a colon)");
+  lua_pop(L, 1);
+  mp_bind_enter(L);
+  return b;
+}
+
+static int misuse(lua_State *L, const char *what) {
+  luaL_where(L, 1);
+  lua_pushstring(L, what);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+/* Any failure but the expected outcomes of put and get. */
+static int trouble(lua_State *L, int err) {
+  if (err == -EINTR) return mp_bind_interrupted(L);
+  if (err == -EPIPE) return misuse(L, "cannot put: the queue is closed");
+  if (err != -ENOMEM) return mp_bind_fail(L, err, "queue");
+  lua_pushnil(L);
+  lua_pushliteral(L, FULL_ARENA);
+  lua_pushliteral(L, "ENOMEM");
+  return 3;
+}
+
+/* --- put --- */
+
+static int send(mp_queue *q, const mp_message *m, const mp_wait *w) {
+  mp_parcel p = {(const mp_piece *)m->iov, m->niov, m->len, m->handles, m->nhandles};
+  return mp_queue_put(q, &p, w);
+}
+
+static int put(lua_State *L, box *b, int idx, uint64_t deadline) {
+  mp_message m;
+  mp_wait w = mp_bind_wait(L, deadline);
+  mp_bind_encode(L, idx, "value", &m);
+  int err = send(b->q, &m, &w);
+  mp_codec_release(L, &m);
+  if (err == 0) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  if (err != -ETIMEDOUT) return trouble(L, err);
+  lua_pushboolean(L, 0);
+  lua_pushliteral(L, "full");
+  return 2;
+}
+
+static int queue_put(lua_State *L) {
+  box *b = check(L);
+  luaL_checkany(L, 2);
+  return put(L, b, 2, mp_bind_deadline(L, 3));
+}
+
+static int queue_put_nowait(lua_State *L) {
+  box *b = check(L);
+  luaL_checkany(L, 2);
+  return put(L, b, 2, 0);
+}
+
+static lua_Integer list_length(lua_State *L, int idx) {
+  lua_getfield(L, idx, "n");
+  bool told = !lua_isnil(L, -1);
+  int exact = 0;
+  lua_Integer n = told ? lua_tointegerx(L, -1, &exact) : (lua_Integer)lua_rawlen(L, idx);
+  if (told && (!exact || n < 0)) luaL_argerror(L, idx, "the list's n must be a count");
+  lua_pop(L, 1);
+  return n;
+}
+
+/* Encodes items 1..n of the list at idx into m[]. On a value that cannot travel releases all and raises.
+ * anchors: a table that keeps their strings. */
+static void encode_items(lua_State *L, int idx, mp_message *m, lua_Integer n, int anchors) {
+  for (lua_Integer i = 0; i < n; i++) {
+    char what[32];
+    lua_Integer at = i + 1;
+    lua_geti(L, idx, at);
+    snprintf(what, sizeof what, "list[%lld]", (long long)at);
+    if (mp_codec_encode(L, lua_gettop(L), what, &m[i]) != 0) {
+      while (i-- > 0) mp_codec_release(L, &m[i]);
+      luaL_where(L, 1);
+      lua_insert(L, -2);
+      if (lua_isstring(L, -1)) lua_concat(L, 2);
+      lua_error(L);
+    }
+    lua_rawseti(L, anchors, at);
+    lua_pop(L, 1);
+  }
+}
+
+static int queue_put_many(lua_State *L) {
+  box *b = check(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  lua_Integer n = list_length(L, 2), put = 0;
+  lua_settop(L, 3);
+  lua_newtable(L);
+  mp_message *m = lua_newuserdatauv(L, (size_t)n * sizeof *m, 0);
+  encode_items(L, 2, m, n, 4);
+  int err = 0;
+  for (lua_Integer i = 0; i < n; i++) {
+    if (!err) err = send(b->q, &m[i], &w);
+    if (!err) put++;
+  }
+  while (n-- > 0) mp_codec_release(L, &m[n]);
+  if (err && put == 0 && err != -ETIMEDOUT) return trouble(L, err);
+  lua_pushinteger(L, put);
+  if (!err) return 1;
+  lua_pushstring(L, err == -EPIPE ? "closed" : err == -ENOMEM ? FULL_ARENA : "full");
+  return 2;
+}
+
+/* --- get --- */
+
+typedef struct incoming {
+  mp_got g;
+  int values;
+} incoming;
+
+static int decode_protected(lua_State *L) {
+  incoming *in = lua_touserdata(L, 1);
+  int n = mp_codec_decode(L, in->g.data, in->g.len, DECODE_ALL);
+  if (n < 0) return lua_error(L);
+  in->values = n;
+  return n;
+}
+
+/* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
+static _Alignas(16) char buffer[MP_INLINE_MAX];
+static bool buffer_busy;
+
+/* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */
+static int decode(lua_State *L, box *b, incoming *in, bool keep) {
+  bool outermost = !buffer_busy;
+  buffer_busy = true;
+  lua_pushcfunction(L, decode_protected);
+  lua_pushlightuserdata(L, in);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (outermost) buffer_busy = false;
+  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(b->q, &in->g) == 0) return status;
+  mp_queue_done(&in->g);
+  return status;
+}
+
+/* 0 and one value pushed; a negative error; or LUA_ERR* with the error value pushed. */
+static int get(lua_State *L, box *b, const mp_wait *w, bool keep) {
+  incoming in;
+  void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
+  int err = mp_queue_get(b->q, buf, &in.g, w);
+  if (err) return err;
+  if (in.g.extent < 0 && !in.g.nhandles && mp_codec_decode_scalar(L, in.g.data, in.g.len)) return 0;
+  return decode(L, b, &in, keep);
+}
+
+/* What an empty-handed get returns to Lua. */
+static int empty_handed(lua_State *L, int err) {
+  if (err > 0) return lua_error(L);
+  if (err != -ETIMEDOUT && err != -EPIPE) return trouble(L, err);
+  lua_pushnil(L);
+  lua_pushstring(L, err == -EPIPE ? "closed" : "empty");
+  return 2;
+}
+
+static int get_until(lua_State *L, box *b, uint64_t deadline) {
+  mp_wait w = mp_bind_wait(L, deadline);
+  int err = get(L, b, &w, false);
+  return err ? empty_handed(L, err) : 1;
+}
+
+static int queue_get(lua_State *L) {
+  box *b = check(L);
+  return get_until(L, b, mp_bind_deadline(L, 2));
+}
+
+static int queue_get_nowait(lua_State *L) { return get_until(L, check(L), 0); }
+
+/* A value that fails after others were taken waits for the next call: nothing taken is lost. */
+static int queue_get_many(lua_State *L) {
+  box *b = check(L);
+  lua_Integer max = luaL_checkinteger(L, 2), n = 0;
+  luaL_argcheck(L, max >= 1, 2, "max must be at least 1");
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  lua_newtable(L);
+  int list = lua_gettop(L), err = 0;
+  while (n < max && (err = get(L, b, &w, n > 0)) == 0) {
+    lua_rawseti(L, list, ++n);
+    lua_settop(L, list);
+    w.deadline = 0;
+  }
+  if (n == 0) return empty_handed(L, err);
+  lua_pushinteger(L, n);
+  lua_setfield(L, list, "n");
+  lua_settop(L, list);
+  return 1;
+}
+
+/* upvalues: metatable, queue, how many there were */
+static int next_item(lua_State *L) {
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  box *b = check(L);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = get(L, b, &w, false);
+  if (err == -EPIPE) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (err) return empty_handed(L, err);
+  lua_Integer i = lua_tointeger(L, lua_upvalueindex(3)) + 1;
+  lua_pushinteger(L, i);
+  lua_copy(L, -1, lua_upvalueindex(3));
+  lua_insert(L, -2);
+  return 2;
+}
+
+static int queue_items(lua_State *L) {
+  check(L);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, 0);
+  lua_pushcclosure(L, next_item, 3);
+  return 1;
+}
+
+/* --- the rest --- */
+
+static int queue_qsize(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)mp_queue_size(check(L)->q));
+  return 1;
+}
+
+static int queue_empty(lua_State *L) {
+  lua_pushboolean(L, mp_queue_size(check(L)->q) == 0);
+  return 1;
+}
+
+static int queue_full(lua_State *L) {
+  box *b = check(L);
+  lua_pushboolean(L, b->q->maxsize && mp_queue_size(b->q) >= b->q->maxsize);
+  return 1;
+}
+
+static int close_for_all(lua_State *L, box *b) {
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = mp_queue_close(b->q, &w);
+  return err ? trouble(L, err) : 0;
+}
+
+static int queue_close(lua_State *L) { return close_for_all(L, check(L)); }
+
+/* The end of a scope closes in the process whose scope it is, not in one that inherited it. */
+static int queue_scope(lua_State *L) {
+  box *b = lua_touserdata(L, 1);
+  if (!b->q || b->maker != getpid() || !mp_shm_usable()) return 0;
+  return close_for_all(L, b);
+}
+
+static int queue_gc(lua_State *L) {
+  box *b = lua_touserdata(L, 1);
+  if (b->q && mp_shm_usable()) mp_object_unuse(b->handle);
+  b->q = NULL;
+  return 0;
+}
+
+static int queue_eq(lua_State *L) {
+  box *a = luaL_testudata(L, 1, MP_QUEUE_TYPE), *b = luaL_testudata(L, 2, MP_QUEUE_TYPE);
+  if (!a) a = luaL_testudata(L, 1, MP_SIMPLE_QUEUE_TYPE);
+  if (!b) b = luaL_testudata(L, 2, MP_SIMPLE_QUEUE_TYPE);
+  lua_pushboolean(L, a && b && a->handle == b->handle);
+  return 1;
+}
+
+static int queue_tostring(lua_State *L) {
+  box *b = check(L);
+  lua_pushfstring(L, "%s %d: %I messages%s", b->q->kind == KIND_SIMPLE ? "SimpleQueue" : "Queue",
+                  (int)(uint32_t)b->handle, (lua_Integer)mp_queue_size(b->q), b->q->closed ? ", closed" : "");
+  if (b->q->maxsize) {
+    lua_pushfstring(L, ", at most %I", (lua_Integer)b->q->maxsize);
+    lua_concat(L, 2);
+  }
+  return 1;
+}
+
+/* --- making --- */
+
+static box *new_box(lua_State *L, unsigned kind) {
+  box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  memset(b, 0, sizeof *b);
+  b->maker = getpid();
+  luaL_setmetatable(L, kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE);
+  return b;
+}
+
+static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
+  mp_bind_enter(L);
+  box *b = new_box(L, kind);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = mp_queue_new(maxsize, kind, &w, &b->handle);
+  if (err) return trouble(L, err);
+  b->q = mp_object_block(b->handle, MP_TYPE_QUEUE);
+  return 1;
+}
+
+/* queue([maxsize]): maxsize a positive integer; nil, and 0 as in Python, is no limit. */
+static int new_queue(lua_State *L) {
+  lua_Integer max = luaL_optinteger(L, 1, 0);
+  luaL_argcheck(L, max >= 0, 1, "maxsize must be a positive count, or nil for no limit");
+  return make(L, (uint64_t)max, 0);
+}
+
+static int new_simple_queue(lua_State *L) { return make(L, 0, KIND_SIMPLE); }
+
+static int handle_of(lua_State *L, int idx, uint64_t *handle) {
+  box *b = luaL_testudata(L, idx, MP_QUEUE_TYPE);
+  if (!b) b = luaL_testudata(L, idx, MP_SIMPLE_QUEUE_TYPE);
+  if (!b) return 0;
+  if (!b->q) {
+    lua_pushliteral(L, "the queue is gone");
+    return -1;
+  }
+  *handle = b->handle;
+  return 1;
+}
+
+/* The box is made whole before its hold is taken, so that memory errors leave nothing behind. */
+static int push_handle(lua_State *L, uint64_t handle) {
+  mp_queue *q = mp_shm_usable() ? mp_object_block(handle, MP_TYPE_QUEUE) : NULL;
+  if (!q) return 0;
+  box *b = new_box(L, q->kind);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  w.interrupted = NULL;
+  if (mp_object_use(handle, MP_TYPE_QUEUE, &w) != 0) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  b->handle = handle;
+  b->q = q;
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"put", queue_put},           {"get", queue_get},           {"put_nowait", queue_put_nowait},
+    {"get_nowait", queue_get_nowait}, {"put_many", queue_put_many}, {"get_many", queue_get_many},
+    {"qsize", queue_qsize},       {"empty", queue_empty},       {"full", queue_full},
+    {"close", queue_close},       {"items", queue_items},       {NULL, NULL},
+};
+static const luaL_Reg simple_methods[] = {
+    {"put", queue_put}, {"get", queue_get}, {"empty", queue_empty}, {"close", queue_close}, {NULL, NULL},
+};
+static const luaL_Reg metamethods[] = {
+    {"__gc", queue_gc}, {"__close", queue_scope}, {"__eq", queue_eq}, {"__tostring", queue_tostring}, {NULL, NULL},
+};
+static const luaL_Reg makers[] = {{"queue", new_queue}, {"simple_queue", new_simple_queue}, {NULL, NULL}};
+
+static void make_type(lua_State *L, const char *name, const luaL_Reg *with) {
+  luaL_newmetatable(L, name);
+  lua_pushvalue(L, -1);
+  luaL_setfuncs(L, metamethods, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, with, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+void mp_bind_queue(lua_State *L) {
+  static const mp_codec_objects objects = {handle_of, push_handle};
+  make_type(L, MP_QUEUE_TYPE, methods);
+  make_type(L, MP_SIMPLE_QUEUE_TYPE, simple_methods);
+  luaL_setfuncs(L, makers, 0);
+  mp_codec_set_objects(&objects);
+}

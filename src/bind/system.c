@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Facts and small services of the system (layer 3): numbers, clocks, randomness, whole lines. Free of any object. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bind/bind.h"
+#include "os/process.h"
+#include "shm/bell.h"
+#include "shm/registry.h"
+
+#define NS_PER_S 1e9
+
+/* A wait that sleeps does not count as an awake process, for those that would spin. */
+static int sleep_until(mp_wait *w) {
+  bool counted = mp_shm_usable();
+  int err;
+  if (counted) mp_bell_asleep(true);
+  do {
+    mp_os_sleep(mp_wait_slice(w));
+    err = mp_wait_check(w);
+  } while (!err);
+  if (counted) mp_bell_asleep(false);
+  return err;
+}
+
+/* sleep(seconds) */
+static int system_sleep(lua_State *L) {
+  luaL_checknumber(L, 1);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 1));
+  if (w.deadline && sleep_until(&w) == -EINTR) return mp_bind_interrupted(L);
+  return 0;
+}
+
+/* time() -> seconds, monotonic */
+static int system_time(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)mp_os_now() / NS_PER_S);
+  return 1;
+}
+
+static int system_getpid(lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static int system_getppid(lua_State *L) {
+  lua_pushinteger(L, getppid());
+  return 1;
+}
+
+/* What the environment says instead, checked. */
+static int cpu_override(lua_State *L, const char *text) {
+  int is_integer = 0;
+  lua_Integer n = lua_stringtonumber(L, text) ? lua_tointegerx(L, -1, &is_integer) : 0;
+  if (!is_integer || n < 1) return luaL_error(L, "MPROC_CPU_COUNT must be a whole number from 1 up, it is '%s'", text);
+  lua_pushinteger(L, n);
+  return 1;
+}
+
+/* cpu_count() -> CPUs that may be used, or MPROC_CPU_COUNT */
+static int system_cpu_count(lua_State *L) {
+  const char *override = getenv("MPROC_CPU_COUNT");
+  if (override && *override) return cpu_override(L, override);
+  lua_pushinteger(L, mp_os_cpu_count());
+  return 1;
+}
+
+/* cpu_quota(membership, mount) -> CPUs that the cgroup files there allow, 0 for any number. For tests. */
+static int system_cpu_quota(lua_State *L) {
+  lua_pushinteger(L, mp_os_cpu_quota(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
+  return 1;
+}
+
+/* random() -> two integers of the system's randomness */
+static int system_random(lua_State *L) {
+  lua_Integer seeds[2];
+  int err = mp_os_random(seeds, sizeof seeds);
+  if (err) return mp_bind_fail(L, err, "no randomness");
+  lua_pushinteger(L, seeds[0]);
+  lua_pushinteger(L, seeds[1]);
+  return 2;
+}
+
+/* Replaces the arguments by the line that print would write. */
+static const char *make_line(lua_State *L, size_t *n) {
+  luaL_Buffer line;
+  int count = lua_gettop(L);
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= count; i++) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    luaL_tolstring(L, i, NULL);
+    luaL_addvalue(&line);
+  }
+  luaL_addchar(&line, '\n');
+  luaL_pushresult(&line);
+  return lua_tolstring(L, -1, n);
+}
+
+/* print(...): one line, whole, in order with what io.write has buffered. Nothing, or nil, message, NAME */
+static int system_print(lua_State *L) {
+  size_t n;
+  const char *line = make_line(L, &n);
+  fflush(stdout);
+  int err = mp_os_write_line(STDOUT_FILENO, line, n);
+  return err ? mp_bind_fail(L, err, "print") : 0;
+}
+
+/* complain(text): to stderr, in one write */
+static int system_complain(lua_State *L) {
+  size_t n;
+  const char *text = luaL_checklstring(L, 1, &n);
+  mp_os_write_line(STDERR_FILENO, text, n);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {
+  { "sleep", system_sleep },         { "time", system_time },           { "getpid", system_getpid },
+  { "getppid", system_getppid },     { "cpu_count", system_cpu_count }, { "cpu_quota", system_cpu_quota },
+  { "random", system_random },       { "print", system_print },         { "complain", system_complain },
+  { NULL, NULL },
+};
+
+void mp_bind_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Encoding of plain values: nil, booleans, numbers, strings, tables. What else
+ * there is stands in encode_object.c. Nothing here raises.
+ */
+#include <stdlib.h>
+
+#include "encoder.h"
+#include "names.h"
+
+/* Strings shorter than this are repeated rather than referred to. */
+#define MP_REF_MIN 3
+
+/* Array elements that are fetched at a time, and the least array with runs. */
+#define MP_BATCH 16
+#define MP_RUN_MIN 32
+
+/* Lua stack slots that one level needs. */
+#define MP_LEVEL_SLOTS (MP_BATCH + 16)
+
+#define MP_TEXT(x) #x
+#define MP_LIMIT_TEXT(x) MP_TEXT(x)
+#define MP_TOO_DEEP                                                            \
+  "it lies deeper than " MP_LIMIT_TEXT(MP_CODEC_MAX_DEPTH)                     \
+  " nested values; send a flat list"
+
+/* Beyond this a float has no fraction that an integer could lack. */
+#define MP_FLOAT_EXACT 9007199254740992.0
+
+int mp_codec_make_room(mp_encoder *e, size_t n)
+{
+  if (n > SIZE_MAX / 4)
+    return MP_ENC_NOMEM;
+  mp_block *b = mp_scratch_grow(e->block, e->len, e->len + n);
+  if (!b)
+    return MP_ENC_NOMEM;
+  e->block = b;
+  e->buf = b->bytes + b->used;
+  e->cap = b->cap - b->used;
+  return MP_ENC_OK;
+}
+
+static int put_integer(mp_encoder *e, lua_Integer v)
+{
+  unsigned char *p = mp_room(e, 1 + sizeof v);
+  if (!p)
+    return MP_ENC_NOMEM;
+  if (v >= MP_SMALL_MIN && v <= MP_SMALL_MAX) {
+    *p = (unsigned char)(MP_TAG_SMALL + (v - MP_SMALL_MIN));
+    e->len++;
+    return MP_ENC_OK;
+  }
+  unsigned log2 = v == (int8_t)v ? 0 : v == (int16_t)v ? 1 : v == (int32_t)v ? 2 : 3;
+  *p = (unsigned char)(MP_INT8 + log2);
+  mp_store(p + 1, (uint64_t)v, 1u << log2);
+  e->len += 1 + ((size_t)1 << log2);
+  return MP_ENC_OK;
+}
+
+static int put_float(mp_encoder *e, lua_Number v)
+{
+  unsigned char *p = mp_room(e, 1 + sizeof v);
+  if (!p)
+    return MP_ENC_NOMEM;
+  *p = MP_FLOAT;
+  mp_store64(p + 1, mp_float_bits(v));
+  e->len += 1 + sizeof v;
+  return MP_ENC_OK;
+}
+
+int mp_codec_put_ref(mp_encoder *e, const mp_seen_entry *entry, enum mp_tag tag)
+{
+  unsigned char *p = mp_room(e, 1 + MP_VARINT_MAX);
+  if (!p)
+    return MP_ENC_NOMEM;
+  e->buf[entry->at] |= MP_SHARED;
+  *p = (unsigned char)tag;
+  e->len = (size_t)(mp_put_varint(p + 1, entry->offset) - e->buf);
+  return MP_ENC_OK;
+}
+
+int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr,
+                           mp_seen_entry **entry)
+{
+  int found;
+  *entry = mp_seen_put(&e->seen, (uint64_t)(uintptr_t)ptr, MP_KIND_VALUE, &found);
+  if (!*entry)
+    return -MP_ENC_NOMEM;
+  if (!found) {
+    if (e->mode & MP_MODE_ANCHORED)
+      mp_codec_anchor(e, idx);
+    return 0;
+  }
+  if ((*entry)->offset == MP_SEEN_UNFINISHED)
+    return -mp_codec_refuse(e, "what its __mproc_encode gives leads back to it; leave that out");
+  int status = mp_codec_put_ref(e, *entry, MP_REF);
+  return status ? -status : 1;
+}
+
+/* Records a piece of len bytes that stay where they are. */
+static int add_piece(mp_encoder *e, const char *s, size_t len)
+{
+  if (e->npieces == e->pieces_cap) {
+    size_t cap = e->pieces_cap ? 2 * e->pieces_cap : 8;
+    mp_piece *more = realloc(e->pieces, cap * sizeof *more);
+    if (!more)
+      return MP_ENC_NOMEM;
+    e->pieces = more;
+    e->pieces_cap = cap;
+  }
+  e->pieces[e->npieces++] = (mp_piece){e->len, s, len};
+  e->gathered += len;
+  return MP_ENC_OK;
+}
+
+/* A long string: its bytes are not copied. */
+static int put_gathered(mp_encoder *e, int idx, const char *s, size_t len)
+{
+  if (mp_put_byte(e, MP_STRING) || mp_put_number(e, len))
+    return MP_ENC_NOMEM;
+  if (e->mode & MP_MODE_PROTECTED) {
+    if (!(e->mode & MP_MODE_ANCHORED))
+      mp_codec_anchor(e, idx);
+  } else if (e->anchored++) {
+    return mp_retry(e, MP_MODE_PROTECTED);
+  } else {
+    lua_copy(e->L, idx, e->anchor);
+  }
+  return add_piece(e, s, len);
+}
+
+static int put_bytes(mp_encoder *e, const char *s, size_t len)
+{
+  unsigned char *p = mp_room(e, 1 + MP_VARINT_MAX + len);
+  if (!p)
+    return MP_ENC_NOMEM;
+  if (len < MP_SHORT) {
+    *p++ = (unsigned char)(MP_TAG_SHORT + len);
+  } else {
+    *p++ = MP_STRING;
+    p = mp_put_varint(p, len);
+  }
+  memcpy(p, s, len);
+  e->len = (size_t)(p - e->buf) + len;
+  return MP_ENC_OK;
+}
+
+static int put_string(mp_encoder *e, int idx)
+{
+  size_t len;
+  const char *s = lua_tolstring(e->L, idx, &len);
+  if (len >= MP_REF_MIN) {
+    mp_seen_entry *entry;
+    int there = mp_codec_put_reference(e, idx, s, &entry);
+    if (there)
+      return there > 0 ? MP_ENC_OK : -there;
+    mp_entry_here(e, entry);
+  }
+  if (len >= MP_CODEC_GATHER)
+    return put_gathered(e, idx, s, len);
+  return put_bytes(e, s, len);
+}
+
+/* A run of numbers that is being written: its tag byte is at `at`. */
+typedef struct run {
+  int tag; /* 0: no run; MP_RUN_INT64 or MP_RUN_FLOAT */
+  size_t at;
+  uint64_t count;
+  lua_Integer min, max;
+} run;
+
+static const size_t run_header = 1 + MP_COUNT_BYTES;
+
+/* Narrows the integers of a finished run, in place, to `width` bytes. */
+static void run_narrow(mp_encoder *e, const run *r, unsigned width)
+{
+  unsigned char *from = e->buf + r->at + run_header;
+  unsigned char *to = from;
+  for (uint64_t i = 0; i < r->count; i++, from += 8, to += width) {
+    uint64_t v = mp_load64(from);
+    mp_store(to, v, width);
+  }
+  e->len = (size_t)(to - e->buf);
+}
+
+static void run_close(mp_encoder *e, run *r)
+{
+  if (!r->tag)
+    return;
+  unsigned tag = (unsigned)r->tag;
+  if (tag == MP_RUN_INT64) {
+    unsigned log2 = r->min >= INT8_MIN && r->max <= INT8_MAX     ? 0
+                    : r->min >= INT16_MIN && r->max <= INT16_MAX ? 1
+                    : r->min >= INT32_MIN && r->max <= INT32_MAX ? 2
+                                                                 : 3;
+    tag = MP_RUN_INT8 + log2;
+    if (log2 < 3)
+      run_narrow(e, r, 1u << log2);
+  }
+  e->buf[r->at] = (unsigned char)tag;
+  mp_store64(e->buf + r->at + 1, r->count);
+  r->tag = 0;
+}
+
+static int run_begin(mp_encoder *e, run *r, int tag)
+{
+  if (r->tag == tag)
+    return MP_ENC_OK;
+  run_close(e, r);
+  if (!mp_room(e, run_header))
+    return MP_ENC_NOMEM;
+  *r = (run){tag, e->len, 0, LUA_MAXINTEGER, LUA_MININTEGER};
+  e->len += run_header;
+  return MP_ENC_OK;
+}
+
+/* Writes the n floats from stack index `base` on at p; 0 when one is none. */
+static int store_floats(lua_State *L, int base, int n, unsigned char *p)
+{
+  for (int i = 0; i < n; i++, p += 8) {
+    lua_Number v = lua_tonumber(L, base + i);
+    int fraction = v > -MP_FLOAT_EXACT && v < MP_FLOAT_EXACT &&
+                   v != (lua_Number)(lua_Integer)v;
+    if (!fraction && lua_isinteger(L, base + i))
+      return 0;
+    mp_store64(p, mp_float_bits(v));
+  }
+  return 1;
+}
+
+/* Writes the n integers from stack index `base` on at p; 0 when one is none. */
+static int store_integers(lua_State *L, int base, int n, unsigned char *p, run *r)
+{
+  lua_Integer min = r->min, max = r->max;
+  for (int i = 0; i < n; i++, p += 8) {
+    if (!lua_isinteger(L, base + i))
+      return 0;
+    lua_Integer v = lua_tointeger(L, base + i);
+    min = v < min ? v : min;
+    max = v > max ? v : max;
+    mp_store64(p, (uint64_t)v);
+  }
+  r->min = min;
+  r->max = max;
+  return 1;
+}
+
+/* Adds a batch of n numbers to the run. 1: added; 0: they are no batch of one
+ * kind, and no run is open; -status. */
+static int run_add(mp_encoder *e, run *r, int base, int n)
+{
+  int tag = lua_isinteger(e->L, base) ? MP_RUN_INT64 : MP_RUN_FLOAT;
+  if (run_begin(e, r, tag))
+    return -MP_ENC_NOMEM;
+  unsigned char *p = mp_room(e, 8 * (size_t)n);
+  if (!p)
+    return -MP_ENC_NOMEM;
+  int same = tag == MP_RUN_FLOAT ? store_floats(e->L, base, n, p)
+                                 : store_integers(e->L, base, n, p, r);
+  if (same) {
+    e->len += 8 * (size_t)n;
+    r->count += (uint64_t)n;
+  } else if (r->count) {
+    run_close(e, r);
+  } else {
+    e->len = r->at;
+    r->tag = 0;
+  }
+  return same;
+}
+
+/* Encodes the n values from stack index `base` on, one by one. */
+static int put_batch(mp_encoder *e, mp_frame *f, int base, int n, lua_Integer first)
+{
+  f->kind = MP_FRAME_ITEM;
+  for (int i = 0; i < n; i++) {
+    f->i = first + i;
+    int status = mp_codec_put_value(e, base + i);
+    if (status)
+      return status;
+  }
+  return MP_ENC_OK;
+}
+
+/* The items 1 to n of the table at idx. */
+static int put_items(mp_encoder *e, mp_frame *f, int idx, lua_Integer n)
+{
+  lua_State *L = e->L;
+  int top = lua_gettop(L);
+  run r = {0, 0, 0, 0, 0};
+  for (lua_Integer i = 1; i <= n; i += MP_BATCH) {
+    int k = n - i < MP_BATCH ? (int)(n - i) + 1 : MP_BATCH;
+    int numbers = n >= MP_RUN_MIN;
+    for (int j = 0; j < k; j++)
+      numbers &= lua_rawgeti(L, idx, i + j) == LUA_TNUMBER;
+    int added = numbers ? run_add(e, &r, top + 1, k) : 0;
+    if (added < 0)
+      return -added;
+    if (!added) {
+      run_close(e, &r);
+      int status = put_batch(e, f, top + 1, k, i);
+      if (status)
+        return status;
+    }
+    lua_settop(L, top);
+  }
+  run_close(e, &r);
+  return MP_ENC_OK;
+}
+
+/* Is the key one of the items 1 to n? */
+static int is_item(lua_State *L, int key, lua_Integer n)
+{
+  if (lua_type(L, key) != LUA_TNUMBER || !lua_isinteger(L, key))
+    return 0;
+  lua_Integer i = lua_tointeger(L, key);
+  return i >= 1 && i <= n;
+}
+
+static int put_pair(mp_encoder *e, mp_frame *f, int key)
+{
+  f->key = key;
+  f->kind = MP_FRAME_KEY;
+  int status = mp_codec_put_value(e, key);
+  if (status)
+    return status;
+  f->kind = MP_FRAME_FIELD;
+  return mp_codec_put_value(e, key + 1);
+}
+
+/* Puts the number of pairs into the hint byte. */
+static int put_hint(mp_encoder *e, size_t hint, lua_Unsigned count)
+{
+  if (count < MP_HINT_OPEN) {
+    e->buf[hint] = (unsigned char)count;
+    return MP_ENC_OK;
+  }
+  unsigned log2 = 0;
+  while (count >> log2 > 1)
+    log2++;
+  e->buf[hint] = (unsigned char)(MP_HINT_OPEN + log2);
+  return mp_put_byte(e, MP_END);
+}
+
+/*
+ * What the table at idx holds beside the items 1 to n. When those are all in
+ * its array part, the traversal starts behind them.
+ */
+static int put_pairs(mp_encoder *e, mp_frame *f, int idx, lua_Integer n, size_t hint)
+{
+  lua_State *L = e->L;
+  lua_Unsigned count = 0;
+  int key = lua_gettop(L) + 1;
+  int skip = mp_codec_array_part(lua_topointer(L, idx)) < (lua_Unsigned)n;
+  if (n && !skip)
+    lua_pushinteger(L, n);
+  else
+    lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    if (!skip || !is_item(L, key, n)) {
+      int status = put_pair(e, f, key);
+      if (status)
+        return status;
+      count++;
+    }
+    lua_settop(L, key);
+  }
+  return put_hint(e, hint, count);
+}
+
+int mp_codec_put_table_body(mp_encoder *e, int idx)
+{
+  lua_Unsigned n = lua_rawlen(e->L, idx);
+  unsigned char *p = mp_room(e, 2 + MP_VARINT_MAX);
+  if (!p)
+    return MP_ENC_NOMEM;
+  *p = MP_TABLE;
+  p = mp_put_varint(p + 1, n);
+  size_t hint = (size_t)(p - e->buf);
+  e->len = hint + 1;
+  mp_frame f = {e->frame, MP_FRAME_ITEM, 0, 0};
+  e->frame = &f;
+  int status = put_items(e, &f, idx, (lua_Integer)n);
+  if (!status)
+    status = put_pairs(e, &f, idx, (lua_Integer)n, hint);
+  e->frame = f.up;
+  return status;
+}
+
+static int put_table(mp_encoder *e, int idx)
+{
+  lua_State *L = e->L;
+  const void *ptr = lua_topointer(L, idx);
+  mp_seen_entry *entry;
+  int there = mp_codec_put_reference(e, idx, ptr, &entry);
+  if (there)
+    return there > 0 ? MP_ENC_OK : -there;
+  mp_entry_here(e, entry);
+  int top = lua_gettop(L);
+  if (!mp_names_perhaps(ptr) && !lua_getmetatable(L, idx))
+    return mp_codec_put_table_body(e, idx);
+  lua_settop(L, top);
+  if (!(e->mode & MP_MODE_PROTECTED))
+    return mp_retry(e, MP_MODE_PROTECTED);
+  return mp_codec_put_special_table(e, idx, entry);
+}
+
+/* One level down. Composite values only. */
+static int put_nested(mp_encoder *e, int idx, int type)
+{
+  if (e->depth >= MP_CODEC_MAX_DEPTH)
+    return mp_codec_refuse(e, MP_TOO_DEEP);
+  if (!lua_checkstack(e->L, MP_LEVEL_SLOTS))
+    return MP_ENC_NOMEM;
+  e->depth++;
+  int status = type == LUA_TTABLE      ? put_table(e, idx)
+               : type == LUA_TFUNCTION ? mp_codec_put_function(e, idx)
+               : type == LUA_TUSERDATA ? mp_codec_put_userdata(e, idx)
+                                       : mp_codec_put_other(e, idx);
+  e->depth--;
+  return status;
+}
+
+int mp_codec_put_value(mp_encoder *e, int idx)
+{
+  lua_State *L = e->L;
+  int type = lua_type(L, idx);
+  switch (type) {
+  case LUA_TNIL:
+    return mp_put_byte(e, MP_NIL);
+  case LUA_TBOOLEAN:
+    return mp_put_byte(e, lua_toboolean(L, idx) ? MP_TRUE : MP_FALSE);
+  case LUA_TNUMBER:
+    if (lua_isinteger(L, idx))
+      return put_integer(e, lua_tointeger(L, idx));
+    return put_float(e, lua_tonumber(L, idx));
+  case LUA_TSTRING:
+    return put_string(e, idx);
+  default:
+    return put_nested(e, idx, type);
+  }
+}
+
+int mp_codec_put_values(mp_encoder *e, int idx, int n)
+{
+  int status = mp_put_byte(e, e->many ? MP_FORMAT_MANY : MP_FORMAT_ONE);
+  if (!e->many)
+    return status ? status : mp_codec_put_value(e, idx);
+  if (!status)
+    status = mp_put_number(e, (uint64_t)n);
+  mp_frame f = {NULL, MP_FRAME_ITEM, 0, 0};
+  e->frame = &f;
+  if (!status)
+    status = put_batch(e, &f, idx, n, 1);
+  e->frame = NULL;
+  return status;
+}

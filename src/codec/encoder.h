@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The encoder's state, shared by encode*.c and path.c. Private to the codec.
+ *
+ * A message is encoded in passes. Each pass assumes as little as it can and
+ * gives up with MP_ENC_RETRY when that is not enough; the next starts afresh
+ * with more in `mode`. The first pass can neither raise nor run Lua code, so
+ * it needs no pcall. The invariant on addresses in `seen`: without
+ * MP_MODE_ANCHORED no Lua code and no collection runs during a pass; with it,
+ * each object of the message is kept in the anchor table.
+ */
+#ifndef MP_CODEC_ENCODER_H
+#define MP_CODEC_ENCODER_H
+
+#include <lua.h>
+
+#include "codec.h"
+#include "format.h"
+#include "scratch.h"
+#include "seen.h"
+
+enum mp_status {
+  MP_ENC_OK,
+  MP_ENC_RETRY,  /* again, with `want` in the mode */
+  MP_ENC_FAIL,   /* unsendable: path and reason are on top of the stack */
+  MP_ENC_RAISED, /* an error value is on top of the stack */
+  MP_ENC_NOMEM
+};
+
+enum mp_mode {
+  MP_MODE_PROTECTED = 1, /* inside lua_pcall; the anchor is a table */
+  MP_MODE_ANCHORED = 2,  /* hooks may run */
+  MP_MODE_REBUILT = 4    /* the names of modules were read afresh */
+};
+
+enum mp_frame_kind {
+  MP_FRAME_ITEM,    /* index `i` of a table, or of the values of a message */
+  MP_FRAME_FIELD,   /* under the key at stack index `key` */
+  MP_FRAME_KEY,     /* the key at stack index `key` itself */
+  MP_FRAME_UPVALUE, /* upvalue `i` of the function at stack index `key` */
+  MP_FRAME_HOOK     /* inside what __mproc_encode gave */
+};
+
+/* Where the encoder is: one per level, on the C stack, for error paths. */
+typedef struct mp_frame {
+  struct mp_frame *up;
+  enum mp_frame_kind kind;
+  int key;
+  lua_Integer i;
+} mp_frame;
+
+/* Bytes that are taken from a Lua string: they belong at `at` of the scratch. */
+typedef struct mp_piece {
+  size_t at;
+  const void *base;
+  size_t len;
+} mp_piece;
+
+typedef struct mp_encoder {
+  struct mp_encoder *next; /* in the pool */
+  lua_State *L;
+  const char *what; /* the root's name */
+  int many;         /* the root is a list of values */
+  int parts;        /* errors in hooks are wanted as path and reason */
+  unsigned mode;
+  unsigned want;
+  int anchor;   /* stack index */
+  int anchored; /* entries of the anchor table; unprotected: strings anchored */
+  int depth;
+  mp_frame *frame;
+  mp_block *block;
+  unsigned char *buf; /* the message being written, in `block` */
+  size_t len;
+  size_t cap;
+  mp_seen seen;
+  mp_piece *pieces;
+  size_t npieces, pieces_cap;
+  size_t gathered; /* sum of the pieces */
+  uint64_t *handles;
+  size_t nhandles, handles_cap;
+} mp_encoder;
+
+/* Makes room for n more bytes. 0, or MP_ENC_NOMEM. */
+int mp_codec_make_room(mp_encoder *e, size_t n);
+
+/* The place for n more bytes, or NULL; the caller then adds to e->len. */
+static inline unsigned char *mp_room(mp_encoder *e, size_t n)
+{
+  if (e->cap - e->len < n && mp_codec_make_room(e, n))
+    return NULL;
+  return e->buf + e->len;
+}
+
+static inline int mp_put_byte(mp_encoder *e, unsigned v)
+{
+  unsigned char *p = mp_room(e, 1);
+  if (!p)
+    return MP_ENC_NOMEM;
+  *p = (unsigned char)v;
+  e->len++;
+  return MP_ENC_OK;
+}
+
+static inline int mp_put_number(mp_encoder *e, uint64_t v)
+{
+  unsigned char *p = mp_room(e, MP_VARINT_MAX);
+  if (!p)
+    return MP_ENC_NOMEM;
+  e->len = (size_t)(mp_put_varint(p, v) - e->buf);
+  return MP_ENC_OK;
+}
+
+static inline int mp_retry(mp_encoder *e, unsigned want)
+{
+  e->want |= want;
+  return MP_ENC_RETRY;
+}
+
+/* Encodes the value at the absolute index. The stack is as before on
+ * MP_ENC_OK; anything else ends the pass. */
+int mp_codec_put_value(mp_encoder *e, int idx);
+
+/* Array and pairs of a table, tag included: no metatable, no reference. */
+int mp_codec_put_table_body(mp_encoder *e, int idx);
+
+/* What the plain part leaves: functions, userdata, tables with a metatable or
+ * a name. Protected passes only. `entry` is the value's, unset. */
+int mp_codec_put_function(mp_encoder *e, int idx);
+int mp_codec_put_userdata(mp_encoder *e, int idx);
+int mp_codec_put_special_table(mp_encoder *e, int idx, mp_seen_entry *entry);
+int mp_codec_put_other(mp_encoder *e, int idx);
+
+/* Looks the object up, anchors it when it is new and the mode says so. 1: it is
+ * there already and a reference is written; 0: new, and *entry is to be set;
+ * else -status. */
+int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr,
+                           mp_seen_entry **entry);
+
+/* Writes a reference with `tag` to an entry and marks its place as shared. */
+int mp_codec_put_ref(mp_encoder *e, const mp_seen_entry *entry, enum mp_tag tag);
+
+/* Keeps the value at idx alive until the message is released. Protected. */
+void mp_codec_anchor(mp_encoder *e, int idx);
+
+/* Runs a pass over the values at idx.. */
+int mp_codec_put_values(mp_encoder *e, int idx, int n);
+
+/* The entry's place: here. */
+static inline void mp_entry_here(const mp_encoder *e, mp_seen_entry *entry)
+{
+  entry->offset = e->len + e->gathered;
+  entry->at = e->len;
+}
+
+/* Pushes the path to where the encoder is. Raises for memory. */
+void mp_codec_push_path(mp_encoder *e);
+
+/* Pushes path and reason, and returns MP_ENC_FAIL; the second form keeps a
+ * reason that is on top of the stack. Raise for memory. */
+int mp_codec_refuse(mp_encoder *e, const char *reason);
+int mp_codec_refuse_top(mp_encoder *e);
+
+/* Elements of the array part of the table at this address: no integer from 1 to
+ * this is in its hash part. May be too small, never too large. */
+size_t mp_codec_array_part(const void *table);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for encoded messages: a list of malloc'd blocks, process-wide.
+ *
+ * A message lies in one block, from `start` on. While it is being written it
+ * has its block's whole tail (`open`), so that a nested encode takes another
+ * block and no pointer into a finished message ever moves. Private to the codec.
+ */
+#ifndef MP_CODEC_SCRATCH_H
+#define MP_CODEC_SCRATCH_H
+
+#include <stddef.h>
+
+typedef struct mp_block {
+  struct mp_block *next;
+  size_t cap;
+  size_t used;   /* end of the last finished message */
+  unsigned live; /* finished messages that are not released */
+  int open;      /* a message is being written from `used` on */
+  _Alignas(16) unsigned char bytes[];
+} mp_block;
+
+/* A block with room for `need` bytes after `used`, opened; NULL: no memory. */
+mp_block *mp_scratch_open(size_t need);
+
+/* Moves the open message, which has `len` bytes, where it has room for `need`.
+ * Returns its block, where it starts at `used`; NULL: no memory, and b is still
+ * open and untouched. */
+mp_block *mp_scratch_grow(mp_block *b, size_t len, size_t need);
+
+/* Finishes the open message: it ends at `end`. */
+void mp_scratch_close(mp_block *b, size_t end);
+
+/* Drops the open message. */
+void mp_scratch_abort(mp_block *b);
+
+/* Drops the finished message from start to end. */
+void mp_scratch_release(mp_block *b, size_t start, size_t end);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* luaopen_mproc_core: the one exported symbol. Attaches this process to the arena and gathers the bindings. */
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+#include "bind/bind.h"
+#include "shm/queue.h"
+#include "shm/registry.h"
+
+LUAMOD_API int luaopen_mproc_core(lua_State *L);
+
+static void attach(lua_State *L) {
+  int err = mp_shm_attach();
+  if (err)
+    luaL_error(L, "mproc cannot map its shared memory: %s; it needs memfd_create and some address space (ulimit -v)",
+               strerror(-err));
+  mp_bind_enter(L);
+  mp_queue_setup();
+}
+
+__attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
+  attach(L);
+  lua_newtable(L);
+  mp_bind_codec(L);
+  mp_bind_queue(L);
+  mp_bind_arena(L);
+  mp_bind_process(L);
+  mp_bind_system(L);
+  return 1;
+}

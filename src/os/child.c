@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What a freshly forked child puts right about itself, and what it must not share with its parent. */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* The parent may have died before the system was told to watch it. */
+void mp_os_die_with(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) kill(getpid(), SIGKILL);
+}
+
+/* Where there is no /dev/null, the reading end of a pipe that nobody writes is as empty. */
+static int open_empty(void) {
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), ends[2];
+  if (fd >= 0 || pipe2(ends, O_CLOEXEC) != 0) return fd;
+  close(ends[1]);
+  return ends[0];
+}
+
+void mp_os_child_stdio(void) {
+  int fd = open_empty();
+  if (fd > STDIN_FILENO) {
+    dup2(fd, STDIN_FILENO);
+    close(fd);
+  } else if (fd == STDIN_FILENO) {
+    fcntl(fd, F_SETFD, 0);
+  }
+  __fpurge(stdin);
+  if (__fpending(stdout) > 0) __fpurge(stdout);
+}

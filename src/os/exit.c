@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The ends of a process: exit() with what was registered for it, and leaving past it. */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Coverage is written at exit(), which a child never calls. A build for coverage defines MP_COVERAGE. */
+#if defined(MP_COVERAGE)
+extern void __gcov_dump(void);
+static void dump_coverage(void) { __gcov_dump(); }
+#else
+static void dump_coverage(void) {}
+#endif
+
+void mp_os_pin(const void *inside) {
+  Dl_info info;
+  if (dladdr(inside, &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+static void (*exit_hook)(int status);
+
+#if defined(__GLIBC__)
+static void at_exit(int status, void *unused) {
+  (void)unused;
+  exit_hook(status);
+}
+
+static int arm(void) { return on_exit(at_exit, NULL); }
+#else
+static void at_exit(void) { exit_hook(-1); }
+
+static int arm(void) { return atexit(at_exit); }
+#endif
+
+int mp_os_at_exit(void (*hook)(int status)) {
+  if (exit_hook) return 0;
+  exit_hook = hook;
+  if (arm() == 0) return 0;
+  exit_hook = NULL;
+  return -ENOMEM;
+}
+
+_Noreturn void mp_os_leave(int code) {
+  fflush(NULL);
+  dump_coverage();
+  _exit(code);
+}

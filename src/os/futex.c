@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sleeping on a shared word, and the robust list's pending cell: the kernel, when it ends a thread, looks at the
+ * word that `list_op_pending` names and wakes one sleeper if the word's owner bits are 0. Set round a store and
+ * the wake that must follow it, it makes the pair survive a kill between the two.
+ */
+#include "os/os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+static struct robust_list_head *robust;
+
+int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
+  struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
+  long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline == MP_FOREVER ? NULL : &t, NULL,
+                   FUTEX_BITSET_MATCH_ANY);
+  return r < 0 ? -errno : 0;
+}
+
+void mp_os_futex_wake(_Atomic uint32_t *word, int n) {
+  syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+void mp_os_pending_attach(void) {
+  size_t len = 0;
+  if (syscall(SYS_get_robust_list, 0, &robust, &len) != 0) robust = NULL;
+}
+
+void mp_os_pending(_Atomic uint32_t *word) {
+  if (!robust) return;
+  struct robust_list *cell =
+      word ? (struct robust_list *)(void *)((char *)(void *)word - robust->futex_offset) : NULL;
+  *(struct robust_list *volatile *)&robust->list_op_pending = cell;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared and private address space. The shared area has no name and no descriptor: it dies with its last process. */
+#define _GNU_SOURCE
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ftruncate beyond `ulimit -f` raises SIGXFSZ, which would end the process: ignored while it is tried. */
+static int set_size(int fd, size_t size) {
+  struct sigaction ign = {.sa_handler = SIG_IGN}, old;
+  sigaction(SIGXFSZ, &ign, &old);
+  int err = ftruncate(fd, (off_t)size) ? -errno : 0;
+  sigaction(SIGXFSZ, &old, NULL);
+  return err;
+}
+
+static void *map_file(int fd, size_t size, int *err) {
+  *err = set_size(fd, size);
+  if (*err) return NULL;
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (p == MAP_FAILED) {
+    *err = -errno;
+    return NULL;
+  }
+  return p;
+}
+
+void *mp_os_map(size_t *size, size_t floor, int *err) {
+  int fd = memfd_create("mproc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) {
+    *err = -errno;
+    return NULL;
+  }
+  void *p = map_file(fd, *size, err);
+  while (!p && *size / 2 >= floor && (*err == -ENOMEM || *err == -EFBIG || *err == -EINVAL)) {
+    *size /= 2;
+    p = map_file(fd, *size, err);
+  }
+  if (p) {
+    madvise(p, *size, MADV_DONTDUMP);
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  }
+  close(fd);
+  return p;
+}
+
+void mp_os_release(void *p, size_t n) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1), to = ((uintptr_t)p + n) & ~(page - 1);
+  if (to > from) madvise((void *)from, to - from, MADV_REMOVE);
+}
+
+void *mp_os_private(size_t n) {
+  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? NULL : p;
+}

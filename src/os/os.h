@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls behind one header (layer 0). Anyone may call it; it knows neither Lua nor the arena.
+ * Invariant: functions return 0 or -errno (or what their contract says) and never touch errno's meaning
+ * for the caller; times are nanoseconds on the monotonic clock; a deadline is such a time, MP_FOREVER or 0.
+ */
+#ifndef MP_OS_H
+#define MP_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#pragma GCC visibility push(hidden)
+
+#define MP_FOREVER UINT64_MAX
+#define MP_MS UINT64_C(1000000)
+
+/* clock.c */
+uint64_t mp_os_now(void);
+/* Absolute deadline for a relative number of seconds: <= 0 gives 0 (do not wait), overlong gives MP_FOREVER. */
+uint64_t mp_os_deadline(double seconds);
+/* Sleeps until the deadline or a signal: 0 or -EINTR. */
+int mp_os_sleep(uint64_t deadline);
+
+/* mutex.c: robust process-shared mutexes. The owner is an OS thread; its death releases them. */
+typedef pthread_mutex_t mp_os_mutex;
+enum { MP_LOCKED = 0, MP_ABANDONED = 1 };
+int mp_os_mutex_init(mp_os_mutex *m);
+/* MP_LOCKED, MP_ABANDONED (locked; the last owner died holding it; call _consistent before unlock), -EBUSY. */
+int mp_os_mutex_try(mp_os_mutex *m);
+/* The same, waiting until the deadline: -ETIMEDOUT. Signals do not end it: callers wait in slices. */
+int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline);
+void mp_os_mutex_consistent(mp_os_mutex *m);
+void mp_os_mutex_unlock(mp_os_mutex *m);
+/* One load: true while a living thread holds it. */
+bool mp_os_mutex_held(const mp_os_mutex *m);
+/* One load: true when its last owner died holding it and nobody has taken it since. */
+bool mp_os_mutex_abandoned(const mp_os_mutex *m);
+
+/* futex.c */
+int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline); /* 0 -EAGAIN -EINTR -ETIMEDOUT */
+void mp_os_futex_wake(_Atomic uint32_t *word, int n);
+/* Learns where this thread's robust list is. Once a thread has locked a robust mutex, and again after fork. */
+void mp_os_pending_attach(void);
+/* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
+ * Must not span a mutex call: those use the same cell. */
+void mp_os_pending(_Atomic uint32_t *word);
+static inline void mp_os_pause(void);
+
+/* memory.c */
+/* Maps a nameless, sealed, sparse, shared area of about *size bytes (halved until the system grants it,
+ * down to floor); NULL and -errno in *err otherwise. *size says what was granted. */
+void *mp_os_map(size_t *size, size_t floor, int *err);
+/* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
+void mp_os_release(void *p, size_t n);
+/* Private zeroed memory that costs nothing until touched; NULL when there is none. */
+void *mp_os_private(size_t n);
+
+/* self.c: facts about this process */
+uint64_t mp_os_pid_namespace(void);
+int mp_os_cpu_usable(void); /* CPUs in the affinity mask, at least 1 */
+
+#if defined(__x86_64__) || defined(__i386__)
+static inline void mp_os_pause(void) { __builtin_ia32_pause(); }
+#elif defined(__aarch64__)
+static inline void mp_os_pause(void) { __asm__ volatile("isb" ::: "memory"); }
+#else
+static inline void mp_os_pause(void) { __asm__ volatile("" ::: "memory"); }
+#endif
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole texts to a descriptor that other processes write to as well. A regular file or a terminal takes a write
+ * whole; a pipe only up to PIPE_BUF, and a socket as it likes. There a record lock keeps the writers apart: it belongs
+ * to the process, works on any file, and the system releases it at the holder's death.
+ */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Waits until fd takes more. False when the error is a real one. */
+static bool can_go_on(int fd, int err) {
+  if (err == EINTR) return true;
+  if (err != EAGAIN) return false;
+  struct pollfd p = { fd, POLLOUT, 0 };
+  poll(&p, 1, -1);
+  return true;
+}
+
+int mp_os_write(int fd, const char *s, size_t n) {
+  while (n > 0) {
+    ssize_t done = write(fd, s, n);
+    if (done < 0) {
+      int err = errno;
+      if (!can_go_on(fd, err)) return -err;
+      continue;
+    }
+    s += done;
+    n -= (size_t)done;
+  }
+  return 0;
+}
+
+static bool takes_parts(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
+/* Where locks are not to be had, lines up to PIPE_BUF are still whole. */
+static void lock(int fd, short type) {
+  struct flock whole = { .l_type = type, .l_whence = SEEK_SET };
+  while (fcntl(fd, F_SETLKW, &whole) != 0 && errno == EINTR) {}
+}
+
+int mp_os_write_line(int fd, const char *s, size_t n) {
+  if (!takes_parts(fd)) return mp_os_write(fd, s, n);
+  lock(fd, F_WRLCK);
+  int err = mp_os_write(fd, s, n);
+  lock(fd, F_UNLCK);
+  return err;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Making, signalling and waiting for processes. Tolerates a host that ignores SIGCHLD or reaps first. */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+static const int ours[] = { SIGINT, SIGTERM, SIGCHLD };
+enum { OURS = sizeof ours / sizeof *ours };
+
+/* In the child, with ours blocked: from here on a signal does to it what it does to a fresh program. */
+static void default_signals(sigset_t *mask) {
+  for (int i = 0; i < OURS; i++) {
+    signal(ours[i], SIG_DFL);
+    sigdelset(mask, ours[i]);
+  }
+}
+
+pid_t mp_os_fork(void) {
+  sigset_t hold, mask;
+  sigemptyset(&hold);
+  for (int i = 0; i < OURS; i++)
+    sigaddset(&hold, ours[i]);
+  fflush(NULL);
+  pthread_sigmask(SIG_BLOCK, &hold, &mask);
+  pid_t pid = fork();
+  int err = errno;
+  if (pid == 0) default_signals(&mask);
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
+  return pid < 0 ? -err : pid;
+}
+
+int mp_os_reap(pid_t pid, int *status) {
+  pid_t got = waitpid(pid, status, WNOHANG);
+  if (got == pid) return 1;
+  return got < 0 ? -errno : 0;
+}
+
+int mp_os_exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status); }
+
+int mp_os_pidfd(pid_t pid) {
+  long fd = syscall(SYS_pidfd_open, pid, 0);
+  return fd < 0 ? -errno : (int)fd;
+}
+
+int mp_os_pidfd_signal(int pidfd, int sig) {
+  return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+}
+
+int mp_os_ready_fd(void) {
+  int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+int mp_os_poll(int fd, uint64_t deadline) {
+  struct pollfd p = { fd, POLLIN, 0 };
+  uint64_t now = mp_os_now(), left = deadline > now ? deadline - now : 0;
+  struct timespec t = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+  int n = ppoll(&p, 1, deadline == MP_FOREVER ? NULL : &t, NULL);
+  return n < 0 ? -errno : n;
+}
+
+void mp_os_close(int fd) { close(fd); }
+
+void mp_os_sigint_default(void) {
+  struct sigaction now;
+  if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler != SIG_IGN) signal(SIGINT, SIG_DFL);
+}

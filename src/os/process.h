@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes, as the system knows them (layer 0): making, ending, waiting, and what a fresh child must put right.
+ * Called by src/shm/children.c and by L3. Knows neither Lua nor the arena.
+ * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec.
+ */
+#ifndef MP_OS_PROCESS_H
+#define MP_OS_PROCESS_H
+
+#include "os/os.h"
+
+#pragma GCC visibility push(hidden)
+
+/* process.c */
+/* fork() after everything buffered has been written. SIGINT, SIGTERM and SIGCHLD are held back meanwhile; the
+ * child has them unblocked, with their default action, before it can receive one. 0 in the child, else pid, -errno. */
+pid_t mp_os_fork(void);
+/* Without waiting: 1 and waitpid's *status when the child has ended (it is reaped by this), 0 while it runs,
+ * -ECHILD when it has ended and somebody else took the status. */
+int mp_os_reap(pid_t pid, int *status);
+/* n, or -SIGNAL, of a waitpid status. */
+int mp_os_exit_code(int status);
+/* A descriptor that turns readable when the process ends. -ESRCH, -ENOSYS before Linux 5.3, -EMFILE. */
+int mp_os_pidfd(pid_t pid);
+int mp_os_pidfd_signal(int pidfd, int sig);
+/* A descriptor that is readable from the start. */
+int mp_os_ready_fd(void);
+/* 1 when fd is readable, 0 at the deadline, -EINTR after a signal. */
+int mp_os_poll(int fd, uint64_t deadline);
+void mp_os_close(int fd);
+/* Ctrl-C and its handler belong to the interpreter, which is gone when the exit hook runs: back to the default. */
+void mp_os_sigint_default(void);
+
+/* child.c: what a child does first */
+/* The system kills this process when its parent's thread ends. Does not return when that has already happened. */
+void mp_os_die_with(pid_t parent);
+/* stdin reads as empty; what the parent could not write is not written again. */
+void mp_os_child_stdio(void);
+
+/* exit.c */
+/* The library stays mapped for ever, whoever closes it: `inside` is an address in it. */
+void mp_os_pin(const void *inside);
+/* Calls hook when this process, or one forked from it, calls exit(). status is -1 when the system does not tell.
+ * 0 or -errno. */
+int mp_os_at_exit(void (*hook)(int status));
+/* Writes what is buffered and ends the process, running nothing else. */
+_Noreturn void mp_os_leave(int code);
+
+/* tree.c */
+/* Stops the process and its descendants, so that none of them can fork unseen, and lists them, root first.
+ * Returns how many of pids' max places are filled. Without /proc that is the root alone. */
+int mp_os_tree_stop(pid_t root, pid_t *pids, int max);
+/* Sends sig to all of them, then lets them go on. */
+void mp_os_tree_signal(const pid_t *pids, int n, int sig);
+
+/* cpu.c */
+/* CPUs this process may use: the affinity mask, bounded by the CPU quota of its cgroups. At least 1. */
+int mp_os_cpu_count(void);
+/* The quota alone, rounded up, or 0 for none; paths as an argument for tests ("/proc/self/cgroup", "/sys/fs/cgroup"). */
+int mp_os_cpu_quota(const char *membership, const char *mount);
+
+/* random.c */
+/* Fills p with n <= 256 bytes of the system's randomness. 0 or -errno. */
+int mp_os_random(void *p, size_t n);
+
+/* output.c */
+/* Writes all of it, in one system call when the file takes it whole; waits where a file does not block. 0 or -errno. */
+int mp_os_write(int fd, const char *s, size_t n);
+/* The same, and no line of another process gets in between: pipes and sockets, which may take a part, are locked. */
+int mp_os_write_line(int fd, const char *s, size_t n);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* The arena: mapping, formatting, its lock. The layout and the lock order stand in arena.h. */
+#include "shm/arena.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/chunk.h"
+#include "shm/object.h"
+#include "shm/proc.h"
+
+#define DEFAULT_SIZE (UINT64_C(1) << 40)
+#define SMALLEST_SIZE (UINT64_C(4) << 20)
+#define MOST_PROCS 4096
+#define MOST_OBJECTS (1u << 20)
+#define BYTES_PER_PROC (64u << 10)
+#define BYTES_PER_OBJECT (16u << 10)
+#define DATA_ALIGN (UINT64_C(2) << 20)
+#define SPINS 200
+
+mp_arena *mp_a;
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
+
+static uint64_t clamp(uint64_t n, uint64_t lo, uint64_t hi) { return n < lo ? lo : n > hi ? hi : n; }
+
+/* "64M", "1T", "65536"; anything else is the default. */
+static uint64_t wanted_size(void) {
+  const char *s = getenv("MPROC_ARENA");
+  if (!s || *s < '0' || *s > '9') return DEFAULT_SIZE;
+  char *end;
+  uint64_t n = strtoull(s, &end, 10);
+  static const char units[] = "kmgt";
+  const char *u = *end ? strchr(units, *end | 0x20) : NULL;
+  if (u) n <<= 10 * (u - units + 1);
+  return clamp(round_up(n, MP_PAGE), SMALLEST_SIZE, DEFAULT_SIZE << 6);
+}
+
+static uint64_t place(uint64_t *at, uint64_t bytes) {
+  uint64_t here = *at;
+  *at = round_up(here + bytes, MP_PAGE);
+  return here;
+}
+
+static int format(mp_arena *a, uint64_t size) {
+  uint64_t at = round_up(sizeof *a, MP_PAGE);
+  a->size = size;
+  a->pid_namespace = mp_os_pid_namespace();
+  a->nprocs = (uint32_t)clamp(size / BYTES_PER_PROC, 64, MOST_PROCS);
+  a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MOST_OBJECTS);
+  a->row_words = a->nobjects / 64;
+  a->procs = place(&at, a->nprocs * sizeof(mp_proc));
+  a->objects = place(&at, a->nobjects * sizeof(mp_object));
+  a->holds = place(&at, (uint64_t)a->nprocs * a->row_words * 8);
+  a->npages = (size - at) / MP_PAGE;
+  a->chunks = place(&at, a->npages * sizeof(mp_chunk));
+  a->data = round_up(at, size > 16 * DATA_ALIGN ? DATA_ALIGN : 64u << 10);
+  a->npages = (size - a->data) / MP_PAGE;
+  int err = mp_os_mutex_init(&a->lock);
+  if (err) return err;
+  a->page = MP_PAGE;
+  a->layout = MP_LAYOUT;
+  a->magic = MP_MAGIC;
+  return 0;
+}
+
+int mp_arena_map(void) {
+  int err = 0;
+  size_t size = wanted_size();
+  mp_arena *a = mp_os_map(&size, SMALLEST_SIZE, &err);
+  if (!a) return err;
+  err = format(a, size);
+  if (err) return err;
+  mp_a = a;
+  mp_chunk_rebuild();
+  return 0;
+}
+
+uint64_t mp_wait_slice(const mp_wait *w) {
+  uint64_t slice = mp_os_now() + MP_SLICE;
+  return w->deadline < slice ? w->deadline : slice;
+}
+
+int mp_wait_check(const mp_wait *w) {
+  if (w->interrupted && w->interrupted(w->arg)) return -EINTR;
+  return w->deadline != MP_FOREVER && mp_os_now() >= w->deadline ? -ETIMEDOUT : 0;
+}
+
+/* The owner is running or stopped. Its section is a few dozen instructions, so a call that must not wait still
+ * gives it MP_GRACE: without that, a get of a full queue could say "empty". */
+static int lock_slowly(mp_os_mutex *m, const mp_wait *w) {
+  for (int i = 0; i < SPINS; i++) {
+    mp_os_pause();
+    if (!mp_os_mutex_held(m)) {
+      int r = mp_os_mutex_try(m);
+      if (r != -EBUSY) return r;
+    }
+  }
+  mp_wait late = *w;
+  if (late.deadline != MP_FOREVER) {
+    uint64_t now = mp_os_now();
+    late.deadline = (late.deadline > now ? late.deadline : now) + MP_GRACE;
+  }
+  for (;;) {
+    int r = mp_os_mutex_until(m, mp_wait_slice(&late));
+    if (r != -ETIMEDOUT) return r;
+    r = mp_wait_check(&late);
+    if (r) return r;
+  }
+}
+
+int mp_lock(mp_os_mutex *m, const mp_wait *w) {
+  int r = mp_os_mutex_try(m);
+  return r == -EBUSY ? lock_slowly(m, w) : r;
+}
+
+static void recover(void) {
+  mp_flight_recover();
+  mp_chunk_rebuild();
+  mp_object_rebuild();
+  mp_os_mutex_consistent(&mp_a->lock);
+}
+
+int mp_arena_lock(const mp_wait *w) {
+  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
+  int r = mp_lock(&mp_a->lock, w ? w : &for_ever);
+  if (r == MP_ABANDONED) recover();
+  return r < 0 ? r : 0;
+}
+
+bool mp_arena_trylock(void) {
+  int r = mp_os_mutex_try(&mp_a->lock);
+  if (r == MP_ABANDONED) recover();
+  return r >= 0;
+}
+
+void mp_arena_unlock(void) { mp_os_mutex_unlock(&mp_a->lock); }

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arena (layer 1): one sparse shared area per process tree, mapped before the first fork, so that every process
+ * sees it at the same address and knows everything in it by offset. For shm only; L3 uses registry.h and queue.h.
+ *
+ * Layout, in this order: header | registry slots | object slots | rows of holds | chunk table | data.
+ * The header's first words declare it: a process that finds another layout, page size or pid namespace refuses it.
+ *
+ * `lock` is the arena lock, the innermost of all. Under it: chunks are claimed and freed, objects are born and die,
+ * handles move. Its next owner after a death runs mp_arena_recover, which finishes or undoes the one interrupted
+ * operation from `log` and rebuilds every list from the chunk and object tables.
+ *
+ * Lock order: turnstile -> a dead process's life -> queue's producers -> queue's consumers -> arena.
+ */
+#ifndef MP_SHM_ARENA_H
+#define MP_SHM_ARENA_H
+
+#include <stdatomic.h>
+
+#include "os/os.h"
+#include "shm/wait.h"
+
+#pragma GCC visibility push(hidden)
+
+#define MP_MAGIC UINT64_C(0x3130636f72706d1b)
+#define MP_LAYOUT 1
+#define MP_PAGE 4096u
+#define MP_ORDERS 32
+#define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
+
+/* The interrupted operation on handles in flight: see object.c. */
+typedef struct mp_flight_log {
+  _Atomic uint64_t record;  /* address (offset) of the record's handle list; 0: nothing under way. Written last, cleared last */
+  _Atomic uint64_t step;    /* index << 32 | count before that step: one word, so that a step is redone exactly */
+  uint64_t commit_word;     /* offset of the word that commits, and the value that says it did */
+  uint64_t commit_value;
+  uint32_t count;           /* handles in the list */
+  uint32_t delta;           /* +1 or -1 */
+} mp_flight_log;
+
+typedef struct mp_arena {
+  uint64_t magic;
+  uint32_t layout, page;
+  uint64_t size, pid_namespace;
+  uint32_t nprocs, nobjects;
+  uint64_t npages;
+  uint64_t procs, objects, holds, chunks, data; /* offsets */
+  uint64_t row_words;                           /* 64-bit words in a row of holds */
+
+  _Alignas(MP_LINE) mp_os_mutex lock;
+  mp_flight_log log;
+  /* caches, rebuilt by recovery; all under lock */
+  uint32_t free_object, dying;      /* heads of lists through mp_object.next, slot + 1 */
+  uint64_t hot_bytes;
+  uint32_t hot[MP_ORDERS], cold[MP_ORDERS]; /* heads of lists through mp_chunk.next, index + 1 */
+  /* high-water marks: raised before the first use of what lies below them, never lowered */
+  uint32_t top_object;
+  uint64_t top_page;
+  _Atomic uint32_t top_proc;
+  /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
+  _Alignas(MP_LINE) _Atomic int32_t awake;
+} mp_arena;
+
+extern mp_arena *mp_a; /* NULL until mp_arena_map */
+
+static inline void *mp_at(uint64_t offset) { return (char *)mp_a + offset; }
+static inline uint64_t mp_offset(const void *p) { return (uint64_t)((const char *)p - (const char *)mp_a); }
+
+/* Maps and formats the arena; size from MPROC_ARENA ("64M", "1T"), else 1 TiB. 0 or -errno. */
+int mp_arena_map(void);
+
+/* Takes a mutex of shm: MP_LOCKED, MP_ABANDONED, -EINTR, or -ETIMEDOUT once w's deadline has been over for MP_GRACE. */
+int mp_lock(mp_os_mutex *m, const mp_wait *w);
+
+/* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
+int mp_arena_lock(const mp_wait *w);
+bool mp_arena_trylock(void); /* for finalizers, which never wait */
+void mp_arena_unlock(void);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Spin shortly, then sleep in slices with the turn held. The protocol stands in bell.h. */
+#include "shm/bell.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "shm/proc.h"
+
+#define SPIN_MOST 4096u
+#define SPIN_LEAST 64u
+
+int mp_bell_init(mp_bell *b) {
+  atomic_store(&b->word, MP_BELL_IDLE);
+  return mp_os_mutex_init(&b->turn);
+}
+
+void mp_bell_wake(mp_bell *b) {
+  uint32_t armed = MP_BELL_ARMED;
+  if (atomic_compare_exchange_strong(&b->word, &armed, MP_BELL_IDLE)) mp_os_futex_wake(&b->word, 1);
+}
+
+void mp_bell_ring_again(mp_bell *b) {
+  mp_os_pending(&b->word);
+  mp_bell_ring(b);
+  mp_os_pending(NULL);
+}
+
+void mp_bell_asleep(bool asleep) {
+  atomic_store_explicit(&mp_proc_at(mp_me)->asleep, asleep, memory_order_relaxed);
+  atomic_fetch_add_explicit(&mp_a->awake, asleep ? -1 : 1, memory_order_relaxed);
+}
+
+/* MPROC_SPIN=0 turns spinning off; a spinner helps nobody when more processes are awake than CPUs there are. */
+static bool may_spin(void) {
+  static int cpus = -1;
+  if (cpus < 0) {
+    const char *s = getenv("MPROC_SPIN");
+    cpus = s && *s == '0' ? 0 : mp_os_cpu_usable();
+  }
+  return cpus > 1 && atomic_load_explicit(&mp_a->awake, memory_order_relaxed) <= cpus;
+}
+
+/* The budget doubles when spinning paid and halves when it did not. */
+static bool spin(bool (*ready)(void *), void *arg) {
+  static unsigned budget = SPIN_MOST;
+  if (!may_spin()) return false;
+  for (unsigned i = 0; i < budget; i++) {
+    mp_os_pause();
+    if (ready(arg)) {
+      budget = budget < SPIN_MOST / 2 ? budget * 2 : SPIN_MOST;
+      return true;
+    }
+  }
+  budget = budget > 2 * SPIN_LEAST ? budget / 2 : SPIN_LEAST;
+  return false;
+}
+
+/* 0: the turn is ours; 1: ready without it; or an error. */
+static int take_turn(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+  int r = mp_os_mutex_try(&b->turn);
+  while (r == -EBUSY || r == -ETIMEDOUT) {
+    r = mp_os_mutex_until(&b->turn, mp_wait_slice(w));
+    if (r != -ETIMEDOUT) break;
+    if (ready(arg)) return 1;
+    int err = mp_wait_check(w);
+    if (err) return err;
+  }
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&b->turn);
+  return r < 0 ? r : 0;
+}
+
+/* One sleep of a slice at most, by the holder of the turn: 0 when ready, else why it woke. */
+static int sleep_once(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+  int r = 0;
+  mp_os_pending(&b->word);
+  atomic_store(&b->word, MP_BELL_ARMED);
+  bool now = ready(arg);
+  if (!now) r = mp_os_futex_wait(&b->word, MP_BELL_ARMED, mp_wait_slice(w));
+  atomic_store_explicit(&b->word, MP_BELL_IDLE, memory_order_relaxed);
+  mp_os_pending(NULL);
+  return now || ready(arg) ? 0 : r ? r : -EAGAIN;
+}
+
+static int sleep_until(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+  for (;;) {
+    int r = sleep_once(b, ready, arg, w);
+    if (r == 0) return 0;
+    if (r == -ETIMEDOUT) mp_shm_sweep();
+    if (ready(arg)) return 0;
+    r = mp_wait_check(w);
+    if (r) return r;
+  }
+}
+
+int mp_bell_wait(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+  if (ready(arg)) return 0;
+  if (w->deadline == 0) return -ETIMEDOUT;
+  if (spin(ready, arg)) return 0;
+  mp_bell_asleep(true);
+  int r = take_turn(b, ready, arg, w);
+  if (r == 0) {
+    r = sleep_until(b, ready, arg, w);
+    mp_os_mutex_unlock(&b->turn);
+  }
+  mp_bell_asleep(false);
+  return r > 0 ? 0 : r;
+}

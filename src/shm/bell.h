@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bell (layer 1): the one construction on which processes sleep until others change something.
+ *
+ * word   MP_BELL_ARMED while the one sleeper sleeps or is about to; MP_BELL_IDLE otherwise. The sleeper stores both,
+ *        a ringer turns ARMED to IDLE by CAS and wakes. Its low 30 bits are always 0, so that the kernel passes the wake
+ *        on when a process is killed that had named it in its pending cell.
+ * turn   a robust mutex: its holder is the one sleeper; others who wait stand in line for it.
+ *
+ * A ringer: pending(word); the store that others shall see; mp_bell_ring; pending(NULL). Killed before its store it has
+ * changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the turn to the next, who looks first.
+ * Slices (MP_SLICE) make the rest correct: whatever wake is lost, somebody looks again.
+ */
+#ifndef MP_SHM_BELL_H
+#define MP_SHM_BELL_H
+
+#include <stdatomic.h>
+
+#include "os/os.h"
+#include "shm/wait.h"
+
+#pragma GCC visibility push(hidden)
+
+#define MP_BELL_ARMED 0u
+#define MP_BELL_IDLE 0x80000000u
+
+typedef struct mp_bell {
+  _Alignas(128) mp_os_mutex turn;
+  _Atomic uint32_t word;
+} mp_bell;
+
+int mp_bell_init(mp_bell *b);
+void mp_bell_wake(mp_bell *b);
+
+static inline void mp_bell_ring(mp_bell *b) {
+  atomic_thread_fence(memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
+  if (atomic_load_explicit(&b->word, memory_order_relaxed) == MP_BELL_ARMED) mp_bell_wake(b);
+}
+
+/* Rings for a state that stands already: nothing is stored between. */
+void mp_bell_ring_again(mp_bell *b);
+
+/* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. */
+int mp_bell_wait(mp_bell *b, bool (*ready)(void *arg), void *arg, const mp_wait *w);
+
+/* This process goes to sleep / is awake again: a hint for others' spinning. For waits outside the bell. */
+void mp_bell_asleep(bool asleep);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of this process's children: places, ends, waits, signals. What happens at exit stands in leave.c. */
+#include "shm/children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/process.h"
+#include "shm/bell.h"
+
+enum { END_OF_LIST = -1, NO_FD = -1, CODE_MASK = 0xff };
+#define NAP (2 * MP_MS) /* between looks, where the system has no pidfd to wait on */
+
+static mp_child *table;
+static int top, free_list = END_OF_LIST; /* places below top have been used */
+static unsigned ends;
+static pid_t owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
+
+const mp_child *mp_child_at(int place) { return &table[place]; }
+
+void mp_children_forget(void) {
+  for (int i = 0; i < top; i++)
+    if (table[i].used && table[i].pidfd != NO_FD) mp_os_close(table[i].pidfd);
+  top = 0;
+  free_list = END_OF_LIST;
+  ends = 0;
+  owner = getpid();
+}
+
+/* False when there is no memory for it. */
+static bool own_table(void) {
+  if (!table) table = mp_os_private(MP_CHILD_MAX * sizeof *table);
+  if (owner != getpid()) mp_children_forget();
+  return table != NULL;
+}
+
+static void free_place(int i) {
+  if (table[i].pidfd != NO_FD) mp_os_close(table[i].pidfd);
+  table[i].pidfd = NO_FD;
+  table[i].used = false;
+  table[i].next = free_list;
+  free_list = i;
+}
+
+int mp_child_place(void) {
+  if (!own_table()) return -EAGAIN;
+  mp_children_reap();
+  int i = free_list;
+  if (i != END_OF_LIST)
+    free_list = table[i].next;
+  else if (top < MP_CHILD_MAX)
+    i = top++;
+  else
+    return -EAGAIN;
+  table[i] = (mp_child){ .pidfd = NO_FD, .used = true, .ended = true };
+  return i;
+}
+
+void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const char *name) {
+  mp_child *c = &table[place];
+  c->ref = ref;
+  c->pid = pid;
+  c->daemon = daemon;
+  c->ended = false;
+  strncpy(c->name, name, sizeof c->name - 1);
+}
+
+void mp_child_drop(int place) {
+  mp_child *c = &table[place];
+  c->dropped = true;
+  if (c->pidfd != NO_FD) mp_os_close(c->pidfd);
+  c->pidfd = NO_FD;
+  if (mp_child_ended(place)) free_place(place);
+}
+
+/* Somebody else has the status: what it announced, or how it was probably killed. */
+static int exitcode_without_status(const mp_child *c, int announced) {
+  if (announced != MP_EXIT_NONE) return announced & CODE_MASK;
+  return -(c->last_signal ? c->last_signal : SIGKILL);
+}
+
+bool mp_child_ended(int place) {
+  mp_child *c = &table[place];
+  if (c->ended) return true;
+  int status = 0, got = mp_os_reap(c->pid, &status);
+  if (got == 0) return false;
+  int announced = mp_proc_exit(c->ref);
+  c->exitcode = got == 1 ? mp_os_exit_code(status) : exitcode_without_status(c, announced);
+  c->returned = c->exitcode >= 0 && announced != MP_EXIT_NONE && !(announced & MP_LEFT_EARLY);
+  c->ended = true;
+  ends++;
+  if (mp_shm_usable()) mp_proc_release(c->ref, true);
+  return true;
+}
+
+int mp_child_next(int place, bool daemon) {
+  if (owner != getpid()) return -1;
+  while (++place < top) {
+    const mp_child *c = &table[place];
+    if (c->used && !c->ended && c->daemon == daemon) return place;
+  }
+  return -1;
+}
+
+unsigned mp_children_reap(void) {
+  if (!own_table()) return 0;
+  for (int i = 0; i < top; i++) {
+    mp_child *c = &table[i];
+    if (!c->used || (!c->ended && !mp_proc_dead(c->ref))) continue;
+    if (mp_child_ended(i) && c->dropped) free_place(i);
+  }
+  return ends;
+}
+
+/* Sleeps until pid ends, a slice is over or a signal comes. fd: its pidfd, or none yet. */
+static int sleep_on(pid_t pid, int fd, const mp_wait *w) {
+  uint64_t slice = mp_wait_slice(w), nap = mp_os_now() + NAP;
+  int mine = fd == NO_FD ? mp_os_pidfd(pid) : fd;
+  bool counted = mp_shm_usable(); /* exit() may come from a thread that is not ours */
+  if (counted) mp_bell_asleep(true);
+  if (mine >= 0)
+    mp_os_poll(mine, slice);
+  else if (mine != -ESRCH)
+    mp_os_sleep(slice < nap ? slice : nap);
+  if (counted) mp_bell_asleep(false);
+  if (fd == NO_FD && mine >= 0) mp_os_close(mine);
+  return mp_wait_check(w);
+}
+
+int mp_child_wait(int place, const mp_wait *w) {
+  int err = 0;
+  while (!mp_child_ended(place)) {
+    if (err || !w->deadline) return err ? err : -ETIMEDOUT;
+    err = sleep_on(table[place].pid, table[place].pidfd, w);
+  }
+  return 0;
+}
+
+int mp_peer_wait(mp_proc_ref ref, pid_t pid, const mp_wait *w) {
+  int err = 0;
+  while (!mp_proc_dead(ref)) {
+    if (err || !w->deadline) return err ? err : -ETIMEDOUT;
+    err = sleep_on(pid, NO_FD, w);
+  }
+  return 0;
+}
+
+int mp_child_sentinel(int place) {
+  mp_child *c = &table[place];
+  if (c->pidfd != NO_FD) return c->pidfd;
+  int fd = mp_child_ended(place) ? -ESRCH : mp_os_pidfd(c->pid);
+  if (fd == -ESRCH) fd = mp_os_ready_fd();
+  if (fd >= 0) c->pidfd = fd;
+  return fd;
+}
+
+/* Where the system has no pidfds. */
+static int plain_kill(pid_t pid, int sig) { return kill(pid, sig) == 0 || errno == ESRCH ? 0 : -errno; }
+
+static int send_and_close(int fd, int sig) {
+  int err = mp_os_pidfd_signal(fd, sig);
+  mp_os_close(fd);
+  return err == -ESRCH ? 0 : err;
+}
+
+/* A pid that is still to be reaped by us names our child, and so does the pidfd made before we asked. */
+int mp_child_signal(int place, int sig) {
+  mp_child *c = &table[place];
+  int fd = mp_os_pidfd(c->pid);
+  bool gone = mp_child_ended(place) || fd == -ESRCH;
+  if (!gone) c->last_signal = sig;
+  if (fd >= 0 && !gone) return send_and_close(fd, sig);
+  if (fd >= 0) mp_os_close(fd);
+  return gone ? 0 : plain_kill(c->pid, sig);
+}
+
+int mp_peer_signal(mp_proc_ref ref, pid_t pid, int sig) {
+  int fd = mp_os_pidfd(pid);
+  bool gone = mp_proc_dead(ref) || fd == -ESRCH;
+  if (fd >= 0 && !gone) return send_and_close(fd, sig);
+  if (fd >= 0) mp_os_close(fd);
+  return gone ? 0 : plain_kill(pid, sig);
+}

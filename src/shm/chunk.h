@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chunks (layer 1): ranges of 2^order pages of the arena's data. For shm only; all calls want the arena lock
+ * except the inline ones. One table entry per page; the entry of a chunk's first page is the truth about it:
+ *
+ *   st = state << 56 | order << 48 | tag      (one word: one store commits)
+ *   NONE      inside a chunk, or never used
+ *   COLD HOT  free; in the list of its order (lists are caches). HOT pages are resident, kept for the next claim
+ *   USED      tag = object slot; reachable from that object's own words
+ *   HELD      tag = process slot; being filled by it, in no queue yet
+ *   QUEUED    tag = object slot of its queue; in a record between head and tail
+ *   READING   tag = process slot; taken from `object`, being decoded
+ *   RETURNED  tag = object slot; a dead reader's, to be taken again before anything else
+ *
+ * Who writes st: claim and free under the arena lock; HELD->QUEUED by its holder under the queue's producers' lock;
+ * QUEUED/RETURNED->READING by the taker under the consumers' lock; READING->RETURNED by its reader or, the reader
+ * being dead, by a cleaner, under the consumers' lock.
+ * Recovery keeps every chunk in the states USED..RETURNED whose owner still exists; all else is free.
+ */
+#ifndef MP_SHM_CHUNK_H
+#define MP_SHM_CHUNK_H
+
+#include "shm/arena.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_NONE, MP_COLD, MP_HOT, MP_USED, MP_HELD, MP_QUEUED, MP_READING, MP_RETURNED };
+
+typedef struct mp_chunk {
+  _Atomic uint64_t st;
+  uint64_t seq;        /* extents: the message's number, for RETURNED order */
+  uint32_t object;     /* slot of the queue it is for; written before st */
+  uint32_t next, prev; /* index + 1 in the list of a free order */
+  uint32_t spare;
+} mp_chunk;
+_Static_assert(sizeof(mp_chunk) == 32, "the chunk table's stride is part of the layout");
+
+#define MP_ST(state, order, tag) ((uint64_t)(state) << 56 | (uint64_t)(order) << 48 | (uint32_t)(tag))
+static inline unsigned mp_st_state(uint64_t st) { return (unsigned)(st >> 56); }
+static inline unsigned mp_st_order(uint64_t st) { return (unsigned)(st >> 48) & 0xff; }
+static inline uint32_t mp_st_tag(uint64_t st) { return (uint32_t)st; }
+
+static inline mp_chunk *mp_chunk_at(uint64_t i) { return (mp_chunk *)mp_at(mp_a->chunks) + i; }
+static inline uint64_t mp_chunk_offset(uint64_t i) { return mp_a->data + i * MP_PAGE; }
+static inline void *mp_chunk_data(uint64_t i) { return mp_at(mp_chunk_offset(i)); }
+static inline uint64_t mp_chunk_index(uint64_t offset) { return (offset - mp_a->data) / MP_PAGE; }
+/* Changes state and tag, keeps the order. */
+static inline void mp_chunk_set(uint64_t i, unsigned state, uint32_t tag) {
+  mp_chunk *c = mp_chunk_at(i);
+  uint64_t st = atomic_load_explicit(&c->st, memory_order_relaxed);
+  atomic_store_explicit(&c->st, MP_ST(state, mp_st_order(st), tag), memory_order_release);
+}
+
+/* Claims at least `bytes` bytes for `object` in the given state (USED: tag is object; HELD: this process).
+ * where: if not NULL, receives the chunk's index + 1 before the claim commits, so that a survivor can find it.
+ * The index, or -ENOMEM. Contents are arbitrary. */
+int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where);
+/* Frees it, whatever its state. */
+void mp_chunk_free(uint64_t i);
+/* Rebuilds the lists, at first and for recovery. */
+void mp_chunk_rebuild(void);
+/* The first chunk in a state USED..RETURNED at or after an index, and the next one after a chunk; -1 at the end.
+ * Without the arena lock they still find every chunk that stays in use meanwhile. */
+int64_t mp_chunk_next(uint64_t from);
+int64_t mp_chunk_after(uint64_t i);
+uint64_t mp_chunk_bytes(uint64_t i);
+
+#pragma GCC visibility pop
+#endif

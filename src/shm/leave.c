@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The end of a process that has children, reached by main's return, an error, or os.exit. Runs inside exit(), after
+ * the Lua state may have been closed, so it uses none; also called by L3 where a child leaves in order.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "os/process.h"
+#include "shm/children.h"
+
+#define TERM_GRACE (1000 * MP_MS) /* what a daemon may take after SIGTERM */
+#define KILL_GRACE (5000 * MP_MS) /* after SIGKILL: only a system call that cannot be ended takes time */
+#define QUIET (2000 * MP_MS)      /* waiting for longer is said */
+enum { REPORT = 1024 };
+
+static pid_t made_here; /* this process, when mproc has forked it */
+
+void mp_children_forked(void) { made_here = getpid(); }
+
+static void signal_all(bool daemon, int sig) {
+  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;)
+    mp_child_signal(i, sig);
+}
+
+/* True when all of them have ended by the deadline. */
+static bool await_all(bool daemon, uint64_t deadline) {
+  const mp_wait w = { deadline, NULL, NULL };
+  bool all = true;
+  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;)
+    if (mp_child_wait(i, &w) != 0) all = false;
+  return all;
+}
+
+/* One line on stderr; what does not fit is left out. */
+static void report(void) {
+  char text[REPORT];
+  int n = snprintf(text, sizeof text, "mproc: pid %d waits for the end of", (int)getpid());
+  for (int i = -1; (i = mp_child_next(i, false)) >= 0 && n < REPORT - 2 * MP_CHILD_NAME;) {
+    const mp_child *c = mp_child_at(i);
+    n += snprintf(text + n, (size_t)(REPORT - n), " '%s' (pid %d)", c->name, (int)c->pid);
+  }
+  text[n++] = '\n';
+  mp_os_write(STDERR_FILENO, text, (size_t)n);
+}
+
+void mp_children_finish(void) {
+  if (mp_child_next(-1, true) >= 0) {
+    signal_all(true, SIGTERM);
+    if (!await_all(true, mp_os_now() + TERM_GRACE)) {
+      signal_all(true, SIGKILL);
+      await_all(true, mp_os_now() + KILL_GRACE);
+    }
+  }
+  if (mp_child_next(-1, false) < 0 || await_all(false, mp_os_now() + QUIET)) return;
+  report();
+  await_all(false, MP_FOREVER);
+}
+
+/* Inside exit(). Inherited C code may call it in a child of ours: that must not run what the parent registered. */
+static void at_exit(int status) {
+  mp_os_sigint_default();
+  mp_children_finish();
+  if (made_here != getpid() || status < 0) return;
+  if (mp_shm_usable()) mp_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
+  mp_os_leave(status);
+}
+
+int mp_children_hook(void) {
+  mp_os_pin(&made_here);
+  return mp_os_at_exit(at_exit);
+}

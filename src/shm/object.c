@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* The directory of objects, who holds them, and handles in flight. States and commit rules stand in object.h. */
+#include "shm/object.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shm/chunk.h"
+#include "shm/proc.h"
+
+#define NO_STEP UINT64_MAX
+
+static mp_destroy destroyers[MP_TYPES];
+static uint32_t *uses; /* this process's local uses, by slot; inherited by fork as the holds are */
+static bool late;      /* a finalizer found the arena lock busy: some bit of my row has no use any more */
+
+int mp_object_attach(void) {
+  uses = mp_os_private(mp_a->nobjects * sizeof *uses);
+  return uses ? 0 : -ENOMEM;
+}
+
+void mp_object_type(int type, mp_destroy destroy) { destroyers[type] = destroy; }
+
+static uint32_t slot_of(mp_handle h) { return (uint32_t)h - 1; }
+
+static uint64_t state_word(uint64_t gen, int type, unsigned s) { return gen << 32 | (uint64_t)type << 8 | s; }
+
+static bool alive(mp_handle h, int type) {
+  uint32_t slot = slot_of(h);
+  if (slot >= mp_a->nobjects) return false;
+  uint64_t st = atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire);
+  return st == state_word(h >> 32, type, MP_OBJECT_LIVE);
+}
+
+/* --- rows of holds --- */
+
+static _Atomic uint64_t *row(uint32_t proc) {
+  return (_Atomic uint64_t *)mp_at(mp_a->holds) + (uint64_t)proc * mp_a->row_words;
+}
+
+static void hold_set(uint32_t slot) { row(mp_me)[slot / 64] |= UINT64_C(1) << (slot % 64); }
+static void hold_clear(uint32_t slot) { row(mp_me)[slot / 64] &= ~(UINT64_C(1) << (slot % 64)); }
+
+static bool held_by_anyone(uint32_t slot) {
+  for (uint32_t p = 0; p < mp_a->top_proc; p++)
+    if (row(p)[slot / 64] >> (slot % 64) & 1) return true;
+  return false;
+}
+
+static uint64_t words_in_use(void) { return (mp_a->top_object + 63) / 64; }
+
+void mp_holds_copy(uint32_t from_proc, uint32_t to_proc) {
+  memcpy((void *)row(to_proc), (void *)row(from_proc), words_in_use() * 8);
+}
+
+/* --- birth and death --- */
+
+static void push_dying(uint32_t slot) {
+  mp_object *o = mp_object_at(slot);
+  o->next = mp_a->dying;
+  mp_a->dying = slot + 1;
+}
+
+static void die_if_unheld(uint32_t slot) {
+  mp_object *o = mp_object_at(slot);
+  if (mp_object_state(slot) != MP_OBJECT_LIVE || o->flight || held_by_anyone(slot)) return;
+  uint64_t st = o->state;
+  atomic_store_explicit(&o->state, (st & ~UINT64_C(0xff)) | MP_OBJECT_DYING, memory_order_release);
+  push_dying(slot);
+}
+
+static void bury_one(uint32_t slot, bool thorough) {
+  mp_object *o = mp_object_at(slot);
+  unsigned type = (unsigned)(o->state >> 8) & 0xff;
+  uint64_t st = mp_chunk_at(o->chunk)->st;
+  if (mp_st_state(st) == MP_USED && mp_st_tag(st) == slot) {
+    if (type < MP_TYPES && destroyers[type]) destroyers[type](slot, mp_chunk_data(o->chunk), thorough);
+    mp_chunk_free(o->chunk);
+  }
+  atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
+  o->next = mp_a->free_object;
+  mp_a->free_object = slot + 1;
+}
+
+void mp_object_bury(bool thorough) {
+  while (mp_a->dying) {
+    uint32_t slot = mp_a->dying - 1;
+    mp_a->dying = mp_object_at(slot)->next;
+    bury_one(slot, thorough);
+  }
+}
+
+static int64_t take_slot(void) {
+  if (mp_a->free_object) {
+    uint32_t slot = mp_a->free_object - 1;
+    mp_a->free_object = mp_object_at(slot)->next;
+    return slot;
+  }
+  return mp_a->top_object < mp_a->nobjects ? (int64_t)mp_a->top_object++ : -ENOMEM;
+}
+
+static void untake_slot(uint32_t slot) {
+  mp_object_at(slot)->next = mp_a->free_object;
+  mp_a->free_object = slot + 1;
+}
+
+static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg, mp_handle *out) {
+  int64_t slot = take_slot();
+  if (slot < 0) return (int)slot;
+  int64_t chunk = mp_chunk_claim(bytes, MP_USED, (uint32_t)slot, (uint32_t)slot, NULL);
+  if (chunk < 0) {
+    untake_slot((uint32_t)slot);
+    return (int)chunk;
+  }
+  mp_object *o = mp_object_at((uint32_t)slot);
+  o->chunk = (uint32_t)chunk;
+  o->flight = 0;
+  init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
+  hold_set((uint32_t)slot);
+  uses[slot] = 1;
+  uint64_t gen = o->state >> 32;
+  atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
+  *out = gen << 32 | (uint32_t)(slot + 1);
+  return 0;
+}
+
+int mp_object_new(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
+                  const mp_wait *w, mp_handle *out) {
+  int err = mp_arena_lock(w);
+  if (err) return err;
+  mp_holds_flush();
+  err = born(type, bytes, init, arg, out);
+  mp_arena_unlock();
+  return err;
+}
+
+void *mp_object_block(mp_handle h, int type) {
+  return alive(h, type) ? mp_chunk_data(mp_object_at(slot_of(h))->chunk) : NULL;
+}
+
+/* --- local uses --- */
+
+int mp_object_use(mp_handle h, int type, const mp_wait *w) {
+  uint32_t slot = slot_of(h);
+  if (!alive(h, type)) return -ENOENT;
+  if (uses[slot]) {
+    uses[slot]++;
+    return 0;
+  }
+  int err = mp_arena_lock(w);
+  if (err) return err;
+  if (alive(h, type)) {
+    hold_set(slot);
+    uses[slot]++;
+  } else {
+    err = -ENOENT;
+  }
+  mp_arena_unlock();
+  return err;
+}
+
+void mp_object_use_held(mp_handle h) { uses[slot_of(h)]++; }
+
+void mp_object_unuse(mp_handle h) {
+  uint32_t slot = slot_of(h);
+  if (--uses[slot]) return;
+  if (!mp_arena_trylock()) {
+    late = true;
+    return;
+  }
+  mp_holds_flush();
+  hold_clear(slot);
+  die_if_unheld(slot);
+  mp_object_bury(false);
+  mp_arena_unlock();
+}
+
+void mp_holds_flush(void) {
+  if (!late) return;
+  late = false;
+  for (uint64_t w = 0; w < words_in_use(); w++)
+    for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
+      uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+      if (uses[slot]) continue;
+      hold_clear(slot);
+      die_if_unheld(slot);
+    }
+  mp_object_bury(false);
+}
+
+void mp_holds_clear(uint32_t proc) {
+  for (uint64_t w = 0; w < words_in_use(); w++)
+    for (uint64_t bits = row(proc)[w]; bits; bits = row(proc)[w]) {
+      row(proc)[w] = bits & (bits - 1);
+      die_if_unheld((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+    }
+  mp_object_bury(false);
+}
+
+/* --- handles in flight --- */
+
+static uint32_t flight_slot(uint64_t record, uint32_t i) { return slot_of(((mp_handle *)mp_at(record))[i]); }
+
+void mp_flight_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta) {
+  mp_flight_log *log = &mp_a->log;
+  log->commit_word = word;
+  log->commit_value = value;
+  log->count = n;
+  log->delta = (uint32_t)delta;
+  atomic_store_explicit(&log->step, NO_STEP, memory_order_release);
+  atomic_store_explicit(&log->record, record, memory_order_release);
+  for (uint32_t i = 0; i < n; i++) {
+    mp_object *o = mp_object_at(flight_slot(record, i));
+    atomic_store_explicit(&log->step, (uint64_t)i << 32 | o->flight, memory_order_release);
+    o->flight += (uint32_t)delta;
+  }
+}
+
+void mp_flight_end(void) {
+  mp_flight_log *log = &mp_a->log;
+  uint64_t record = log->record;
+  bool taken = (int32_t)log->delta < 0;
+  atomic_store_explicit(&log->record, 0, memory_order_release);
+  for (uint32_t i = 0; taken && i < log->count; i++) die_if_unheld(flight_slot(record, i));
+}
+
+void mp_flight_pin(uint64_t record, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t slot = flight_slot(record, i);
+    hold_set(slot);
+    uses[slot]++;
+  }
+}
+
+static void undo_steps(mp_flight_log *log) {
+  uint64_t step = log->step;
+  if (step == NO_STEP) return;
+  uint32_t last = (uint32_t)(step >> 32);
+  mp_object_at(flight_slot(log->record, last))->flight = (uint32_t)step;
+  while (last-- > 0) {
+    mp_object *o = mp_object_at(flight_slot(log->record, last));
+    atomic_store_explicit(&log->step, (uint64_t)last << 32 | (o->flight - log->delta), memory_order_release);
+    o->flight -= log->delta;
+  }
+}
+
+void mp_flight_recover(void) {
+  mp_flight_log *log = &mp_a->log;
+  if (!log->record) return;
+  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value) undo_steps(log);
+  atomic_store_explicit(&log->record, 0, memory_order_release);
+}
+
+/* An object whose last hold went with the interrupted operation is found here too. */
+void mp_object_rebuild(void) {
+  mp_a->free_object = mp_a->dying = 0;
+  for (uint32_t i = mp_a->top_object; i-- > 0;) {
+    unsigned s = mp_object_state(i);
+    if (s == MP_OBJECT_FREE) untake_slot(i);
+    if (s == MP_OBJECT_DYING) push_dying(i);
+    if (s == MP_OBJECT_LIVE) die_if_unheld(i);
+  }
+  mp_object_bury(true);
+}
+
+uint32_t mp_object_count(void) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < mp_a->top_object; i++) n += mp_object_state(i) != MP_OBJECT_FREE;
+  return n;
+}

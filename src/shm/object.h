@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Objects (layer 1): the directory of what lives in the arena, who holds it and which messages carry it.
+ *
+ * An object lives while some process's row has its bit or `flight` is not 0. All of this is written under the
+ * arena lock, a row's bits only for oneself, for a child being reserved, or for a dead process being cleaned.
+ *
+ * word        states
+ * state       gen << 32 | type << 8 | FREE, LIVE, DYING. FREE->LIVE gives birth (block, mutexes and the maker's bit stand
+ *             before it). LIVE->DYING ends it: no handle is valid any more; whoever has the arena lock then takes
+ *             it apart, recovery included. DYING->FREE, gen + 1, is last.
+ * flight      records between head and tail (and extents not yet delivered) that carry it. Moves by the arena's
+ *             flight log, which makes count and commit one step for a survivor.
+ */
+#ifndef MP_SHM_OBJECT_H
+#define MP_SHM_OBJECT_H
+
+#include "shm/arena.h"
+#include "shm/registry.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef uint64_t mp_handle; /* gen << 32 | slot + 1; 0 is nothing */
+
+enum { MP_OBJECT_FREE, MP_OBJECT_LIVE, MP_OBJECT_DYING };
+enum { MP_TYPE_QUEUE = 1, MP_TYPES };
+
+typedef struct mp_object {
+  _Atomic uint64_t state;
+  uint32_t chunk; /* index of its block */
+  uint32_t flight;
+  uint32_t next; /* list of free or dying slots, slot + 1 */
+  uint32_t pad[3];
+} mp_object;
+_Static_assert(sizeof(mp_object) == 32, "the directory's stride is part of the layout");
+
+static inline mp_object *mp_object_at(uint32_t slot) { return (mp_object *)mp_at(mp_a->objects) + slot; }
+static inline unsigned mp_object_state(uint32_t slot) {
+  return (unsigned)atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire) & 0xff;
+}
+
+/* What a type does when its last holder is gone: frees what its block refers to, not the block. A survivor may run
+ * it again after it was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted.
+ * Under the arena lock. */
+typedef void (*mp_destroy)(uint32_t slot, void *block, bool thorough);
+void mp_object_type(int type, mp_destroy destroy);
+/* Maps the table of local uses. Once per process tree, before anything else here. 0 or -ENOMEM. */
+int mp_object_attach(void);
+
+/* Makes an object of `bytes` bytes held by this process; init fills its block under the arena lock.
+ * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
+int mp_object_new(int type, size_t bytes, void (*init)(uint32_t slot, void *block, const void *arg), const void *arg,
+                  const mp_wait *w, mp_handle *out);
+/* The block of a live object of that type, or NULL. Valid while this process holds it. */
+void *mp_object_block(mp_handle h, int type);
+
+/* Process-local uses of an object: userdata and pins. The first takes the hold, the last lets it go.
+ * _use: 0, or -ENOENT when no such object lives. _use_held: for one that this process is known to hold. */
+int mp_object_use(mp_handle h, int type, const mp_wait *w);
+void mp_object_use_held(mp_handle h);
+/* Never waits: when the arena lock is busy the hold is let go later. */
+void mp_object_unuse(mp_handle h);
+
+/* Handles in flight, with the arena lock held. record: offset of n distinct handles. Between begin and end the
+ * caller makes the one store that commits: `value` at offset `word`. A survivor that finds another value there
+ * undoes the counts. end marks what has lost its last holder; mp_object_bury takes that apart. */
+void mp_flight_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta);
+void mp_flight_end(void);
+/* One more local use of each: what a receiver does before it takes them off flight. */
+void mp_flight_pin(uint64_t record, uint32_t n);
+void mp_object_bury(bool thorough);
+
+/* For the registry, with the arena lock held. */
+void mp_holds_copy(uint32_t from_proc, uint32_t to_proc);
+void mp_holds_clear(uint32_t proc); /* and buries what nobody holds now */
+void mp_holds_flush(void);          /* lets go what finalizers could not */
+void mp_flight_recover(void);       /* for recovery, in this order: the flight log, */
+void mp_object_rebuild(void);       /* the lists, and what was dying */
+uint32_t mp_object_count(void);
+
+#pragma GCC visibility pop
+#endif

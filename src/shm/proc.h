@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* A process's slot as shm sees it. The meaning of its words stands in registry.h. */
+#ifndef MP_SHM_PROC_H
+#define MP_SHM_PROC_H
+
+#include "shm/arena.h"
+#include "shm/registry.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_PROC_FREE, MP_PROC_STARTING, MP_PROC_LIVE, MP_PROC_DEAD };
+
+typedef struct mp_proc {
+  _Alignas(MP_LINE) mp_os_mutex life;
+  _Atomic uint64_t state; /* gen << 32 | MP_PROC_* */
+  uint64_t parent;        /* who will release it; 0: nobody */
+  uint64_t since;         /* when it was reserved */
+  _Atomic int32_t pid, exit;
+  _Atomic uint32_t inhand, asleep;
+} mp_proc;
+_Static_assert(sizeof(mp_proc) == MP_LINE, "the registry's stride is part of the layout");
+
+extern uint32_t mp_me; /* this process's slot */
+
+static inline mp_proc *mp_proc_at(uint32_t slot) { return (mp_proc *)mp_at(mp_a->procs) + slot; }
+static inline uint32_t mp_ref_slot(mp_proc_ref r) { return (uint32_t)r; }
+static inline uint64_t mp_proc_state(uint32_t slot) {
+  return atomic_load_explicit(&mp_proc_at(slot)->state, memory_order_acquire);
+}
+static inline bool mp_proc_slot_dead(uint32_t slot) { return !mp_os_mutex_held(&mp_proc_at(slot)->life); }
+static inline void mp_proc_inhand(int delta) {
+  mp_proc *p = mp_proc_at(mp_me);
+  uint32_t n = atomic_load_explicit(&p->inhand, memory_order_relaxed);
+  atomic_store_explicit(&p->inhand, n + (uint32_t)delta, memory_order_release);
+}
+
+/* Gives back what a dead process had in its hands: chunks to their queues or the heap, then its holds.
+ * The caller owns that slot's life. -EINTR or 0. In sweep.c. */
+int mp_proc_settle(uint32_t slot);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/* Put and get. The words and their survivors' view stand in queue.h; what happens after a death, in queue_repair.c. */
+#include "shm/queue.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shm/proc.h"
+
+#define EXTENT_ALIGN 16u
+
+/* --- birth --- */
+
+typedef struct order {
+  uint64_t maxsize;
+  uint32_t kind;
+} order;
+
+static void init(uint32_t slot, void *block, const void *arg) {
+  const order *o = arg;
+  mp_queue *q = block;
+  memset(q, 0, sizeof *q);
+  q->slot = slot;
+  q->kind = o->kind;
+  q->maxsize = o->maxsize;
+  mp_os_mutex_init(&q->producers);
+  mp_os_mutex_init(&q->consumers);
+  mp_bell_init(&q->data);
+  mp_bell_init(&q->room);
+}
+
+void mp_queue_setup(void) { mp_object_type(MP_TYPE_QUEUE, mp_queue_destroy); }
+
+int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out) {
+  order o = {maxsize, kind};
+  return mp_object_new(MP_TYPE_QUEUE, sizeof(mp_queue), init, &o, w, out);
+}
+
+/* --- what waits look at: without a lock, so only a hint; the lock decides --- */
+
+static uint64_t count(mp_queue *q) {
+  uint64_t got = atomic_load_explicit(&q->ngot, memory_order_relaxed);
+  uint64_t put = atomic_load_explicit(&q->nput, memory_order_relaxed);
+  return (put > got ? put - got : 0) + atomic_load_explicit(&q->nret, memory_order_relaxed);
+}
+
+static bool has_data(void *arg) {
+  mp_queue *q = arg;
+  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
+  return (tail && tail != mp_queue_start(q)) ||
+         atomic_load_explicit(&q->nret, memory_order_relaxed) ||
+         atomic_load_explicit(&q->closed, memory_order_relaxed);
+}
+
+static bool has_room(void *arg) {
+  mp_queue *q = arg;
+  return !q->maxsize || count(q) < q->maxsize || atomic_load_explicit(&q->closed, memory_order_relaxed);
+}
+
+/* --- put --- */
+
+static void gather(char *to, const mp_parcel *m) {
+  for (size_t i = 0; i < m->npieces; i++) {
+    memcpy(to, m->pieces[i].base, m->pieces[i].len);
+    to += m->pieces[i].len;
+  }
+}
+
+static uint64_t extent_data_at(uint32_t nhandles) {
+  return (sizeof(mp_extent) + (uint64_t)nhandles * 8 + EXTENT_ALIGN - 1) & ~(uint64_t)(EXTENT_ALIGN - 1);
+}
+
+/* Claims a chunk for a message, HELD by this process: index or an error. */
+static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
+  int err = mp_arena_lock(w);
+  if (err) return err;
+  mp_proc_inhand(1);
+  int64_t i = mp_chunk_claim(bytes, MP_HELD, mp_me, q->slot, NULL);
+  if (i < 0) mp_proc_inhand(-1);
+  mp_arena_unlock();
+  return i;
+}
+
+static void drop_extent(int64_t i) {
+  if (i < 0 || mp_arena_lock(NULL) != 0) return;
+  mp_chunk_free((uint64_t)i);
+  mp_proc_inhand(-1);
+  mp_arena_unlock();
+}
+
+static int64_t make_extent(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
+  uint64_t at = extent_data_at(m->nhandles);
+  int64_t i = claim_extent(q, at + m->len, w);
+  if (i < 0) return i;
+  mp_extent *x = mp_chunk_data((uint64_t)i);
+  x->len = m->len;
+  x->nhandles = m->nhandles;
+  if (m->nhandles) memcpy(x + 1, m->handles, m->nhandles * sizeof *m->handles);
+  gather((char *)x + at, m);
+  return i;
+}
+
+/* The offset of a segment to go on in, not yet in the chain: one that a failed put left in `fresh`, the spare one,
+ * or a new one. 0: none (*err). */
+static uint64_t next_segment(mp_queue *q, const mp_wait *w, int *err) {
+  uint32_t s = q->fresh;
+  if (!s) s = atomic_load_explicit(&q->spare, memory_order_acquire);
+  if (s) return mp_chunk_offset(s - 1);
+  *err = mp_arena_lock(w);
+  if (*err) return 0;
+  int64_t i = mp_chunk_claim(MP_SEGMENT, MP_USED, q->slot, q->slot, &q->fresh);
+  mp_arena_unlock();
+  if (i < 0) *err = (int)i;
+  return i < 0 ? 0 : mp_chunk_offset((uint64_t)i);
+}
+
+/* Leads from the tail to a new segment; nothing of it shows before tail moves. */
+static void link_segment(mp_queue *q, uint64_t tail, uint64_t segment) {
+  if (!tail) {
+    atomic_store_explicit(&q->first, (uint32_t)mp_chunk_index(segment) + 1, memory_order_release);
+    return;
+  }
+  mp_record *jump = mp_at(tail);
+  *jump = (mp_record){.type = MP_RECORD_JUMP, .seq = segment};
+  ((mp_segment *)mp_at(mp_segment_of(tail)))->next = segment;
+}
+
+/* Where a record of `span` bytes goes: its offset, or 0 with *err. */
+static uint64_t place(mp_queue *q, uint64_t span, const mp_wait *w, int *err) {
+  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+  if (tail && (tail & (MP_SEGMENT - 1)) + span + sizeof(mp_record) <= MP_SEGMENT) return tail;
+  uint64_t segment = next_segment(q, w, err);
+  if (!segment) return 0;
+  link_segment(q, tail, segment);
+  return segment + sizeof(mp_segment);
+}
+
+static void taken_segment(mp_queue *q, uint64_t segment) {
+  uint32_t s = (uint32_t)mp_chunk_index(segment) + 1;
+  if (atomic_load_explicit(&q->spare, memory_order_relaxed) == s)
+    atomic_store_explicit(&q->spare, 0, memory_order_release);
+  atomic_store_explicit(&q->fresh, 0, memory_order_release);
+}
+
+static void write_record(mp_queue *q, uint64_t at, const mp_parcel *m, int64_t extent) {
+  mp_record *r = mp_at(at);
+  r->seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
+  r->pad = 0;
+  if (extent < 0) {
+    r->bytes = (uint32_t)(m->nhandles * 8 + m->len);
+    r->nhandles = (uint16_t)m->nhandles;
+    r->type = MP_RECORD_INLINE;
+    if (m->nhandles) memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
+    gather((char *)(r + 1) + m->nhandles * 8, m);
+    return;
+  }
+  r->bytes = sizeof(uint64_t);
+  r->nhandles = 0;
+  r->type = MP_RECORD_EXTENT;
+  *(uint64_t *)(r + 1) = (uint64_t)extent;
+  mp_chunk_at((uint64_t)extent)->seq = r->seq;
+  q->extents = 1;
+  atomic_store_explicit(&q->publishing, (uint32_t)extent + 1, memory_order_release);
+  mp_chunk_set((uint64_t)extent, MP_QUEUED, q->slot);
+}
+
+static void commit_tail(mp_queue *q, uint64_t tail) {
+  mp_os_pending(&q->data.word);
+  atomic_store_explicit(&q->tail, tail, memory_order_release);
+  mp_bell_ring(&q->data);
+  mp_os_pending(NULL);
+}
+
+/* As commit_tail, with n handles at `list` going on flight in the same step. */
+static int commit_with_handles(mp_queue *q, uint64_t tail, uint64_t list, uint32_t n, const mp_wait *w) {
+  int err = mp_arena_lock(w);
+  if (err) return err;
+  q->carried = 1;
+  mp_flight_begin(list, n, mp_offset(&q->tail), tail, 1);
+  commit_tail(q, tail);
+  mp_flight_end();
+  mp_arena_unlock();
+  return 0;
+}
+
+static uint64_t handles_at(uint64_t record, int64_t extent) {
+  return extent < 0 ? record + sizeof(mp_record) : mp_chunk_offset((uint64_t)extent) + sizeof(mp_extent);
+}
+
+/* Takes a record that was not committed back: its extent is in our hands again. */
+static void retract(mp_queue *q, int64_t extent) {
+  if (extent < 0) return;
+  mp_chunk_set((uint64_t)extent, MP_HELD, mp_me);
+  atomic_store_explicit(&q->publishing, 0, memory_order_release);
+}
+
+/* With the producers' lock, room being there. */
+static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait *w) {
+  uint32_t bytes = extent < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t);
+  int err = 0;
+  uint64_t at = place(q, mp_record_span(bytes), w, &err);
+  if (!at) return err;
+  write_record(q, at, m, extent);
+  uint64_t tail = at + mp_record_span(bytes);
+  bool crossed = (at & (MP_SEGMENT - 1)) == sizeof(mp_segment);
+  if (m->nhandles)
+    err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
+  else
+    commit_tail(q, tail);
+  if (err) {
+    retract(q, extent);
+    return err;
+  }
+  atomic_store_explicit(&q->nput, ((mp_record *)mp_at(at))->seq, memory_order_release);
+  if (crossed) taken_segment(q, mp_segment_of(at));
+  if (extent >= 0) {
+    atomic_store_explicit(&q->publishing, 0, memory_order_release);
+    mp_proc_inhand(-1);
+  }
+  return 0;
+}
+
+/* One try: 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
+static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait *w) {
+  int err = mp_queue_lock_producers(q, w);
+  if (err) return err;
+  if (atomic_load_explicit(&q->closed, memory_order_relaxed))
+    err = -EPIPE;
+  else if (!has_room(q))
+    err = -EAGAIN;
+  else
+    err = append(q, m, extent, w);
+  mp_os_mutex_unlock(&q->producers);
+  return err;
+}
+
+int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
+  bool big = (uint64_t)m->nhandles * 8 + m->len > MP_INLINE_MAX || m->nhandles > UINT16_MAX;
+  int64_t extent = -1;
+  int err;
+  do {
+    err = q->maxsize ? mp_bell_wait(&q->room, has_room, q, w) : 0;
+    if (!err && big && extent < 0) {
+      extent = make_extent(q, m, w);
+      if (extent < 0) err = (int)extent;
+    }
+    if (!err) err = try_put(q, m, extent, w);
+  } while (err == -EAGAIN);
+  if (err) drop_extent(extent);
+  return err;
+}
+
+/* --- get --- */
+
+static int64_t oldest_returned(mp_queue *q) {
+  int64_t best = -1;
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
+    mp_chunk *c = mp_chunk_at((uint64_t)i);
+    uint64_t st = c->st;
+    if (mp_st_state(st) != MP_RETURNED || mp_st_tag(st) != q->slot) continue;
+    if (best < 0 || c->seq < mp_chunk_at((uint64_t)best)->seq) best = i;
+  }
+  return best;
+}
+
+static void open_extent(mp_got *g, int64_t i) {
+  mp_extent *x = mp_chunk_data((uint64_t)i);
+  uint32_t n = x->nhandles;
+  *g = (mp_got){.data = (char *)x + extent_data_at(n),
+                .len = x->len,
+                .seq = mp_chunk_at((uint64_t)i)->seq,
+                .handles = (mp_handle *)(x + 1),
+                .nhandles = n,
+                .extent = i};
+}
+
+static void take_extent(mp_got *g, uint64_t i) {
+  mp_proc_inhand(1);
+  mp_chunk_set(i, MP_READING, mp_me);
+  open_extent(g, (int64_t)i);
+}
+
+static bool take_returned(mp_queue *q, mp_got *g) {
+  int64_t i = oldest_returned(q);
+  if (i >= 0) take_extent(g, (uint64_t)i);
+  q->nret = i >= 0 ? q->nret - 1 : 0;
+  return i >= 0;
+}
+
+static void read_inline(mp_got *g, void *buf, const mp_record *r) {
+  memcpy(buf, r + 1, r->bytes);
+  *g = (mp_got){.data = (char *)buf + r->nhandles * 8u,
+                .len = r->bytes - r->nhandles * 8u,
+                .seq = r->seq,
+                .handles = buf,
+                .nhandles = r->nhandles,
+                .extent = -1};
+}
+
+static void commit_head(mp_queue *q, uint64_t head) {
+  if (!q->maxsize) {
+    atomic_store_explicit(&q->head, head, memory_order_release);
+    return;
+  }
+  mp_os_pending(&q->room.word);
+  atomic_store_explicit(&q->head, head, memory_order_release);
+  atomic_store_explicit(&q->ngot, q->ngot + 1, memory_order_release); /* the room that is rung for */
+  mp_bell_ring(&q->room);
+  mp_os_pending(NULL);
+}
+
+/* As commit_head, with the record's handles coming off flight into this process in the same step. */
+static int commit_head_with_handles(mp_queue *q, uint64_t head, const mp_record *r, const mp_wait *w) {
+  int err = mp_arena_lock(w);
+  if (err) return err;
+  uint64_t list = mp_offset(r + 1);
+  mp_flight_pin(list, r->nhandles);
+  mp_flight_begin(list, r->nhandles, mp_offset(&q->head), head, -1);
+  commit_head(q, head);
+  mp_flight_end();
+  mp_arena_unlock();
+  return 0;
+}
+
+/* With the consumers' lock, start != tail. */
+static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_wait *w) {
+  int err = 0;
+  mp_record *r = mp_at(at);
+  if (r->type == MP_RECORD_JUMP) {
+    err = mp_queue_finish_drained(q, w);
+    if (err) return err;
+    atomic_store_explicit(&q->drained, (uint32_t)mp_chunk_index(mp_segment_of(at)) + 1, memory_order_release);
+    at = r->seq + sizeof(mp_segment);
+    r = mp_at(at);
+  }
+  uint64_t seq = r->seq, head = at + mp_record_span(r->bytes);
+  if (r->type == MP_RECORD_EXTENT)
+    take_extent(g, *(uint64_t *)(r + 1));
+  else
+    read_inline(g, buf, r);
+  if (r->nhandles)
+    err = commit_head_with_handles(q, head, r, w);
+  else
+    commit_head(q, head);
+  if (err) { /* head has not moved: its segment is not drained */
+    atomic_store_explicit(&q->drained, 0, memory_order_release);
+    return err;
+  }
+  atomic_store_explicit(&q->ngot, seq, memory_order_release);
+  if (atomic_load_explicit(&q->drained, memory_order_relaxed)) mp_queue_finish_drained(q, w);
+  return 0;
+}
+
+/* One try: 0, -EAGAIN when empty, -EPIPE, or a failure. */
+static int try_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
+  int err = mp_queue_lock_consumers(q, w);
+  if (err) return err;
+  bool closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire), at = mp_queue_start(q);
+  if (q->nret && take_returned(q, g))
+    err = 0;
+  else if (at == tail || !tail)
+    err = closed ? -EPIPE : -EAGAIN;
+  else
+    err = take_first(q, at, buf, g, w);
+  mp_os_mutex_unlock(&q->consumers);
+  return err;
+}
+
+int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
+  for (;;) {
+    int err = try_get(q, buf, g, w);
+    if (err != -EAGAIN) return err;
+    err = mp_bell_wait(&q->data, has_data, q, w);
+    if (err) return err;
+  }
+}
+
+/* --- after get --- */
+
+static void unpin(mp_got *g) {
+  for (uint32_t i = 0; g->extent < 0 && i < g->nhandles; i++) mp_object_unuse(g->handles[i]);
+}
+
+void mp_queue_done(mp_got *g) {
+  unpin(g);
+  if (g->extent < 0 || mp_arena_lock(NULL) != 0) return;
+  uint64_t i = (uint64_t)g->extent;
+  mp_chunk *c = mp_chunk_at(i);
+  if (g->nhandles) {
+    uint64_t released = MP_ST(MP_HELD, mp_st_order(c->st), mp_me);
+    mp_flight_begin(mp_offset(g->handles), g->nhandles, mp_offset(&c->st), released, -1);
+    atomic_store_explicit(&c->st, released, memory_order_release);
+    mp_flight_end();
+  }
+  mp_chunk_free(i);
+  mp_proc_inhand(-1);
+  mp_object_bury(false);
+  mp_arena_unlock();
+}
+
+static int give_back(mp_queue *q, uint64_t i) {
+  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
+  int err = mp_queue_lock_consumers(q, &for_ever);
+  if (err) return err;
+  mp_chunk_set(i, MP_RETURNED, q->slot);
+  q->nret++;
+  mp_os_mutex_unlock(&q->consumers);
+  mp_proc_inhand(-1);
+  mp_bell_ring_again(&q->data);
+  return 0;
+}
+
+/* An inline message comes back as an extent; its handles go on flight again with the store that makes it RETURNED. */
+static int return_inline(mp_queue *q, mp_got *g) {
+  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
+  mp_piece piece = {g->data, g->len};
+  mp_parcel m = {&piece, 1, g->len, g->handles, g->nhandles};
+  int64_t i = make_extent(q, &m, &for_ever);
+  if (i < 0) return (int)i;
+  mp_chunk *c = mp_chunk_at((uint64_t)i);
+  c->seq = g->seq;
+  q->extents = 1;
+  if (g->nhandles && mp_arena_lock(NULL) == 0) {
+    uint64_t on_flight = MP_ST(MP_READING, mp_st_order(c->st), mp_me);
+    mp_flight_begin(handles_at(0, i), g->nhandles, mp_offset(&c->st), on_flight, 1);
+    atomic_store_explicit(&c->st, on_flight, memory_order_release);
+    mp_flight_end();
+    mp_arena_unlock();
+  }
+  int err = give_back(q, (uint64_t)i);
+  unpin(g);
+  return err;
+}
+
+int mp_queue_return(mp_queue *q, mp_got *g) {
+  return g->extent < 0 ? return_inline(q, g) : give_back(q, (uint64_t)g->extent);
+}
+
+/* --- the rest --- */
+
+int mp_queue_close(mp_queue *q, const mp_wait *w) {
+  int err = mp_queue_lock_both(q, w);
+  if (err) return err;
+  mp_os_pending(&q->data.word);
+  atomic_store_explicit(&q->closed, 1, memory_order_seq_cst);
+  mp_bell_ring(&q->data);
+  mp_os_pending(NULL);
+  mp_bell_ring_again(&q->room);
+  mp_queue_unlock_both(q);
+  return 0;
+}
+
+uint64_t mp_queue_size(mp_queue *q) {
+  static const mp_wait now = {0, NULL, NULL};
+  bool locked = mp_queue_lock_both(q, &now) == 0;
+  uint64_t n = count(q);
+  if (locked) mp_queue_unlock_both(q);
+  return n;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue after a death: its locks, the repair that their loss calls for, what a cleaner gives back, and the end.
+ * For queue.c and sweep.c. Every function here may be cut short anywhere and run again.
+ */
+#include <errno.h>
+
+#include "shm/proc.h"
+#include "shm/queue.h"
+
+/* --- locks --- */
+
+/* 0, 1 when repair is due, or an error. */
+static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) {
+  int r = mp_lock(m, w);
+  if (r < 0) return r;
+  if (r == MP_ABANDONED) {
+    q->dirty = 1;
+    mp_os_mutex_consistent(m);
+  }
+  return (int)atomic_load_explicit(&q->dirty, memory_order_relaxed);
+}
+
+static bool is_ours(mp_queue *q, uint64_t i) {
+  uint64_t st = mp_chunk_at(i)->st;
+  return mp_st_state(st) == MP_USED && mp_st_tag(st) == q->slot;
+}
+
+typedef struct walk { /* what the records between head and tail show */
+  uint64_t n, last;
+  bool spare, fresh, drained, publishing; /* those words name something in the chain */
+} walk;
+
+static void see_segment(mp_queue *q, walk *k, uint64_t pos) {
+  uint32_t s = (uint32_t)mp_chunk_index(mp_segment_of(pos)) + 1;
+  k->spare |= q->spare == s;
+  k->fresh |= q->fresh == s;
+  k->drained |= q->drained == s;
+}
+
+/* Nobody can be taking it now: a reader that did died before it moved head. */
+static void see_extent(mp_queue *q, walk *k, uint64_t i) {
+  k->publishing |= q->publishing == i + 1;
+  mp_chunk_set(i, MP_QUEUED, q->slot);
+}
+
+static walk walk_records(mp_queue *q) {
+  walk k = {0};
+  uint64_t pos = mp_queue_start(q), tail = q->tail;
+  if (!tail) return k;
+  see_segment(q, &k, pos);
+  while (pos != tail) {
+    mp_record *r = mp_at(pos);
+    if (r->type == MP_RECORD_JUMP) {
+      pos = r->seq + sizeof(mp_segment);
+      see_segment(q, &k, pos);
+      continue;
+    }
+    if (r->type == MP_RECORD_EXTENT) see_extent(q, &k, *(uint64_t *)(r + 1));
+    k.n++;
+    k.last = r->seq;
+    pos += mp_record_span(r->bytes);
+  }
+  return k;
+}
+
+/* A segment that no chain has: the spare one from now on, or free. */
+static void rescue_segment(mp_queue *q, uint32_t s) {
+  if (!s || q->spare == s || !is_ours(q, s - 1)) return;
+  if (!q->spare)
+    q->spare = s;
+  else
+    mp_chunk_free(s - 1);
+}
+
+static uint32_t count_returned(mp_queue *q) {
+  uint32_t n = 0;
+  if (!q->extents) return 0;
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
+    uint64_t st = mp_chunk_at((uint64_t)i)->st;
+    n += mp_st_state(st) == MP_RETURNED && mp_st_tag(st) == q->slot;
+  }
+  return n;
+}
+
+/* With both locks and the arena lock. */
+static void repair(mp_queue *q) {
+  walk k = walk_records(q);
+  if (k.spare) q->spare = 0;
+  if (!k.drained) rescue_segment(q, q->drained);
+  q->drained = 0;
+  if (!k.fresh) rescue_segment(q, q->fresh);
+  q->fresh = 0;
+  uint32_t x = q->publishing;
+  if (x && !k.publishing && mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
+    mp_chunk_free(x - 1);
+  q->publishing = 0;
+  uint64_t put = q->nput > q->ngot ? q->nput : q->ngot;
+  if (k.n) put = k.last;
+  q->nput = put;
+  q->ngot = put - k.n;
+  q->nret = count_returned(q);
+}
+
+int mp_queue_lock_both(mp_queue *q, const mp_wait *w) {
+  int r = lock_one(q, &q->producers, w);
+  if (r < 0) return r;
+  r = lock_one(q, &q->consumers, w);
+  if (r < 0) {
+    mp_os_mutex_unlock(&q->producers);
+    return r;
+  }
+  if (r) {
+    r = mp_arena_lock(w);
+    if (r) {
+      mp_queue_unlock_both(q);
+      return r;
+    }
+    repair(q);
+    q->dirty = 0;
+    mp_arena_unlock();
+    mp_bell_ring_again(&q->data);
+    mp_bell_ring_again(&q->room);
+  }
+  return 0;
+}
+
+void mp_queue_unlock_both(mp_queue *q) {
+  mp_os_mutex_unlock(&q->consumers);
+  mp_os_mutex_unlock(&q->producers);
+}
+
+/* m is producers or consumers, other the one that is let go again after a repair. */
+static int lock_side(mp_queue *q, mp_os_mutex *m, mp_os_mutex *other, const mp_wait *w) {
+  int r = lock_one(q, m, w);
+  if (r <= 0) return r;
+  mp_os_mutex_unlock(m);
+  r = mp_queue_lock_both(q, w);
+  if (r == 0) mp_os_mutex_unlock(other);
+  return r;
+}
+
+int mp_queue_lock_producers(mp_queue *q, const mp_wait *w) {
+  return lock_side(q, &q->producers, &q->consumers, w);
+}
+
+int mp_queue_lock_consumers(mp_queue *q, const mp_wait *w) {
+  return lock_side(q, &q->consumers, &q->producers, w);
+}
+
+/* --- drained segments --- */
+
+int mp_queue_finish_drained(mp_queue *q, const mp_wait *w) {
+  uint32_t s = q->drained, none = 0;
+  if (!s) return 0;
+  if (!atomic_compare_exchange_strong(&q->spare, &none, s)) {
+    int err = mp_arena_lock(w);
+    if (err) return err;
+    mp_chunk_free(s - 1);
+    mp_arena_unlock();
+  }
+  atomic_store_explicit(&q->drained, 0, memory_order_release);
+  return 0;
+}
+
+/* --- a dead reader's extents --- */
+
+int mp_queue_settle(uint64_t i, uint32_t proc) {
+  static const mp_wait brief = {0, NULL, NULL};
+  mp_queue *q = mp_chunk_data(mp_object_at(mp_chunk_at(i)->object)->chunk);
+  int err = mp_queue_lock_both(q, &brief);
+  if (err) return err;
+  uint64_t st = mp_chunk_at(i)->st;
+  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) {
+    mp_chunk_set(i, MP_RETURNED, q->slot);
+    q->nret++;
+    mp_bell_ring_again(&q->data);
+  }
+  mp_queue_unlock_both(q);
+  return 0;
+}
+
+/* --- the end: under the arena lock, nobody else can reach the queue --- */
+
+static void drop_handles_of_records(mp_queue *q) {
+  uint64_t pos = mp_queue_start(q);
+  while (q->tail && pos != q->tail) {
+    mp_record *r = mp_at(pos);
+    if (r->type == MP_RECORD_JUMP) {
+      pos = r->seq + sizeof(mp_segment);
+      continue;
+    }
+    uint64_t next = pos + mp_record_span(r->bytes);
+    if (r->nhandles) {
+      mp_flight_begin(pos + sizeof *r, r->nhandles, mp_offset(&q->head), next, -1);
+      atomic_store_explicit(&q->head, next, memory_order_release);
+      mp_flight_end();
+    }
+    pos = next;
+  }
+}
+
+static void drop_extent(mp_queue *q, uint64_t i) {
+  mp_chunk *c = mp_chunk_at(i);
+  mp_extent *x = mp_chunk_data(i);
+  uint64_t ours = MP_ST(MP_USED, mp_st_order(c->st), q->slot);
+  if (x->nhandles) {
+    mp_flight_begin(mp_offset(x + 1), x->nhandles, mp_offset(&c->st), ours, -1);
+    atomic_store_explicit(&c->st, ours, memory_order_release);
+    mp_flight_end();
+  }
+  mp_chunk_free(i);
+}
+
+/* Whatever belongs to the queue but its own block, found by the table alone. */
+static void free_all(mp_queue *q, uint32_t block) {
+  int64_t after;
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = after) {
+    after = mp_chunk_after((uint64_t)i); /* looked up before i is freed and joined with others */
+    uint64_t st = mp_chunk_at((uint64_t)i)->st;
+    unsigned state = mp_st_state(st);
+    if (mp_st_tag(st) != q->slot || (uint32_t)i == block) continue;
+    if (state == MP_USED) mp_chunk_free((uint64_t)i);
+    if (state == MP_QUEUED || state == MP_RETURNED) drop_extent(q, (uint64_t)i);
+  }
+}
+
+static void free_segment(mp_queue *q, uint32_t s) {
+  if (s && is_ours(q, s - 1)) mp_chunk_free(s - 1);
+}
+
+static void free_chain(mp_queue *q) {
+  uint64_t last = mp_segment_of(q->tail), segment = mp_segment_of(mp_queue_start(q));
+  while (q->tail) {
+    uint64_t next = ((mp_segment *)mp_at(segment))->next;
+    free_segment(q, (uint32_t)mp_chunk_index(segment) + 1);
+    if (segment == last) break;
+    segment = next;
+  }
+  free_segment(q, q->spare);
+  free_segment(q, q->drained);
+  free_segment(q, q->fresh);
+}
+
+void mp_queue_destroy(uint32_t slot, void *block, bool thorough) {
+  mp_queue *q = block;
+  thorough |= q->extents || q->dirty || mp_os_mutex_abandoned(&q->producers) || mp_os_mutex_abandoned(&q->consumers);
+  if (q->carried) drop_handles_of_records(q);
+  if (thorough)
+    free_all(q, mp_object_at(slot)->chunk);
+  else
+    free_chain(q);
+}

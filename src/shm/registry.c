@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* The registry of processes. The states of each word stand in registry.h. */
+#include "shm/registry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/chunk.h"
+#include "shm/object.h"
+#include "shm/proc.h"
+
+#define MP_START_GRACE (60000 * MP_MS)
+#define MP_BRIEF (2000 * MP_MS)
+#define LOST_SLOT_TEXT "mproc: this process came up too long after its fork and lost its place; it ends\n"
+
+uint32_t mp_me;
+static mp_proc_ref self_ref, reserved; /* reserved: for the next fork of this thread */
+static _Thread_local bool usable;
+
+bool mp_shm_usable(void) { return usable; }
+mp_proc_ref mp_proc_self(void) { return self_ref; }
+
+static unsigned state_of(uint32_t slot) { return (unsigned)mp_proc_state(slot) & 0xff; }
+static mp_proc_ref ref_of(uint32_t slot) { return (mp_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot; }
+
+static void set_state(uint32_t slot, unsigned s) {
+  uint64_t gen = mp_proc_state(slot) & ~UINT64_C(0xffffffff);
+  atomic_store_explicit(&mp_proc_at(slot)->state, gen | s, memory_order_release);
+}
+
+bool mp_proc_dead(mp_proc_ref ref) {
+  uint32_t slot = mp_ref_slot(ref);
+  if (!ref || ref_of(slot) != ref) return true;
+  unsigned s = state_of(slot);
+  return s == MP_PROC_STARTING ? false : s != MP_PROC_LIVE || mp_proc_slot_dead(slot);
+}
+
+/* A reservation nobody can be coming up in: its maker is gone or never knew of it, and its time is over. */
+static bool expired(uint32_t slot) {
+  mp_proc *p = mp_proc_at(slot);
+  return state_of(slot) == MP_PROC_STARTING && mp_os_now() - p->since > MP_START_GRACE && mp_proc_dead(p->parent);
+}
+
+static void free_starting(uint32_t slot) {
+  uint64_t old = mp_proc_state(slot);
+  if ((old & 0xff) != MP_PROC_STARTING) return;
+  uint64_t new = (old & ~UINT64_C(0xff)) | MP_PROC_FREE;
+  if (atomic_compare_exchange_strong(&mp_proc_at(slot)->state, &old, new)) mp_holds_clear(slot);
+}
+
+/* The slot, or -EAGAIN. With the arena lock. */
+static int64_t find_free(void) {
+  for (uint32_t i = 0; i < mp_a->nprocs; i++) {
+    if (expired(i)) free_starting(i);
+    if (state_of(i) == MP_PROC_FREE) return i;
+  }
+  return -EAGAIN;
+}
+
+static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
+  int64_t i = find_free();
+  if (i < 0) return (int)i;
+  uint32_t slot = (uint32_t)i;
+  mp_proc *p = mp_proc_at(slot);
+  uint64_t gen = (mp_proc_state(slot) >> 32) + 1;
+  if (gen == 1) mp_os_mutex_init(&p->life);
+  if (slot >= mp_a->top_proc) mp_a->top_proc = slot + 1;
+  p->parent = parent;
+  p->since = mp_os_now();
+  p->pid = 0;
+  p->exit = MP_EXIT_NONE;
+  p->inhand = p->asleep = 0;
+  atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
+  *out = gen << 32 | slot;
+  return 0;
+}
+
+/* The arena lock for calls without a deadline of their own: only a stopped process can make them fail. */
+static int lock_briefly(void) {
+  mp_wait w = {mp_os_now() + MP_BRIEF, NULL, NULL};
+  return mp_arena_lock(&w) ? -EAGAIN : 0;
+}
+
+static int reserve(mp_proc_ref parent, mp_proc_ref *out) {
+  int err = lock_briefly();
+  if (err) return err;
+  if (usable) mp_holds_flush();
+  err = claim_slot(parent, out);
+  if (!err) mp_holds_copy(mp_me, mp_ref_slot(*out));
+  mp_arena_unlock();
+  return err;
+}
+
+int mp_proc_reserve(mp_proc_ref *child) {
+  int err = reserve(self_ref, child);
+  if (err == -EAGAIN) {
+    mp_shm_sweep();
+    err = reserve(self_ref, child);
+  }
+  if (!err) reserved = *child;
+  return err;
+}
+
+void mp_proc_unreserve(mp_proc_ref child) {
+  reserved = 0;
+  mp_proc_release(child, true);
+}
+
+/* Takes this process's place. False when it came too late. */
+static bool enter(mp_proc_ref ref) {
+  uint32_t slot = mp_ref_slot(ref);
+  mp_proc *p = mp_proc_at(slot);
+  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
+  int r = mp_lock(&p->life, &for_ever); /* the last owner's cleaner may not have let go yet */
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
+  uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
+  p->pid = (int32_t)getpid();
+  if (!atomic_compare_exchange_strong(&p->state, &starting, (starting & ~UINT64_C(0xff)) | MP_PROC_LIVE)) {
+    mp_os_mutex_unlock(&p->life);
+    return false;
+  }
+  mp_os_pending_attach();
+  atomic_fetch_add_explicit(&mp_a->awake, 1, memory_order_relaxed);
+  mp_me = slot;
+  self_ref = ref;
+  usable = true;
+  return true;
+}
+
+/* fork() by anyone: luaposix, a C library, ourselves. Nothing here can fail the fork; without a slot the child
+ * merely cannot use mproc. */
+static void before_fork(void) {
+  if (!reserved && self_ref && reserve(0, &reserved) != 0) reserved = 0;
+}
+
+static void after_fork_parent(void) { reserved = 0; }
+
+static void after_fork_child(void) {
+  mp_proc_ref mine = reserved;
+  reserved = 0;
+  usable = false;
+  self_ref = 0;
+  if (mine && !enter(mine)) {
+    ssize_t n = write(STDERR_FILENO, LOST_SLOT_TEXT, sizeof LOST_SLOT_TEXT - 1);
+    _exit(n < 0 ? 2 : 1);
+  }
+}
+
+static int register_first(void) {
+  mp_proc_ref ref;
+  int err = lock_briefly();
+  if (err) return err;
+  err = claim_slot(0, &ref);
+  mp_arena_unlock();
+  if (err) return err;
+  if (!enter(ref)) return -EAGAIN;
+  return -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+int mp_shm_attach(void) {
+  if (mp_a) return self_ref ? 0 : -EAGAIN;
+  int err = mp_arena_map();
+  if (!err) err = mp_object_attach();
+  return err ? err : register_first();
+}
+
+void mp_proc_set_exit(int code) { mp_proc_at(mp_me)->exit = code; }
+
+int mp_proc_exit(mp_proc_ref ref) {
+  uint32_t slot = mp_ref_slot(ref);
+  int code = mp_proc_at(slot)->exit;
+  return ref_of(slot) == ref ? code : MP_EXIT_NONE;
+}
+
+pid_t mp_proc_pid(mp_proc_ref ref) {
+  uint32_t slot = mp_ref_slot(ref);
+  pid_t pid = mp_proc_at(slot)->pid;
+  return ref && ref_of(slot) == ref ? pid : 0;
+}
+
+static void count_awake(void) {
+  int32_t n = 0;
+  for (uint32_t i = 0; i < mp_a->top_proc; i++)
+    if (state_of(i) == MP_PROC_LIVE && !mp_proc_slot_dead(i) && !mp_proc_at(i)->asleep) n++;
+  mp_a->awake = n;
+}
+
+/* Elects one cleaner of a dead process by its life; a cleaner that dies hands the task on by its own death. */
+static void clean(uint32_t slot) {
+  mp_proc *p = mp_proc_at(slot);
+  int r = mp_os_mutex_try(&p->life);
+  if (r < 0) return;
+  if (state_of(slot) == MP_PROC_LIVE && mp_proc_settle(slot) == 0) {
+    set_state(slot, mp_proc_dead(p->parent) ? MP_PROC_FREE : MP_PROC_DEAD);
+    count_awake();
+  }
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
+  mp_os_mutex_unlock(&p->life);
+}
+
+void mp_shm_sweep(void) {
+  for (uint32_t i = 0; i < mp_a->top_proc; i++) {
+    unsigned s = state_of(i);
+    if (s == MP_PROC_LIVE && mp_proc_slot_dead(i)) clean(i);
+    bool done = (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent)) || expired(i);
+    if (done) mp_proc_release(ref_of(i), expired(i));
+  }
+}
+
+void mp_proc_release(mp_proc_ref ref, bool never_came) {
+  uint32_t slot = mp_ref_slot(ref);
+  if (ref_of(slot) != ref) return;
+  if (state_of(slot) == MP_PROC_LIVE && mp_proc_slot_dead(slot)) clean(slot);
+  if (lock_briefly() != 0) return;
+  if (ref_of(slot) == ref) {
+    if (state_of(slot) == MP_PROC_DEAD) set_state(slot, MP_PROC_FREE);
+    if (never_came) free_starting(slot);
+  }
+  mp_object_bury(false);
+  mp_arena_unlock();
+}
+
+void mp_shm_stats_get(mp_shm_stats *s) {
+  memset(s, 0, sizeof *s);
+  if (lock_briefly() != 0) return;
+  s->objects = mp_object_count();
+  for (uint32_t i = 0; i < mp_a->top_proc; i++) s->processes += state_of(i) != MP_PROC_FREE;
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
+    s->chunks++;
+    s->used += mp_chunk_bytes((uint64_t)i);
+  }
+  s->hot = mp_a->hot_bytes;
+  s->size = mp_a->size;
+  mp_arena_unlock();
+}

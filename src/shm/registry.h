@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registry of processes (layer 1): one slot per process of the tree. Called by everything in shm and by L3.
+ *
+ * A process is alive exactly while it holds its slot's `life`, a robust mutex that the kernel releases at its
+ * death: asking costs one load and cannot be fooled by a reused pid.
+ *
+ * word       written by                                 states
+ * state      reserver: FREE->STARTING (arena lock);     FREE, STARTING, LIVE, DEAD. gen changes with each FREE->STARTING.
+ *            the child itself: STARTING->LIVE (CAS);    A killed reserver leaves STARTING: freed after MP_START_GRACE,
+ *            cleaner: LIVE->DEAD or FREE (holds life);  a child that comes later than that finds its slot gone and exits.
+ *            the parent: DEAD->FREE (arena lock)
+ * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
+ * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
+ *                                                       claim, lowered after the release: 0 in a dead slot means no scan
+ * asleep     the process itself                         a hint for spinning; wrong values cost time only
+ */
+#ifndef MP_SHM_REGISTRY_H
+#define MP_SHM_REGISTRY_H
+
+#include "os/os.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef uint64_t mp_proc_ref; /* gen << 32 | slot; 0 is nobody */
+enum { MP_EXIT_NONE = -1 };
+
+/* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
+int mp_shm_attach(void);
+/* False in a thread or an unregistered fork that must not touch the arena. One thread-local load. */
+bool mp_shm_usable(void);
+
+mp_proc_ref mp_proc_self(void);
+/* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
+ * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
+ * 0, -EAGAIN (no slot or no memory left), -EINTR. */
+int mp_proc_reserve(mp_proc_ref *child);
+/* Undoes it after a fork that failed. */
+void mp_proc_unreserve(mp_proc_ref child);
+/* True once that process is dead or its slot has moved on. A child that was forked but has not come up counts as alive. */
+bool mp_proc_dead(mp_proc_ref ref);
+/* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */
+int mp_proc_exit(mp_proc_ref ref);
+void mp_proc_set_exit(int code);
+/* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
+ * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */
+void mp_proc_release(mp_proc_ref ref, bool never_came);
+pid_t mp_proc_pid(mp_proc_ref ref); /* 0 when it has not come up or has moved on */
+
+/* Cleans up after every process found dead. Called when a wait has lasted a slice. */
+void mp_shm_sweep(void);
+
+/* For mp_shm_stats and tests */
+typedef struct mp_shm_stats {
+  uint32_t objects, processes, chunks; /* live objects, registered processes, chunks in use */
+  uint64_t used, hot, size;            /* bytes: in used chunks, in free chunks kept resident, of the arena */
+} mp_shm_stats;
+void mp_shm_stats_get(mp_shm_stats *s);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What a dead process had in its hands goes back. For registry.c, whose elected cleaner calls it. */
+#include <errno.h>
+
+#include "shm/chunk.h"
+#include "shm/object.h"
+#include "shm/proc.h"
+#include "shm/queue.h"
+
+static int free_held(uint64_t i) {
+  static const mp_wait brief = {0, NULL, NULL};
+  int err = mp_arena_lock(&brief);
+  if (err) return err;
+  mp_chunk_free(i);
+  mp_arena_unlock();
+  return 0;
+}
+
+static int settle_chunk(uint64_t i, uint32_t slot) {
+  uint64_t st = mp_chunk_at(i)->st;
+  if (mp_st_tag(st) != slot) return 0;
+  if (mp_st_state(st) == MP_READING) return mp_queue_settle(i, slot);
+  return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
+}
+
+/* Chunks first: while the dead process's holds stand, the queues they belong to live. */
+int mp_proc_settle(uint32_t slot) {
+  static const mp_wait brief = {0, NULL, NULL};
+  int err = 0;
+  if (mp_proc_at(slot)->inhand)
+    for (int64_t i = mp_chunk_next(0), after; i >= 0 && !err; i = after) {
+      after = mp_chunk_after((uint64_t)i);
+      err = settle_chunk((uint64_t)i, slot);
+    }
+  if (!err) err = mp_arena_lock(&brief);
+  if (err) return err;
+  mp_holds_clear(slot);
+  mp_arena_unlock();
+  return 0;
+}
