@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for Lua, and what other bindings use of it (layer 3). */
-#ifndef MP_CODEC_BIND_H
-#define MP_CODEC_BIND_H
+/* What other binders use of bind/codec.c. Part of bind.h. */
+#ifndef MP_BIND_CODEC_H
+#define MP_BIND_CODEC_H
 
 #include <lua.h>
 
-#include "codec/codec.h"
+#include "../codec/codec.h"
 
-#pragma GCC visibility push(hidden)
-
-/* Adds encode, decode, register and unsendable to the module table on the stack's top. */
+/* Adds encode, decode, register, unsendable and scratch_used to the table at the
+ * top. */
 void mp_bind_codec(lua_State *L);
 
-/* Encodes the value at idx; one that cannot travel raises at the caller's line. Pushes the anchor. */
+/* mp_codec_encode that raises, blaming the caller's line. Leaves the anchor on
+ * the stack until mp_codec_release. */
 void mp_bind_encode(lua_State *L, int idx, const char *what, mp_message *m);
 
-#pragma GCC visibility pop
+/* Raises the error value at the top; a string of the codec's gets the caller's
+ * position. */
+int mp_bind_raise(lua_State *L);
+
 #endif

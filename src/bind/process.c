@@ -45,55 +45,50 @@ static _Noreturn void leave(int code, int how) {
   mp_os_leave(code);
 }
 
-/* T holds the entry and its argument; what the entry returns is the exit code. */
-static _Noreturn void be_child(lua_State *T, bool daemon, pid_t parent) {
+/* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
+static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
   mp_children_forget();
   mp_children_forked();
   if (daemon) mp_os_die_with(parent);
   mp_os_child_stdio();
-  if (lua_pcall(T, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(T, -1), 0);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
   size_t n;
-  const char *text = luaL_tolstring(T, -1, &n);
+  const char *text = luaL_tolstring(L, -1, &n);
   mp_os_write_line(STDERR_FILENO, text, n);
   leave(EXIT_FAILURE, 0);
 }
 
 /* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
-static pid_t fork_into(lua_State *T, bool daemon, mp_proc_ref *ref) {
+static pid_t fork_into(lua_State *L, bool daemon, mp_proc_ref *ref) {
   pid_t parent = getpid();
   int err = mp_proc_reserve(ref);
   if (err) return err;
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(T, daemon, parent);
+  if (pid == 0) be_child(L, daemon, parent);
   if (pid < 0) mp_proc_unreserve(*ref);
   return pid;
 }
 
-/* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument) on a stack of
- * its own, so that a traceback ends there, and exits with the number that it returns. */
+/* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
+ * from here, and exits with the number that entry returns. */
 static int process_fork(lua_State *L) {
   mp_bind_enter(L);
   bool daemon = lua_toboolean(L, 1);
   const char *name = luaL_checkstring(L, 2);
   lua_settop(L, 4);
-  lua_State *T = lua_newthread(L);
   child_handle *h = new_handle(L);
-  lua_pushvalue(L, 3);
-  lua_pushvalue(L, 4);
-  lua_xmove(L, T, 2);
-  const char *what = lua_pushfstring(L, "cannot start process '%s'", name);
+  lua_insert(L, 3);
   int place = mp_child_place();
-  if (place < 0) return mp_bind_fail(L, place, what);
-  pid_t pid = fork_into(T, daemon, &h->ref);
+  pid_t pid = place < 0 ? place : fork_into(L, daemon, &h->ref);
   if (pid < 0) {
-    mp_child_drop(place);
-    return mp_bind_fail(L, pid, what);
+    if (place >= 0) mp_child_drop(place);
+    return mp_bind_fail(L, pid, lua_pushfstring(L, "cannot start process '%s'", name));
   }
   mp_child_started(place, h->ref, pid, daemon, name);
   h->place = place;
   h->pid = pid;
   h->maker = getpid();
-  lua_pop(L, 1);
+  lua_settop(L, 3);
   return 1;
 }
 
@@ -227,6 +222,11 @@ static const luaL_Reg functions[] = {
   { "peer_wait", peer_wait }, { "peer_alive", peer_alive }, { NULL, NULL },
 };
 
+/* In snapshot.c */
+#pragma GCC visibility push(hidden)
+void mp_bind_snapshot(lua_State *L);
+#pragma GCC visibility pop
+
 static void set_signal(lua_State *L, const char *name, int sig) {
   lua_pushinteger(L, sig);
   lua_setfield(L, -2, name);
@@ -251,5 +251,6 @@ void mp_bind_process(lua_State *L) {
   set_signal(L, "SIGTERM", SIGTERM);
   set_signal(L, "SIGKILL", SIGKILL);
   push_state(L);
+  mp_bind_snapshot(L);
   if (mp_children_hook() != 0) luaL_error(L, "mproc: no memory for the exit hook");
 }

@@ -27,7 +27,8 @@ typedef struct mp_iov {
   size_t len;
 } mp_iov;
 
-/* How L3 teaches the codec about shared objects. Every member may be NULL. */
+/* How L3 teaches the codec about shared objects. Every member may be NULL; none
+ * runs Lua code. */
 typedef struct mp_codec_objects {
   /* 1: a shareable object, *handle is set; 0: not ours; -1: ours, but it
    * cannot travel: pushes the reason, a string. */
@@ -73,8 +74,7 @@ void mp_codec_open(lua_State *L);
 int mp_codec_encode(lua_State *L, int idx, const char *what, mp_message *m);
 
 /* The same for the n values from idx on, as one message. */
-int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what,
-                         mp_message *m);
+int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_message *m);
 
 /* Gives the scratch back, in any order. Never raises, touches no stack. */
 void mp_codec_release(lua_State *L, mp_message *m);
@@ -104,8 +104,7 @@ int mp_codec_unsendable(lua_State *L, int idx, const char *what);
 /* Lets tables with the metatable at mt_idx travel under `name`; decode_idx is
  * the function that makes the value from what __mproc_encode gave, or 0.
  * Raises when the name or the metatable is taken by another. */
-void mp_codec_register(lua_State *L, const char *name, int mt_idx,
-                       int decode_idx);
+void mp_codec_register(lua_State *L, const char *name, int mt_idx, int decode_idx);
 
 /* Bytes of scratch held by messages; 0 when none is held or being made. */
 size_t mp_codec_scratch_used(void);

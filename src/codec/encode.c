@@ -11,40 +11,29 @@
 /* Strings shorter than this are repeated rather than referred to. */
 #define MP_REF_MIN 3
 
-/* Array elements that are fetched at a time, and the least array with runs. */
-#define MP_BATCH 16
+/* The least array with runs. */
 #define MP_RUN_MIN 32
-
-/* Lua stack slots that one level needs. */
-#define MP_LEVEL_SLOTS (MP_BATCH + 16)
 
 #define MP_TEXT(x) #x
 #define MP_LIMIT_TEXT(x) MP_TEXT(x)
-#define MP_TOO_DEEP                                                            \
-  "it lies deeper than " MP_LIMIT_TEXT(MP_CODEC_MAX_DEPTH)                     \
-  " nested values; send a flat list"
+#define MP_TOO_DEEP "it lies deeper than " MP_LIMIT_TEXT(MP_CODEC_MAX_DEPTH) " nested values; send a flat list"
 
 /* Beyond this a float has no fraction that an integer could lack. */
 #define MP_FLOAT_EXACT 9007199254740992.0
 
-int mp_codec_make_room(mp_encoder *e, size_t n)
-{
-  if (n > SIZE_MAX / 4)
-    return MP_ENC_NOMEM;
+int mp_codec_make_room(mp_encoder *e, size_t n) {
+  if (n > SIZE_MAX / 4) return MP_ENC_NOMEM;
   mp_block *b = mp_scratch_grow(e->block, e->len, e->len + n);
-  if (!b)
-    return MP_ENC_NOMEM;
+  if (!b) return MP_ENC_NOMEM;
   e->block = b;
   e->buf = b->bytes + b->used;
   e->cap = b->cap - b->used;
   return MP_ENC_OK;
 }
 
-static int put_integer(mp_encoder *e, lua_Integer v)
-{
+static int put_integer(mp_encoder *e, lua_Integer v) {
   unsigned char *p = mp_room(e, 1 + sizeof v);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   if (v >= MP_SMALL_MIN && v <= MP_SMALL_MAX) {
     *p = (unsigned char)(MP_TAG_SMALL + (v - MP_SMALL_MIN));
     e->len++;
@@ -57,38 +46,30 @@ static int put_integer(mp_encoder *e, lua_Integer v)
   return MP_ENC_OK;
 }
 
-static int put_float(mp_encoder *e, lua_Number v)
-{
+static int put_float(mp_encoder *e, lua_Number v) {
   unsigned char *p = mp_room(e, 1 + sizeof v);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   *p = MP_FLOAT;
   mp_store64(p + 1, mp_float_bits(v));
   e->len += 1 + sizeof v;
   return MP_ENC_OK;
 }
 
-int mp_codec_put_ref(mp_encoder *e, const mp_seen_entry *entry, enum mp_tag tag)
-{
+int mp_codec_put_ref(mp_encoder *e, const mp_seen_entry *entry, enum mp_tag tag) {
   unsigned char *p = mp_room(e, 1 + MP_VARINT_MAX);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   e->buf[entry->at] |= MP_SHARED;
   *p = (unsigned char)tag;
   e->len = (size_t)(mp_put_varint(p + 1, entry->offset) - e->buf);
   return MP_ENC_OK;
 }
 
-int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr,
-                           mp_seen_entry **entry)
-{
+int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr, mp_seen_entry **entry) {
   int found;
   *entry = mp_seen_put(&e->seen, (uint64_t)(uintptr_t)ptr, MP_KIND_VALUE, &found);
-  if (!*entry)
-    return -MP_ENC_NOMEM;
+  if (!*entry) return -MP_ENC_NOMEM;
   if (!found) {
-    if (e->mode & MP_MODE_ANCHORED)
-      mp_codec_anchor(e, idx);
+    if (e->mode & MP_MODE_ANCHORED) mp_codec_anchor(e, idx);
     return 0;
   }
   if ((*entry)->offset == MP_SEEN_UNFINISHED)
@@ -98,13 +79,11 @@ int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr,
 }
 
 /* Records a piece of len bytes that stay where they are. */
-static int add_piece(mp_encoder *e, const char *s, size_t len)
-{
+static int add_piece(mp_encoder *e, const char *s, size_t len) {
   if (e->npieces == e->pieces_cap) {
     size_t cap = e->pieces_cap ? 2 * e->pieces_cap : 8;
     mp_piece *more = realloc(e->pieces, cap * sizeof *more);
-    if (!more)
-      return MP_ENC_NOMEM;
+    if (!more) return MP_ENC_NOMEM;
     e->pieces = more;
     e->pieces_cap = cap;
   }
@@ -114,13 +93,11 @@ static int add_piece(mp_encoder *e, const char *s, size_t len)
 }
 
 /* A long string: its bytes are not copied. */
-static int put_gathered(mp_encoder *e, int idx, const char *s, size_t len)
-{
-  if (mp_put_byte(e, MP_STRING) || mp_put_number(e, len))
-    return MP_ENC_NOMEM;
+static int put_gathered(mp_encoder *e, int idx, const char *s, size_t len) {
+  if (mp_put_byte(e, MP_STRING) || mp_put_number(e, len)) return MP_ENC_NOMEM;
+  if (e->npieces) e->used |= MP_MODE_PROTECTED;
   if (e->mode & MP_MODE_PROTECTED) {
-    if (!(e->mode & MP_MODE_ANCHORED))
-      mp_codec_anchor(e, idx);
+    if (!(e->mode & MP_MODE_ANCHORED)) mp_codec_anchor(e, idx);
   } else if (e->anchored++) {
     return mp_retry(e, MP_MODE_PROTECTED);
   } else {
@@ -129,11 +106,9 @@ static int put_gathered(mp_encoder *e, int idx, const char *s, size_t len)
   return add_piece(e, s, len);
 }
 
-static int put_bytes(mp_encoder *e, const char *s, size_t len)
-{
+static int put_bytes(mp_encoder *e, const char *s, size_t len) {
   unsigned char *p = mp_room(e, 1 + MP_VARINT_MAX + len);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   if (len < MP_SHORT) {
     *p++ = (unsigned char)(MP_TAG_SHORT + len);
   } else {
@@ -145,19 +120,16 @@ static int put_bytes(mp_encoder *e, const char *s, size_t len)
   return MP_ENC_OK;
 }
 
-static int put_string(mp_encoder *e, int idx)
-{
+__attribute__((noinline)) static int put_string(mp_encoder *e, int idx) {
   size_t len;
   const char *s = lua_tolstring(e->L, idx, &len);
   if (len >= MP_REF_MIN) {
     mp_seen_entry *entry;
     int there = mp_codec_put_reference(e, idx, s, &entry);
-    if (there)
-      return there > 0 ? MP_ENC_OK : -there;
+    if (there) return there > 0 ? MP_ENC_OK : -there;
     mp_entry_here(e, entry);
   }
-  if (len >= MP_CODEC_GATHER)
-    return put_gathered(e, idx, s, len);
+  if (len >= MP_CODEC_GATHER) return put_gathered(e, idx, s, len);
   return put_bytes(e, s, len);
 }
 
@@ -172,8 +144,7 @@ typedef struct run {
 static const size_t run_header = 1 + MP_COUNT_BYTES;
 
 /* Narrows the integers of a finished run, in place, to `width` bytes. */
-static void run_narrow(mp_encoder *e, const run *r, unsigned width)
-{
+static void run_narrow(mp_encoder *e, const run *r, unsigned width) {
   unsigned char *from = e->buf + r->at + run_header;
   unsigned char *to = from;
   for (uint64_t i = 0; i < r->count; i++, from += 8, to += width) {
@@ -183,10 +154,8 @@ static void run_narrow(mp_encoder *e, const run *r, unsigned width)
   e->len = (size_t)(to - e->buf);
 }
 
-static void run_close(mp_encoder *e, run *r)
-{
-  if (!r->tag)
-    return;
+static void run_close(mp_encoder *e, run *r) {
+  if (!r->tag) return;
   unsigned tag = (unsigned)r->tag;
   if (tag == MP_RUN_INT64) {
     unsigned log2 = r->min >= INT8_MIN && r->max <= INT8_MAX     ? 0
@@ -194,47 +163,38 @@ static void run_close(mp_encoder *e, run *r)
                     : r->min >= INT32_MIN && r->max <= INT32_MAX ? 2
                                                                  : 3;
     tag = MP_RUN_INT8 + log2;
-    if (log2 < 3)
-      run_narrow(e, r, 1u << log2);
+    if (log2 < 3) run_narrow(e, r, 1u << log2);
   }
   e->buf[r->at] = (unsigned char)tag;
   mp_store64(e->buf + r->at + 1, r->count);
   r->tag = 0;
 }
 
-static int run_begin(mp_encoder *e, run *r, int tag)
-{
-  if (r->tag == tag)
-    return MP_ENC_OK;
+static int run_begin(mp_encoder *e, run *r, int tag) {
+  if (r->tag == tag) return MP_ENC_OK;
   run_close(e, r);
-  if (!mp_room(e, run_header))
-    return MP_ENC_NOMEM;
+  if (!mp_room(e, run_header)) return MP_ENC_NOMEM;
   *r = (run){tag, e->len, 0, LUA_MAXINTEGER, LUA_MININTEGER};
   e->len += run_header;
   return MP_ENC_OK;
 }
 
 /* Writes the n floats from stack index `base` on at p; 0 when one is none. */
-static int store_floats(lua_State *L, int base, int n, unsigned char *p)
-{
+static int store_floats(lua_State *L, int base, int n, unsigned char *p) {
   for (int i = 0; i < n; i++, p += 8) {
     lua_Number v = lua_tonumber(L, base + i);
-    int fraction = v > -MP_FLOAT_EXACT && v < MP_FLOAT_EXACT &&
-                   v != (lua_Number)(lua_Integer)v;
-    if (!fraction && lua_isinteger(L, base + i))
-      return 0;
+    int fraction = v > -MP_FLOAT_EXACT && v < MP_FLOAT_EXACT && v != (lua_Number)(lua_Integer)v;
+    if (!fraction && lua_isinteger(L, base + i)) return 0;
     mp_store64(p, mp_float_bits(v));
   }
   return 1;
 }
 
 /* Writes the n integers from stack index `base` on at p; 0 when one is none. */
-static int store_integers(lua_State *L, int base, int n, unsigned char *p, run *r)
-{
+static int store_integers(lua_State *L, int base, int n, unsigned char *p, run *r) {
   lua_Integer min = r->min, max = r->max;
   for (int i = 0; i < n; i++, p += 8) {
-    if (!lua_isinteger(L, base + i))
-      return 0;
+    if (!lua_isinteger(L, base + i)) return 0;
     lua_Integer v = lua_tointeger(L, base + i);
     min = v < min ? v : min;
     max = v > max ? v : max;
@@ -247,16 +207,12 @@ static int store_integers(lua_State *L, int base, int n, unsigned char *p, run *
 
 /* Adds a batch of n numbers to the run. 1: added; 0: they are no batch of one
  * kind, and no run is open; -status. */
-static int run_add(mp_encoder *e, run *r, int base, int n)
-{
+static int run_add(mp_encoder *e, run *r, int base, int n) {
   int tag = lua_isinteger(e->L, base) ? MP_RUN_INT64 : MP_RUN_FLOAT;
-  if (run_begin(e, r, tag))
-    return -MP_ENC_NOMEM;
+  if (run_begin(e, r, tag)) return -MP_ENC_NOMEM;
   unsigned char *p = mp_room(e, 8 * (size_t)n);
-  if (!p)
-    return -MP_ENC_NOMEM;
-  int same = tag == MP_RUN_FLOAT ? store_floats(e->L, base, n, p)
-                                 : store_integers(e->L, base, n, p, r);
+  if (!p) return -MP_ENC_NOMEM;
+  int same = tag == MP_RUN_FLOAT ? store_floats(e->L, base, n, p) : store_integers(e->L, base, n, p, r);
   if (same) {
     e->len += 8 * (size_t)n;
     r->count += (uint64_t)n;
@@ -269,38 +225,37 @@ static int run_add(mp_encoder *e, run *r, int base, int n)
   return same;
 }
 
+static int put_typed(mp_encoder *e, int idx, int type);
+
 /* Encodes the n values from stack index `base` on, one by one. */
-static int put_batch(mp_encoder *e, mp_frame *f, int base, int n, lua_Integer first)
-{
+static int put_batch(mp_encoder *e, mp_frame *f, int base, int n, lua_Integer first, const int *types) {
   f->kind = MP_FRAME_ITEM;
   for (int i = 0; i < n; i++) {
     f->i = first + i;
-    int status = mp_codec_put_value(e, base + i);
-    if (status)
-      return status;
+    int status = put_typed(e, base + i, types[i]);
+    if (status) return status;
   }
   return MP_ENC_OK;
 }
 
 /* The items 1 to n of the table at idx. */
-static int put_items(mp_encoder *e, mp_frame *f, int idx, lua_Integer n)
-{
+static int put_items(mp_encoder *e, mp_frame *f, int idx, int top, lua_Integer n) {
   lua_State *L = e->L;
-  int top = lua_gettop(L);
+  int types[MP_BATCH];
   run r = {0, 0, 0, 0, 0};
   for (lua_Integer i = 1; i <= n; i += MP_BATCH) {
     int k = n - i < MP_BATCH ? (int)(n - i) + 1 : MP_BATCH;
     int numbers = n >= MP_RUN_MIN;
-    for (int j = 0; j < k; j++)
-      numbers &= lua_rawgeti(L, idx, i + j) == LUA_TNUMBER;
+    for (int j = 0; j < k; j++) {
+      types[j] = lua_rawgeti(L, idx, i + j);
+      numbers &= types[j] == LUA_TNUMBER;
+    }
     int added = numbers ? run_add(e, &r, top + 1, k) : 0;
-    if (added < 0)
-      return -added;
+    if (added < 0) return -added;
     if (!added) {
       run_close(e, &r);
-      int status = put_batch(e, f, top + 1, k, i);
-      if (status)
-        return status;
+      int status = put_batch(e, f, top + 1, k, i, types);
+      if (status) return status;
     }
     lua_settop(L, top);
   }
@@ -309,49 +264,41 @@ static int put_items(mp_encoder *e, mp_frame *f, int idx, lua_Integer n)
 }
 
 /* Is the key one of the items 1 to n? */
-static int is_item(lua_State *L, int key, lua_Integer n)
-{
-  if (lua_type(L, key) != LUA_TNUMBER || !lua_isinteger(L, key))
-    return 0;
+static int is_item(lua_State *L, int key, lua_Integer n) {
+  if (lua_type(L, key) != LUA_TNUMBER || !lua_isinteger(L, key)) return 0;
   lua_Integer i = lua_tointeger(L, key);
   return i >= 1 && i <= n;
 }
 
-static int put_pair(mp_encoder *e, mp_frame *f, int key)
-{
+static int put_pair(mp_encoder *e, mp_frame *f, int key) {
   f->key = key;
   f->kind = MP_FRAME_KEY;
   int status = mp_codec_put_value(e, key);
-  if (status)
-    return status;
+  if (status) return status;
   f->kind = MP_FRAME_FIELD;
   return mp_codec_put_value(e, key + 1);
 }
 
 /* Puts the number of pairs into the hint byte. */
-static int put_hint(mp_encoder *e, size_t hint, lua_Unsigned count)
-{
+static int put_hint(mp_encoder *e, size_t hint, lua_Unsigned count) {
   if (count < MP_HINT_OPEN) {
     e->buf[hint] = (unsigned char)count;
     return MP_ENC_OK;
   }
   unsigned log2 = 0;
-  while (count >> log2 > 1)
-    log2++;
+  while (count >> log2 > 1) log2++;
   e->buf[hint] = (unsigned char)(MP_HINT_OPEN + log2);
   return mp_put_byte(e, MP_END);
 }
 
 /*
- * What the table at idx holds beside the items 1 to n. When those are all in
- * its array part, the traversal starts behind them.
+ * What the table at idx holds beside the items 1 to n. The stack slot `key` is
+ * the first free one. The traversal starts behind item n, or with `skip`, when
+ * not all items are in the array part, at the beginning.
  */
-static int put_pairs(mp_encoder *e, mp_frame *f, int idx, lua_Integer n, size_t hint)
-{
+static int put_pairs(mp_encoder *e, mp_frame *f, int idx, int key, lua_Integer n, int skip, size_t hint) {
   lua_State *L = e->L;
   lua_Unsigned count = 0;
-  int key = lua_gettop(L) + 1;
-  int skip = mp_codec_array_part(lua_topointer(L, idx)) < (lua_Unsigned)n;
   if (n && !skip)
     lua_pushinteger(L, n);
   else
@@ -359,8 +306,7 @@ static int put_pairs(mp_encoder *e, mp_frame *f, int idx, lua_Integer n, size_t 
   while (lua_next(L, idx)) {
     if (!skip || !is_item(L, key, n)) {
       int status = put_pair(e, f, key);
-      if (status)
-        return status;
+      if (status) return status;
       count++;
     }
     lua_settop(L, key);
@@ -368,51 +314,43 @@ static int put_pairs(mp_encoder *e, mp_frame *f, int idx, lua_Integer n, size_t 
   return put_hint(e, hint, count);
 }
 
-int mp_codec_put_table_body(mp_encoder *e, int idx)
-{
+int mp_codec_put_table_body(mp_encoder *e, int idx, const void *ptr) {
   lua_Unsigned n = lua_rawlen(e->L, idx);
   unsigned char *p = mp_room(e, 2 + MP_VARINT_MAX);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   *p = MP_TABLE;
   p = mp_put_varint(p + 1, n);
   size_t hint = (size_t)(p - e->buf);
   e->len = hint + 1;
   mp_frame f = {e->frame, MP_FRAME_ITEM, 0, 0};
   e->frame = &f;
-  int status = put_items(e, &f, idx, (lua_Integer)n);
-  if (!status)
-    status = put_pairs(e, &f, idx, (lua_Integer)n, hint);
+  int top = lua_gettop(e->L);
+  int skip = mp_array_part(ptr) < n;
+  int status = n ? put_items(e, &f, idx, top, (lua_Integer)n) : MP_ENC_OK;
+  if (!status) status = put_pairs(e, &f, idx, top + 1, (lua_Integer)n, skip, hint);
   e->frame = f.up;
   return status;
 }
 
-static int put_table(mp_encoder *e, int idx)
-{
+static int put_table(mp_encoder *e, int idx) {
   lua_State *L = e->L;
   const void *ptr = lua_topointer(L, idx);
   mp_seen_entry *entry;
   int there = mp_codec_put_reference(e, idx, ptr, &entry);
-  if (there)
-    return there > 0 ? MP_ENC_OK : -there;
+  if (there) return there > 0 ? MP_ENC_OK : -there;
   mp_entry_here(e, entry);
-  int top = lua_gettop(L);
-  if (!mp_names_perhaps(ptr) && !lua_getmetatable(L, idx))
-    return mp_codec_put_table_body(e, idx);
-  lua_settop(L, top);
-  if (!(e->mode & MP_MODE_PROTECTED))
-    return mp_retry(e, MP_MODE_PROTECTED);
+  int has_metatable = lua_getmetatable(L, idx);
+  if (!has_metatable && !mp_names_perhaps(ptr)) return mp_codec_put_table_body(e, idx, ptr);
+  lua_pop(L, has_metatable);
+  if (!(e->mode & MP_MODE_PROTECTED)) return mp_retry(e, MP_MODE_PROTECTED);
   return mp_codec_put_special_table(e, idx, entry);
 }
 
-/* One level down. Composite values only. */
-static int put_nested(mp_encoder *e, int idx, int type)
-{
-  if (e->depth >= MP_CODEC_MAX_DEPTH)
-    return mp_codec_refuse(e, MP_TOO_DEEP);
-  if (!lua_checkstack(e->L, MP_LEVEL_SLOTS))
-    return MP_ENC_NOMEM;
-  e->depth++;
+/* One level down. Composite values only. Kept out of put_typed, whose way
+ * through plain values needs few registers. */
+__attribute__((noinline)) static int put_nested(mp_encoder *e, int idx, int type) {
+  if (e->depth >= MP_CODEC_MAX_DEPTH) return mp_codec_refuse(e, MP_TOO_DEEP);
+  if (++e->depth % MP_LEVELS_PER_CHECK == 0 && !lua_checkstack(e->L, MP_LEVELS_SLOTS)) return MP_ENC_NOMEM;
   int status = type == LUA_TTABLE      ? put_table(e, idx)
                : type == LUA_TFUNCTION ? mp_codec_put_function(e, idx)
                : type == LUA_TUSERDATA ? mp_codec_put_userdata(e, idx)
@@ -421,37 +359,35 @@ static int put_nested(mp_encoder *e, int idx, int type)
   return status;
 }
 
-int mp_codec_put_value(mp_encoder *e, int idx)
-{
+static int put_typed(mp_encoder *e, int idx, int type) {
   lua_State *L = e->L;
-  int type = lua_type(L, idx);
   switch (type) {
-  case LUA_TNIL:
-    return mp_put_byte(e, MP_NIL);
-  case LUA_TBOOLEAN:
-    return mp_put_byte(e, lua_toboolean(L, idx) ? MP_TRUE : MP_FALSE);
-  case LUA_TNUMBER:
-    if (lua_isinteger(L, idx))
-      return put_integer(e, lua_tointeger(L, idx));
-    return put_float(e, lua_tonumber(L, idx));
-  case LUA_TSTRING:
-    return put_string(e, idx);
-  default:
-    return put_nested(e, idx, type);
+    case LUA_TNIL:
+      return mp_put_byte(e, MP_NIL);
+    case LUA_TBOOLEAN:
+      return mp_put_byte(e, lua_toboolean(L, idx) ? MP_TRUE : MP_FALSE);
+    case LUA_TNUMBER:
+      if (lua_isinteger(L, idx)) return put_integer(e, lua_tointeger(L, idx));
+      return put_float(e, lua_tonumber(L, idx));
+    case LUA_TSTRING:
+      return put_string(e, idx);
+    default:
+      return put_nested(e, idx, type);
   }
 }
 
-int mp_codec_put_values(mp_encoder *e, int idx, int n)
-{
+int mp_codec_put_value(mp_encoder *e, int idx) { return put_typed(e, idx, lua_type(e->L, idx)); }
+
+int mp_codec_put_values(mp_encoder *e, int idx, int n) {
   int status = mp_put_byte(e, e->many ? MP_FORMAT_MANY : MP_FORMAT_ONE);
-  if (!e->many)
-    return status ? status : mp_codec_put_value(e, idx);
-  if (!status)
-    status = mp_put_number(e, (uint64_t)n);
+  if (!e->many) return status ? status : mp_codec_put_value(e, idx);
+  if (!status) status = mp_put_number(e, (uint64_t)n);
   mp_frame f = {NULL, MP_FRAME_ITEM, 0, 0};
   e->frame = &f;
-  if (!status)
-    status = put_batch(e, &f, idx, n, 1);
+  for (int i = 0; i < n && !status; i++) {
+    f.i = i + 1;
+    status = mp_codec_put_value(e, idx + i);
+  }
   e->frame = NULL;
   return status;
 }

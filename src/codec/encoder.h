@@ -14,10 +14,19 @@
 
 #include <lua.h>
 
+#include "array_part.h"
 #include "codec.h"
 #include "format.h"
 #include "scratch.h"
 #include "seen.h"
+
+/* Array elements that are fetched at a time. */
+#define MP_BATCH 16
+
+/* Lua stack slots are checked for so many levels at once; a pass begins with
+ * them. A level takes a batch, a pair, and what encode_object.c needs. */
+#define MP_LEVELS_PER_CHECK 4
+#define MP_LEVELS_SLOTS (MP_LEVELS_PER_CHECK * (MP_BATCH + 16))
 
 enum mp_status {
   MP_ENC_OK,
@@ -63,9 +72,10 @@ typedef struct mp_encoder {
   int many;         /* the root is a list of values */
   int parts;        /* errors in hooks are wanted as path and reason */
   unsigned mode;
-  unsigned want;
-  int anchor;   /* stack index */
-  int anchored; /* entries of the anchor table; unprotected: strings anchored */
+  unsigned want; /* by a pass that gave up */
+  unsigned used; /* what the message turned out to need */
+  int anchor;    /* stack index */
+  int anchored;  /* entries of the anchor table; unprotected: strings anchored */
   int depth;
   mp_frame *frame;
   mp_block *block;
@@ -84,34 +94,27 @@ typedef struct mp_encoder {
 int mp_codec_make_room(mp_encoder *e, size_t n);
 
 /* The place for n more bytes, or NULL; the caller then adds to e->len. */
-static inline unsigned char *mp_room(mp_encoder *e, size_t n)
-{
-  if (e->cap - e->len < n && mp_codec_make_room(e, n))
-    return NULL;
+static inline unsigned char *mp_room(mp_encoder *e, size_t n) {
+  if (e->cap - e->len < n && mp_codec_make_room(e, n)) return NULL;
   return e->buf + e->len;
 }
 
-static inline int mp_put_byte(mp_encoder *e, unsigned v)
-{
+static inline int mp_put_byte(mp_encoder *e, unsigned v) {
   unsigned char *p = mp_room(e, 1);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   *p = (unsigned char)v;
   e->len++;
   return MP_ENC_OK;
 }
 
-static inline int mp_put_number(mp_encoder *e, uint64_t v)
-{
+static inline int mp_put_number(mp_encoder *e, uint64_t v) {
   unsigned char *p = mp_room(e, MP_VARINT_MAX);
-  if (!p)
-    return MP_ENC_NOMEM;
+  if (!p) return MP_ENC_NOMEM;
   e->len = (size_t)(mp_put_varint(p, v) - e->buf);
   return MP_ENC_OK;
 }
 
-static inline int mp_retry(mp_encoder *e, unsigned want)
-{
+static inline int mp_retry(mp_encoder *e, unsigned want) {
   e->want |= want;
   return MP_ENC_RETRY;
 }
@@ -120,8 +123,9 @@ static inline int mp_retry(mp_encoder *e, unsigned want)
  * MP_ENC_OK; anything else ends the pass. */
 int mp_codec_put_value(mp_encoder *e, int idx);
 
-/* Array and pairs of a table, tag included: no metatable, no reference. */
-int mp_codec_put_table_body(mp_encoder *e, int idx);
+/* Array and pairs of the table at idx, whose address is ptr, tag included: no
+ * metatable, no reference. */
+int mp_codec_put_table_body(mp_encoder *e, int idx, const void *ptr);
 
 /* What the plain part leaves: functions, userdata, tables with a metatable or
  * a name. Protected passes only. `entry` is the value's, unset. */
@@ -133,8 +137,7 @@ int mp_codec_put_other(mp_encoder *e, int idx);
 /* Looks the object up, anchors it when it is new and the mode says so. 1: it is
  * there already and a reference is written; 0: new, and *entry is to be set;
  * else -status. */
-int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr,
-                           mp_seen_entry **entry);
+int mp_codec_put_reference(mp_encoder *e, int idx, const void *ptr, mp_seen_entry **entry);
 
 /* Writes a reference with `tag` to an entry and marks its place as shared. */
 int mp_codec_put_ref(mp_encoder *e, const mp_seen_entry *entry, enum mp_tag tag);
@@ -146,8 +149,7 @@ void mp_codec_anchor(mp_encoder *e, int idx);
 int mp_codec_put_values(mp_encoder *e, int idx, int n);
 
 /* The entry's place: here. */
-static inline void mp_entry_here(const mp_encoder *e, mp_seen_entry *entry)
-{
+static inline void mp_entry_here(const mp_encoder *e, mp_seen_entry *entry) {
   entry->offset = e->len + e->gathered;
   entry->at = e->len;
 }
@@ -160,8 +162,7 @@ void mp_codec_push_path(mp_encoder *e);
 int mp_codec_refuse(mp_encoder *e, const char *reason);
 int mp_codec_refuse_top(mp_encoder *e);
 
-/* Elements of the array part of the table at this address: no integer from 1 to
- * this is in its hash part. May be too small, never too large. */
-size_t mp_codec_array_part(const void *table);
+/* Pushes the object of a handle; see mp_codec_objects. */
+int mp_codec_push_object(lua_State *L, uint64_t handle);
 
 #endif

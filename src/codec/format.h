@@ -91,8 +91,7 @@ enum {
 #define MP_VARINT_MAX 10
 
 /* Written out, for compilers then make one store or load of it. */
-static inline void mp_store64(unsigned char *p, uint64_t v)
-{
+static inline void mp_store64(unsigned char *p, uint64_t v) {
   p[0] = (unsigned char)v;
   p[1] = (unsigned char)(v >> 8);
   p[2] = (unsigned char)(v >> 16);
@@ -103,49 +102,39 @@ static inline void mp_store64(unsigned char *p, uint64_t v)
   p[7] = (unsigned char)(v >> 56);
 }
 
-static inline uint64_t mp_load64(const unsigned char *p)
-{
-  return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
-         (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
-         (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+static inline uint64_t mp_load64(const unsigned char *p) {
+  return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+         (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
 /* Writes the low `width` bytes of v. */
-static inline void mp_store(unsigned char *p, uint64_t v, unsigned width)
-{
-  for (unsigned i = 0; i < width; i++)
-    p[i] = (unsigned char)(v >> (8 * i));
+static inline void mp_store(unsigned char *p, uint64_t v, unsigned width) {
+  for (unsigned i = 0; i < width; i++) p[i] = (unsigned char)(v >> (8 * i));
 }
 
 /* Reads a signed number of 1, 2, 4 or 8 bytes. */
-static inline int64_t mp_load(const unsigned char *p, unsigned width)
-{
+static inline int64_t mp_load(const unsigned char *p, unsigned width) {
   uint64_t v = 0;
-  for (unsigned i = 0; i < width; i++)
-    v |= (uint64_t)p[i] << (8 * i);
+  for (unsigned i = 0; i < width; i++) v |= (uint64_t)p[i] << (8 * i);
   uint64_t sign = (uint64_t)1 << (8 * width - 1);
   return (int64_t)((v ^ sign) - sign);
 }
 
-static inline uint64_t mp_float_bits(double d)
-{
+static inline uint64_t mp_float_bits(double d) {
   uint64_t v;
   memcpy(&v, &d, sizeof v);
   return v;
 }
 
-static inline double mp_bits_float(uint64_t v)
-{
+static inline double mp_bits_float(uint64_t v) {
   double d;
   memcpy(&d, &v, sizeof d);
   return d;
 }
 
 /* Writes v at p (room for MP_VARINT_MAX bytes), returns the end. */
-static inline unsigned char *mp_put_varint(unsigned char *p, uint64_t v)
-{
-  for (; v >= 0x80; v >>= 7)
-    *p++ = (unsigned char)(v | 0x80);
+static inline unsigned char *mp_put_varint(unsigned char *p, uint64_t v) {
+  for (; v >= 0x80; v >>= 7) *p++ = (unsigned char)(v | 0x80);
   *p++ = (unsigned char)v;
   return p;
 }

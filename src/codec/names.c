@@ -3,8 +3,10 @@
 #include "names.h"
 
 #include <lauxlib.h>
+#include <lualib.h>
 #include <string.h>
 
+#include "array_part.h"
 #include "codec.h"
 #include "seen.h"
 
@@ -27,75 +29,57 @@ static unsigned pending;
 static unsigned pending_looks;
 
 /* Their fields are the first choice among several names. */
-static const char *const standard[] = {"_G",    "string", "table",     "math",
-                                       "io",    "os",     "coroutine", "utf8",
-                                       "debug", "package"};
+static const char *const standard[] = {"_G", "string",    "table", "math",  "io",
+                                       "os", "coroutine", "utf8",  "debug", "package"};
 
-void mp_names_push(lua_State *L, enum mp_names_slot slot)
-{
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) != LUA_TTABLE)
-    return;
+void mp_names_push(lua_State *L, enum mp_names_slot slot) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) != LUA_TTABLE) return;
   lua_rawgeti(L, -1, slot);
   lua_remove(L, -2);
 }
 
-void mp_names_push_loaded(lua_State *L)
-{
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-}
+void mp_names_push_loaded(lua_State *L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
 
-int mp_names_perhaps(const void *table)
-{
+int mp_names_perhaps(const void *table) {
   return addresses_lost || mp_seen_has(&addresses, (uint64_t)(uintptr_t)table);
 }
 
-static void add_address(const void *table)
-{
+static void add_address(const void *table) {
   int found;
-  if (!mp_seen_put(&addresses, (uint64_t)(uintptr_t)table, MP_KIND_VALUE, &found))
-    addresses_lost = 1;
+  if (!mp_seen_put(&addresses, (uint64_t)(uintptr_t)table, MP_KIND_VALUE, &found)) addresses_lost = 1;
 }
 
 /* How good a name is: lower is better. */
-static int rank(const char *module, int has_field)
-{
-  if (!has_field)
-    return -1;
+static int rank(const char *module, int has_field) {
+  if (!has_field) return -1;
   for (size_t i = 0; i < sizeof standard / sizeof *standard; i++) {
-    if (strcmp(module, standard[i]) == 0)
-      return (int)i;
+    if (strcmp(module, standard[i]) == 0) return (int)i;
   }
   return (int)(sizeof standard / sizeof *standard);
 }
 
 /* Is the name in the entry at the top worse than this one? */
-static int entry_is_worse(lua_State *L, const char *module, const char *field)
-{
+static int entry_is_worse(lua_State *L, const char *module, const char *field) {
   lua_rawgeti(L, -1, ENTRY_MODULE);
   lua_rawgeti(L, -2, ENTRY_FIELD);
   const char *its_module = lua_tostring(L, -2);
   const char *its_field = lua_tostring(L, -1);
   int order = rank(its_module, its_field != NULL) - rank(module, field != NULL);
-  if (!order)
-    order = strcmp(its_module, module);
-  if (!order && field && its_field)
-    order = strcmp(its_field, field);
+  if (!order) order = strcmp(its_module, module);
+  if (!order && field && its_field) order = strcmp(its_field, field);
   lua_pop(L, 2);
   return order > 0;
 }
 
 /* Enters the value at the top under the names at `module` and `field` (0: none)
  * into the map at `map`, unless it has a better one. */
-static void note(lua_State *L, int map, int module, int field)
-{
+static void note(lua_State *L, int map, int module, int field) {
   int value = lua_gettop(L);
   const char *fieldname = field ? lua_tostring(L, field) : NULL;
   lua_pushvalue(L, value);
-  int worse = lua_rawget(L, map) != LUA_TTABLE ||
-              entry_is_worse(L, lua_tostring(L, module), fieldname);
+  int worse = lua_rawget(L, map) != LUA_TTABLE || entry_is_worse(L, lua_tostring(L, module), fieldname);
   lua_pop(L, 1);
-  if (!worse)
-    return;
+  if (!worse) return;
   lua_pushvalue(L, value);
   lua_createtable(L, 2, 0);
   lua_pushvalue(L, module);
@@ -111,35 +95,27 @@ static void note(lua_State *L, int map, int module, int field)
 
 /* May the value at the top be named as a field? Lua functions in _G may not: a
  * receiver need not have them. */
-static int is_namable(lua_State *L, int globals)
-{
-  if (lua_isfunction(L, -1))
-    return !globals || lua_iscfunction(L, -1);
+static int is_namable(lua_State *L, int globals) {
+  if (lua_isfunction(L, -1)) return !globals || lua_iscfunction(L, -1);
   return lua_istable(L, -1);
 }
 
 /* Enters the module whose name and value are on top. */
-static void add_module(lua_State *L, int map)
-{
+static void add_module(lua_State *L, int map) {
   int module = lua_gettop(L) - 1;
   luaL_checkstack(L, 8, NULL);
-  if (lua_type(L, module) != LUA_TSTRING)
-    return;
-  if (lua_istable(L, -1) || lua_isfunction(L, -1))
-    note(L, map, module, 0);
-  if (!lua_istable(L, -1))
-    return;
+  if (lua_type(L, module) != LUA_TSTRING) return;
+  if (lua_istable(L, -1) || lua_isfunction(L, -1)) note(L, map, module, 0);
+  if (!lua_istable(L, -1)) return;
   int globals = strcmp(lua_tostring(L, module), "_G") == 0;
   lua_pushnil(L);
   while (lua_next(L, module + 1)) {
-    if (lua_type(L, -2) == LUA_TSTRING && is_namable(L, globals))
-      note(L, map, module, module + 2);
+    if (lua_type(L, -2) == LUA_TSTRING && is_namable(L, globals)) note(L, map, module, module + 2);
     lua_pop(L, 1);
   }
 }
 
-static void push_new_map(lua_State *L)
-{
+static void push_new_map(lua_State *L) {
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "k");
@@ -147,8 +123,7 @@ static void push_new_map(lua_State *L)
   lua_setmetatable(L, -2);
 }
 
-void mp_names_rebuild(lua_State *L)
-{
+void mp_names_rebuild(lua_State *L) {
   int top = lua_gettop(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
   push_new_map(L);
@@ -167,8 +142,7 @@ void mp_names_rebuild(lua_State *L)
 
 /* Pushes the first pending name that is loaded by now, and the module; 0,
  * nothing pushed, when there is none. */
-static int next_loaded(lua_State *L)
-{
+static int next_loaded(lua_State *L) {
   int top = lua_gettop(L);
   mp_names_push(L, MP_SLOT_PENDING);
   mp_names_push_loaded(L);
@@ -188,20 +162,17 @@ static int next_loaded(lua_State *L)
 }
 
 /* Forgets the pending name at idx. */
-static void forget(lua_State *L, int idx)
-{
+static void forget(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   mp_names_push(L, MP_SLOT_PENDING);
   lua_pushvalue(L, idx);
   lua_pushnil(L);
   lua_rawset(L, -3);
   lua_pop(L, 1);
-  if (pending)
-    pending--;
+  if (pending) pending--;
 }
 
-static void forget_all(lua_State *L)
-{
+static void forget_all(lua_State *L) {
   int top = lua_gettop(L);
   mp_names_push(L, MP_SLOT_PENDING);
   lua_pushnil(L);
@@ -212,23 +183,18 @@ static void forget_all(lua_State *L)
   lua_settop(L, top);
 }
 
-int mp_names_behind(lua_State *L)
-{
-  if (!pending)
-    return 0;
-  if (++pending_looks > MP_PENDING_LOOKS)
-    return 1;
+int mp_names_behind(lua_State *L) {
+  if (!pending) return 0;
+  if (++pending_looks > MP_PENDING_LOOKS) return 1;
   int top = lua_gettop(L);
   int behind = next_loaded(L);
   lua_settop(L, top);
   return behind;
 }
 
-void mp_names_refresh(lua_State *L)
-{
+void mp_names_refresh(lua_State *L) {
   int top = lua_gettop(L);
-  if (!pending)
-    return;
+  if (!pending) return;
   luaL_checkstack(L, 16, NULL);
   while (next_loaded(L)) {
     mp_names_push(L, MP_SLOT_NAMES);
@@ -237,14 +203,12 @@ void mp_names_refresh(lua_State *L)
     forget(L, top + 2);
     lua_settop(L, top);
   }
-  if (pending_looks > MP_PENDING_LOOKS)
-    forget_all(L);
+  if (pending_looks > MP_PENDING_LOOKS) forget_all(L);
 }
 
 /* Does package.loaded still have the value at idx under the names at the two
  * top slots? */
-static int still_there(lua_State *L, int idx)
-{
+static int still_there(lua_State *L, int idx) {
   int top = lua_gettop(L);
   mp_names_push_loaded(L);
   lua_pushvalue(L, top - 1);
@@ -261,29 +225,23 @@ static int still_there(lua_State *L, int idx)
   return same;
 }
 
-enum mp_name mp_names_of(lua_State *L, int idx)
-{
+enum mp_name mp_names_of(lua_State *L, int idx) {
   int top = lua_gettop(L);
   mp_names_push(L, MP_SLOT_NAMES);
-  if (!lua_istable(L, -1))
-    return lua_settop(L, top), MP_NAME_NONE;
+  if (!lua_istable(L, -1)) return lua_settop(L, top), MP_NAME_NONE;
   lua_pushvalue(L, idx);
-  if (lua_rawget(L, -2) != LUA_TTABLE)
-    return lua_settop(L, top), MP_NAME_NONE;
+  if (lua_rawget(L, -2) != LUA_TTABLE) return lua_settop(L, top), MP_NAME_NONE;
   lua_rawgeti(L, -1, ENTRY_MODULE);
   lua_rawgeti(L, -2, ENTRY_FIELD);
   lua_replace(L, top + 2);
   lua_replace(L, top + 1);
-  if (!still_there(L, idx))
-    return lua_settop(L, top), MP_NAME_NONE;
-  if (!lua_isnil(L, top + 2))
-    return MP_NAME_FIELD;
+  if (!still_there(L, idx)) return lua_settop(L, top), MP_NAME_NONE;
+  if (!lua_isnil(L, top + 2)) return MP_NAME_FIELD;
   lua_settop(L, top + 1);
   return MP_NAME_MODULE;
 }
 
-enum mp_name mp_names_of_meta(lua_State *L, int idx)
-{
+enum mp_name mp_names_of_meta(lua_State *L, int idx) {
   int top = lua_gettop(L);
   mp_names_push(L, MP_SLOT_BY_META);
   lua_pushvalue(L, idx);
@@ -296,8 +254,7 @@ enum mp_name mp_names_of_meta(lua_State *L, int idx)
 }
 
 /* The searcher: notes the name and finds nothing. */
-static int searcher(lua_State *L)
-{
+static int searcher(lua_State *L) {
   luaL_checkstring(L, 1);
   mp_names_push(L, MP_SLOT_PENDING);
   lua_pushvalue(L, 1);
@@ -312,8 +269,7 @@ static int searcher(lua_State *L)
 }
 
 /* Puts the searcher first, where there are searchers. */
-static void install_searcher(lua_State *L)
-{
+static void install_searcher(lua_State *L) {
   int top = lua_gettop(L);
   mp_names_push_loaded(L);
   lua_getfield(L, -1, LUA_LOADLIBNAME);
@@ -328,8 +284,7 @@ static void install_searcher(lua_State *L)
   lua_settop(L, top);
 }
 
-void mp_codec_open(lua_State *L)
-{
+void mp_codec_open(lua_State *L) {
   luaL_checkstack(L, 16, NULL);
   int top = lua_gettop(L);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) != LUA_TTABLE) {
@@ -346,13 +301,13 @@ void mp_codec_open(lua_State *L)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     mp_names_rebuild(L);
     install_searcher(L);
+    mp_array_part_probe(L);
   }
   lua_settop(L, top);
 }
 
 /* Raises unless the metatable is free for the name, and the name for it. */
-static void check_free(lua_State *L, const char *name, int mt)
-{
+static void check_free(lua_State *L, const char *name, int mt) {
   int top = lua_gettop(L);
   mp_names_push(L, MP_SLOT_BY_NAME);
   if (lua_getfield(L, -1, name) == LUA_TTABLE) {
@@ -367,8 +322,7 @@ static void check_free(lua_State *L, const char *name, int mt)
   lua_settop(L, top);
 }
 
-void mp_codec_register(lua_State *L, const char *name, int mt_idx, int decode_idx)
-{
+void mp_codec_register(lua_State *L, const char *name, int mt_idx, int decode_idx) {
   int mt = lua_absindex(L, mt_idx);
   int decode = decode_idx ? lua_absindex(L, decode_idx) : 0;
   mp_codec_open(L);

@@ -8,18 +8,15 @@
 #define MP_SEEN_KEEP ((size_t)1 << 15)
 #define MP_HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
-static mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark)
-{
+static mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark) {
   size_t i = (size_t)((key * MP_HASH_FACTOR) >> s->shift);
   for (;; i = (i + 1) & (s->cap - 1)) {
     mp_seen_entry *e = &s->slots[i];
-    if (e->mark >> 8 != s->stamp || (e->key == key && e->mark == mark))
-      return e;
+    if (e->mark >> 8 != s->stamp || (e->key == key && e->mark == mark)) return e;
   }
 }
 
-static int grow(mp_seen *s)
-{
+static int grow(mp_seen *s) {
   mp_seen old = *s;
   s->shift = old.cap ? old.shift - 1 : 64 - MP_SEEN_FIRST_LOG2;
   s->cap = old.cap ? 2 * old.cap : (size_t)1 << MP_SEEN_FIRST_LOG2;
@@ -28,21 +25,16 @@ static int grow(mp_seen *s)
     *s = old;
     return -1;
   }
-  if (!s->stamp)
-    s->stamp = 1;
+  if (!s->stamp) s->stamp = 1;
   for (size_t i = 0; i < old.cap; i++) {
-    if (old.slots[i].mark >> 8 == s->stamp)
-      *find(s, old.slots[i].key, old.slots[i].mark) = old.slots[i];
+    if (old.slots[i].mark >> 8 == s->stamp) *find(s, old.slots[i].key, old.slots[i].mark) = old.slots[i];
   }
   free(old.slots);
   return 0;
 }
 
-mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind,
-                           int *found)
-{
-  if (4 * s->count >= 3 * s->cap && grow(s))
-    return NULL;
+mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind, int *found) {
+  if (4 * s->count >= 3 * s->cap && grow(s)) return NULL;
   uint64_t mark = s->stamp << 8 | (uint64_t)kind;
   mp_seen_entry *e = find(s, key, mark);
   *found = e->mark == mark && e->key == key;
@@ -54,20 +46,17 @@ mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind,
   return e;
 }
 
-int mp_seen_has(const mp_seen *s, uint64_t key)
-{
+int mp_seen_has(const mp_seen *s, uint64_t key) {
   uint64_t mark = s->stamp << 8 | MP_KIND_VALUE;
   return s->cap && find(s, key, mark)->mark == mark;
 }
 
-void mp_seen_clear(mp_seen *s)
-{
+void mp_seen_clear(mp_seen *s) {
   s->stamp++;
   s->count = 0;
 }
 
-void mp_seen_trim(mp_seen *s)
-{
+void mp_seen_trim(mp_seen *s) {
   if (s->cap > MP_SEEN_KEEP) {
     free(s->slots);
     s->slots = NULL;

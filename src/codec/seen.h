@@ -33,8 +33,7 @@ typedef struct mp_seen {
 
 /* Finds or makes the entry. *found tells which; a new one's places are the
  * caller's to set. NULL: no memory. Valid until the next call. */
-mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind,
-                           int *found);
+mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind, int *found);
 
 /* Is there a value (MP_KIND_VALUE) with this key? */
 int mp_seen_has(const mp_seen *s, uint64_t key);

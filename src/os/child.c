@@ -24,6 +24,13 @@ static int open_empty(void) {
   return ends[0];
 }
 
+/* Asking first keeps a page that nobody has read into from being copied. */
+#if defined(__GLIBC__)
+static bool has_input(const FILE *f) { return f->_IO_read_ptr != f->_IO_read_end; }
+#else
+static bool has_input(const FILE *f) { return f != NULL; }
+#endif
+
 void mp_os_child_stdio(void) {
   int fd = open_empty();
   if (fd > STDIN_FILENO) {
@@ -32,6 +39,6 @@ void mp_os_child_stdio(void) {
   } else if (fd == STDIN_FILENO) {
     fcntl(fd, F_SETFD, 0);
   }
-  __fpurge(stdin);
+  if (has_input(stdin)) __fpurge(stdin);
   if (__fpending(stdout) > 0) __fpurge(stdout);
 }

@@ -73,7 +73,6 @@ int mp_arena_map(void) {
   err = format(a, size);
   if (err) return err;
   mp_a = a;
-  mp_chunk_rebuild();
   return 0;
 }
 

@@ -10,11 +10,11 @@
 #include "os/process.h"
 #include "shm/bell.h"
 
-enum { END_OF_LIST = -1, NO_FD = -1, CODE_MASK = 0xff };
+enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define NAP (2 * MP_MS) /* between looks, where the system has no pidfd to wait on */
 
-static mp_child *table;
-static int top, free_list = END_OF_LIST; /* places below top have been used */
+static mp_child table[MP_CHILD_MAX]; /* costs what is touched of it */
+static int top, free_list; /* places below top have been used; place + 1 of the first free one, or END_OF_LIST */
 static unsigned ends;
 static pid_t owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
 
@@ -29,11 +29,8 @@ void mp_children_forget(void) {
   owner = getpid();
 }
 
-/* False when there is no memory for it. */
-static bool own_table(void) {
-  if (!table) table = mp_os_private(MP_CHILD_MAX * sizeof *table);
+static void own_table(void) {
   if (owner != getpid()) mp_children_forget();
-  return table != NULL;
 }
 
 static void free_place(int i) {
@@ -41,14 +38,13 @@ static void free_place(int i) {
   table[i].pidfd = NO_FD;
   table[i].used = false;
   table[i].next = free_list;
-  free_list = i;
+  free_list = i + 1;
 }
 
 int mp_child_place(void) {
-  if (!own_table()) return -EAGAIN;
   mp_children_reap();
-  int i = free_list;
-  if (i != END_OF_LIST)
+  int i = free_list - 1;
+  if (free_list != END_OF_LIST)
     free_list = table[i].next;
   else if (top < MP_CHILD_MAX)
     i = top++;
@@ -105,7 +101,7 @@ int mp_child_next(int place, bool daemon) {
 }
 
 unsigned mp_children_reap(void) {
-  if (!own_table()) return 0;
+  own_table();
   for (int i = 0; i < top; i++) {
     mp_child *c = &table[i];
     if (!c->used || (!c->ended && !mp_proc_dead(c->ref))) continue;

@@ -18,7 +18,7 @@
 #pragma GCC visibility push(hidden)
 
 enum {
-  MP_CHILD_MAX = 1 << 16,
+  MP_CHILD_MAX = 1 << 15,
   MP_CHILD_NAME = 64,
   /* Announced with an exit code by a process that called os.exit instead of returning from its target. */
   MP_LEFT_EARLY = 0x100
@@ -30,7 +30,7 @@ typedef struct mp_child {
   int exitcode; /* once ended: n, or -SIGNAL */
   int pidfd;    /* -1, or the sentinel somebody asked for */
   int last_signal;
-  int next; /* free list, -1 ends it */
+  int next; /* of the free list: place + 1, or 0 */
   bool used, dropped, ended, daemon;
   bool returned; /* once ended: its target returned or raised; it was not killed and called no exit */
   char name[MP_CHILD_NAME];

@@ -56,7 +56,7 @@ static void unlink_free(uint64_t i) {
 static void give_cold(uint64_t i, unsigned order) {
   while (order + 1 < MP_ORDERS) {
     uint64_t buddy = i ^ pages(order);
-    if (buddy + pages(order) > mp_a->npages || st_of(buddy) != MP_ST(MP_COLD, order, 0)) break;
+    if (buddy + pages(order) > mp_a->top_page || st_of(buddy) != MP_ST(MP_COLD, order, 0)) break;
     unlink_free(buddy);
     set_st(i, 0);
     i &= ~pages(order);
@@ -87,10 +87,29 @@ static int64_t take_hot(unsigned order) {
   return (int64_t)i;
 }
 
+/* Puts [from, to) into the lists as the largest aligned blocks. */
+static void give_range(uint64_t from, uint64_t to) {
+  while (from < to) {
+    unsigned order = from ? (unsigned)__builtin_ctzll(from) : MP_ORDERS - 1;
+    while (order >= MP_ORDERS || pages(order) > to - from) order--;
+    push(from, MP_COLD, order);
+    from += pages(order);
+  }
+}
+
+/* Pages above top_page were never used and are in no list: recovery's work is bounded by what was used. */
+static int64_t take_virgin(unsigned order) {
+  uint64_t top = mp_a->top_page, i = (top + pages(order) - 1) & ~(pages(order) - 1);
+  if (i + pages(order) > mp_a->npages) return -ENOMEM;
+  mp_a->top_page = i + pages(order);
+  give_range(top, i);
+  return (int64_t)i;
+}
+
 static int64_t take_cold(unsigned order) {
   unsigned from = order;
   while (from < MP_ORDERS && !mp_a->cold[from]) from++;
-  if (from == MP_ORDERS) return -ENOMEM;
+  if (from == MP_ORDERS) return take_virgin(order);
   uint64_t i = mp_a->cold[from] - 1;
   unlink_free(i);
   while (from > order) {
@@ -110,7 +129,6 @@ int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t ob
     i = take_cold(order);
   }
   if (i < 0) return i;
-  if ((uint64_t)i + pages(order) > mp_a->top_page) mp_a->top_page = (uint64_t)i + pages(order);
   mp_chunk_at((uint64_t)i)->object = object;
   if (where) atomic_store_explicit(where, (uint32_t)i + 1, memory_order_release);
   set_st((uint64_t)i, MP_ST(state, order, tag));
@@ -153,16 +171,6 @@ static bool stays(uint64_t st) {
   return mp_object_state(mp_st_tag(st)) != MP_OBJECT_FREE;
 }
 
-/* Gives [from, to) as the largest aligned blocks. */
-static void give_range(uint64_t from, uint64_t to) {
-  while (from < to) {
-    unsigned order = from ? (unsigned)__builtin_ctzll(from) : MP_ORDERS - 1;
-    while (order >= MP_ORDERS || pages(order) > to - from) order--;
-    push(from, MP_COLD, order);
-    from += pages(order);
-  }
-}
-
 /* Forgets every free mark in [from, to) and gives the range, its pages gone back to the system. */
 static void reclaim(uint64_t from, uint64_t to) {
   for (uint64_t i = from; i < to; i++)
@@ -186,5 +194,4 @@ void mp_chunk_rebuild(void) {
     free_from = i;
   }
   reclaim(free_from, mp_a->top_page);
-  give_range(mp_a->top_page, mp_a->npages);
 }

@@ -9,6 +9,8 @@
 
 #define EXTENT_ALIGN 16u
 
+uint32_t mp_queue_inline_max = MP_INLINE_MAX;
+
 /* --- birth --- */
 
 typedef struct order {
@@ -235,7 +237,7 @@ static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wai
 }
 
 int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
-  bool big = (uint64_t)m->nhandles * 8 + m->len > MP_INLINE_MAX || m->nhandles > UINT16_MAX;
+  bool big = (uint64_t)m->nhandles * 8 + m->len > mp_queue_inline_max || m->nhandles > UINT16_MAX;
   int64_t extent = -1;
   int err;
   do {

@@ -23,10 +23,13 @@ static int settle_chunk(uint64_t i, uint32_t slot) {
   return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
 }
 
-/* Chunks first: while the dead process's holds stand, the queues they belong to live. */
+/* The arena's own recovery first: it judges a move of handles by a chunk's state, which is changed next. Then
+ * chunks: while the dead process's holds stand, the queues they belong to live. Holds last. */
 int mp_proc_settle(uint32_t slot) {
   static const mp_wait brief = {0, NULL, NULL};
-  int err = 0;
+  int err = mp_arena_lock(&brief);
+  if (err) return err;
+  mp_arena_unlock();
   if (mp_proc_at(slot)->inhand)
     for (int64_t i = mp_chunk_next(0), after; i >= 0 && !err; i = after) {
       after = mp_chunk_after((uint64_t)i);

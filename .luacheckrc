@@ -1,0 +1,7 @@
+-- SPDX-License-Identifier: MIT
+std = "lua54"
+max_line_length = 120
+exclude_files = { "build/" }
+files["examples/globals.lua"] = { globals = { "counter" } }
+files["spec/"] = { std = "+busted" }
+files["*.rockspec"] = { std = "+rockspec" }

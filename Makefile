@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+# GNU make. `make` builds build/mproc/core.so; `make help` lists what else there is.
+
+BUILD ?= build
+LUA ?= lua5.4
+LUA_VERSION = 5.4
+# Recursive on purpose: `make deps all` must see the headers that deps has just installed.
+LUA_INCDIR ?= $(or $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-only-I lua5.4 2>/dev/null))),/usr/include/lua5.4)
+PREFIX ?= /usr/local
+INSTALL ?= install
+BUSTED ?= busted
+LUACHECK ?= luacheck
+LUAROCKS ?= luarocks
+CLANG ?= clang
+CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
+PYTHON ?= python3
+FUZZ_SECONDS ?= 60
+
+# Compared with the rockspec and the tree by `make check-lists`; `make sync-lists` rewrites both.
+# sources begin
+SOURCES = \
+  src/bind/arena.c \
+  src/bind/bind.c \
+  src/bind/codec.c \
+  src/bind/process.c \
+  src/bind/queue.c \
+  src/bind/snapshot.c \
+  src/bind/system.c \
+  src/codec/array_part.c \
+  src/codec/decode.c \
+  src/codec/decode_object.c \
+  src/codec/encode.c \
+  src/codec/encode_message.c \
+  src/codec/encode_object.c \
+  src/codec/names.c \
+  src/codec/path.c \
+  src/codec/scratch.c \
+  src/codec/seen.c \
+  src/mproc.c \
+  src/os/child.c \
+  src/os/clock.c \
+  src/os/cpu.c \
+  src/os/exit.c \
+  src/os/futex.c \
+  src/os/memory.c \
+  src/os/mutex.c \
+  src/os/output.c \
+  src/os/process.c \
+  src/os/random.c \
+  src/os/self.c \
+  src/os/tree.c \
+  src/shm/arena.c \
+  src/shm/bell.c \
+  src/shm/children.c \
+  src/shm/chunk.c \
+  src/shm/leave.c \
+  src/shm/object.c \
+  src/shm/queue.c \
+  src/shm/queue_repair.c \
+  src/shm/registry.c \
+  src/shm/sweep.c
+# sources end
+# lua begin
+LUA_MODULES = \
+  lua/mproc/child.lua \
+  lua/mproc/class.lua \
+  lua/mproc/context.lua \
+  lua/mproc/current.lua \
+  lua/mproc/errors.lua \
+  lua/mproc/fork.lua \
+  lua/mproc/init.lua \
+  lua/mproc/options.lua \
+  lua/mproc/process.lua \
+  lua/mproc/queue.lua \
+  lua/mproc/result.lua
+# lua end
+
+CFLAGS ?= -O2
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes $(if $(filter 1,$(WERROR)),-Werror)
+ALL_CFLAGS = -std=gnu11 -fPIC -pthread -Isrc -isystem $(LUA_INCDIR) $(WARNINGS) $(CFLAGS) $(SANITIZE)
+ALL_LDFLAGS = -pthread $(LDFLAGS) $(SANITIZE)
+
+OBJECTS = $(SOURCES:%.c=$(BUILD)/obj/%.o)
+MODULE = $(BUILD)/mproc/core.so
+
+# What runs from the tree finds the tree's module first, whatever is installed.
+TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH="$(BUILD)/?.so;$${LUA_CPATH:-;}" \
+  LUA="$(LUA)" BUSTED="$(BUSTED)" BUILD="$(BUILD)"
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all help deps install test ctest test-big demo bench lint layers check-lists sync-lists format \
+  format-check docs fuzz check compilers asan valgrind clean
+
+help:
+	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
+	@echo 'deps       install what a Debian or Ubuntu lacks    demo       word count over DIR=/usr/include'
+	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
+	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
+	@echo 'check      everything that must hold: lint layers check-lists format-check compilers ctest fuzz test'
+	@echo 'asan valgrind  specs and C tests under each         sync-lists format  mend lists and layout'
+
+# With `make -j deps test`, deps still comes first.
+all install test ctest test-big demo bench lint layers check-lists format-check docs fuzz check compilers: \
+  | $(filter deps,$(MAKECMDGOALS))
+
+deps:
+	@scripts/deps.sh
+
+all: $(MODULE)
+
+$(MODULE): $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(OBJECTS) $(ALL_LDFLAGS)
+
+$(BUILD)/obj/%.o: %.c Makefile | $(filter deps,$(MAKECMDGOALS))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d)
+
+LUA_DIR = $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/mproc
+LIB_DIR = $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mproc
+
+install: all
+	$(INSTALL) -d $(LUA_DIR) $(LIB_DIR)
+	$(INSTALL) -m 644 $(LUA_MODULES) $(LUA_DIR)
+	$(INSTALL) -m 755 $(MODULE) $(LIB_DIR)/core.so
+
+# A Lua module with which specs let the nth allocation fail.
+FAILALLOC = $(BUILD)/failalloc.so
+$(FAILALLOC): ctest/failalloc.c
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
+
+test: all $(FAILALLOC)
+	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/test-summary $(or $(SPECS),$(sort $(wildcard spec/*_spec.lua spec/regress/*_spec.lua)))
+
+test-big: all
+	@$(TREE_ENV) SPEC_SECONDS=900 scripts/run-specs.sh $(BUILD)/big-summary $(sort $(wildcard spec/big/*_spec.lua))
+
+docs: all
+	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/docs-summary spec/readme_spec.lua
+
+# The C tests see os and shm only: nothing below Lua may need it.
+CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c,$(wildcard ctest/*.c))
+BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
+
+$(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LDFLAGS)
+
+.SECONDARY: $(CTESTS:$(BUILD)/ctest/%=$(BUILD)/obj/ctest/%.o) $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o)
+-include $(wildcard $(BUILD)/obj/ctest/*.d)
+
+ctest: $(CTESTS)
+	@scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+
+demo: all
+	@$(TREE_ENV) $(LUA) examples/wordcount.lua $(if $(DIR),'$(DIR)')
+
+$(BUILD)/bench/raw.so: bench/raw.c
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
+
+# The codec alone, beside bare loops of the plain Lua API compiled with the same flags.
+$(BUILD)/bench/codec_floats: bench/codec_floats.c $(filter $(BUILD)/obj/src/codec/%,$(OBJECTS))
+	@mkdir -p $(@D)
+	$(CC) -o $@ $(ALL_CFLAGS) $^ -llua$(LUA_VERSION) $(ALL_LDFLAGS)
+
+bench: all $(BUILD)/bench/raw.so $(BUILD)/bench/codec_floats
+	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua
+	@$(BUILD)/bench/codec_floats
+
+lint:
+	$(LUACHECK) -q .
+
+layers:
+	@scripts/layers.sh
+
+check-lists:
+	@$(LUA) scripts/lists.lua check
+
+sync-lists:
+	@$(LUA) scripts/lists.lua sync
+
+C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] ctest/*.[ch] bench/*.[ch])
+
+format-check:
+	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+
+format:
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+# Both compilers, warnings as errors, each in a directory of its own.
+compilers:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-gcc CC=gcc WERROR=1 all
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-clang CC=$(CLANG) WERROR=1 all
+
+FUZZ_FLAGS = -g -O1 -std=gnu11 -Isrc -isystem $(LUA_INCDIR) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+
+$(BUILD)/fuzz_decode: ctest/fuzz_decode.c $(filter src/codec/%,$(SOURCES)) $(wildcard src/*.h src/codec/*.h) | $(filter deps,$(MAKECMDGOALS))
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) -llua$(LUA_VERSION)
+
+fuzz: $(BUILD)/fuzz_decode
+	@mkdir -p $(BUILD)/fuzz-corpus
+	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
+	  -print_final_stats=1 fuzz-corpus $(CURDIR)/ctest/corpus >fuzz.log 2>&1 || { tail -n 60 fuzz.log; exit 1; }
+	@grep '^stat::number_of_executed_units' $(BUILD)/fuzz.log
+
+# The documents' programs are a spec, so `test` runs them too.
+check: lint layers check-lists format-check compilers ctest fuzz test
+
+SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined'
+
+# Single-stepped instrumented code would take an hour: the kill at every instruction is left to `make ctest`.
+asan:
+	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
+	  $(SANITIZED) CTEST_SKIP=killpoints_test ctest)
+	+@ASAN_LUA="$(LUA)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
+
+valgrind: all $(FAILALLOC)
+	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
+	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: MIT
+-- Claim: a message and its answer between two processes take a microsecond while both spin, and hardly more than
+-- two futex wakes when they sleep (MPROC_SPIN=0 in the environment). In microseconds.
+
+local harness = require("bench.harness")
+local raw = require("raw")
+local mproc = require("mproc")
+
+local SPINNING = os.getenv("MPROC_SPIN") ~= "0"
+local WARM_UP = 2000
+local BATCH = SPINNING and 2000 or 200
+local RAW_COUNT = SPINNING and 1000000 or 10000
+
+local function measure()
+  local there, back = mproc.Queue(), mproc.Queue()
+  local p = mproc.Process(function()
+    for _, v in there:items() do
+      back:put(v)
+    end
+  end):start()
+  local function trips(n)
+    for i = 1, n do
+      there:put(i)
+      back:get()
+    end
+  end
+  trips(WARM_UP)
+  local began, done = mproc.time(), 0
+  repeat
+    trips(BATCH)
+    done = done + BATCH
+    local seconds = mproc.time() - began
+  until seconds >= harness.SECONDS
+  local each = (mproc.time() - began) / done * 1e6
+  there:close()
+  p:join()
+  p:close()
+  return each
+end
+
+harness.run({
+  title = SPINNING and "queue round trip, us" or "the same, spinning off, us",
+  better = "less",
+  mproc = measure,
+  raw = function()
+    return raw.round_trip(RAW_COUNT, SPINNING) / RAW_COUNT * 1e6
+  end,
+  python = SPINNING and harness.python("round_trip", 5000),
+  reach = SPINNING and "best idle round <= 1" or "<= 1.3 x futex",
+  reached = function(found)
+    if SPINNING then
+      return found.idle_best and found.idle_best <= 1
+    end
+    return found.ratio <= 1.3
+  end,
+  show_others = SPINNING,
+})

@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: MIT
+-- Runs every benchmark, each in an interpreter of its own, and prints one table.
+
+local LUA = os.getenv("LUA") or "lua5.4"
+local PYTHON = os.getenv("PYTHON") or "python3"
+
+local PROGRAMS = {
+  "bench/start_join.lua",
+  "bench/round_trip.lua",
+  "MPROC_SPIN=0 bench/round_trip.lua",
+  "bench/integers.lua",
+  "bench/tables.lua",
+  "bench/kib_strings.lua",
+  "bench/mib_strings.lua",
+}
+
+local harness = require("bench.harness")
+
+if not os.execute("command -v " .. PYTHON .. " >/dev/null 2>&1") then
+  print(PYTHON .. " is missing: its columns stay empty")
+end
+print(("%d CPUs, medians of %d alternating rounds; ratios are medians of the rounds' ratios\n"):format(
+  require("mproc").cpu_count(), harness.ROUNDS))
+harness.header()
+io.stdout:flush()
+
+local failed = 0
+for _, program in ipairs(PROGRAMS) do
+  local environment, file = program:match("^(.-)(bench/.*)$")
+  if not os.execute(("BENCH_ROWS_ONLY=1 %s %s %s"):format(environment, LUA, file)) then
+    failed = failed + 1
+  end
+end
+os.exit(failed == 0)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Lua module for specs: failalloc.after(n, f, ...) calls f with an allocator
+ * whose request number n, counted from 1, and all later ones fail until f ends.
+ * Returns what pcall would, after a first result that tells whether a request
+ * failed. The state's own allocator is back when it returns.
+ */
+#include <lauxlib.h>
+#include <lua.h>
+
+__attribute__((visibility("default"))) int luaopen_failalloc(lua_State *L);
+
+typedef struct failing {
+  lua_Alloc real;
+  void *ud;
+  lua_Integer left; /* requests that still succeed */
+  int failed;
+} failing;
+
+/* Shrinking and freeing never fail: Lua relies on it. */
+static void *fail_alloc(void *ud, void *p, size_t old, size_t size) {
+  failing *f = ud;
+  if (size && (!p || size > old) && --f->left < 0) {
+    f->failed = 1;
+    return NULL;
+  }
+  return f->real(f->ud, p, old, size);
+}
+
+/* after(n, f, ...) -> failed, ok, results … */
+static int failalloc_after(lua_State *L) {
+  failing f = {NULL, NULL, luaL_checkinteger(L, 1) - 1, 0};
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  int n = lua_gettop(L) - 2;
+  f.real = lua_getallocf(L, &f.ud);
+  lua_setallocf(L, fail_alloc, &f);
+  int status = lua_pcall(L, n, LUA_MULTRET, 0);
+  lua_setallocf(L, f.real, f.ud);
+  lua_pushboolean(L, f.failed);
+  lua_replace(L, 1);
+  lua_pushboolean(L, status == LUA_OK);
+  lua_insert(L, 2);
+  return lua_gettop(L);
+}
+
+int luaopen_failalloc(lua_State *L) {
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, failalloc_after);
+  lua_setfield(L, -2, "after");
+  return 1;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* The kill at a chosen instruction: the child is traced and single-stepped, then SIGKILLed. */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SALT UINT64_C(0x9e3779b97f4a7c15)
+
+const char *t_what = "start";
+long t_point;
+const mp_wait t_soon = {MP_FOREVER, NULL, NULL};
+
+static volatile int *ended;
+static _Alignas(16) char buffer[MP_INLINE_MAX];
+
+static void out_of_time(int sig) {
+  (void)sig;
+  static const char text[] = "the deadline is over: something hangs\n";
+  char line[128];
+  int n = snprintf(line, sizeof line, "%s, kill point %ld: %s", t_what, t_point, text);
+  if (write(2, line, (size_t)n) < 0) _exit(3);
+  _exit(2);
+}
+
+void t_deadline(unsigned seconds) { alarm(seconds); }
+
+void t_start(void) {
+  signal(SIGALRM, out_of_time);
+  setvbuf(stdout, NULL, _IONBF, 0);
+  ended = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  int err = mp_shm_attach();
+  if (err) fprintf(stderr, "attach: %s\n", strerror(-err)), exit(1);
+  mp_queue_setup();
+  t_deadline(60);
+}
+
+mp_queue *t_queue(uint64_t maxsize, mp_handle *h) {
+  CHECK(mp_queue_new(maxsize, 0, &t_soon, h) == 0);
+  return mp_object_block(*h, MP_TYPE_QUEUE);
+}
+
+int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles) {
+  mp_piece piece = {p, n};
+  mp_parcel m = {&piece, 1, n, handles, nhandles};
+  return mp_queue_put(q, &m, &t_soon);
+}
+
+static void fill(uint64_t *p, uint64_t number, size_t words) {
+  for (size_t i = 0; i < words; i++) p[i] = number * SALT + i;
+}
+
+static uint64_t prepared[1 << 13];
+
+void t_prepare(uint64_t number, size_t n) {
+  fill(prepared, number, n / 8);
+  prepared[0] = number;
+}
+
+void t_put_prepared(mp_queue *q, size_t n) { CHECK(t_put(q, prepared, n, NULL, 0) == 0); }
+
+void t_put_number(mp_queue *q, uint64_t number, size_t n) {
+  t_prepare(number, n);
+  t_put_prepared(q, n);
+}
+
+uint64_t t_get_number(mp_queue *q, mp_wait w) {
+  mp_got g;
+  int err = mp_queue_get(q, buffer, &g, &w);
+  if (err) return 0;
+  const uint64_t *p = g.data;
+  uint64_t number = p[0];
+  for (size_t i = 1; i < g.len / 8; i++) CHECK(p[i] == number * SALT + i);
+  mp_queue_done(&g);
+  return number;
+}
+
+void t_nothing_left(void) {
+  mp_shm_stats s;
+  mp_shm_sweep();
+  mp_shm_stats_get(&s);
+  CHECK(s.objects == 0);
+  CHECK(s.chunks == 0);
+  CHECK(s.processes == 1);
+}
+
+static void child(void (*f)(void *), void *arg) {
+  ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+  raise(SIGSTOP);
+  f(arg);
+  *ended = 1;
+  raise(SIGSTOP);
+  _exit(0);
+}
+
+static bool step(pid_t pid, long steps) {
+  int status;
+  for (long i = 0; i < steps && !*ended; i++) {
+    ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) || WIFSIGNALED(status)) return true;
+  }
+  return *ended;
+}
+
+static void finish(pid_t pid) {
+  int status;
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+}
+
+bool t_kill_after(long steps, void (*f)(void *), void *arg) {
+  int status;
+  *ended = 0;
+  t_point = steps;
+  pid_t pid = fork();
+  if (pid == 0) child(f, arg);
+  waitpid(pid, &status, 0);
+  bool done = step(pid, steps);
+  finish(pid);
+  return done;
+}
+
+bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {
+  int status;
+  unsigned long born = 0;
+  *ended = 0;
+  t_point = steps;
+  pid_t pid = fork();
+  if (pid == 0) child(f, arg);
+  waitpid(pid, &status, 0);
+  ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL));
+  while (!born) {
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    waitpid(pid, &status, 0);
+    CHECK(WIFSTOPPED(status));
+    if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) ptrace(PTRACE_GETEVENTMSG, pid, NULL, &born);
+  }
+  waitpid((pid_t)born, &status, __WALL);
+  bool done = step((pid_t)born, steps);
+  finish((pid_t)born);
+  finish(pid);
+  return done;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the C tests share: checks that name their place, a deadline, the kill at a chosen instruction. */
+#ifndef MP_CTEST_HARNESS_H
+#define MP_CTEST_HARNESS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shm/object.h"
+#include "shm/queue.h"
+#include "shm/registry.h"
+
+extern const char *t_what; /* what is being tested, for messages */
+extern long t_point;
+
+#define CHECK(cond)                                                                                     \
+  do {                                                                                                  \
+    if (!(cond)) {                                                                                      \
+      fprintf(stderr, "%s:%d: %s, kill point %ld: not %s\n", __FILE__, __LINE__, t_what, t_point, #cond); \
+      exit(1);                                                                                          \
+    }                                                                                                   \
+  } while (0)
+
+extern const mp_wait t_soon; /* forever, but see t_deadline */
+
+/* Attaches, and ends this process's group of children by SIGALRM after that many seconds without a t_deadline. */
+void t_start(void);
+void t_deadline(unsigned seconds);
+
+mp_queue *t_queue(uint64_t maxsize, mp_handle *h);
+int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles);
+/* Puts n bytes whose content tells their number; and gets one message without waiting, checks its content, and
+ * returns its number, or 0 when there is none. */
+void t_put_number(mp_queue *q, uint64_t number, size_t n);
+/* t_put_number in two halves: the first before a fork, so that only the put itself is stepped through. */
+void t_prepare(uint64_t number, size_t n);
+void t_put_prepared(mp_queue *q, size_t n);
+uint64_t t_get_number(mp_queue *q, mp_wait w);
+/* Everything is let go: no object, no chunk, no process but this one. */
+void t_nothing_left(void);
+
+/* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before. */
+bool t_kill_after(long steps, void (*f)(void *), void *arg);
+/* The same, but in the child that f itself forks: from its first instruction on. */
+bool t_kill_child_after(long steps, void (*f)(void *), void *arg);
+
+#endif

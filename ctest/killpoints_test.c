@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process is killed at every instruction of each operation on shared memory; then a survivor must find the queue
+ * usable at once, every message delivered once or still there, and, when all is let go, nothing left in the arena.
+ * MP_STRIDE=n tries every nth instruction only (default 1).
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define SMALL 64
+#define BIG 96 /* an extent here */
+#define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
+
+static mp_queue *q, *carried;
+static mp_handle qh, carried_h;
+static size_t size;
+static const mp_wait now = {0, NULL, NULL};
+
+typedef struct op {
+  const char *name;
+  void (*before)(void);
+  void (*run)(void *);
+  void (*after)(void);
+} op;
+
+/* --- pieces of before and after --- */
+
+static void new_queue(void) { q = t_queue(0, &qh); }
+static void with_small(void) { new_queue(), size = SMALL; }
+static void with_big(void) { new_queue(), size = BIG; }
+
+/* The next put needs a segment: a new one; or the spare one. */
+static void at_segment_end(void) {
+  with_small();
+  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) t_put_number(q, 1000 + i, SMALL);
+  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) CHECK(t_get_number(q, now) == 1000 + i);
+}
+
+static void at_segment_end_with_spare(void) {
+  at_segment_end();
+  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) {
+    t_put_number(q, 2000 + i, SMALL);
+    CHECK(t_get_number(q, now) == 2000 + i);
+  }
+}
+
+static void two_small(void) { with_small(), t_put_number(q, 1, size), t_put_number(q, 2, size); }
+static void two_big(void) { with_big(), t_put_number(q, 1, size), t_put_number(q, 2, size); }
+
+static void two_across_segments(void) {
+  at_segment_end();
+  t_put_number(q, 1, size);
+  t_put_number(q, 2, size);
+}
+
+static void put_one(void *arg) { (void)arg, t_put_prepared(q, size); }
+
+static void get_one(void *arg) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  (void)arg;
+  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  mp_queue_done(&g);
+}
+
+static void let_go(void) {
+  mp_object_unuse(qh);
+  t_nothing_left();
+}
+
+/* Whether or not 1 came through, the queue works and is in order. */
+static void after_put(void) {
+  mp_shm_sweep();
+  t_put_number(q, 2, size);
+  uint64_t n = t_get_number(q, now);
+  CHECK(n == 1 || n == 2);
+  if (n == 1) CHECK(t_get_number(q, now) == 2);
+  CHECK(t_get_number(q, now) == 0);
+  CHECK(mp_queue_size(q) == 0);
+  let_go();
+}
+
+/* 1 may have gone with its reader; 2 may not. */
+static void after_get(void) {
+  mp_shm_sweep();
+  uint64_t n = t_get_number(q, now);
+  CHECK(n == 1 || n == 2);
+  if (n == 1) CHECK(t_get_number(q, now) == 2);
+  t_put_number(q, 3, size);
+  CHECK(t_get_number(q, now) == 3);
+  CHECK(t_get_number(q, now) == 0);
+  let_go();
+}
+
+/* --- handles --- */
+
+static void with_carried(void) {
+  with_small();
+  carried = t_queue(0, &carried_h);
+}
+
+static void carried_on_flight(void) {
+  with_carried();
+  CHECK(t_put(q, "handle", 6, &carried_h, 1) == 0);
+  mp_object_unuse(carried_h);
+}
+
+static void carried_in_extent(void) {
+  static char bytes[BIG];
+  with_carried();
+  CHECK(t_put(q, bytes, BIG, &carried_h, 1) == 0);
+  mp_object_unuse(carried_h);
+}
+
+static void put_handle(void *arg) {
+  (void)arg;
+  CHECK(t_put(q, "handle", 6, &carried_h, 1) == 0);
+}
+
+static void get_handle(void *arg) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  (void)arg;
+  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_object_use(g.handles[0], MP_TYPE_QUEUE, &now) == 0);
+  mp_queue_done(&g);
+}
+
+/* The carried object lives exactly while the message is there. */
+static void after_handle(void) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  mp_shm_sweep();
+  if (mp_queue_get(q, buf, &g, &now) == 0) {
+    CHECK(g.nhandles == 1 && g.handles[0] == carried_h);
+    CHECK(mp_object_block(carried_h, MP_TYPE_QUEUE));
+    mp_queue_done(&g);
+  }
+  CHECK(!mp_object_block(carried_h, MP_TYPE_QUEUE));
+  size = SMALL;
+  t_put_number(q, 7, SMALL);
+  CHECK(t_get_number(q, now) == 7);
+  let_go();
+}
+
+static void after_put_handle(void) {
+  mp_object_unuse(carried_h);
+  after_handle();
+}
+
+/* --- birth and death --- */
+
+static void nothing(void) { size = SMALL; }
+
+static void make_and_use(void *arg) {
+  (void)arg;
+  new_queue();
+  t_put_prepared(q, SMALL);
+}
+
+static void after_nothing(void) {
+  mp_shm_sweep();
+  t_nothing_left();
+}
+
+/* A queue of messages of all kinds, held by the one that drops it and dies. */
+static void make_full_and_drop(void *arg) {
+  mp_handle inner;
+  (void)arg;
+  new_queue();
+  mp_queue *in = t_queue(0, &inner);
+  t_put_prepared(in, BIG);
+  t_put_prepared(q, SMALL);
+  CHECK(t_put(q, "handle", 6, &inner, 1) == 0);
+  mp_object_unuse(inner);
+  t_put_prepared(q, BIG);
+  mp_object_unuse(qh);
+}
+
+static void close_it(void *arg) {
+  (void)arg;
+  CHECK(mp_queue_close(q, &t_soon) == 0);
+}
+
+static void after_close(void) {
+  mp_shm_sweep();
+  CHECK(t_get_number(q, now) == 1);
+  CHECK(t_get_number(q, now) == 2);
+  CHECK(mp_queue_close(q, &t_soon) == 0);
+  let_go();
+}
+
+/* --- processes --- */
+
+static void reserve_and_undo(void *arg) {
+  mp_proc_ref ref;
+  (void)arg;
+  CHECK(mp_proc_reserve(&ref) == 0);
+  mp_proc_unreserve(ref);
+}
+
+/* --- giving back --- */
+
+static void get_and_return(void *arg) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  (void)arg;
+  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_queue_return(q, &g) == 0);
+}
+
+/* What a dead reader of an extent leaves behind; then somebody takes it. */
+static void returned_big(void) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  two_big();
+  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_queue_return(q, &g) == 0);
+}
+
+/* --- recovery itself, killed --- */
+
+
+static void run_recovery(void *arg) {
+  (void)arg;
+  mp_shm_sweep();
+  (void)mp_queue_size(q);
+}
+
+static const op ops[] = {
+    {"put inline", with_small, put_one, after_put},
+    {"put inline into a new segment", at_segment_end, put_one, after_put},
+    {"put inline into the spare segment", at_segment_end_with_spare, put_one, after_put},
+    {"put extent", with_big, put_one, after_put},
+    {"put with a handle", with_carried, put_handle, after_put_handle},
+    {"get inline", two_small, get_one, after_get},
+    {"get inline across segments", two_across_segments, get_one, after_get},
+    {"get extent", two_big, get_one, after_get},
+    {"get a returned extent", returned_big, get_one, after_get},
+    {"get with a handle", carried_on_flight, get_handle, after_handle},
+    {"get an extent with a handle", carried_in_extent, get_handle, after_handle},
+    {"return inline", two_small, get_and_return, after_get},
+    {"return extent", two_big, get_and_return, after_get},
+    {"return with a handle", carried_on_flight, get_and_return, after_handle},
+    {"make a queue", nothing, make_and_use, after_nothing},
+    {"drop a full queue", nothing, make_full_and_drop, after_nothing},
+    {"close", two_small, close_it, after_close},
+    {"reserve a process", nothing, reserve_and_undo, NULL},
+};
+
+static long stride(void) {
+  const char *s = getenv("MP_STRIDE");
+  long n = s ? atol(s) : 1;
+  return n > 0 ? n : 1;
+}
+
+/* A reservation cut short is given up after a minute: not waited for here, so the count of processes may be higher. */
+static void after_reserve(void) {
+  mp_shm_stats s;
+  mp_shm_sweep();
+  mp_shm_stats_get(&s);
+  CHECK(s.objects == 0 && s.chunks == 0);
+}
+
+static long run_op(const op *o) {
+  long points = 0;
+  t_what = o->name;
+  for (long k = 1;; k += stride()) {
+    t_deadline(20);
+    o->before();
+    t_prepare(1, size);
+    bool done = t_kill_after(k, o->run, NULL);
+    o->after ? o->after() : after_reserve();
+    if (done) break;
+    points++;
+  }
+  printf("  %-36s %6ld kill points\n", o->name, points);
+  return points;
+}
+
+/* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
+static long run_recovery_of(const op *o, long j, long step) {
+  long points = 0;
+  for (long k = 1;; k += step) {
+    t_deadline(20);
+    t_what = o->name;
+    o->before();
+    t_prepare(1, size);
+    bool over = t_kill_after(j, o->run, NULL);
+    t_what = "recovery";
+    bool done = over || t_kill_after(k, run_recovery, NULL);
+    o->after();
+    if (over) return -1;
+    if (done) return points;
+    points++;
+  }
+}
+
+static long run_recoveries(const op *o) {
+  long points = 0;
+  for (long j = 1;; j += 23 * stride()) {
+    long n = run_recovery_of(o, j, 7 * stride());
+    if (n < 0) break;
+    points += n;
+  }
+  printf("  recovery of %-24s %6ld kill points\n", o->name, points);
+  return points;
+}
+
+static void fork_inside(void *arg) {
+  (void)arg;
+  if (fork() == 0) _exit(0);
+  for (;;) pause();
+}
+
+static long run_births(void) {
+  long points = 0;
+  t_what = "coming up";
+  for (long k = 1;; k += stride()) {
+    t_deadline(20);
+    with_small();
+    bool done = t_kill_child_after(k, fork_inside, NULL);
+    mp_shm_sweep();
+    t_put_number(q, 1, SMALL);
+    CHECK(t_get_number(q, now) == 1);
+    mp_object_unuse(qh);
+    mp_shm_sweep();
+    if (done) break;
+    points++;
+  }
+  printf("  %-36s %6ld kill points\n", t_what, points);
+  return points;
+}
+
+int main(int argc, char **argv) {
+  long points = 0, n = 0;
+  t_start();
+  mp_queue_inline_max = SMALL;
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+    if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
+    points += run_op(&ops[i]);
+    n++;
+  }
+  static const size_t recovered[] = {1, 3, 4, 6, 7, 9, 12};
+  for (size_t i = 0; argc < 2 && i < sizeof recovered / sizeof *recovered; i++, n++)
+    points += run_recoveries(&ops[recovered[i]]);
+  if (argc < 2) points += run_births(), n++;
+  printf("%ld kill points\nok %ld\n", points, n);
+  return 0;
+}

@@ -1,0 +1,96 @@
+-- SPDX-License-Identifier: MIT
+-- The class Process and its subclasses: how they are made, and how an object finds its private record, its properties
+-- and its methods. Used by process.lua, which fills in what is declared here.
+-- An object is a plain table with the user's own fields; mproc's record of it is under a key that nobody else has.
+
+local core = require("mproc.core")
+local current = require("mproc.current")
+local errors = require("mproc.errors")
+
+local class = {
+  Process = {},
+  properties = {}, -- name -> function(self, own): the value
+  setters = {}, -- name -> function(own, value)
+  leave_scope = nil, -- function(self, err), for <close>
+  to_string = nil, -- function(self)
+  to_peer = nil, -- function(self): what travels
+}
+
+local Process = class.Process
+local OWN = {}
+local metatables = setmetatable({}, { __mode = "k" }) -- class -> metatable of its objects
+
+-- The private record of an object; raises when self is none.
+function class.record(self)
+  local own = type(self) == "table" and rawget(self, OWN)
+  if not own then
+    errors.raise("this is not a process, but %s; call its methods with a colon, as in p:start()", errors.show(self))
+  end
+  return own
+end
+
+-- A property is mproc's, whatever a subclass has by that name.
+local function getter(methods)
+  local properties = class.properties
+  return function(self, key)
+    local property = properties[key]
+    if property then
+      return property(self, class.record(self))
+    end
+    return methods[key]
+  end
+end
+
+local function set(self, key, value)
+  local setter = class.setters[key]
+  if setter then
+    setter(class.record(self), value)
+  elseif class.properties[key] then
+    errors.raise("a process's %s cannot be set", key)
+  else
+    rawset(self, key, value)
+  end
+end
+
+local function make_metatable(methods)
+  return {
+    __name = "mproc.Process",
+    __index = getter(methods),
+    __newindex = set,
+    __close = function(self, err) class.leave_scope(self, err) end,
+    __tostring = function(self) return (methods.__tostring or class.to_string)(self) end,
+    __mproc_encode = function(self) return class.to_peer(self) end,
+  }
+end
+
+local function construct(methods, ...)
+  local number = current.next_number()
+  local own = { -- with room for what comes later: it is read and written round a fork
+    name = "Process-" .. current.identity(number),
+    number = number,
+    daemon = current.current_process().daemon,
+    maker = core.getpid(),
+    target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
+    exitcode = nil, returned = nil, outcome = nil, closed = nil,
+  }
+  local self = setmetatable({ [OWN] = own }, metatables[methods])
+  methods.init(self, ...)
+  return self
+end
+
+-- A subclass, made of a table of methods or to be filled: init(self, ...) and run(self) are what it may override.
+function Process:extend(methods)
+  if type(self) ~= "table" or not metatables[self] then
+    errors.raise("extend is called with a colon: local Pro = mproc.Process:extend()")
+  elseif methods ~= nil and type(methods) ~= "table" then
+    errors.raise("extend takes a table of methods or nothing, got %s", errors.show(methods))
+  end
+  methods = methods or {}
+  metatables[methods] = make_metatable(methods)
+  return setmetatable(methods, { __index = self, __call = construct })
+end
+
+metatables[Process] = make_metatable(Process)
+setmetatable(Process, { __call = construct })
+
+return class

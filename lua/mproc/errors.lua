@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: MIT
+-- Errors that blame the caller of mproc, and the error of a process that died. Used by every module here.
+
+local core = require("mproc.core")
+
+local errors = {}
+
+local HERE = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "\0"
+
+-- The level, seen from the function that calls raise, of the first function that is not mproc's own.
+local function level_of_caller()
+  local level = 3
+  local info = debug.getinfo(level, "S")
+  while info and info.source:sub(1, #HERE) == HERE do
+    level = level + 1
+    info = debug.getinfo(level, "S")
+  end
+  return level - 1
+end
+
+-- Raises the formatted message at the line of the user's program that called into mproc.
+function errors.raise(format, ...)
+  error(format:format(...), level_of_caller())
+end
+
+-- Shows a value in a message: strings quoted and cut, others by type and text.
+function errors.show(value)
+  if type(value) == "string" then
+    return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value)
+  elseif type(value) == "number" or type(value) == "boolean" then
+    return tostring(value)
+  end
+  return "a " .. type(value)
+end
+
+-- A timeout is nil or a number of seconds.
+function errors.check_timeout(timeout)
+  if timeout == nil or type(timeout) == "number" then
+    return
+  end
+  local hint = type(timeout) == "boolean" and " (Python's 'block' is not needed: nil waits for ever, 0 does not wait)"
+    or ""
+  errors.raise("timeout must be a number of seconds or nil, got %s%s", errors.show(timeout), hint)
+end
+
+-- Their numbers are the same on all Linux machines that mproc knows.
+local SIGNALS = {
+  "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
+  "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", [24] = "SIGXCPU", [25] = "SIGXFSZ", [31] = "SIGSYS",
+}
+
+-- "exit code 3", or "signal 9 (SIGKILL)" for -9.
+function errors.describe_end(exitcode)
+  if exitcode >= 0 then
+    return "exit code " .. exitcode
+  end
+  local name = SIGNALS[-exitcode]
+  return "signal " .. -exitcode .. (name and " (" .. name .. ")" or "")
+end
+
+-- The error of a process that ended before its target did. It travels like any value.
+core.state.Died = core.state.Died or {} -- a registered metatable outlives this module when it is loaded anew
+local Died = core.state.Died
+Died.__name = "mproc.Died"
+Died.__index = Died
+
+function Died:__tostring()
+  local how = self.signal and "was killed by " or "ended before its target returned, with "
+  return ("process '%s' (pid %d) %s%s"):format(self.name, self.pid, how, errors.describe_end(self.exitcode))
+end
+
+core.register("mproc.Died", Died)
+
+function errors.worker_died(name, pid, exitcode)
+  local signal = exitcode < 0 and -exitcode or nil
+  return setmetatable({ kind = "worker_died", name = name, pid = pid, signal = signal, exitcode = exitcode }, Died)
+end
+
+return errors

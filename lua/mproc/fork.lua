@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: MIT
+-- Forking with the program's own hooks round it. Used by process.lua and child.lua.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+
+local fork = {}
+
+local state = core.state
+state.hooks = state.hooks or {}
+
+local function check_hooks(hooks)
+  if type(hooks) ~= "table" then
+    errors.raise("at_fork takes a table { before = f, parent = f, child = f }, got %s", errors.show(hooks))
+  end
+  for key, hook in pairs(hooks) do
+    if key ~= "before" and key ~= "parent" and key ~= "child" then
+      errors.raise("at_fork has before, parent and child; it has no %s", errors.show(key))
+    elseif type(hook) ~= "function" then
+      errors.raise("at_fork's %s must be a function, got %s", key, errors.show(hook))
+    end
+  end
+end
+
+-- Registers hooks for every start of a process: `before` runs last registered first, the others in order.
+function fork.at_fork(hooks)
+  check_hooks(hooks)
+  table.insert(state.hooks, { before = hooks.before, parent = hooks.parent, child = hooks.child })
+end
+
+-- The parent's side of the hooks from `from` on, whose `before` has run. All run; the first error is raised then.
+local function after_in_parent(from)
+  local failed, err
+  for i = from, #state.hooks do
+    local hook = state.hooks[i].parent
+    if hook then
+      local ok, message = pcall(hook)
+      if not ok and not failed then
+        failed, err = true, message
+      end
+    end
+  end
+  if failed then
+    error(err, 0)
+  end
+end
+
+local function before()
+  for i = #state.hooks, 1, -1 do
+    local hook = state.hooks[i].before
+    if hook then
+      local ok, message = pcall(hook)
+      if not ok then
+        pcall(after_in_parent, i + 1)
+        error(message, 0)
+      end
+    end
+  end
+end
+
+-- The parent's hooks never keep a child from being known to its parent: the caller runs them.
+function fork.parent()
+  after_in_parent(1)
+end
+
+-- In the child, first of all.
+function fork.child()
+  math.randomseed(core.random())
+  for _, hooks in ipairs(state.hooks) do
+    if hooks.child then
+      hooks.child()
+    end
+  end
+end
+
+-- A handle, or nil, message, NAME. In the child calls entry(process) and does not return. After a handle or a failure
+-- the caller must call fork.parent.
+function fork.fork(daemon, name, entry, process)
+  before()
+  return core.fork(daemon, name, entry, process)
+end
+
+return fork

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: MIT
+-- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
+
+local core = require("mproc.core")
+local context = require("mproc.context")
+local current = require("mproc.current")
+local fork = require("mproc.fork")
+local process = require("mproc.process")
+local queue = require("mproc.queue")
+
+local mproc = {
+  Process = process,
+  Queue = queue.Queue,
+  SimpleQueue = queue.SimpleQueue,
+
+  current_process = current.current_process,
+  parent_process = current.parent_process,
+  active_children = current.active_children,
+  at_fork = fork.at_fork,
+
+  cpu_count = core.cpu_count,
+  getpid = core.getpid,
+  getppid = core.getppid,
+  sleep = core.sleep,
+  time = core.time,
+  print = core.print,
+
+  encode = core.encode,
+  decode = core.decode,
+  register = core.register,
+  unsendable = core.unsendable,
+
+  set_start_method = context.set_start_method,
+  get_start_method = context.get_start_method,
+  get_all_start_methods = context.get_all_start_methods,
+}
+
+mproc.get_context = context.bind(mproc)
+
+return mproc

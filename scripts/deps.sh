@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what building, testing and checking need on a Debian or Ubuntu; silent when nothing is missing.
+set -eu
+
+clang_has_fuzzer() {
+  command -v clang >/dev/null && [ -n "$(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*' 2>/dev/null | head -n 1)" ]
+}
+
+lua_can() {
+  command -v lua5.4 >/dev/null && lua5.4 -e "require '$1'" >/dev/null 2>&1
+}
+
+missing=
+need() {
+  missing="$missing $1"
+}
+
+command -v gcc >/dev/null || need gcc
+[ -e /usr/include/stdio.h ] || need libc6-dev
+command -v make >/dev/null || need make
+command -v lua5.4 >/dev/null || need lua5.4
+[ -e /usr/include/lua5.4/lua.h ] || need liblua5.4-dev
+{ command -v busted >/dev/null && lua_can busted.runner; } || need lua-busted
+command -v luacheck >/dev/null || need lua-check
+command -v luarocks >/dev/null || need luarocks
+command -v clang >/dev/null || need clang
+command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | grep -q 'version 14\.' || need clang-format-14
+clang_has_fuzzer || need clang-fuzzer
+command -v python3 >/dev/null || need python3
+
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
+  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luacheck, luarocks," >&2
+  echo "  clang and clang-format 14 with libFuzzer (for make check), Python 3 (for make bench)" >&2
+  echo "missing here:$missing" >&2
+  exit 1
+fi
+
+root=
+[ "$(id -u)" -eq 0 ] || root=sudo
+apt() {
+  $root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+}
+
+available() {
+  LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+}
+
+# A fresh container has no package lists at all.
+available lua5.4 || apt -qq update
+
+# The fuzzer's runtime is a package of its own on newer releases and part of libclang-common on older ones.
+fuzzer_package() {
+  version=$(LC_ALL=C apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+  for name in "libclang-rt-$version-dev" "libclang-common-$version-dev"; do
+    if available "$name"; then
+      echo "$name"
+      return
+    fi
+  done
+}
+
+packages=
+for name in $missing; do
+  case $name in
+    clang-fuzzer) name=$(fuzzer_package) ;;
+    clang-format-14) available clang-format-14 || name= ;;
+  esac
+  packages="$packages${name:+ $name}"
+done
+[ -n "$packages" ] || exit 0
+
+echo "installing:$packages"
+apt -qq -y --no-install-recommends install $packages >/dev/null

@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run-ctests.sh SUMMARY PROGRAM...: runs each C test under a deadline in a process group of its own. A program
+# prints "ok N" (N checks held) and exits with 0; anything else is one failure. Writes "N passed, N failed" to SUMMARY.
+set -u
+
+summary=$1
+shift
+passed=0 failed=0 group=
+mkdir -p "$(dirname "$summary")"
+log=$summary.log
+trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
+
+for program in "$@"; do
+  setsid timeout -k 5 "${CTEST_SECONDS:-240}" "$program" >"$log" 2>&1 &
+  group=$!
+  wait "$group"
+  status=$?
+  kill -KILL -- "-$group" 2>/dev/null
+  group=
+  count=$(sed -n 's/^ok \([0-9][0-9]*\).*/\1/p' "$log" | tail -n 1)
+  if [ "$status" -eq 0 ] && [ -n "$count" ] && [ "$count" -gt 0 ]; then
+    passed=$((passed + count))
+    printf 'ok    %-34s %s\n' "${program##*/}" "$count"
+  else
+    failed=$((failed + 1))
+    cat "$log"
+    [ "$status" -ne 124 ] && [ "$status" -ne 137 ] || echo "the deadline ended it"
+    printf 'FAIL  %-34s status %s\n' "${program##*/}" "$status"
+  fi
+done
+
+rm -f "$log"
+echo "$passed passed, $failed failed" | tee "$summary"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run-specs.sh SUMMARY SPEC...: runs each spec file with busted, in a process group of its own that a deadline ends
+# (SPEC_SECONDS). A file that crashes, hangs, counts nothing or leaves a process behind is one failure more.
+# The last line, also written to SUMMARY, is "N passed, N failed"; without a passed test the run fails.
+set -u
+
+summary=$1
+shift
+seconds=${SPEC_SECONDS:-120}
+lua=$(command -v "${LUA:-lua5.4}")
+logs=$(dirname "$summary")/spec-logs
+mkdir -p "$logs"
+passed=0 failed=0 pending=0 group=
+trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
+
+# The group empties by itself within two seconds, or something was left behind.
+settled() {
+  for _ in {1..40}; do
+    kill -0 -- "-$1" 2>/dev/null || return 0
+    sleep 0.05
+  done
+  return 1
+}
+
+fail() { # file, what happened
+  failed=$((failed + 1))
+  printf 'FAIL  %s: %s\n' "$1" "$2"
+}
+
+for spec in "$@"; do
+  log=$logs/$(echo "${spec%.lua}" | tr / -).log
+  counts=$log.counts
+  rm -f "$counts" "$counts.now"
+  began=$SECONDS
+  SPEC_COUNTS=$counts setsid timeout -k 5 "$seconds" \
+    "${BUSTED:-busted}" --lua="$lua" -o spec/support/report.lua "$spec" >"$log" 2>&1 </dev/null &
+  group=$!
+  wait "$group"
+  status=$?
+  here_passed=0 here_failed=0 here_pending=0
+  [ ! -e "$counts" ] || read -r here_passed here_failed here_pending <"$counts"
+  passed=$((passed + here_passed)) failed=$((failed + here_failed)) pending=$((pending + here_pending))
+  [ "$status" -eq 0 ] || cat "$log"
+  printf '%s %-34s %4d passed %3d failed %3d pending %4d s\n' "$([ "$status" -eq 0 ] && echo 'ok   ' || echo 'FAIL ')" \
+    "$spec" "$here_passed" "$here_failed" "$here_pending" $((SECONDS - began))
+  if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+    fail "$spec" "ended by the deadline of $seconds s in: $(cat "$counts.now" 2>/dev/null)"
+  elif [ ! -e "$counts" ]; then
+    fail "$spec" "crashed with status $status in: $(cat "$counts.now" 2>/dev/null)"
+  elif [ "$status" -ne 0 ] && [ "$here_failed" -eq 0 ]; then
+    fail "$spec" "exit status $status"
+  fi
+  settled "$group" || fail "$spec" "left processes running"
+  kill -KILL -- "-$group" 2>/dev/null
+  group=
+done
+
+[ "$pending" -eq 0 ] || echo "$pending pending"
+echo "$passed passed, $failed failed" | tee "$summary"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,150 @@
+-- SPDX-License-Identifier: MIT
+-- Each program of examples/ runs as a user would run it, and its output means what it should.
+
+local lfs = require("lfs")
+local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
+
+local tested = {}
+
+local function output(name, arguments)
+  tested[name] = true
+  local result = program.file("examples/" .. name, arguments, { seconds = 100 })
+  assert.equal("", result.err)
+  assert.equal(0, result.code)
+  return result.out
+end
+
+local function lines_of(text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+describe("the example", function()
+  leaks.watch()
+
+  it("four_tasks lets the parent speak first and last, and each task once", function()
+    local lines = lines_of(output("four_tasks.lua"))
+    assert.equal(6, #lines)
+    assert.equal("the parent started four tasks", lines[1])
+    assert.equal("all four have ended", lines[6])
+    local tasks = table.move(lines, 2, 5, 1, {})
+    table.sort(tasks)
+    for n, line in ipairs(tasks) do
+      assert.equal(("task %d runs in worker-%d"):format(n, n), line)
+    end
+  end)
+
+  it("subclass runs each object's run", function()
+    local lines = lines_of(output("subclass.lua"))
+    table.sort(lines)
+    assert.same({
+      "Ada ended with exit code 0", "Ada says hello",
+      "Alan ended with exit code 0", "Alan says good morning",
+      "Grace ended with exit code 0", "Grace says ahoy",
+    }, lines)
+  end)
+
+  it("sum_powers joins first and has both results", function()
+    local out = output("sum_powers.lua")
+    local sum = 0
+    for i = 0, 49999 do
+      sum = sum + i + i * i + i * i * i
+    end
+    assert.equal(sum, math.tointeger(out:match("first result%s+(%d+)")))
+    assert.equal(sum, math.tointeger(out:match("second result%s+(%d+)")))
+    assert.equal(2 * sum, math.tointeger(out:match("together%s+(%d+)")))
+  end)
+
+  it("compare gets the same total three ways", function()
+    local out = output("compare.lua", { 1 })
+    local sum = 0
+    for i = 1, 2000000 do
+      sum = sum + (i + i * i + i * i * i) % 1000003
+    end
+    local rows = 0
+    for total, seconds, speedup in out:gmatch("%S[^\n]-%s+(%d+)%s+([%d.]+)%s+([%d.]+)x\n") do
+      rows = rows + 1
+      assert.equal(sum, math.tointeger(total))
+      assert.truthy(tonumber(seconds) and tonumber(speedup) > 0)
+    end
+    assert.equal(3, rows)
+    assert.truthy(out:find("the totals are equal", 1, true))
+  end)
+
+  it("globals leaves the parent's counter alone", function()
+    local out = output("globals.lua")
+    for n = 1, 3 do
+      assert.truthy(out:find(("child %d counted to 1000\n"):format(n), 1, true))
+    end
+    assert.truthy(out:find("the parent's counter is\t0\n", 1, true))
+    assert.truthy(out:find("adds up to\t3000\n", 1, true))
+  end)
+
+  it("arguments arrive as they were given", function()
+    assert.same({
+      "positional and named:\tfirst=1 second=nil third=three unit=km",
+      "positional:\tfirst=a second=b third=c unit=nil",
+      "a single value:\tfirst=only second=nil third=nil unit=nil",
+    }, lines_of(output("arguments.lua")))
+  end)
+
+  it("pids shows one parent and two others", function()
+    local out = output("pids.lua")
+    local parent = out:match("^parent: pid (%d+), name %S+\n")
+    local first, first_parent = out:match("child%-1: pid (%d+), parent (%d+)\n")
+    local second, second_parent = out:match("child%-2: pid (%d+), parent (%d+)\n")
+    assert.truthy(parent and first and second)
+    assert.same({ parent, parent }, { first_parent, second_parent })
+    assert.is_true(first ~= parent and second ~= parent)
+  end)
+
+  describe("wordcount", function()
+    local tree
+
+    before_each(function()
+      tree = os.tmpname()
+      os.remove(tree)
+      assert(lfs.mkdir(tree))
+      assert(lfs.mkdir(tree .. "/it's a dir"))
+      for i = 1, 50 do
+        local file <close> = assert(io.open(("%s/it's a dir/f %d.c"):format(tree, i), "w"))
+        file:write(("int main_%d(void) { return Foo + foo_bar; }\n"):format(i):rep(i))
+      end
+    end)
+
+    after_each(function()
+      os.execute("rm -rf " .. program.quote(tree))
+    end)
+
+    it("counts serially and in processes alike", function()
+      local out = output("wordcount.lua", { tree })
+      assert.truthy(out:find("both runs agree", 1, true))
+      assert.truthy(out:find("\nserial +[%d.]+ +50 +[%d.]+ +1.00x\n"), out)
+      assert.truthy(out:find("\n%d+ processes +[%d.]+ +50 +[%d.]+ +[%d.]+x\n"), out)
+      -- 1275 lines with six identifiers: int main_N void return Foo foo_bar
+      assert.truthy(out:find(("%d identifiers, 55 different"):format(1275 * 6), 1, true), out)
+      -- and seven words: int main void return foo foo bar
+      assert.truthy(out:find(("%d words, 6 different"):format(1275 * 7), 1, true), out)
+      assert.truthy(out:find("foo 2550", 1, true), out)
+    end)
+
+    it("says so when there is nothing to count", function()
+      os.execute("rm -rf " .. program.quote(tree .. "/it's a dir"))
+      local result = program.file("examples/wordcount.lua", { tree })
+      assert.equal(1, result.code)
+      assert.truthy(result.err:find("no files in " .. tree, 1, true))
+    end)
+  end)
+
+  it("programs are all tested here", function()
+    for name in lfs.dir("examples") do
+      if name:find("%.lua$") then
+        assert.is_true(tested[name], name .. " has no test")
+      end
+    end
+  end)
+end)

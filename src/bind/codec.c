@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* mproc.encode, decode, register, unsendable. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "codec_bind.h"
+
+int mp_bind_raise(lua_State *L) {
+  static const char ours[] = "cannot send ";
+  if (lua_type(L, -1) == LUA_TSTRING && strncmp(lua_tostring(L, -1), ours, sizeof ours - 1) == 0) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+void mp_bind_encode(lua_State *L, int idx, const char *what, mp_message *m) {
+  if (mp_codec_encode(L, idx, what, m)) mp_bind_raise(L);
+}
+
+/* (message) -> its bytes as one string. */
+static int join(lua_State *L) {
+  const mp_message *m = lua_touserdata(L, 1);
+  luaL_Buffer b;
+  char *p = luaL_buffinitsize(L, &b, m->len);
+  for (size_t i = 0; i < m->niov; i++) {
+    memcpy(p, m->iov[i].base, m->iov[i].len);
+    p += m->iov[i].len;
+  }
+  luaL_pushresultsize(&b, m->len);
+  return 1;
+}
+
+/* encode(v) -> string */
+static int codec_encode(lua_State *L) {
+  mp_message m;
+  luaL_checkany(L, 1);
+  mp_bind_encode(L, 1, "value", &m);
+  uint32_t handles = m.nhandles;
+  lua_pushcfunction(L, join);
+  lua_pushlightuserdata(L, &m);
+  int failed = lua_pcall(L, 1, 1, 0);
+  mp_codec_release(L, &m);
+  if (failed) return lua_error(L);
+  if (handles)
+    return luaL_error(L, "cannot send value: it holds an mproc object, which a string does not "
+                         "keep alive; put it into a queue or into args");
+  return 1;
+}
+
+/* The flags that the options at idx ask for. */
+static unsigned decode_flags(lua_State *L, int idx) {
+  if (lua_isnoneornil(L, idx)) return 0;
+  luaL_checktype(L, idx, LUA_TTABLE);
+  lua_getfield(L, idx, "functions");
+  int functions = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return functions ? MP_CODEC_FUNCTIONS | MP_CODEC_REQUIRE : 0;
+}
+
+/* decode(s [, {functions = true}]) -> value | nil, message */
+static int codec_decode(lua_State *L) {
+  size_t n;
+  luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 1, "string that mproc.encode made");
+  const char *s = lua_tolstring(L, 1, &n);
+  int count = mp_codec_decode(L, s, n, decode_flags(L, 2));
+  if (count == 1) return 1;
+  if (count >= 0) lua_pushfstring(L, "not an mproc message: it has %d values; mproc.decode takes one", count);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* register(name, metatable [, {decode = f}]) */
+static int codec_register(lua_State *L) {
+  luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 1, "name (a string)");
+  luaL_argexpected(L, lua_istable(L, 2), 2, "metatable");
+  int decode = 0;
+  if (!lua_isnoneornil(L, 3)) {
+    luaL_checktype(L, 3, LUA_TTABLE);
+    if (lua_getfield(L, 3, "decode") != LUA_TNIL) {
+      luaL_argcheck(L, lua_isfunction(L, -1), 3, "decode must be a function");
+      decode = lua_gettop(L);
+    }
+  }
+  mp_codec_register(L, lua_tostring(L, 1), 2, decode);
+  return 0;
+}
+
+/* unsendable(v) -> path, reason | nil */
+static int codec_unsendable(lua_State *L) {
+  luaL_checkany(L, 1);
+  if (mp_codec_unsendable(L, 1, "value")) return 2;
+  lua_pushnil(L);
+  return 1;
+}
+
+/* scratch_used() -> bytes, for tests */
+static int codec_scratch_used(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)mp_codec_scratch_used());
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"encode", codec_encode},
+    {"decode", codec_decode},
+    {"register", codec_register},
+    {"unsendable", codec_unsendable},
+    {"scratch_used", codec_scratch_used},
+    {NULL, NULL},
+};
+
+void mp_bind_codec(lua_State *L) {
+  mp_codec_open(L);
+  luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots of arguments (layer 3): encoded when a process is made, decoded in the child. Called by lua/mproc/process.lua.
+ * A snapshot holds nothing alive: who keeps one keeps its originals too, for the objects in them, until the fork,
+ * which gives the child its own holds.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "bind/bind.h"
+#include "codec/codec.h"
+
+static void copy_pieces(char *to, const mp_message *m) {
+  for (size_t i = 0; i < m->niov; i++) {
+    memcpy(to, m->iov[i].base, m->iov[i].len);
+    to += m->iov[i].len;
+  }
+}
+
+/* The string made inside a protected call: without memory for it the message must still be released. */
+static int make_string(lua_State *L) {
+  const mp_message *m = lua_touserdata(L, 1);
+  luaL_Buffer b;
+  char *to = luaL_buffinitsize(L, &b, m->len);
+  copy_pieces(to, m);
+  luaL_pushresultsize(&b, m->len);
+  return 1;
+}
+
+/* freeze(value, what) -> bytes, or nil and what the codec says: `what` names the value in it */
+static int snapshot_freeze(lua_State *L) {
+  mp_message m;
+  luaL_checkany(L, 1);
+  const char *what = luaL_checkstring(L, 2);
+  luaL_checkstack(L, 4, NULL);
+  if (mp_codec_encode(L, 1, what, &m) != 0) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  lua_pushcfunction(L, make_string);
+  lua_pushlightuserdata(L, &m);
+  int status = lua_pcall(L, 1, 1, 0);
+  mp_codec_release(L, &m);
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* thaw(bytes) -> value. Trusts them: they must come from freeze in this process or its parent. */
+static int snapshot_thaw(lua_State *L) {
+  size_t n;
+  const char *bytes = luaL_checklstring(L, 1, &n);
+  int values = mp_codec_decode(L, bytes, n, MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE);
+  return values < 0 ? lua_error(L) : values;
+}
+
+static const luaL_Reg functions[] = { { "freeze", snapshot_freeze }, { "thaw", snapshot_thaw }, { NULL, NULL } };
+
+void mp_bind_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decoder's state, shared by decode*.c. Private to the codec.
+ *
+ * The stack above `refs` holds what is being built. On failure functions return
+ * -1 and leave it as it is: mp_codec_decode puts it right. No C memory is held,
+ * so a Lua error may pass through.
+ */
+#ifndef MP_CODEC_DECODER_H
+#define MP_CODEC_DECODER_H
+
+#include <limits.h>
+#include <lua.h>
+
+#include "codec.h"
+#include "format.h"
+
+typedef struct mp_decoder {
+  lua_State *L;
+  const unsigned char *p;
+  const unsigned char *start;
+  const unsigned char *end;
+  size_t budget; /* array slots and pairs that tables may still claim */
+  unsigned flags;
+  int depth;
+  /* Stack index of the table of shared values, nil until has_refs. At a tag's
+   * offset: the value, or the closure of an upvalue. At minus the offset: the
+   * metatable of a designator, or the index of an upvalue. */
+  int refs;
+  int has_refs;
+  const char *why; /* of a failure */
+} mp_decoder;
+
+/* Volatile: another process may write there, and what was checked must be what
+ * is used. */
+static inline unsigned mp_peek(const mp_decoder *d) { return *(const volatile unsigned char *)d->p; }
+
+static inline unsigned mp_take(mp_decoder *d) { return *(const volatile unsigned char *)d->p++; }
+
+static inline size_t mp_left(const mp_decoder *d) { return (size_t)(d->end - d->p); }
+
+/* Records the reason, which is static or on the stack; -1. */
+int mp_decode_fail(mp_decoder *d, const char *why);
+
+/* Read a varint and a u64: 0 or -1. */
+int mp_decode_number(mp_decoder *d, uint64_t *v);
+int mp_decode_count(mp_decoder *d, uint64_t *v);
+
+/* Pushes the next value: 0, or -1. */
+int mp_decode_value(mp_decoder *d);
+
+/* Pushes the table whose tag was read; `offset` is where references expect it. */
+int mp_decode_table(mp_decoder *d, int shared, size_t offset);
+
+/* Pushes what a tag stands for that is more than plain data. */
+int mp_decode_object(mp_decoder *d, unsigned tag, size_t offset);
+
+/* One level down; the caller decrements d->depth. 0, or -1: too deep. */
+int mp_decode_descend(mp_decoder *d);
+
+/* Keeps the value at the top under a key of the table of shared values. */
+void mp_decode_remember(mp_decoder *d, lua_Integer key);
+
+#endif
