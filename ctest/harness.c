@@ -115,13 +115,14 @@ static void finish(pid_t pid) {
   waitpid(pid, &status, 0);
 }
 
-bool t_kill_after(long steps, void (*f)(void *), void *arg) {
+bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void)) {
   int status;
   *ended = 0;
   t_point = steps;
   pid_t pid = fork();
   if (pid == 0) child(f, arg);
   waitpid(pid, &status, 0);
+  if (meanwhile) meanwhile();
   bool done = step(pid, steps);
   finish(pid);
   return done;

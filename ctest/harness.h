@@ -40,8 +40,9 @@ uint64_t t_get_number(mp_queue *q, mp_wait w);
 /* Everything is let go: no object, no chunk, no process but this one. */
 void t_nothing_left(void);
 
-/* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before. */
-bool t_kill_after(long steps, void (*f)(void *), void *arg);
+/* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before.
+ * meanwhile, if not NULL, runs here between the fork and the first step. */
+bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void));
 /* The same, but in the child that f itself forks: from its first instruction on. */
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg);
 

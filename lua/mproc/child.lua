@@ -4,11 +4,9 @@
 local core = require("mproc.core")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
+local traceback = require("mproc.traceback")
 
 local child = {}
-
--- Frames of a traceback, as Lua's own.
-local SHOWN_FIRST, SHOWN_LAST = 10, 11
 
 -- Error values by text, even when their __tostring raises.
 local function text_of(err)
@@ -23,39 +21,9 @@ local function text_of(err)
   return text
 end
 
--- One frame as debug.traceback writes it, with a note of the calls that it replaced. Level as seen by the caller.
-local function frame(level)
-  local text = debug.traceback("", level + 1)
-  local line, below = text:match("\n(\t[^\n]*)\n?([^\n]*)")
-  return below == "\t(...tail calls...)" and line .. "\n" .. below or line
-end
-
--- How many frames, from the caller's `level` on, lie above the call that runs the target.
-local function depth(level)
-  local top = level
-  while debug.getinfo(top + 1, "f").func ~= child.main do
-    top = top + 1
-  end
-  return top - level - 1 -- xpcall's is not counted
-end
-
--- The frames of the error itself: the inherited stack, and mproc's part of it, is left out.
-local function traceback(level)
-  local count = depth(level + 1)
-  local lines = {}
-  for i = 0, count - 1 do
-    if count <= SHOWN_FIRST + SHOWN_LAST or i < SHOWN_FIRST or i >= count - SHOWN_LAST then
-      lines[#lines + 1] = frame(level + 1 + i)
-    elseif i == SHOWN_FIRST then
-      lines[#lines + 1] = ("\t...\t(skipping %d levels)"):format(count - SHOWN_FIRST - SHOWN_LAST)
-    end
-  end
-  return (table.concat(lines, "\n"):gsub("\n\t%(%.%.%.tail calls%.%.%.%)$", ""))
-end
-
 -- The message handler: { value, text, trace }.
 local function describe(err)
-  return { value = err, text = text_of(err), trace = traceback(2) }
+  return { value = err, text = text_of(err), trace = traceback.of_child(child.main, current.generation(), 1) }
 end
 
 -- Sends what can be sent: the text first, the value only if it survives the way there and back.
@@ -103,7 +71,6 @@ end
 -- Runs the process and returns its exit code. own: the process's private record.
 function child.main(process, own)
   os.exit = core.exit -- luacheck: ignore 122
-  current.become(process, own.number)
   return finish(own, xpcall(run, describe, process))
 end
 

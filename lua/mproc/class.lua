@@ -64,9 +64,9 @@ local function make_metatable(methods)
 end
 
 local function construct(methods, ...)
-  local number = current.next_number()
+  local number, identity = current.count_one()
   local own = { -- with room for what comes later: it is read and written round a fork
-    name = "Process-" .. current.identity(number),
+    name = "Process-" .. identity,
     number = number,
     daemon = current.current_process().daemon,
     maker = core.getpid(),

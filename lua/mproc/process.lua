@@ -13,6 +13,7 @@ local current = require("mproc.current")
 local errors = require("mproc.errors")
 local fork = require("mproc.fork")
 local options = require("mproc.options")
+local peer = require("mproc.peer")
 local result = require("mproc.result")
 
 local Process = class.Process
@@ -127,14 +128,15 @@ function Process:start()
   local own = record(self)
   check_startable(self, own)
   current.sweep()
-  current.as_parent()
   local results, message, name = result.take_queue()
   if not results then
     return nil, message, name
   end
   own.results = results
   local handle
+  current.forking(self, own.number)
   handle, message, name = fork.fork(own.daemon, own.name, enter, self)
+  current.forked()
   if handle then
     note_start(self, own, handle)
   else
@@ -274,7 +276,7 @@ end
 function class.to_peer(self)
   local own = record(self)
   local ref = own.handle and own.handle:ref() or own.pid == core.getpid() and core.self() or 0
-  return current.peer(own.name, own.pid, ref, own.daemon)
+  return peer.new(own.name, own.pid, ref, own.daemon)
 end
 
 local properties = class.properties

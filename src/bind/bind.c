@@ -22,6 +22,7 @@ uint64_t mp_bind_deadline(lua_State *L, int arg) {
     case LUA_TNIL:
       return MP_FOREVER;
     case LUA_TNUMBER:
+      if (lua_tonumber(L, arg) != lua_tonumber(L, arg)) luaL_argerror(L, arg, "timeout is NaN; give seconds");
       return mp_os_deadline((double)lua_tonumber(L, arg));
     case LUA_TBOOLEAN:
       luaL_argerror(L, arg, "timeout must be seconds: nil waits for ever, 0 does not wait (Python's block is not needed)");

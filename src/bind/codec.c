@@ -32,31 +32,27 @@ static int join(lua_State *L) {
   return 1;
 }
 
-/* encode(v) -> string */
+/* encode(v) -> string. It keeps no mproc object in it alive: decode says so when one is gone. */
 static int codec_encode(lua_State *L) {
   mp_message m;
   luaL_checkany(L, 1);
   mp_bind_encode(L, 1, "value", &m);
-  uint32_t handles = m.nhandles;
   lua_pushcfunction(L, join);
   lua_pushlightuserdata(L, &m);
   int failed = lua_pcall(L, 1, 1, 0);
   mp_codec_release(L, &m);
   if (failed) return lua_error(L);
-  if (handles)
-    return luaL_error(L, "cannot send value: it holds an mproc object, which a string does not "
-                         "keep alive; put it into a queue or into args");
   return 1;
 }
 
 /* The flags that the options at idx ask for. */
 static unsigned decode_flags(lua_State *L, int idx) {
-  if (lua_isnoneornil(L, idx)) return 0;
+  if (lua_isnoneornil(L, idx)) return MP_CODEC_HANDLES;
   luaL_checktype(L, idx, LUA_TTABLE);
   lua_getfield(L, idx, "functions");
   int functions = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  return functions ? MP_CODEC_FUNCTIONS | MP_CODEC_REQUIRE : 0;
+  return MP_CODEC_HANDLES | (functions ? MP_CODEC_FUNCTIONS | MP_CODEC_REQUIRE : 0);
 }
 
 /* decode(s [, {functions = true}]) -> value | nil, message */

@@ -7,6 +7,8 @@
 
 #include "../codec/codec.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Adds encode, decode, register, unsendable and scratch_used to the table at the
  * top. */
 void mp_bind_codec(lua_State *L);
@@ -18,5 +20,7 @@ void mp_bind_encode(lua_State *L, int idx, const char *what, mp_message *m);
 /* Raises the error value at the top; a string of the codec's gets the caller's
  * position. */
 int mp_bind_raise(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -53,7 +53,9 @@ static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
   mp_os_child_stdio();
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
   size_t n;
-  const char *text = luaL_tolstring(L, -1, &n);
+  const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised";
+  lua_pushfstring(L, "mproc: pid %d failed: %s\n", (int)getpid(), why);
+  const char *text = lua_tolstring(L, -1, &n);
   mp_os_write_line(STDERR_FILENO, text, n);
   leave(EXIT_FAILURE, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queue and SimpleQueue for Lua. A userdata is one use of the shared object; the same object may have many.
- * Every method has its metatable as upvalue 1, which is how it knows its self.
+ * A method knows its self by size and stamp: two calls into Lua's API instead of the five of luaL_checkudata.
  */
 #include "bind/bind.h"
 
@@ -23,18 +23,25 @@
 _Static_assert(sizeof(mp_iov) == sizeof(mp_piece) && offsetof(mp_iov, len) == offsetof(mp_piece, len),
                "the codec's pieces are handed to shm as they are");
 
+/* Its address is what no other userdata begins with. */
+static const char stamp;
+
 typedef struct box {
+  const char *stamp;
   mp_queue *q;     /* NULL until it is whole, and once it is collected */
   mp_handle handle;
   pid_t maker;     /* an inherited box's scope may end in a child: that closes nothing */
 } box;
 
+static box *test(lua_State *L, int idx) {
+  box *b = lua_touserdata(L, idx);
+  return b && lua_rawlen(L, idx) == sizeof *b && b->stamp == &stamp ? b : NULL;
+}
+
 static box *check(lua_State *L) {
-  box *b = lua_touserdata(L, 1);
-  if (!b || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)))
-    luaL_typeerror(L, 1, "queue (call its methods with a colon)");
-  lua_pop(L, 1);
-  mp_bind_enter(L);
+  box *b = test(L, 1);
+  if (!b) luaL_typeerror(L, 1, "queue (call its methods with a colon)");
+  if (!mp_shm_usable()) mp_bind_enter(L);
   return b;
 }
 
@@ -227,10 +234,10 @@ static int queue_get_many(lua_State *L) {
   return 1;
 }
 
-/* upvalues: metatable, queue, how many there were */
+/* upvalues: queue, how many there were */
 static int next_item(lua_State *L) {
   lua_settop(L, 0);
-  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(1));
   box *b = check(L);
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
   int err = get(L, b, &w, false);
@@ -239,19 +246,18 @@ static int next_item(lua_State *L) {
     return 1;
   }
   if (err) return empty_handed(L, err);
-  lua_Integer i = lua_tointeger(L, lua_upvalueindex(3)) + 1;
+  lua_Integer i = lua_tointeger(L, lua_upvalueindex(2)) + 1;
   lua_pushinteger(L, i);
-  lua_copy(L, -1, lua_upvalueindex(3));
+  lua_copy(L, -1, lua_upvalueindex(2));
   lua_insert(L, -2);
   return 2;
 }
 
 static int queue_items(lua_State *L) {
   check(L);
-  lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
   lua_pushinteger(L, 0);
-  lua_pushcclosure(L, next_item, 3);
+  lua_pushcclosure(L, next_item, 2);
   return 1;
 }
 
@@ -296,9 +302,7 @@ static int queue_gc(lua_State *L) {
 }
 
 static int queue_eq(lua_State *L) {
-  box *a = luaL_testudata(L, 1, MP_QUEUE_TYPE), *b = luaL_testudata(L, 2, MP_QUEUE_TYPE);
-  if (!a) a = luaL_testudata(L, 1, MP_SIMPLE_QUEUE_TYPE);
-  if (!b) b = luaL_testudata(L, 2, MP_SIMPLE_QUEUE_TYPE);
+  box *a = test(L, 1), *b = test(L, 2);
   lua_pushboolean(L, a && b && a->handle == b->handle);
   return 1;
 }
@@ -320,6 +324,7 @@ static box *new_box(lua_State *L, unsigned kind) {
   box *b = lua_newuserdatauv(L, sizeof *b, 0);
   memset(b, 0, sizeof *b);
   b->maker = getpid();
+  b->stamp = &stamp;
   luaL_setmetatable(L, kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE);
   return b;
 }
@@ -344,8 +349,7 @@ static int new_queue(lua_State *L) {
 static int new_simple_queue(lua_State *L) { return make(L, 0, KIND_SIMPLE); }
 
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
-  box *b = luaL_testudata(L, idx, MP_QUEUE_TYPE);
-  if (!b) b = luaL_testudata(L, idx, MP_SIMPLE_QUEUE_TYPE);
+  box *b = test(L, idx);
   if (!b) return 0;
   if (!b->q) {
     lua_pushliteral(L, "the queue is gone");
@@ -387,11 +391,9 @@ static const luaL_Reg makers[] = {{"queue", new_queue}, {"simple_queue", new_sim
 
 static void make_type(lua_State *L, const char *name, const luaL_Reg *with) {
   luaL_newmetatable(L, name);
-  lua_pushvalue(L, -1);
-  luaL_setfuncs(L, metamethods, 1);
+  luaL_setfuncs(L, metamethods, 0);
   lua_newtable(L);
-  lua_pushvalue(L, -2);
-  luaL_setfuncs(L, with, 1);
+  luaL_setfuncs(L, with, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

@@ -15,6 +15,8 @@
 #include <lua.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /* Finds the word. Once per process; later calls return at once. Raises for
  * memory. */
 void mp_array_part_probe(lua_State *L);
@@ -22,5 +24,7 @@ void mp_array_part_probe(lua_State *L);
 /* A size such that none of the integers from 1 to it lies in the hash part of
  * the table at this address (lua_topointer). May be too small. */
 size_t mp_array_part(const void *table);
+
+#pragma GCC visibility pop
 
 #endif

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 /* Tables, functions and hook results may nest this deep in a message. */
 #define MP_CODEC_MAX_DEPTH 1000
 
@@ -108,5 +110,7 @@ void mp_codec_register(lua_State *L, const char *name, int mt_idx, int decode_id
 
 /* Bytes of scratch held by messages; 0 when none is held or being made. */
 size_t mp_codec_scratch_used(void);
+
+#pragma GCC visibility pop
 
 #endif

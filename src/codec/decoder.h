@@ -15,6 +15,8 @@
 #include "codec.h"
 #include "format.h"
 
+#pragma GCC visibility push(hidden)
+
 typedef struct mp_decoder {
   lua_State *L;
   const unsigned char *p;
@@ -60,5 +62,7 @@ int mp_decode_descend(mp_decoder *d);
 
 /* Keeps the value at the top under a key of the table of shared values. */
 void mp_decode_remember(mp_decoder *d, lua_Integer key);
+
+#pragma GCC visibility pop
 
 #endif

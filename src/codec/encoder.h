@@ -20,6 +20,8 @@
 #include "scratch.h"
 #include "seen.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Array elements that are fetched at a time. */
 #define MP_BATCH 16
 
@@ -164,5 +166,7 @@ int mp_codec_refuse_top(mp_encoder *e);
 
 /* Pushes the object of a handle; see mp_codec_objects. */
 int mp_codec_push_object(lua_State *L, uint64_t handle);
+
+#pragma GCC visibility pop
 
 #endif

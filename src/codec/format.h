@@ -35,6 +35,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#pragma GCC visibility push(hidden)
+
 /* The first byte names format and version; a new version takes new bytes. */
 enum { MP_FORMAT_ONE = 0xB1, MP_FORMAT_MANY = 0xB2 };
 
@@ -138,5 +140,7 @@ static inline unsigned char *mp_put_varint(unsigned char *p, uint64_t v) {
   *p++ = (unsigned char)v;
   return p;
 }
+
+#pragma GCC visibility pop
 
 #endif

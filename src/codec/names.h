@@ -12,6 +12,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 /* Values of the codec's own table in the registry. */
 enum mp_names_slot {
   MP_SLOT_NAMES = 1, /* value -> {module, field} */
@@ -52,5 +54,7 @@ enum mp_name mp_names_of(lua_State *L, int idx);
 
 /* The same for a metatable, where REGISTERED pushes its name. */
 enum mp_name mp_names_of_meta(lua_State *L, int idx);
+
+#pragma GCC visibility pop
 
 #endif

@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 typedef struct mp_block {
   struct mp_block *next;
   size_t cap;
@@ -36,5 +38,7 @@ void mp_scratch_abort(mp_block *b);
 
 /* Drops the finished message from start to end. */
 void mp_scratch_release(mp_block *b, size_t start, size_t end);
+
+#pragma GCC visibility pop
 
 #endif

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 enum mp_kind { MP_KIND_VALUE, MP_KIND_METATABLE, MP_KIND_UPVALUE, MP_KIND_HANDLE };
 
 typedef struct mp_seen_entry {
@@ -43,5 +45,7 @@ void mp_seen_clear(mp_seen *s);
 
 /* Forgets everything, and gives memory back when it is much. */
 void mp_seen_trim(mp_seen *s);
+
+#pragma GCC visibility pop
 
 #endif

@@ -14,7 +14,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static struct robust_list_head *robust;
+struct robust_list_head *mp_os_robust;
 
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
   struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
@@ -29,13 +29,5 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n) {
 
 void mp_os_pending_attach(void) {
   size_t len = 0;
-  if (syscall(SYS_get_robust_list, 0, &robust, &len) != 0) robust = NULL;
-}
-
-void mp_os_pending(_Atomic uint32_t *word) {
-  if (!robust) return;
-  struct robust_list *cell =
-      word ? (struct robust_list *)(void *)((char *)(void *)word - robust->futex_offset) : NULL;
-  *(struct robust_list *volatile *)&robust->list_op_pending = cell;
-  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (syscall(SYS_get_robust_list, 0, &mp_os_robust, &len) != 0) mp_os_robust = NULL;
 }

@@ -58,16 +58,12 @@ int mp_os_mutex_init(mp_os_mutex *m) {
   return -err;
 }
 
-int mp_os_mutex_try(mp_os_mutex *m) { return outcome(pthread_mutex_trylock(m)); }
-
 int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) {
   struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
   return outcome(lock_until(m, &t));
 }
 
 void mp_os_mutex_consistent(mp_os_mutex *m) { pthread_mutex_consistent(m); }
-
-void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
 
 bool mp_os_mutex_held(const mp_os_mutex *m) { return (word_of(m) & OWNER_MASK) != 0; }
 

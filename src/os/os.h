@@ -7,6 +7,8 @@
 #ifndef MP_OS_H
 #define MP_OS_H
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +16,13 @@
 #include <sys/types.h>
 
 #pragma GCC visibility push(hidden)
+
+/* Thread-local storage that costs no call. glibc keeps room for it in libraries loaded late, musl does not. */
+#if defined(__GLIBC__)
+#define MP_OS_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define MP_OS_THREAD_LOCAL _Thread_local
+#endif
 
 #define MP_FOREVER UINT64_MAX
 #define MP_MS UINT64_C(1000000)
@@ -30,11 +39,14 @@ typedef pthread_mutex_t mp_os_mutex;
 enum { MP_LOCKED = 0, MP_ABANDONED = 1 };
 int mp_os_mutex_init(mp_os_mutex *m);
 /* MP_LOCKED, MP_ABANDONED (locked; the last owner died holding it; call _consistent before unlock), -EBUSY. */
-int mp_os_mutex_try(mp_os_mutex *m);
+static inline int mp_os_mutex_try(mp_os_mutex *m) {
+  int err = pthread_mutex_trylock(m);
+  return err == EOWNERDEAD ? MP_ABANDONED : -err;
+}
 /* The same, waiting until the deadline: -ETIMEDOUT. Signals do not end it: callers wait in slices. */
 int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline);
 void mp_os_mutex_consistent(mp_os_mutex *m);
-void mp_os_mutex_unlock(mp_os_mutex *m);
+static inline void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
 /* One load: true while a living thread holds it. */
 bool mp_os_mutex_held(const mp_os_mutex *m);
 /* One load: true when its last owner died holding it and nobody has taken it since. */
@@ -47,7 +59,14 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n);
 void mp_os_pending_attach(void);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same cell. */
-void mp_os_pending(_Atomic uint32_t *word);
+extern struct robust_list_head *mp_os_robust;
+static inline void mp_os_pending(_Atomic uint32_t *word) {
+  struct robust_list_head *h = mp_os_robust;
+  if (!h) return;
+  char *cell = word ? (char *)(void *)word - h->futex_offset : NULL;
+  *(struct robust_list *volatile *)&h->list_op_pending = (struct robust_list *)(void *)cell;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 static inline void mp_os_pause(void);
 
 /* memory.c */

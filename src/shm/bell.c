@@ -9,6 +9,7 @@
 
 #define SPIN_MOST 4096u
 #define SPIN_LEAST 64u
+#define SPIN_GAP 4u /* pauses between looks, grown to from 1: a closer look would slow the one we wait for */
 
 int mp_bell_init(mp_bell *b) {
   atomic_store(&b->word, MP_BELL_IDLE);
@@ -45,8 +46,8 @@ static bool may_spin(void) {
 static bool spin(bool (*ready)(void *), void *arg) {
   static unsigned budget = SPIN_MOST;
   if (!may_spin()) return false;
-  for (unsigned i = 0; i < budget; i++) {
-    mp_os_pause();
+  for (unsigned i = 0, gap = 1; i < budget; i += gap, gap = gap < SPIN_GAP ? gap * 2 : SPIN_GAP) {
+    for (unsigned k = 0; k < gap; k++) mp_os_pause();
     if (ready(arg)) {
       budget = budget < SPIN_MOST / 2 ? budget * 2 : SPIN_MOST;
       return true;

@@ -129,7 +129,7 @@ static void link_segment(mp_queue *q, uint64_t tail, uint64_t segment) {
 
 /* Where a record of `span` bytes goes: its offset, or 0 with *err. */
 static uint64_t place(mp_queue *q, uint64_t span, const mp_wait *w, int *err) {
-  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+  uint64_t tail = atomic_load_explicit(&q->end, memory_order_relaxed);
   if (tail && (tail & (MP_SEGMENT - 1)) + span + sizeof(mp_record) <= MP_SEGMENT) return tail;
   uint64_t segment = next_segment(q, w, err);
   if (!segment) return 0;
@@ -144,9 +144,9 @@ static void taken_segment(mp_queue *q, uint64_t segment) {
   atomic_store_explicit(&q->fresh, 0, memory_order_release);
 }
 
-static void write_record(mp_queue *q, uint64_t at, const mp_parcel *m, int64_t extent) {
+static void write_record(mp_queue *q, uint64_t at, uint64_t seq, const mp_parcel *m, int64_t extent) {
   mp_record *r = mp_at(at);
-  r->seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
+  r->seq = seq;
   r->pad = 0;
   if (extent < 0) {
     r->bytes = (uint32_t)(m->nhandles * 8 + m->len);
@@ -160,7 +160,7 @@ static void write_record(mp_queue *q, uint64_t at, const mp_parcel *m, int64_t e
   r->nhandles = 0;
   r->type = MP_RECORD_EXTENT;
   *(uint64_t *)(r + 1) = (uint64_t)extent;
-  mp_chunk_at((uint64_t)extent)->seq = r->seq;
+  mp_chunk_at((uint64_t)extent)->seq = seq;
   q->extents = 1;
   atomic_store_explicit(&q->publishing, (uint32_t)extent + 1, memory_order_release);
   mp_chunk_set((uint64_t)extent, MP_QUEUED, q->slot);
@@ -202,7 +202,8 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
   int err = 0;
   uint64_t at = place(q, mp_record_span(bytes), w, &err);
   if (!at) return err;
-  write_record(q, at, m, extent);
+  uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
+  write_record(q, at, seq, m, extent);
   uint64_t tail = at + mp_record_span(bytes);
   bool crossed = (at & (MP_SEGMENT - 1)) == sizeof(mp_segment);
   if (m->nhandles)
@@ -213,7 +214,9 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
     retract(q, extent);
     return err;
   }
-  atomic_store_explicit(&q->nput, ((mp_record *)mp_at(at))->seq, memory_order_release);
+  /* From here on the record is the readers'. */
+  atomic_store_explicit(&q->end, tail, memory_order_relaxed);
+  atomic_store_explicit(&q->nput, seq, memory_order_release);
   if (crossed) taken_segment(q, mp_segment_of(at));
   if (extent >= 0) {
     atomic_store_explicit(&q->publishing, 0, memory_order_release);
@@ -224,7 +227,7 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
 
 /* One try: 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
 static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait *w) {
-  int err = mp_queue_lock_producers(q, w);
+  int err = mp_queue_lock(q, &q->producers, w);
   if (err) return err;
   if (atomic_load_explicit(&q->closed, memory_order_relaxed))
     err = -EPIPE;
@@ -353,15 +356,24 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_w
   return 0;
 }
 
+/* Whether a record lies at `at`; *closed is what held before the look. */
+static bool more(mp_queue *q, uint64_t at, bool *closed) {
+  if (at && at != atomic_load_explicit(&q->seen, memory_order_relaxed) && q->seen) return true;
+  *closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
+  atomic_store_explicit(&q->seen, tail, memory_order_relaxed);
+  return tail && tail != at;
+}
+
 /* One try: 0, -EAGAIN when empty, -EPIPE, or a failure. */
 static int try_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
-  int err = mp_queue_lock_consumers(q, w);
+  int err = mp_queue_lock(q, &q->consumers, w);
   if (err) return err;
-  bool closed = atomic_load_explicit(&q->closed, memory_order_acquire);
-  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire), at = mp_queue_start(q);
+  bool closed = false;
+  uint64_t at = mp_queue_start(q);
   if (q->nret && take_returned(q, g))
     err = 0;
-  else if (at == tail || !tail)
+  else if (!more(q, at, &closed))
     err = closed ? -EPIPE : -EAGAIN;
   else
     err = take_first(q, at, buf, g, w);
@@ -403,7 +415,7 @@ void mp_queue_done(mp_got *g) {
 
 static int give_back(mp_queue *q, uint64_t i) {
   static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  int err = mp_queue_lock_consumers(q, &for_ever);
+  int err = mp_queue_lock(q, &q->consumers, &for_ever);
   if (err) return err;
   mp_chunk_set(i, MP_RETURNED, q->slot);
   q->nret++;

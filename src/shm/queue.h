@@ -22,6 +22,9 @@
  * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, or freed
  *             it is spare or freed
  * publishing  producers: an extent, set before it turns QUEUED in a record, or freed by repair
+ * seen        consumers' lock                                  a cache: some tail of before, at or behind head in the chain, or 0.
+ *                                                              Saves a look at tail's cache line; repair clears it
+ * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
  * nput ngot   each after its commit                            caches; repair walks head..tail
  * nret        consumers' lock                                  cache; repair counts RETURNED chunks
  * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
@@ -48,13 +51,13 @@ typedef struct mp_queue {
   uint64_t maxsize;                                 /* 0: none */
 
   _Alignas(MP_LINE) mp_os_mutex producers;
-  _Atomic uint64_t nput;
+  _Atomic uint64_t end, nput;
   _Atomic uint32_t fresh, publishing;
 
   _Alignas(MP_LINE) _Atomic uint64_t tail;
 
   _Alignas(MP_LINE) mp_os_mutex consumers;
-  _Atomic uint64_t head;
+  _Atomic uint64_t head, seen;
   _Atomic uint64_t ngot;
   _Atomic uint32_t nret, drained;
 
@@ -126,8 +129,13 @@ static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on */
   uint32_t first = atomic_load_explicit(&q->first, memory_order_acquire);
   return head || !first ? head : mp_chunk_offset(first - 1) + sizeof(mp_segment);
 }
-int mp_queue_lock_producers(mp_queue *q, const mp_wait *w);
-int mp_queue_lock_consumers(mp_queue *q, const mp_wait *w);
+/* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
+int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w);
+static inline int mp_queue_lock(mp_queue *q, mp_os_mutex *side, const mp_wait *w) {
+  int r = mp_os_mutex_try(side);
+  if (r == MP_LOCKED && !atomic_load_explicit(&q->dirty, memory_order_relaxed)) return 0;
+  return mp_queue_lock_slowly(q, side, r, w);
+}
 int mp_queue_lock_both(mp_queue *q, const mp_wait *w);
 void mp_queue_unlock_both(mp_queue *q);
 void mp_queue_destroy(uint32_t slot, void *block, bool thorough);

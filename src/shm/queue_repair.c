@@ -10,15 +10,19 @@
 
 /* --- locks --- */
 
-/* 0, 1 when repair is due, or an error. */
-static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) {
-  int r = mp_lock(m, w);
+/* Goes on after a first try's outcome r: 0, 1 when repair is due, or an error. */
+static int lock_after(mp_queue *q, mp_os_mutex *m, int r, const mp_wait *w) {
+  if (r == -EBUSY) r = mp_lock(m, w);
   if (r < 0) return r;
   if (r == MP_ABANDONED) {
     q->dirty = 1;
     mp_os_mutex_consistent(m);
   }
   return (int)atomic_load_explicit(&q->dirty, memory_order_relaxed);
+}
+
+static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) {
+  return lock_after(q, m, mp_os_mutex_try(m), w);
 }
 
 static bool is_ours(mp_queue *q, uint64_t i) {
@@ -97,6 +101,8 @@ static void repair(mp_queue *q) {
   q->publishing = 0;
   uint64_t put = q->nput > q->ngot ? q->nput : q->ngot;
   if (k.n) put = k.last;
+  q->seen = 0;
+  q->end = q->tail;
   q->nput = put;
   q->ngot = put - k.n;
   q->nret = count_returned(q);
@@ -130,22 +136,13 @@ void mp_queue_unlock_both(mp_queue *q) {
   mp_os_mutex_unlock(&q->producers);
 }
 
-/* m is producers or consumers, other the one that is let go again after a repair. */
-static int lock_side(mp_queue *q, mp_os_mutex *m, mp_os_mutex *other, const mp_wait *w) {
-  int r = lock_one(q, m, w);
+int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w) {
+  int r = lock_after(q, side, tried, w);
   if (r <= 0) return r;
-  mp_os_mutex_unlock(m);
+  mp_os_mutex_unlock(side);
   r = mp_queue_lock_both(q, w);
-  if (r == 0) mp_os_mutex_unlock(other);
+  if (r == 0) mp_os_mutex_unlock(side == &q->producers ? &q->consumers : &q->producers);
   return r;
-}
-
-int mp_queue_lock_producers(mp_queue *q, const mp_wait *w) {
-  return lock_side(q, &q->producers, &q->consumers, w);
-}
-
-int mp_queue_lock_consumers(mp_queue *q, const mp_wait *w) {
-  return lock_side(q, &q->consumers, &q->producers, w);
 }
 
 /* --- drained segments --- */

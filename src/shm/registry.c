@@ -16,9 +16,8 @@
 
 uint32_t mp_me;
 static mp_proc_ref self_ref, reserved; /* reserved: for the next fork of this thread */
-static _Thread_local bool usable;
+MP_OS_THREAD_LOCAL bool mp_usable;
 
-bool mp_shm_usable(void) { return usable; }
 mp_proc_ref mp_proc_self(void) { return self_ref; }
 
 static unsigned state_of(uint32_t slot) { return (unsigned)mp_proc_state(slot) & 0xff; }
@@ -85,7 +84,7 @@ static int lock_briefly(void) {
 static int reserve(mp_proc_ref parent, mp_proc_ref *out) {
   int err = lock_briefly();
   if (err) return err;
-  if (usable) mp_holds_flush();
+  if (mp_usable) mp_holds_flush();
   err = claim_slot(parent, out);
   if (!err) mp_holds_copy(mp_me, mp_ref_slot(*out));
   mp_arena_unlock();
@@ -124,7 +123,7 @@ static bool enter(mp_proc_ref ref) {
   atomic_fetch_add_explicit(&mp_a->awake, 1, memory_order_relaxed);
   mp_me = slot;
   self_ref = ref;
-  usable = true;
+  mp_usable = true;
   return true;
 }
 
@@ -139,7 +138,7 @@ static void after_fork_parent(void) { reserved = 0; }
 static void after_fork_child(void) {
   mp_proc_ref mine = reserved;
   reserved = 0;
-  usable = false;
+  mp_usable = false;
   self_ref = 0;
   if (mine && !enter(mine)) {
     ssize_t n = write(STDERR_FILENO, LOST_SLOT_TEXT, sizeof LOST_SLOT_TEXT - 1);

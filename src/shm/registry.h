@@ -27,8 +27,6 @@ enum { MP_EXIT_NONE = -1 };
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
-/* False in a thread or an unregistered fork that must not touch the arena. One thread-local load. */
-bool mp_shm_usable(void);
 
 mp_proc_ref mp_proc_self(void);
 /* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
@@ -56,6 +54,10 @@ typedef struct mp_shm_stats {
   uint64_t used, hot, size;            /* bytes: in used chunks, in free chunks kept resident, of the arena */
 } mp_shm_stats;
 void mp_shm_stats_get(mp_shm_stats *s);
+
+/* False in a thread or an unregistered fork that must not touch the arena. One thread-local load. */
+extern MP_OS_THREAD_LOCAL bool mp_usable;
+static inline bool mp_shm_usable(void) { return mp_usable; }
 
 #pragma GCC visibility pop
 #endif

@@ -1,0 +1,44 @@
+-- SPDX-License-Identifier: MIT
+-- Peer: a process as one sees it that is no child of ours: the parent, the main process, or a handle that arrived in a
+-- message. Used by current.lua.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+
+local peer = {}
+
+core.state.Peer = core.state.Peer or {} -- a registered metatable outlives this module when it is loaded anew
+local Peer = core.state.Peer
+Peer.__name = "mproc.Peer"
+Peer.__index = Peer
+core.register("mproc.Peer", Peer)
+
+-- Anywhere in the tree.
+function Peer:is_alive()
+  return core.peer_alive(self.ref)
+end
+
+-- Only a parent is waited for: the end of others is their parent's to know.
+function Peer:join(timeout)
+  errors.check_timeout(timeout)
+  if self.pid ~= core.getppid() then
+    errors.raise("process '%s' (pid %d) is neither a child nor the parent of this process; its parent can join it",
+      self.name, self.pid)
+  end
+  return core.peer_wait(self.ref, self.pid, timeout)
+end
+
+function Peer:__tostring()
+  return ("mproc.Peer: '%s' (pid %d, %s)"):format(self.name, self.pid or 0, self:is_alive() and "running" or "ended")
+end
+
+Peer.__eq = function(a, b)
+  return rawget(a, "ref") == rawget(b, "ref")
+end
+
+-- ref: core's name for the process in the whole tree, 0 when it was never started.
+function peer.new(name, pid, ref, daemon)
+  return setmetatable({ name = name, pid = pid, ident = pid, ref = ref, daemon = daemon }, Peer)
+end
+
+return peer
