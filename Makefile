@@ -66,13 +66,17 @@ LUA_MODULES = \
   lua/mproc/class.lua \
   lua/mproc/context.lua \
   lua/mproc/current.lua \
+  lua/mproc/ending.lua \
   lua/mproc/errors.lua \
   lua/mproc/fork.lua \
   lua/mproc/init.lua \
   lua/mproc/options.lua \
+  lua/mproc/peer.lua \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \
-  lua/mproc/result.lua
+  lua/mproc/result.lua \
+  lua/mproc/states.lua \
+  lua/mproc/traceback.lua
 # lua end
 
 CFLAGS ?= -O2

@@ -71,13 +71,17 @@ build = {
     ["mproc.class"] = "lua/mproc/class.lua",
     ["mproc.context"] = "lua/mproc/context.lua",
     ["mproc.current"] = "lua/mproc/current.lua",
+    ["mproc.ending"] = "lua/mproc/ending.lua",
     ["mproc.errors"] = "lua/mproc/errors.lua",
     ["mproc.fork"] = "lua/mproc/fork.lua",
     ["mproc"] = "lua/mproc/init.lua",
     ["mproc.options"] = "lua/mproc/options.lua",
+    ["mproc.peer"] = "lua/mproc/peer.lua",
     ["mproc.process"] = "lua/mproc/process.lua",
     ["mproc.queue"] = "lua/mproc/queue.lua",
     ["mproc.result"] = "lua/mproc/result.lua",
+    ["mproc.states"] = "lua/mproc/states.lua",
+    ["mproc.traceback"] = "lua/mproc/traceback.lua",
     -- lua end
   },
 }

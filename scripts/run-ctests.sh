@@ -12,7 +12,7 @@ log=$summary.log
 trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
 
 for program in "$@"; do
-  setsid timeout -k 5 "${CTEST_SECONDS:-240}" "$program" >"$log" 2>&1 &
+  setsid timeout -k 5 "${CTEST_SECONDS:-600}" "$program" >"$log" 2>&1 &
   group=$!
   wait "$group"
   status=$?

@@ -26,13 +26,15 @@ describe("a process", function()
     end)
 
     it("from args and then kwargs", function()
-      local p <close> = mproc.Process{ target = function(...) return ... end, args = { 1, 2 }, kwargs = { n = 3 } }:start()
+      local function echo(...) return ... end
+      local p <close> = mproc.Process{ target = echo, args = { 1, 2 }, kwargs = { n = 3 } }:start()
       assert.same({ 1, 2, { n = 3 } }, { p:result(20) })
     end)
 
     it("as many as args.n says", function()
-      local p <close> = mproc.Process{ target = function(...) return select("#", ...) end, args = { nil, 2, nil, n = 3 } }
-      assert.equal(3, p:start():result(20))
+      local function count(...) return select("#", ...) end
+      local p <close> = mproc.Process{ target = count, args = { nil, 2, nil, n = 3 } }:start()
+      assert.equal(3, p:result(20))
     end)
 
     it("one, when args is no table", function()
@@ -339,7 +341,8 @@ describe("a process", function()
     it("daemon is the creator's unless it is given", function()
       assert.is_false(mproc.current_process().daemon)
       local p <close> = mproc.Process{ daemon = true, target = function()
-        return mproc.current_process().daemon, mproc.Process(print).daemon, mproc.Process{ target = print, daemon = false }.daemon
+        return mproc.current_process().daemon, mproc.Process(print).daemon,
+          mproc.Process{ target = print, daemon = false }.daemon
       end }:start()
       assert.same({ true, true, false }, { p:result(20) })
     end)

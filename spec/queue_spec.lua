@@ -444,12 +444,14 @@ describe("a queue", function()
 
     it("may use the queue it is put into", function()
       local q <close> = mproc.Queue()
+      local target = q -- let go below: a registered metatable lives as long as the program
       local Chatty = { __mproc_encode = function(c)
-        q:put("said while encoding")
+        target:put("said while encoding")
         return { c.n }
       end }
       mproc.register("queue_spec.Chatty", Chatty, { decode = function(t) return t[1] end })
       q:put({ setmetatable({ n = 5 }, Chatty) })
+      target = nil
       assert.equal("said while encoding", q:get(0))
       assert.same({ 5 }, q:get(0))
     end)

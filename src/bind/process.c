@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bind/bind.h"
+#include "bind/snapshot.h"
 #include "os/process.h"
 #include "shm/children.h"
 
@@ -33,7 +34,7 @@ static void let_go(child_handle *h) {
 
 static child_handle *new_handle(lua_State *L) {
   child_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-  *h = (child_handle){ .place = NO_PLACE };
+  *h = (child_handle){.place = NO_PLACE};
   luaL_setmetatable(L, MP_CHILD_TYPE);
   return h;
 }
@@ -214,20 +215,15 @@ static int peer_wait(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-  { "ended", child_ended },   { "wait", child_wait },  { "alive", child_alive }, { "signal", child_signal },
-  { "fileno", child_fileno }, { "pid", child_pid },    { "ref", child_ref },     { "close", child_close },
-  { NULL, NULL },
+    {"ended", child_ended},   {"wait", child_wait},     {"alive", child_alive},
+    {"signal", child_signal}, {"fileno", child_fileno}, {"pid", child_pid},
+    {"ref", child_ref},       {"close", child_close},   {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
-  { "fork", process_fork }, { "exit", process_exit },      { "reap", process_reap }, { "self", process_self },
-  { "peer_wait", peer_wait }, { "peer_alive", peer_alive }, { NULL, NULL },
+    {"fork", process_fork},   {"exit", process_exit},     {"reap", process_reap}, {"self", process_self},
+    {"peer_wait", peer_wait}, {"peer_alive", peer_alive}, {NULL, NULL},
 };
-
-/* In snapshot.c */
-#pragma GCC visibility push(hidden)
-void mp_bind_snapshot(lua_State *L);
-#pragma GCC visibility pop
 
 static void set_signal(lua_State *L, const char *name, int sig) {
   lua_pushinteger(L, sig);

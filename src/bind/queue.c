@@ -6,6 +6,7 @@
 #include "bind/bind.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -108,41 +109,58 @@ static lua_Integer list_length(lua_State *L, int idx) {
   return n;
 }
 
-/* Encodes items 1..n of the list at idx into m[]. On a value that cannot travel releases all and raises.
- * anchors: a table that keeps their strings. */
-static void encode_items(lua_State *L, int idx, mp_message *m, lua_Integer n, int anchors) {
-  for (lua_Integer i = 0; i < n; i++) {
+typedef struct batch {
+  mp_message *m;
+  lua_Integer n, encoded;
+} batch;
+
+/* (batch, list, anchors): encodes the list's items 1..n. What it raises, the caller cleans up after. */
+static int encode_batch(lua_State *L) {
+  batch *t = lua_touserdata(L, 1);
+  while (t->encoded < t->n) {
     char what[32];
-    lua_Integer at = i + 1;
-    lua_geti(L, idx, at);
+    lua_Integer at = t->encoded + 1;
+    lua_settop(L, 3);
+    lua_geti(L, 2, at);
     snprintf(what, sizeof what, "list[%lld]", (long long)at);
-    if (mp_codec_encode(L, lua_gettop(L), what, &m[i]) != 0) {
-      while (i-- > 0) mp_codec_release(L, &m[i]);
-      luaL_where(L, 1);
-      lua_insert(L, -2);
-      if (lua_isstring(L, -1)) lua_concat(L, 2);
-      lua_error(L);
-    }
-    lua_rawseti(L, anchors, at);
-    lua_pop(L, 1);
+    if (mp_codec_encode(L, 4, what, &t->m[t->encoded]) != 0) return lua_error(L);
+    t->encoded++;
+    lua_rawseti(L, 3, at);
   }
+  return 0;
 }
 
+static void release_batch(lua_State *L, batch *t) {
+  while (t->encoded > 0) mp_codec_release(L, &t->m[--t->encoded]);
+}
+
+/* Leaves the messages' userdata and the anchors on the stack; raises with everything released. */
+static void encode_all(lua_State *L, int list, batch *t) {
+  t->n = list_length(L, list);
+  t->encoded = 0;
+  luaL_argcheck(L, (uint64_t)t->n < SIZE_MAX / sizeof *t->m, list, "the list is too long");
+  t->m = lua_newuserdatauv(L, (size_t)t->n * sizeof *t->m, 0);
+  lua_newtable(L);
+  lua_pushcfunction(L, encode_batch);
+  lua_pushlightuserdata(L, t);
+  lua_pushvalue(L, list);
+  lua_pushvalue(L, -4);
+  if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
+  release_batch(L, t);
+  mp_bind_raise(L);
+}
+
+/* Returns the count put; when that is fewer than all, why as well. */
 static int queue_put_many(lua_State *L) {
   box *b = check(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
-  lua_Integer n = list_length(L, 2), put = 0;
-  lua_settop(L, 3);
-  lua_newtable(L);
-  mp_message *m = lua_newuserdatauv(L, (size_t)n * sizeof *m, 0);
-  encode_items(L, 2, m, n, 4);
+  batch t;
+  encode_all(L, 2, &t);
+  lua_Integer put = 0;
   int err = 0;
-  for (lua_Integer i = 0; i < n; i++) {
-    if (!err) err = send(b->q, &m[i], &w);
-    if (!err) put++;
-  }
-  while (n-- > 0) mp_codec_release(L, &m[n]);
+  while (put < t.n && (err = send(b->q, &t.m[put], &w)) == 0) put++;
+  release_batch(L, &t);
   if (err && put == 0 && err != -ETIMEDOUT) return trouble(L, err);
   lua_pushinteger(L, put);
   if (!err) return 1;
@@ -214,23 +232,50 @@ static int queue_get(lua_State *L) {
 
 static int queue_get_nowait(lua_State *L) { return get_until(L, check(L), 0); }
 
-/* A value that fails after others were taken waits for the next call: nothing taken is lost. */
+/* (list, room) -> a list with the same items and room for as many more. */
+static int grow_list(lua_State *L) {
+  lua_Integer room = lua_tointeger(L, 2);
+  lua_createtable(L, (int)(2 * room), 1);
+  for (lua_Integer i = 1; i <= room; i++) {
+    lua_rawgeti(L, 1, i);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pushinteger(L, room);
+  lua_setfield(L, -2, "n");
+  return 1;
+}
+
+static bool grow(lua_State *L, int list, lua_Integer room) {
+  lua_pushcfunction(L, grow_list);
+  lua_pushvalue(L, list);
+  lua_pushinteger(L, room);
+  bool done = room < INT_MAX / 2 && lua_pcall(L, 2, 1, 0) == LUA_OK;
+  if (done) lua_replace(L, list);
+  lua_settop(L, list);
+  return done;
+}
+
+/* Nothing that was taken is lost: the list has room before a message is, and what fails after others were taken,
+ * a hook's error or memory, waits for the next call. */
 static int queue_get_many(lua_State *L) {
   box *b = check(L);
-  lua_Integer max = luaL_checkinteger(L, 2), n = 0;
+  lua_Integer max = luaL_checkinteger(L, 2), n = 0, room = 8;
   luaL_argcheck(L, max >= 1, 2, "max must be at least 1");
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
-  lua_newtable(L);
-  int list = lua_gettop(L), err = 0;
-  while (n < max && (err = get(L, b, &w, n > 0)) == 0) {
-    lua_rawseti(L, list, ++n);
-    lua_settop(L, list);
+  lua_settop(L, 3);
+  lua_createtable(L, (int)room, 1);
+  lua_pushinteger(L, 0);
+  lua_setfield(L, 4, "n");
+  int err = 0;
+  while (n < max && (n < room || (grow(L, 4, room) && (room *= 2))) && (err = get(L, b, &w, n > 0)) == 0) {
+    lua_rawseti(L, 4, ++n);
+    lua_settop(L, 4);
     w.deadline = 0;
   }
   if (n == 0) return empty_handed(L, err);
+  lua_settop(L, 4);
   lua_pushinteger(L, n);
-  lua_setfield(L, list, "n");
-  lua_settop(L, list);
+  lua_setfield(L, 4, "n");
   return 1;
 }
 

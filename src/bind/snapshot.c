@@ -4,10 +4,11 @@
  * A snapshot holds nothing alive: who keeps one keeps its originals too, for the objects in them, until the fork,
  * which gives the child its own holds.
  */
-#include <errno.h>
+#include "bind/snapshot.h"
+
+#include <lauxlib.h>
 #include <string.h>
 
-#include "bind/bind.h"
 #include "codec/codec.h"
 
 static void copy_pieces(char *to, const mp_message *m) {
@@ -53,6 +54,6 @@ static int snapshot_thaw(lua_State *L) {
   return values < 0 ? lua_error(L) : values;
 }
 
-static const luaL_Reg functions[] = { { "freeze", snapshot_freeze }, { "thaw", snapshot_thaw }, { NULL, NULL } };
+static const luaL_Reg functions[] = {{"freeze", snapshot_freeze}, {"thaw", snapshot_thaw}, {NULL, NULL}};
 
 void mp_bind_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }

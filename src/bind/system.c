@@ -115,10 +115,11 @@ static int system_complain(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-  { "sleep", system_sleep },         { "time", system_time },           { "getpid", system_getpid },
-  { "getppid", system_getppid },     { "cpu_count", system_cpu_count }, { "cpu_quota", system_cpu_quota },
-  { "random", system_random },       { "print", system_print },         { "complain", system_complain },
-  { NULL, NULL },
+    {"sleep", system_sleep},         {"time", system_time},
+    {"getpid", system_getpid},       {"getppid", system_getppid},
+    {"cpu_count", system_cpu_count}, {"cpu_quota", system_cpu_quota},
+    {"random", system_random},       {"print", system_print},
+    {"complain", system_complain},   {NULL, NULL},
 };
 
 void mp_bind_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

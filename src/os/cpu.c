@@ -83,8 +83,7 @@ int mp_os_cpu_quota(const char *membership, const char *mount) {
   int quota = 0;
   FILE *f = fopen(membership, "re");
   if (!f) return 0;
-  while (fgets(line, sizeof line, f))
-    quota = tighter(quota, line_quota(line, mount));
+  while (fgets(line, sizeof line, f)) quota = tighter(quota, line_quota(line, mount));
   fclose(f);
   return quota;
 }

@@ -17,7 +17,7 @@
 static bool can_go_on(int fd, int err) {
   if (err == EINTR) return true;
   if (err != EAGAIN) return false;
-  struct pollfd p = { fd, POLLOUT, 0 };
+  struct pollfd p = {fd, POLLOUT, 0};
   poll(&p, 1, -1);
   return true;
 }
@@ -43,7 +43,7 @@ static bool takes_parts(int fd) {
 
 /* Where locks are not to be had, lines up to PIPE_BUF are still whole. */
 static void lock(int fd, short type) {
-  struct flock whole = { .l_type = type, .l_whence = SEEK_SET };
+  struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
   while (fcntl(fd, F_SETLKW, &whole) != 0 && errno == EINTR) {}
 }
 

@@ -15,7 +15,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static const int ours[] = { SIGINT, SIGTERM, SIGCHLD };
+static const int ours[] = {SIGINT, SIGTERM, SIGCHLD};
 enum { OURS = sizeof ours / sizeof *ours };
 
 /* In the child, with ours blocked: from here on a signal does to it what it does to a fresh program. */
@@ -29,8 +29,7 @@ static void default_signals(sigset_t *mask) {
 pid_t mp_os_fork(void) {
   sigset_t hold, mask;
   sigemptyset(&hold);
-  for (int i = 0; i < OURS; i++)
-    sigaddset(&hold, ours[i]);
+  for (int i = 0; i < OURS; i++) sigaddset(&hold, ours[i]);
   fflush(NULL);
   pthread_sigmask(SIG_BLOCK, &hold, &mask);
   pid_t pid = fork();
@@ -63,9 +62,9 @@ int mp_os_ready_fd(void) {
 }
 
 int mp_os_poll(int fd, uint64_t deadline) {
-  struct pollfd p = { fd, POLLIN, 0 };
+  struct pollfd p = {fd, POLLIN, 0};
   uint64_t now = mp_os_now(), left = deadline > now ? deadline - now : 0;
-  struct timespec t = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+  struct timespec t = {(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
   int n = ppoll(&p, 1, deadline == MP_FOREVER ? NULL : &t, NULL);
   return n < 0 ? -errno : n;
 }

@@ -7,8 +7,7 @@
 
 int mp_os_random(void *p, size_t n) {
   ssize_t got;
-  do
-    got = getrandom(p, n, 0);
+  do got = getrandom(p, n, 0);
   while (got < 0 && errno == EINTR);
   if (got < 0) return -errno;
   return (size_t)got == n ? 0 : -EIO;

@@ -61,8 +61,6 @@ int mp_os_tree_stop(pid_t root, pid_t *pids, int max) {
 }
 
 void mp_os_tree_signal(const pid_t *pids, int n, int sig) {
-  for (int i = 0; i < n; i++)
-    kill(pids[i], sig);
-  for (int i = 0; i < n; i++)
-    kill(pids[i], SIGCONT);
+  for (int i = 0; i < n; i++) kill(pids[i], sig);
+  for (int i = 0; i < n; i++) kill(pids[i], SIGCONT);
 }

@@ -50,7 +50,7 @@ int mp_child_place(void) {
     i = top++;
   else
     return -EAGAIN;
-  table[i] = (mp_child){ .pidfd = NO_FD, .used = true, .ended = true };
+  table[i] = (mp_child){.pidfd = NO_FD, .used = true, .ended = true};
   return i;
 }
 

@@ -20,13 +20,12 @@ static pid_t made_here; /* this process, when mproc has forked it */
 void mp_children_forked(void) { made_here = getpid(); }
 
 static void signal_all(bool daemon, int sig) {
-  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;)
-    mp_child_signal(i, sig);
+  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;) mp_child_signal(i, sig);
 }
 
 /* True when all of them have ended by the deadline. */
 static bool await_all(bool daemon, uint64_t deadline) {
-  const mp_wait w = { deadline, NULL, NULL };
+  const mp_wait w = {deadline, NULL, NULL};
   bool all = true;
   for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;)
     if (mp_child_wait(i, &w) != 0) all = false;

@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- Signals: those that a process is sent by its handle, and Ctrl-C while something waits.
+
+local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
+
+describe("a signal", function()
+  local mproc, proc
+  setup(function()
+    mproc = require("mproc")
+    proc = require("spec.support.proc")
+  end)
+  leaks.watch()
+
+  local function sleeper()
+    return mproc.Process(function() mproc.sleep(100) end):start()
+  end
+
+  for method, exitcode in pairs({ terminate = -15, kill = -9, interrupt = -2 }) do
+    it("by " .. method .. " ends the process", function()
+      local p <close> = sleeper()
+      assert.is_true(p[method](p))
+      assert.is_true(p:join(20))
+      assert.equal(exitcode, p.exitcode)
+    end)
+
+    it("by " .. method .. " is harmless after the end, and refused before the start", function()
+      local p <close> = mproc.Process(function() end)
+      assert.truthy(select(2, pcall(p[method], p)):find("before it is started", 1, true))
+      p:start()
+      p:join(20)
+      assert.is_true(p[method](p))
+      assert.equal(0, p.exitcode)
+    end)
+  end
+
+  it("has its default action in a child, whatever the parent's mask and handlers", function()
+    local r = program.text([[
+      local mproc = require("mproc")
+      local p = mproc.Process(function() mproc.sleep(100) end):start()
+      p:terminate()
+      p:join()
+      print(p.exitcode)
+    ]])
+    assert.equal("-15\n", r.out, r.err)
+    r = program.shell([[exec sh -c 'trap "" INT TERM; exec ${LUA:-lua5.4} -e "
+      local mproc = require(\"mproc\")
+      for _, name in ipairs{\"interrupt\", \"terminate\"} do
+        local p = mproc.Process(function() mproc.sleep(100) end):start()
+        p[name](p)
+        p:join()
+        print(p.exitcode)
+      end
+    "']], 20)
+    assert.equal("-2\n-15\n", r.out, r.err)
+  end)
+
+  it("with tree = true takes the descendants", function()
+    for method, exitcode in pairs({ terminate = -15, kill = -9 }) do
+      local q <close> = mproc.Queue()
+      local p <close> = mproc.Process(function()
+        for _ = 1, 2 do
+          mproc.Process(function()
+            local inner = mproc.Process(function() mproc.sleep(100) end):start()
+            q:put(inner.pid)
+            q:put(mproc.getpid())
+            mproc.sleep(100)
+          end):start()
+        end
+        mproc.sleep(100)
+      end):start()
+      local pids = {}
+      for i = 1, 4 do
+        pids[i] = q:get(20)
+      end
+      assert.is_true(p[method](p, { tree = true }))
+      assert.is_true(p:join(20))
+      assert.equal(exitcode, p.exitcode)
+      for _, pid in ipairs(pids) do
+        proc.until_true(function()
+          local state = proc.state(pid)
+          return state == nil or state == "Z"
+        end, "the end of descendant " .. pid)
+      end
+    end
+  end)
+
+  it("takes only a table of options", function()
+    local p <close> = sleeper()
+    assert.has_error(function() p:terminate(true) end)
+    p:kill()
+  end)
+
+  it("can be sent by a relative that inherited the handle", function()
+    local p <close> = sleeper()
+    local q <close> = mproc.Process(function() return p:is_alive(), p:terminate() end):start()
+    assert.same({ true, true }, { q:result(20) })
+    assert.is_true(p:join(20))
+    assert.equal(-15, p.exitcode)
+  end)
+
+  describe("of Ctrl-C", function()
+    -- A daemon interrupts its parent as soon as that sleeps in the call under test.
+    local PRELUDE = [[
+      local mproc = require("mproc")
+      local proc = require("spec.support.proc")
+      local parent = mproc.getpid()
+      local slow = mproc.Process{ daemon = true, target = function() mproc.sleep(100) end }:start()
+      mproc.Process{ daemon = true, target = function()
+        proc.wait_asleep(parent)
+        os.execute("kill -INT " .. parent)
+        mproc.sleep(100)
+      end }:start()
+    ]]
+    local CALLS = {
+      ["ends a join"] = "print(pcall(slow.join, slow))",
+      ["ends a join with a timeout"] = "print(pcall(slow.join, slow, 30))",
+      ["ends a result"] = "print(pcall(slow.result, slow))",
+      ["ends a sleep"] = "print(pcall(mproc.sleep, 30))",
+      ["ends a join inside a coroutine"] = "print(coroutine.wrap(function() return pcall(slow.join, slow) end)())",
+      ["ends a sleep inside a coroutine"] = "print(coroutine.wrap(function() return pcall(mproc.sleep, 30) end)())",
+      ["ends the join of a scope"] = "print(pcall(function() local s <close> = slow end))",
+    }
+    for name, call in pairs(CALLS) do
+      it(name, function()
+        local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
+        assert.is_false(r.timed_out)
+        assert.truthy(r.out:find("false\t.*interrupted!"), r.out .. r.err)
+        assert.truthy(r.out:find("went on", 1, true), r.out .. r.err)
+        assert.equal(0, r.code)
+      end)
+    end
+
+    it("not caught, ends the program and its daemons", function()
+      local r = program.text(PRELUDE .. "slow:join()", { seconds = 25 })
+      assert.is_false(r.timed_out)
+      assert.equal(1, r.code)
+      assert.truthy(r.err:find("interrupted!", 1, true), r.err)
+    end)
+  end)
+end)
