@@ -93,7 +93,7 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help deps install test ctest test-big demo bench lint layers check-lists sync-lists format \
+.PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
   format-check docs fuzz check compilers asan valgrind clean
 
 help:
@@ -101,6 +101,7 @@ help:
 	@echo 'deps       install what a Debian or Ubuntu lacks    demo       word count over DIR=/usr/include'
 	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
 	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
+	@echo 'killpoints  a kill at every instruction, all of them'
 	@echo 'check      everything that must hold: lint layers check-lists format-check compilers ctest fuzz test'
 	@echo 'asan valgrind  specs and C tests under each         sync-lists format  mend lists and layout'
 
@@ -158,8 +159,15 @@ $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $
 .SECONDARY: $(CTESTS:$(BUILD)/ctest/%=$(BUILD)/obj/ctest/%.o) $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o)
 -include $(wildcard $(BUILD)/obj/ctest/*.d)
 
+# A sample of the instructions that rotates with the commit; `make killpoints` tries them all, for an hour or so.
+MP_STRIDE ?= 41
+MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0))
+
 ctest: $(CTESTS)
-	@scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+
+killpoints: $(BUILD)/ctest/killpoints_test
+	@MP_STRIDE=1 MP_OFFSET=0 $<
 
 demo: all
 	@$(TREE_ENV) $(LUA) examples/wordcount.lua $(if $(DIR),'$(DIR)')

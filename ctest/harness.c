@@ -99,7 +99,16 @@ static void child(void (*f)(void *), void *arg) {
   _exit(0);
 }
 
-static bool step(pid_t pid, long steps) {
+pid_t t_trace(void (*f)(void *), void *arg) {
+  int status;
+  *ended = 0;
+  pid_t pid = fork();
+  if (pid == 0) child(f, arg);
+  waitpid(pid, &status, 0);
+  return pid;
+}
+
+bool t_step(pid_t pid, long steps) {
   int status;
   for (long i = 0; i < steps && !*ended; i++) {
     ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
@@ -109,33 +118,32 @@ static bool step(pid_t pid, long steps) {
   return *ended;
 }
 
-static void finish(pid_t pid) {
+void t_end(pid_t pid) {
   int status;
   kill(pid, SIGKILL);
   waitpid(pid, &status, 0);
 }
 
+long t_stride(void) {
+  const char *s = getenv("MP_STRIDE");
+  long n = s ? atol(s) : 1;
+  return n > 0 ? n : 1;
+}
+
 bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void)) {
-  int status;
-  *ended = 0;
   t_point = steps;
-  pid_t pid = fork();
-  if (pid == 0) child(f, arg);
-  waitpid(pid, &status, 0);
+  pid_t pid = t_trace(f, arg);
   if (meanwhile) meanwhile();
-  bool done = step(pid, steps);
-  finish(pid);
+  bool done = t_step(pid, steps);
+  t_end(pid);
   return done;
 }
 
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {
   int status;
   unsigned long born = 0;
-  *ended = 0;
   t_point = steps;
-  pid_t pid = fork();
-  if (pid == 0) child(f, arg);
-  waitpid(pid, &status, 0);
+  pid_t pid = t_trace(f, arg);
   ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL));
   while (!born) {
     ptrace(PTRACE_CONT, pid, NULL, NULL);
@@ -144,8 +152,8 @@ bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {
     if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) ptrace(PTRACE_GETEVENTMSG, pid, NULL, &born);
   }
   waitpid((pid_t)born, &status, __WALL);
-  bool done = step((pid_t)born, steps);
-  finish((pid_t)born);
-  finish(pid);
+  bool done = t_step((pid_t)born, steps);
+  t_end((pid_t)born);
+  t_end(pid);
   return done;
 }

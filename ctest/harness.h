@@ -40,6 +40,14 @@ uint64_t t_get_number(mp_queue *q, mp_wait w);
 /* Everything is let go: no object, no chunk, no process but this one. */
 void t_nothing_left(void);
 
+/* The kill in steps: forks a child that stops before f(arg); runs that many of its instructions (true when f has
+ * ended); kills and reaps it, or any child. */
+pid_t t_trace(void (*f)(void *), void *arg);
+bool t_step(pid_t pid, long steps);
+void t_end(pid_t pid);
+/* MP_STRIDE: every how manieth instruction is tried; 1. */
+long t_stride(void);
+
 /* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before.
  * meanwhile, if not NULL, runs here between the fork and the first step. */
 bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void));

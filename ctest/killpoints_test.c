@@ -2,7 +2,7 @@
 /*
  * A process is killed at every instruction of each operation on shared memory; then a survivor must find the queue
  * usable at once, every message delivered once or still there, and, when all is let go, nothing left in the arena.
- * MP_STRIDE=n tries every nth instruction only (default 1).
+ * MP_STRIDE=n tries every nth instruction only (default 1), MP_OFFSET=m begins at the m modulo nth.
  */
 #include <errno.h>
 #include <string.h>
@@ -255,12 +255,6 @@ static const op ops[] = {
 /* Last of all: a reservation cut short is given up only after a minute, so the count of processes stays higher. */
 static const op reserving = {"reserve a process", nothing, reserve_and_undo, NULL, NULL};
 
-static long stride(void) {
-  const char *s = getenv("MP_STRIDE");
-  long n = s ? atol(s) : 1;
-  return n > 0 ? n : 1;
-}
-
 static void after_reserve(void) {
   mp_shm_stats s;
   mp_shm_sweep();
@@ -271,7 +265,7 @@ static void after_reserve(void) {
 static long run_op(const op *o) {
   long points = 0;
   t_what = o->name;
-  for (long k = 1;; k += stride()) {
+  for (long k = 1;; k += t_stride()) {
     t_deadline(20);
     o->before();
     t_prepare(1, size);
@@ -287,7 +281,7 @@ static long run_op(const op *o) {
 /* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
 static long run_recovery_of(const op *o, long j, long step) {
   long points = 0;
-  for (long k = 1;; k += step) {
+  for (long k = start();; k += step) {
     t_deadline(20);
     t_what = o->name;
     o->before();
@@ -304,8 +298,8 @@ static long run_recovery_of(const op *o, long j, long step) {
 
 static long run_recoveries(const op *o) {
   long points = 0;
-  for (long j = 1;; j += 23 * stride()) {
-    long n = run_recovery_of(o, j, 7 * stride());
+  for (long j = 1;; j += 23 * t_stride()) {
+    long n = run_recovery_of(o, j, 7 * t_stride());
     if (n < 0) break;
     points += n;
   }
@@ -322,7 +316,7 @@ static void fork_inside(void *arg) {
 static long run_births(void) {
   long points = 0;
   t_what = "coming up";
-  for (long k = 1;; k += stride()) {
+  for (long k = 1;; k += t_stride()) {
     t_deadline(20);
     with_small();
     bool done = t_kill_child_after(k, fork_inside, NULL);

@@ -61,8 +61,10 @@ describe("a signal", function()
       local p <close> = mproc.Process(function()
         for _ = 1, 2 do
           mproc.Process(function()
-            local inner = mproc.Process(function() mproc.sleep(100) end):start()
-            q:put(inner.pid)
+            mproc.Process(function()
+              q:put(mproc.getpid()) -- it has come up: one that has not keeps its holds for a while
+              mproc.sleep(100)
+            end):start()
             q:put(mproc.getpid())
             mproc.sleep(100)
           end):start()

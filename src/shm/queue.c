@@ -46,17 +46,28 @@ static uint64_t count(mp_queue *q) {
   return (put > got ? put - got : 0) + atomic_load_explicit(&q->nret, memory_order_relaxed);
 }
 
+/* A consumer died with its lock, so that ngot and nret may be behind head and the chunks: a waiter that trusted them
+ * could sleep for ever where nobody else takes that lock. It repairs instead. */
+static bool unsettled(mp_queue *q) {
+  return mp_os_mutex_abandoned(&q->consumers) || atomic_load_explicit(&q->dirty, memory_order_relaxed);
+}
+
 static bool has_data(void *arg) {
   mp_queue *q = arg;
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
   return (tail && tail != mp_queue_start(q)) ||
          atomic_load_explicit(&q->nret, memory_order_relaxed) ||
-         atomic_load_explicit(&q->closed, memory_order_relaxed);
+         atomic_load_explicit(&q->closed, memory_order_relaxed) ||
+         unsettled(q);
 }
 
-static bool has_room(void *arg) {
-  mp_queue *q = arg;
+static bool has_room(mp_queue *q) {
   return !q->maxsize || count(q) < q->maxsize || atomic_load_explicit(&q->closed, memory_order_relaxed);
+}
+
+static bool has_room_or_repair(void *arg) {
+  mp_queue *q = arg;
+  return has_room(q) || unsettled(q);
 }
 
 /* --- put --- */
@@ -239,12 +250,21 @@ static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wai
   return err;
 }
 
+static int wait_for_room(mp_queue *q, const mp_wait *w) {
+  if (!q->maxsize) return 0;
+  int err = mp_bell_wait(&q->room, has_room_or_repair, q, w);
+  if (err || !unsettled(q)) return err;
+  err = mp_queue_lock_both(q, w);
+  if (!err) mp_queue_unlock_both(q);
+  return err;
+}
+
 int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
   bool big = (uint64_t)m->nhandles * 8 + m->len > mp_queue_inline_max || m->nhandles > UINT16_MAX;
   int64_t extent = -1;
   int err;
   do {
-    err = q->maxsize ? mp_bell_wait(&q->room, has_room, q, w) : 0;
+    err = wait_for_room(q, w);
     if (!err && big && extent < 0) {
       extent = make_extent(q, m, w);
       if (extent < 0) err = (int)extent;
@@ -288,7 +308,10 @@ static void take_extent(mp_got *g, uint64_t i) {
 static bool take_returned(mp_queue *q, mp_got *g) {
   int64_t i = oldest_returned(q);
   if (i >= 0) take_extent(g, (uint64_t)i);
+  mp_os_pending(&q->room.word); /* a returned message took room too */
   q->nret = i >= 0 ? q->nret - 1 : 0;
+  mp_bell_ring(&q->room);
+  mp_os_pending(NULL);
   return i >= 0;
 }
 
@@ -417,11 +440,9 @@ static int give_back(mp_queue *q, uint64_t i) {
   static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
   int err = mp_queue_lock(q, &q->consumers, &for_ever);
   if (err) return err;
-  mp_chunk_set(i, MP_RETURNED, q->slot);
-  q->nret++;
+  mp_queue_hand_back(q, i);
   mp_os_mutex_unlock(&q->consumers);
   mp_proc_inhand(-1);
-  mp_bell_ring_again(&q->data);
   return 0;
 }
 

@@ -139,6 +139,8 @@ static inline int mp_queue_lock(mp_queue *q, mp_os_mutex *side, const mp_wait *w
 int mp_queue_lock_both(mp_queue *q, const mp_wait *w);
 void mp_queue_unlock_both(mp_queue *q);
 void mp_queue_destroy(uint32_t slot, void *block, bool thorough);
+/* With the consumers' lock: chunk i, in the hands of a reader that gives it up or is dead, is to be taken again. */
+void mp_queue_hand_back(mp_queue *q, uint64_t i);
 /* Frees or keeps as spare the segment that head has left. */
 int mp_queue_finish_drained(mp_queue *q, const mp_wait *w);
 

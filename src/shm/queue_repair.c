@@ -160,7 +160,15 @@ int mp_queue_finish_drained(mp_queue *q, const mp_wait *w) {
   return 0;
 }
 
-/* --- a dead reader's extents --- */
+/* --- extents that come back --- */
+
+void mp_queue_hand_back(mp_queue *q, uint64_t i) {
+  mp_os_pending(&q->data.word);
+  mp_chunk_set(i, MP_RETURNED, q->slot);
+  atomic_store_explicit(&q->nret, q->nret + 1, memory_order_release);
+  mp_bell_ring(&q->data);
+  mp_os_pending(NULL);
+}
 
 int mp_queue_settle(uint64_t i, uint32_t proc) {
   static const mp_wait brief = {0, NULL, NULL};
@@ -168,11 +176,7 @@ int mp_queue_settle(uint64_t i, uint32_t proc) {
   int err = mp_queue_lock_both(q, &brief);
   if (err) return err;
   uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) {
-    mp_chunk_set(i, MP_RETURNED, q->slot);
-    q->nret++;
-    mp_bell_ring_again(&q->data);
-  }
+  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) mp_queue_hand_back(q, i);
   mp_queue_unlock_both(q);
   return 0;
 }
