@@ -13,7 +13,7 @@ harness.SECONDS = 0.6 -- one measurement of one side
 local IDLE_BELOW = 0.05 -- the share of all CPU time that others may use in an idle round
 local PYTHON = os.getenv("PYTHON") or "python3"
 local LUA = os.getenv("LUA") or "lua5.4"
-local ROW = "%-31s %10s %10s %10s %7s %10s %8s  %-21s %s"
+local ROW = "%-33s %10s %10s %10s %7s %10s %8s %7s  %-21s %s"
 
 local function has(command)
   return (os.execute("command -v " .. command .. " >/dev/null 2>&1"))
@@ -112,8 +112,14 @@ local function show(value)
   return value >= 100 and ("%.0f"):format(value) or value >= 10 and ("%.1f"):format(value) or ("%.2f"):format(value)
 end
 
+local function percent(share)
+  return ("%.0f %%"):format(share * 100)
+end
+
+-- "others" is the median share of all CPUs that other programs used while mproc was measured.
 function harness.header()
-  print(ROW:format("", "mproc", "best of " .. harness.ROUNDS, "raw C", "x raw", "Python", "x Python", "reach", ""))
+  print(ROW:format("", "mproc", "best of " .. harness.ROUNDS, "raw C", "x raw", "Python", "x Python", "others",
+    "reach", ""))
 end
 
 -- claim: title, better ("less" or "more"), mproc (a function that returns a figure), raw and python (the same, or nil
@@ -138,13 +144,14 @@ function harness.run(claim)
     harness.header()
   end
   local reached = claim.reached(found) and "yes" or "NO"
-  print(ROW:format(claim.title, show(found.median), show(found.best), #raw > 0 and show(harness.median(raw)) or "-",
-    show(found.ratio), #python > 0 and show(harness.median(python)) or "-", show(ratio(ours, python)), claim.reach,
-    reached))
+  print(ROW:format(claim.title, show(found.median), show(found.best),
+    #raw > 0 and show(harness.median(raw)) or "-", show(found.ratio),
+    #python > 0 and show(harness.median(python)) or "-", show(ratio(ours, python)),
+    percent(harness.median(others)), claim.reach, reached))
   if claim.show_others then
     local shares = {}
     for i, share in ipairs(others) do
-      shares[i] = ("%.0f %%"):format(share * 100)
+      shares[i] = percent(share)
     end
     print("  CPU used by other programs in each round: " .. table.concat(shares, ", "))
   end

@@ -124,11 +124,14 @@ void t_end(pid_t pid) {
   waitpid(pid, &status, 0);
 }
 
-long t_stride(void) {
-  const char *s = getenv("MP_STRIDE");
-  long n = s ? atol(s) : 1;
-  return n > 0 ? n : 1;
+static long setting(const char *name, long otherwise) {
+  const char *s = getenv(name);
+  long n = s ? atol(s) : otherwise;
+  return n > 0 ? n : otherwise;
 }
+
+long t_stride(void) { return setting("MP_STRIDE", 1); }
+long t_first(void) { return 1 + setting("MP_OFFSET", 0) % t_stride(); }
 
 bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void)) {
   t_point = steps;

@@ -14,12 +14,12 @@
 extern const char *t_what; /* what is being tested, for messages */
 extern long t_point;
 
-#define CHECK(cond)                                                                                     \
-  do {                                                                                                  \
-    if (!(cond)) {                                                                                      \
-      fprintf(stderr, "%s:%d: %s, kill point %ld: not %s\n", __FILE__, __LINE__, t_what, t_point, #cond); \
-      exit(1);                                                                                          \
-    }                                                                                                   \
+#define CHECK(cond)                                                                                                    \
+  do {                                                                                                                 \
+    if (!(cond)) {                                                                                                     \
+      fprintf(stderr, "%s:%d: %s, kill point %ld: not %s\n", __FILE__, __LINE__, t_what, t_point, #cond);              \
+      exit(1);                                                                                                         \
+    }                                                                                                                  \
   } while (0)
 
 extern const mp_wait t_soon; /* forever, but see t_deadline */
@@ -47,6 +47,7 @@ bool t_step(pid_t pid, long steps);
 void t_end(pid_t pid);
 /* MP_STRIDE: every how manieth instruction is tried; 1. */
 long t_stride(void);
+long t_first(void); /* 1 + MP_OFFSET modulo the stride */
 
 /* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before.
  * meanwhile, if not NULL, runs here between the fork and the first step. */

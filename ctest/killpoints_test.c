@@ -225,7 +225,6 @@ static void returned_big(void) {
 
 /* --- recovery itself, killed --- */
 
-
 static void run_recovery(void *arg) {
   (void)arg;
   mp_shm_sweep();
@@ -265,7 +264,7 @@ static void after_reserve(void) {
 static long run_op(const op *o) {
   long points = 0;
   t_what = o->name;
-  for (long k = 1;; k += t_stride()) {
+  for (long k = t_first();; k += t_stride()) {
     t_deadline(20);
     o->before();
     t_prepare(1, size);
@@ -281,7 +280,7 @@ static long run_op(const op *o) {
 /* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
 static long run_recovery_of(const op *o, long j, long step) {
   long points = 0;
-  for (long k = start();; k += step) {
+  for (long k = t_first();; k += step) {
     t_deadline(20);
     t_what = o->name;
     o->before();
@@ -298,7 +297,7 @@ static long run_recovery_of(const op *o, long j, long step) {
 
 static long run_recoveries(const op *o) {
   long points = 0;
-  for (long j = 1;; j += 23 * t_stride()) {
+  for (long j = t_first();; j += 23 * t_stride()) {
     long n = run_recovery_of(o, j, 7 * t_stride());
     if (n < 0) break;
     points += n;
@@ -316,7 +315,7 @@ static void fork_inside(void *arg) {
 static long run_births(void) {
   long points = 0;
   t_what = "coming up";
-  for (long k = 1;; k += t_stride()) {
+  for (long k = t_first();; k += t_stride()) {
     t_deadline(20);
     with_small();
     bool done = t_kill_child_after(k, fork_inside, NULL);

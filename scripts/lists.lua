@@ -44,7 +44,7 @@ end
 local function paths_in(text, name)
   local _, _, body = between(text, name)
   local found = {}
-  for path in body:gmatch("[%w_/%-]+%.[cl]u?a?") do
+  for path in body:gmatch("%l+/[%w_/%-]+%.%l+") do
     found[#found + 1] = path
   end
   table.sort(found)

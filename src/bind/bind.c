@@ -25,7 +25,8 @@ uint64_t mp_bind_deadline(lua_State *L, int arg) {
       if (lua_tonumber(L, arg) != lua_tonumber(L, arg)) luaL_argerror(L, arg, "timeout is NaN; give seconds");
       return mp_os_deadline((double)lua_tonumber(L, arg));
     case LUA_TBOOLEAN:
-      luaL_argerror(L, arg, "timeout must be seconds: nil waits for ever, 0 does not wait (Python's block is not needed)");
+      luaL_argerror(L, arg,
+                    "timeout must be seconds: nil waits for ever, 0 does not wait (Python's block is not needed)");
       break;
     default:
       luaL_typeerror(L, arg, "number of seconds (timeout)");
@@ -60,10 +61,11 @@ static const struct {
   int err;
   const char *name;
 } names[] = {
-    {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EBADF, "EBADF"},   {ECHILD, "ECHILD"}, {EEXIST, "EEXIST"},
-    {EFBIG, "EFBIG"},   {EINTR, "EINTR"},   {EINVAL, "EINVAL"}, {EIO, "EIO"},       {EMFILE, "EMFILE"},
-    {ENFILE, "ENFILE"}, {ENOENT, "ENOENT"}, {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"}, {ENOSYS, "ENOSYS"},
-    {EPERM, "EPERM"},   {EPIPE, "EPIPE"},   {ESRCH, "ESRCH"},   {ETIMEDOUT, "ETIMEDOUT"},
+    {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EBADF, "EBADF"},         {ECHILD, "ECHILD"},
+    {EEXIST, "EEXIST"}, {EFBIG, "EFBIG"},   {EINTR, "EINTR"},         {EINVAL, "EINVAL"},
+    {EIO, "EIO"},       {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},       {ENOENT, "ENOENT"},
+    {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"}, {ENOSYS, "ENOSYS"},       {EPERM, "EPERM"},
+    {EPIPE, "EPIPE"},   {ESRCH, "ESRCH"},   {ETIMEDOUT, "ETIMEDOUT"},
 };
 
 static const char *name_of(int err) {

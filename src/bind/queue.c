@@ -29,9 +29,9 @@ static const char stamp;
 
 typedef struct box {
   const char *stamp;
-  mp_queue *q;     /* NULL until it is whole, and once it is collected */
+  mp_queue *q; /* NULL until it is whole, and once it is collected */
   mp_handle handle;
-  pid_t maker;     /* an inherited box's scope may end in a child: that closes nothing */
+  pid_t maker; /* an inherited box's scope may end in a child: that closes nothing */
 } box;
 
 static box *test(lua_State *L, int idx) {
@@ -421,10 +421,18 @@ static int push_handle(lua_State *L, uint64_t handle) {
 }
 
 static const luaL_Reg methods[] = {
-    {"put", queue_put},           {"get", queue_get},           {"put_nowait", queue_put_nowait},
-    {"get_nowait", queue_get_nowait}, {"put_many", queue_put_many}, {"get_many", queue_get_many},
-    {"qsize", queue_qsize},       {"empty", queue_empty},       {"full", queue_full},
-    {"close", queue_close},       {"items", queue_items},       {NULL, NULL},
+    {"put", queue_put},
+    {"get", queue_get},
+    {"put_nowait", queue_put_nowait},
+    {"get_nowait", queue_get_nowait},
+    {"put_many", queue_put_many},
+    {"get_many", queue_get_many},
+    {"qsize", queue_qsize},
+    {"empty", queue_empty},
+    {"full", queue_full},
+    {"close", queue_close},
+    {"items", queue_items},
+    {NULL, NULL},
 };
 static const luaL_Reg simple_methods[] = {
     {"put", queue_put}, {"get", queue_get}, {"empty", queue_empty}, {"close", queue_close}, {NULL, NULL},

@@ -23,9 +23,7 @@ int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) 
   return r < 0 ? -errno : 0;
 }
 
-void mp_os_futex_wake(_Atomic uint32_t *word, int n) {
-  syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
-}
+void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 void mp_os_pending_attach(void) {
   size_t len = 0;

@@ -14,9 +14,7 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 #if defined(__GLIBC__)
-static uint32_t word_of(const mp_os_mutex *m) {
-  return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_ACQUIRE);
-}
+static uint32_t word_of(const mp_os_mutex *m) { return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_ACQUIRE); }
 
 static int lock_until(mp_os_mutex *m, const struct timespec *t) {
   return pthread_mutex_clocklock(m, CLOCK_MONOTONIC, t);

@@ -30,12 +30,13 @@
 
 /* The interrupted operation on handles in flight: see object.c. */
 typedef struct mp_flight_log {
-  _Atomic uint64_t record;  /* address (offset) of the record's handle list; 0: nothing under way. Written last, cleared last */
-  _Atomic uint64_t step;    /* index << 32 | count before that step: one word, so that a step is redone exactly */
-  uint64_t commit_word;     /* offset of the word that commits, and the value that says it did */
+  _Atomic uint64_t
+      record; /* address (offset) of the record's handle list; 0: nothing under way. Written last, cleared last */
+  _Atomic uint64_t step; /* index << 32 | count before that step: one word, so that a step is redone exactly */
+  uint64_t commit_word;  /* offset of the word that commits, and the value that says it did */
   uint64_t commit_value;
-  uint32_t count;           /* handles in the list */
-  uint32_t delta;           /* +1 or -1 */
+  uint32_t count; /* handles in the list */
+  uint32_t delta; /* +1 or -1 */
 } mp_flight_log;
 
 typedef struct mp_arena {
@@ -50,7 +51,7 @@ typedef struct mp_arena {
   _Alignas(MP_LINE) mp_os_mutex lock;
   mp_flight_log log;
   /* caches, rebuilt by recovery; all under lock */
-  uint32_t free_object, dying;      /* heads of lists through mp_object.next, slot + 1 */
+  uint32_t free_object, dying; /* heads of lists through mp_object.next, slot + 1 */
   uint64_t hot_bytes;
   uint32_t hot[MP_ORDERS], cold[MP_ORDERS]; /* heads of lists through mp_chunk.next, index + 1 */
   /* high-water marks: raised before the first use of what lies below them, never lowered */

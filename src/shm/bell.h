@@ -33,7 +33,8 @@ int mp_bell_init(mp_bell *b);
 void mp_bell_wake(mp_bell *b);
 
 static inline void mp_bell_ring(mp_bell *b) {
-  atomic_thread_fence(memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
+  atomic_thread_fence(
+      memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
   if (atomic_load_explicit(&b->word, memory_order_relaxed) == MP_BELL_ARMED) mp_bell_wake(b);
 }
 

@@ -21,9 +21,7 @@ static unsigned order_for(uint64_t bytes) {
 
 static uint64_t st_of(uint64_t i) { return atomic_load_explicit(&mp_chunk_at(i)->st, memory_order_relaxed); }
 
-static void set_st(uint64_t i, uint64_t st) {
-  atomic_store_explicit(&mp_chunk_at(i)->st, st, memory_order_release);
-}
+static void set_st(uint64_t i, uint64_t st) { atomic_store_explicit(&mp_chunk_at(i)->st, st, memory_order_release); }
 
 uint64_t mp_chunk_bytes(uint64_t i) { return pages(mp_st_order(st_of(i))) * MP_PAGE; }
 

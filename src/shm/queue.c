@@ -55,10 +55,8 @@ static bool unsettled(mp_queue *q) {
 static bool has_data(void *arg) {
   mp_queue *q = arg;
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-  return (tail && tail != mp_queue_start(q)) ||
-         atomic_load_explicit(&q->nret, memory_order_relaxed) ||
-         atomic_load_explicit(&q->closed, memory_order_relaxed) ||
-         unsettled(q);
+  return (tail && tail != mp_queue_start(q)) || atomic_load_explicit(&q->nret, memory_order_relaxed) ||
+         atomic_load_explicit(&q->closed, memory_order_relaxed) || unsettled(q);
 }
 
 static bool has_room(mp_queue *q) {
@@ -307,8 +305,8 @@ static void take_extent(mp_got *g, uint64_t i) {
 
 static bool take_returned(mp_queue *q, mp_got *g) {
   int64_t i = oldest_returned(q);
-  if (i >= 0) take_extent(g, (uint64_t)i);
   mp_os_pending(&q->room.word); /* a returned message took room too */
+  if (i >= 0) take_extent(g, (uint64_t)i);
   q->nret = i >= 0 ? q->nret - 1 : 0;
   mp_bell_ring(&q->room);
   mp_os_pending(NULL);

@@ -45,7 +45,7 @@
 #define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
 
 typedef struct mp_queue {
-  uint32_t slot, kind; /* kind: L3's, which type of queue it shows as */
+  uint32_t slot, kind;                              /* kind: L3's, which type of queue it shows as */
   _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
   _Atomic uint32_t first, spare;                    /* chunk index + 1 */
   uint64_t maxsize;                                 /* 0: none */
@@ -87,7 +87,7 @@ typedef struct mp_got { /* what get gives; handles of an inline message are in u
 } mp_got;
 
 extern uint32_t mp_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
-void mp_queue_setup(void); /* once per process tree */
+void mp_queue_setup(void);           /* once per process tree */
 /* maxsize 0: no limit. */
 int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 /* 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. On an error nothing was put. */

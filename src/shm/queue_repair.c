@@ -21,9 +21,7 @@ static int lock_after(mp_queue *q, mp_os_mutex *m, int r, const mp_wait *w) {
   return (int)atomic_load_explicit(&q->dirty, memory_order_relaxed);
 }
 
-static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) {
-  return lock_after(q, m, mp_os_mutex_try(m), w);
-}
+static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) { return lock_after(q, m, mp_os_mutex_try(m), w); }
 
 static bool is_ours(mp_queue *q, uint64_t i) {
   uint64_t st = mp_chunk_at(i)->st;

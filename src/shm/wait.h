@@ -15,7 +15,7 @@
 #define MP_GRACE (100 * MP_MS)
 
 typedef struct mp_wait {
-  uint64_t deadline;            /* ns, MP_FOREVER, or 0: do not wait */
+  uint64_t deadline;             /* ns, MP_FOREVER, or 0: do not wait */
   int (*interrupted)(void *arg); /* may be NULL; nonzero ends the wait with -EINTR. Must not throw. */
   void *arg;
 } mp_wait;
