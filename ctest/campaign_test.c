@@ -2,7 +2,8 @@
 /*
  * campaign_test [seconds]: processes put and get while one after the other is killed at random moments (every 0 to 3 ms)
  * and started anew. Two queues: a bounded one of plain messages, and an unbounded one of parcels, each of which carries
- * the handle of a queue made for it, with messages inside, that dies with it. MP_SECONDS (5), MP_SEED (the clock).
+ * the handle of a queue made for it, with messages inside, that dies with it. MP_SECONDS (5), MP_SEED (the clock);
+ * with MP_STAY set, a hang stops it for a debugger.
  *
  * The audit. Every message has a name: stream, lane (its producer's place) and number. In memory that mproc knows
  * nothing of stand, per producer, the numbers it began (intent) and ended (done) to put, and a byte per name: how often

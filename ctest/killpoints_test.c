@@ -177,6 +177,9 @@ static void full_queue(void) {
   CHECK(t_put(q, "handle", 6, &inner, 1) == 0);
   mp_object_unuse(inner);
   t_put_number(q, 2, BIG);
+  mp_queue_inline_max = MP_INLINE_MAX; /* a few records fill three segments */
+  for (uint64_t i = 3; i < 8; i++) t_put_number(q, i, MP_INLINE_MAX / 8 * 8);
+  mp_queue_inline_max = SMALL;
 }
 
 static void drop(void *arg) { (void)arg, mp_object_unuse(qh); }
@@ -203,6 +206,21 @@ static void reserve_and_undo(void *arg) {
   CHECK(mp_proc_reserve(&ref) == 0);
   mp_proc_unreserve(ref);
 }
+
+/* --- the last holder of both dies while it puts one into the other --- */
+
+static void put_big_handle(void *arg) {
+  static char bytes[BIG];
+  (void)arg;
+  CHECK(t_put(q, bytes, BIG, &carried_h, 1) == 0);
+}
+
+static void let_go_all_here(void) {
+  mp_object_unuse(qh);
+  mp_object_unuse(carried_h);
+}
+
+static void after_last_put(void) { after_nothing(); }
 
 /* --- giving back --- */
 
@@ -237,6 +255,8 @@ static const op ops[] = {
     {"put inline into the spare segment", at_segment_end_with_spare, put_one, after_put, NULL},
     {"put extent", with_big, put_one, after_put, NULL},
     {"put with a handle", with_carried, put_handle, after_put_handle, NULL},
+    {"put extent with a handle", with_carried, put_big_handle, after_put_handle, NULL},
+    {"put extent with a handle, last holder", with_carried, put_big_handle, after_last_put, let_go_all_here},
     {"get inline", two_small, get_one, after_get, NULL},
     {"get inline across segments", two_across_segments, get_one, after_get, NULL},
     {"get extent", two_big, get_one, after_get, NULL},

@@ -161,6 +161,7 @@ static int queue_put_many(lua_State *L) {
   int err = 0;
   while (put < t.n && (err = send(b->q, &t.m[put], &w)) == 0) put++;
   release_batch(L, &t);
+  if (err == -EINTR) return mp_bind_interrupted(L);
   if (err && put == 0 && err != -ETIMEDOUT) return trouble(L, err);
   lua_pushinteger(L, put);
   if (!err) return 1;

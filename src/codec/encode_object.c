@@ -279,7 +279,10 @@ int mp_codec_put_userdata(mp_encoder *e, int idx) {
   mp_entry_here(e, entry);
   uint64_t handle;
   int ours = objects.handle_of ? objects.handle_of(L, idx, &handle) : 0;
-  if (ours > 0) return put_object(e, handle);
+  if (ours > 0) { /* held until it is on flight, whatever a hook does to the table it stood in */
+    if (!(e->mode & MP_MODE_ANCHORED)) mp_codec_anchor(e, idx);
+    return put_object(e, handle);
+  }
   if (ours < 0) return mp_codec_refuse_top(e);
   int top = lua_gettop(L);
   if (!lua_getmetatable(L, idx) || !push_hook(L, top + 1)) return refuse_userdata(e, idx);

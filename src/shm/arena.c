@@ -34,7 +34,7 @@ static uint64_t wanted_size(void) {
   static const char units[] = "kmgt";
   const char *u = *end ? strchr(units, *end | 0x20) : NULL;
   if (u) n <<= 10 * (u - units + 1);
-  return clamp(round_up(n, MP_PAGE), SMALLEST_SIZE, DEFAULT_SIZE << 6);
+  return clamp(round_up(n, MP_PAGE), SMALLEST_SIZE, DEFAULT_SIZE << 3);
 }
 
 static uint64_t place(uint64_t *at, uint64_t bytes) {

@@ -11,6 +11,7 @@
 #include "shm/object.h"
 
 #define HOT_LIMIT (UINT64_C(64) << 20) /* free bytes kept resident in the whole tree */
+#define HOT_MOST (HOT_LIMIT / 4)       /* larger chunks give their pages back at once */
 
 static uint64_t pages(unsigned order) { return UINT64_C(1) << order; }
 
@@ -133,10 +134,14 @@ int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t ob
   return i;
 }
 
+void mp_chunk_unload(uint64_t i) {
+  if (mp_chunk_bytes(i) > HOT_MOST) mp_os_release(mp_chunk_data(i), mp_chunk_bytes(i));
+}
+
 void mp_chunk_free(uint64_t i) {
   unsigned order = mp_st_order(st_of(i));
   uint64_t bytes = pages(order) * MP_PAGE;
-  if (bytes > HOT_LIMIT / 4) {
+  if (bytes > HOT_MOST) {
     set_st(i, 0);
     mp_os_release(mp_chunk_data(i), bytes);
     give_cold(i, order);

@@ -57,6 +57,8 @@ static inline void mp_chunk_set(uint64_t i, unsigned state, uint32_t tag) {
 int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where);
 /* Frees it, whatever its state. */
 void mp_chunk_free(uint64_t i);
+/* Without the arena lock, before mp_chunk_free, by the one in whose hands (HELD) the chunk is: what would take long. */
+void mp_chunk_unload(uint64_t i);
 /* Rebuilds the lists, for recovery. */
 void mp_chunk_rebuild(void);
 /* The first chunk in a state USED..RETURNED at or after an index, and the next one after a chunk; -1 at the end.

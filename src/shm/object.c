@@ -32,6 +32,13 @@ static bool alive(mp_handle h, int type) {
   return st == state_word(h >> 32, type, MP_OBJECT_LIVE);
 }
 
+bool mp_object_live(mp_handle h) {
+  uint32_t slot = slot_of(h);
+  if (slot >= mp_a->nobjects) return false;
+  uint64_t st = atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire);
+  return st >> 32 == h >> 32 && (st & 0xff) == MP_OBJECT_LIVE;
+}
+
 /* --- rows of holds --- */
 
 static _Atomic uint64_t *row(uint32_t proc) {

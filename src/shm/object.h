@@ -51,6 +51,7 @@ int mp_object_attach(void);
  * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
 int mp_object_new(int type, size_t bytes, void (*init)(uint32_t slot, void *block, const void *arg), const void *arg,
                   const mp_wait *w, mp_handle *out);
+bool mp_object_live(mp_handle h); /* of whatever type */
 /* The block of a live object of that type, or NULL. Valid while this process holds it. */
 void *mp_object_block(mp_handle h, int type);
 

@@ -92,8 +92,11 @@ static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
   return i;
 }
 
+/* HELD by this process. */
 static void drop_extent(int64_t i) {
-  if (i < 0 || mp_arena_lock(NULL) != 0) return;
+  if (i < 0) return;
+  mp_chunk_unload((uint64_t)i);
+  if (mp_arena_lock(NULL) != 0) return;
   mp_chunk_free((uint64_t)i);
   mp_proc_inhand(-1);
   mp_arena_unlock();
@@ -182,10 +185,21 @@ static void commit_tail(mp_queue *q, uint64_t tail) {
   mp_os_pending(NULL);
 }
 
+static bool all_live(uint64_t list, uint32_t n) {
+  const mp_handle *h = mp_at(list);
+  for (uint32_t i = 0; i < n; i++)
+    if (!mp_object_live(h[i])) return false;
+  return true;
+}
+
 /* As commit_tail, with n handles at `list` going on flight in the same step. */
 static int commit_with_handles(mp_queue *q, uint64_t tail, uint64_t list, uint32_t n, const mp_wait *w) {
   int err = mp_arena_lock(w);
   if (err) return err;
+  if (!all_live(list, n)) {
+    mp_arena_unlock();
+    return -ENOENT;
+  }
   q->carried = 1;
   mp_flight_begin(list, n, mp_offset(&q->tail), tail, 1);
   commit_tail(q, tail);
@@ -261,6 +275,7 @@ int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
   bool big = (uint64_t)m->nhandles * 8 + m->len > mp_queue_inline_max || m->nhandles > UINT16_MAX;
   int64_t extent = -1;
   int err;
+  bool swept = false;
   do {
     err = wait_for_room(q, w);
     if (!err && big && extent < 0) {
@@ -268,6 +283,11 @@ int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
       if (extent < 0) err = (int)extent;
     }
     if (!err) err = try_put(q, m, extent, w);
+    if (err == -ENOMEM && !swept) { /* the dead may have left some */
+      mp_shm_sweep();
+      swept = true;
+      err = -EAGAIN;
+    }
   } while (err == -EAGAIN);
   if (err) drop_extent(extent);
   return err;
@@ -352,7 +372,8 @@ static int commit_head_with_handles(mp_queue *q, uint64_t head, const mp_record 
 static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_wait *w) {
   int err = 0;
   mp_record *r = mp_at(at);
-  if (r->type == MP_RECORD_JUMP) {
+  bool crossed = r->type == MP_RECORD_JUMP;
+  if (crossed) {
     err = mp_queue_finish_drained(q, w);
     if (err) return err;
     atomic_store_explicit(&q->drained, (uint32_t)mp_chunk_index(mp_segment_of(at)) + 1, memory_order_release);
@@ -369,7 +390,7 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_w
   else
     commit_head(q, head);
   if (err) { /* head has not moved: its segment is not drained */
-    atomic_store_explicit(&q->drained, 0, memory_order_release);
+    if (crossed) atomic_store_explicit(&q->drained, 0, memory_order_release);
     return err;
   }
   atomic_store_explicit(&q->ngot, seq, memory_order_release);
@@ -402,10 +423,19 @@ static int try_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
   return err;
 }
 
+/* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it. */
+static void sweep_for_poller(mp_queue *q, const mp_wait *w) {
+  static uint64_t next;
+  if (w->deadline != 0 || !q->extents || mp_os_now() < next) return;
+  mp_shm_sweep();
+  next = mp_os_now() + MP_SLICE;
+}
+
 int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
   for (;;) {
     int err = try_get(q, buf, g, w);
     if (err != -EAGAIN) return err;
+    sweep_for_poller(q, w);
     err = mp_bell_wait(&q->data, has_data, q, w);
     if (err) return err;
   }
@@ -417,21 +447,30 @@ static void unpin(mp_got *g) {
   for (uint32_t i = 0; g->extent < 0 && i < g->nhandles; i++) mp_object_unuse(g->handles[i]);
 }
 
-void mp_queue_done(mp_got *g) {
-  unpin(g);
-  if (g->extent < 0 || mp_arena_lock(NULL) != 0) return;
+/* In a fork of the reader, made while it decoded, an extent is still the reader's. */
+static bool is_mine(const mp_got *g) {
+  uint64_t st = mp_chunk_at((uint64_t)g->extent)->st;
+  return mp_st_state(st) == MP_READING && mp_st_tag(st) == mp_me;
+}
+
+/* Delivered: the store that makes the extent HELD, with its handles coming off flight in the same step. */
+static bool commit_delivery(const mp_got *g) {
   uint64_t i = (uint64_t)g->extent;
   mp_chunk *c = mp_chunk_at(i);
-  if (g->nhandles) {
-    uint64_t released = MP_ST(MP_HELD, mp_st_order(c->st), mp_me);
-    mp_flight_begin(mp_offset(g->handles), g->nhandles, mp_offset(&c->st), released, -1);
-    atomic_store_explicit(&c->st, released, memory_order_release);
-    mp_flight_end();
-  }
-  mp_chunk_free(i);
-  mp_proc_inhand(-1);
+  uint64_t delivered = MP_ST(MP_HELD, mp_st_order(c->st), mp_me);
+  if (g->nhandles && mp_arena_lock(NULL) != 0) return false;
+  if (g->nhandles) mp_flight_begin(mp_offset(g->handles), g->nhandles, mp_offset(&c->st), delivered, -1);
+  atomic_store_explicit(&c->st, delivered, memory_order_release);
+  if (!g->nhandles) return true;
+  mp_flight_end();
   mp_object_bury(false);
   mp_arena_unlock();
+  return true;
+}
+
+void mp_queue_done(mp_got *g) {
+  unpin(g);
+  if (g->extent >= 0 && is_mine(g) && commit_delivery(g)) drop_extent(g->extent);
 }
 
 static int give_back(mp_queue *q, uint64_t i) {
@@ -467,7 +506,8 @@ static int return_inline(mp_queue *q, mp_got *g) {
 }
 
 int mp_queue_return(mp_queue *q, mp_got *g) {
-  return g->extent < 0 ? return_inline(q, g) : give_back(q, (uint64_t)g->extent);
+  if (g->extent < 0) return return_inline(q, g);
+  return is_mine(g) ? give_back(q, (uint64_t)g->extent) : 0;
 }
 
 /* --- the rest --- */

@@ -27,6 +27,7 @@
  * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
  * nput ngot   each after its commit                            caches; repair walks head..tail
  * nret        consumers' lock                                  cache; repair counts RETURNED chunks
+ *             Who waits on ngot or nret must not trust them while consumers is abandoned or dirty stands: it repairs first
  * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
  * closed      under both locks                                 0 -> 1, once
  *

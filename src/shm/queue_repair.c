@@ -241,10 +241,20 @@ static void free_chain(mp_queue *q) {
   free_segment(q, q->fresh);
 }
 
+/* An extent whose put was cut short before its commit: its handles are not on flight. */
+static void drop_unpublished(mp_queue *q) {
+  uint64_t i = q->publishing - 1, st = mp_chunk_at(i)->st;
+  if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_st_order(st), q->slot)) mp_chunk_free(i);
+  atomic_store_explicit(&q->publishing, 0, memory_order_release);
+}
+
+/* Records are looked at only before the first segment goes: what is cut short later finds publishing and carried 0. */
 void mp_queue_destroy(uint32_t slot, void *block, bool thorough) {
   mp_queue *q = block;
   thorough |= q->extents || q->dirty || mp_os_mutex_abandoned(&q->producers) || mp_os_mutex_abandoned(&q->consumers);
+  if (q->publishing) drop_unpublished(q);
   if (q->carried) drop_handles_of_records(q);
+  atomic_store_explicit(&q->carried, 0, memory_order_release);
   if (thorough)
     free_all(q, mp_object_at(slot)->chunk);
   else

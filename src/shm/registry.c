@@ -62,6 +62,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   if (i < 0) return (int)i;
   uint32_t slot = (uint32_t)i;
   mp_proc *p = mp_proc_at(slot);
+  mp_holds_clear(slot); /* what a killed free_starting left */
   uint64_t gen = (mp_proc_state(slot) >> 32) + 1;
   if (gen == 1) mp_os_mutex_init(&p->life);
   if (slot >= mp_a->top_proc) mp_a->top_proc = slot + 1;
@@ -110,11 +111,14 @@ void mp_proc_unreserve(mp_proc_ref child) {
 static bool enter(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
   mp_proc *p = mp_proc_at(slot);
-  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  int r = mp_lock(&p->life, &for_ever); /* the last owner's cleaner may not have let go yet */
-  if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
   uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
-  p->pid = (int32_t)getpid();
+  int r;
+  do { /* the last owner's cleaner may not have let go yet */
+    if (p->state != starting) return false;
+    r = mp_os_mutex_until(&p->life, mp_os_now() + MP_SLICE);
+  } while (r == -ETIMEDOUT);
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
+  if (p->state == starting) p->pid = (int32_t)getpid();
   if (!atomic_compare_exchange_strong(&p->state, &starting, (starting & ~UINT64_C(0xff)) | MP_PROC_LIVE)) {
     mp_os_mutex_unlock(&p->life);
     return false;
@@ -200,16 +204,19 @@ static void clean(uint32_t slot) {
 
 void mp_shm_sweep(void) {
   for (uint32_t i = 0; i < mp_a->top_proc; i++) {
+    mp_proc_ref ref = ref_of(i);
     unsigned s = state_of(i);
     if (s == MP_PROC_LIVE && mp_proc_slot_dead(i)) clean(i);
-    bool done = (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent)) || expired(i);
-    if (done) mp_proc_release(ref_of(i), expired(i));
+    bool late = expired(i);
+    if (late || (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent))) mp_proc_release(ref, late);
   }
 }
 
 void mp_proc_release(mp_proc_ref ref, bool never_came) {
   uint32_t slot = mp_ref_slot(ref);
   if (ref_of(slot) != ref) return;
+  /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
+  if (self_ref && mp_proc_at(slot)->parent == self_ref) mp_proc_at(slot)->parent = 0;
   if (state_of(slot) == MP_PROC_LIVE && mp_proc_slot_dead(slot)) clean(slot);
   if (lock_briefly() != 0) return;
   if (ref_of(slot) == ref) {

@@ -16,25 +16,35 @@ static int free_held(uint64_t i) {
   return 0;
 }
 
-static int settle_chunk(uint64_t i, uint32_t slot) {
+static bool carries(uint64_t i) { return ((mp_extent *)mp_chunk_data(i))->nhandles != 0; }
+
+static int settle_chunk(uint64_t i, uint32_t slot, bool carrying) {
   uint64_t st = mp_chunk_at(i)->st;
   if (mp_st_tag(st) != slot) return 0;
-  if (mp_st_state(st) == MP_READING) return mp_queue_settle(i, slot);
+  if (mp_st_state(st) == MP_READING) return carries(i) == carrying ? mp_queue_settle(i, slot) : 0;
   return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
 }
 
+static int settle_chunks(uint32_t slot, bool carrying) {
+  int err = 0;
+  for (int64_t i = mp_chunk_next(0), after; i >= 0 && !err; i = after) {
+    after = mp_chunk_after((uint64_t)i);
+    err = settle_chunk((uint64_t)i, slot, carrying);
+  }
+  return err;
+}
+
 /* The arena's own recovery first: it judges a move of handles by a chunk's state, which is changed next. Then
- * chunks: while the dead process's holds stand, the queues they belong to live. Holds last. */
+ * chunks: while the dead process's holds stand, the queues they belong to live. Those that carry handles come after
+ * the others: who takes such a message again finds back in a queue it carries what the dead process had taken from
+ * there, and may drop that queue once it is empty. Holds last. */
 int mp_proc_settle(uint32_t slot) {
   static const mp_wait brief = {0, NULL, NULL};
   int err = mp_arena_lock(&brief);
   if (err) return err;
   mp_arena_unlock();
-  if (mp_proc_at(slot)->inhand)
-    for (int64_t i = mp_chunk_next(0), after; i >= 0 && !err; i = after) {
-      after = mp_chunk_after((uint64_t)i);
-      err = settle_chunk((uint64_t)i, slot);
-    }
+  if (mp_proc_at(slot)->inhand) err = settle_chunks(slot, false);
+  if (!err && mp_proc_at(slot)->inhand) err = settle_chunks(slot, true);
   if (!err) err = mp_arena_lock(&brief);
   if (err) return err;
   mp_holds_clear(slot);
