@@ -291,7 +291,34 @@ static int decode_message(mp_decoder *d) {
   return mp_decode_fail(d, lua_tostring(d->L, -1));
 }
 
+/* A message that is one string: its bytes, or NULL when it is something else (or wrong in any way). */
+static const unsigned char *whole_string(const unsigned char *p, size_t n, size_t *len) {
+  if (n < 2 || p[0] != MP_FORMAT_ONE) return NULL;
+  unsigned tag = p[1];
+  if (tag - MP_TAG_SHORT < MP_SHORT) {
+    *len = tag - MP_TAG_SHORT;
+    return n == 2 + *len ? p + 2 : NULL;
+  }
+  if (tag != MP_STRING) return NULL;
+  uint64_t v = 0;
+  size_t at = 2;
+  unsigned byte = 0x80;
+  for (unsigned shift = 0; byte >= 0x80 && at < n && shift < 63; shift += 7) {
+    byte = p[at++];
+    v |= (uint64_t)(byte & 0x7f) << shift;
+  }
+  *len = (size_t)v;
+  return byte < 0x80 && v == n - at ? p + at : NULL;
+}
+
 int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
+  size_t len;
+  const unsigned char *s = whole_string(p, n, &len);
+  if (s) {
+    luaL_checkstack(L, 1, NULL);
+    lua_pushlstring(L, (const char *)s, len);
+    return 1;
+  }
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
   luaL_checkstack(L, MP_LEVEL_SLOTS, NULL);
   lua_pushnil(L);

@@ -27,8 +27,10 @@ static int open_empty(void) {
 /* Asking first keeps a page that nobody has read into from being copied. */
 #if defined(__GLIBC__)
 static bool has_input(const FILE *f) { return f->_IO_read_ptr != f->_IO_read_end; }
+static bool has_output(const FILE *f) { return f->_IO_write_ptr != f->_IO_write_base; }
 #else
 static bool has_input(const FILE *f) { return f != NULL; }
+static bool has_output(FILE *f) { return __fpending(f) > 0; }
 #endif
 
 void mp_os_child_stdio(void) {
@@ -40,5 +42,5 @@ void mp_os_child_stdio(void) {
     fcntl(fd, F_SETFD, 0);
   }
   if (has_input(stdin)) __fpurge(stdin);
-  if (__fpending(stdout) > 0) __fpurge(stdout);
+  if (has_output(stdout)) __fpurge(stdout);
 }
