@@ -112,11 +112,11 @@ static bool enter(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
   mp_proc *p = mp_proc_at(slot);
   uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
-  int r;
-  do { /* the last owner's cleaner may not have let go yet */
+  int r = mp_os_mutex_try(&p->life);
+  while (r < 0) { /* the last owner's cleaner has not let go yet */
     if (p->state != starting) return false;
     r = mp_os_mutex_until(&p->life, mp_os_now() + MP_SLICE);
-  } while (r == -ETIMEDOUT);
+  }
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
   if (p->state == starting) p->pid = (int32_t)getpid();
   if (!atomic_compare_exchange_strong(&p->state, &starting, (starting & ~UINT64_C(0xff)) | MP_PROC_LIVE)) {
