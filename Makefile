@@ -22,6 +22,8 @@ SOURCES = \
   src/bind/arena.c \
   src/bind/bind.c \
   src/bind/codec.c \
+  src/bind/mutex.c \
+  src/bind/object.c \
   src/bind/process.c \
   src/bind/queue.c \
   src/bind/snapshot.c \
@@ -54,11 +56,13 @@ SOURCES = \
   src/shm/children.c \
   src/shm/chunk.c \
   src/shm/leave.c \
+  src/shm/mutex.c \
   src/shm/object.c \
   src/shm/queue.c \
   src/shm/queue_repair.c \
   src/shm/registry.c \
-  src/shm/sweep.c
+  src/shm/sweep.c \
+  src/shm/types.c
 # sources end
 # lua begin
 LUA_MODULES = \
@@ -75,7 +79,9 @@ LUA_MODULES = \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \
   lua/mproc/result.lua \
+  lua/mproc/scope.lua \
   lua/mproc/states.lua \
+  lua/mproc/sync.lua \
   lua/mproc/traceback.lua
 # lua end
 

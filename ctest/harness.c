@@ -37,7 +37,7 @@ void t_start(void) {
   ended = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int err = mp_shm_attach();
   if (err) fprintf(stderr, "attach: %s\n", strerror(-err)), exit(1);
-  mp_queue_setup();
+  mp_types_setup();
   t_deadline(60);
 }
 
@@ -140,6 +140,21 @@ bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(vo
   bool done = t_step(pid, steps);
   t_end(pid);
   return done;
+}
+
+long t_run_op(const t_op *o) {
+  long points = 0;
+  t_what = o->name;
+  for (long k = t_first();; k += t_stride()) {
+    t_deadline(20);
+    o->before();
+    bool done = t_kill_after(k, o->run, NULL, o->meanwhile);
+    o->after();
+    if (done) break;
+    points++;
+  }
+  printf("  %-36s %6ld kill points\n", o->name, points);
+  return points;
 }
 
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {

@@ -52,6 +52,17 @@ long t_first(void); /* 1 + MP_OFFSET modulo the stride */
 /* Forks a child that runs f(arg) and kills it after `steps` of its instructions. True when f had ended before.
  * meanwhile, if not NULL, runs here between the fork and the first step. */
 bool t_kill_after(long steps, void (*f)(void *), void *arg, void (*meanwhile)(void));
+
+typedef struct t_op {
+  const char *name;
+  void (*before)(void);
+  void (*run)(void *); /* in the child that is killed */
+  void (*after)(void);
+  void (*meanwhile)(void); /* may be NULL */
+} t_op;
+/* For every instruction (of the sample) of run: before, run until the kill, after. Prints and returns how many. */
+long t_run_op(const t_op *o);
+
 /* The same, but in the child that f itself forks: from its first instruction on. */
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg);
 

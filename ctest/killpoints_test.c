@@ -19,25 +19,24 @@ static mp_handle qh, carried_h;
 static size_t size;
 static const mp_wait now = {0, NULL, NULL};
 
-typedef struct op {
-  const char *name;
-  void (*before)(void);
-  void (*run)(void *);
-  void (*after)(void);
-  void (*meanwhile)(void);
-} op;
-
 /* --- pieces of before and after --- */
 
 static void new_queue(void) { q = t_queue(0, &qh); }
-static void with_small(void) { new_queue(), size = SMALL; }
-static void with_big(void) { new_queue(), size = BIG; }
+static void with_size(size_t n) {
+  new_queue();
+  size = n;
+  t_prepare(1, n);
+}
+
+static void with_small(void) { with_size(SMALL); }
+static void with_big(void) { with_size(BIG); }
 
 /* The next put needs a segment: a new one; or the spare one. */
 static void at_segment_end(void) {
   with_small();
   for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) t_put_number(q, 1000 + i, SMALL);
   for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) CHECK(t_get_number(q, now) == 1000 + i);
+  t_prepare(1, SMALL);
 }
 
 static void at_segment_end_with_spare(void) {
@@ -46,6 +45,7 @@ static void at_segment_end_with_spare(void) {
     t_put_number(q, 2000 + i, SMALL);
     CHECK(t_get_number(q, now) == 2000 + i);
   }
+  t_prepare(1, SMALL);
 }
 
 static void two_small(void) { with_small(), t_put_number(q, 1, size), t_put_number(q, 2, size); }
@@ -154,7 +154,7 @@ static void after_put_handle(void) {
 
 /* --- birth and death --- */
 
-static void nothing(void) { size = SMALL; }
+static void nothing(void) { size = SMALL, t_prepare(1, size); }
 
 static void make_and_use(void *arg) {
   (void)arg;
@@ -249,7 +249,7 @@ static void run_recovery(void *arg) {
   (void)mp_queue_size(q);
 }
 
-static const op ops[] = {
+static const t_op ops[] = {
     {"put inline", with_small, put_one, after_put, NULL},
     {"put inline into a new segment", at_segment_end, put_one, after_put, NULL},
     {"put inline into the spare segment", at_segment_end_with_spare, put_one, after_put, NULL},
@@ -271,9 +271,6 @@ static const op ops[] = {
     {"close", two_small, close_it, after_close, NULL},
 };
 
-/* Last of all: a reservation cut short is given up only after a minute, so the count of processes stays higher. */
-static const op reserving = {"reserve a process", nothing, reserve_and_undo, NULL, NULL};
-
 static void after_reserve(void) {
   mp_shm_stats s;
   mp_shm_sweep();
@@ -281,30 +278,16 @@ static void after_reserve(void) {
   CHECK(s.objects == 0 && s.chunks == 0);
 }
 
-static long run_op(const op *o) {
-  long points = 0;
-  t_what = o->name;
-  for (long k = t_first();; k += t_stride()) {
-    t_deadline(20);
-    o->before();
-    t_prepare(1, size);
-    bool done = t_kill_after(k, o->run, NULL, o->meanwhile);
-    o->after ? o->after() : after_reserve();
-    if (done) break;
-    points++;
-  }
-  printf("  %-36s %6ld kill points\n", o->name, points);
-  return points;
-}
+/* Last of all: a reservation cut short is given up only after a minute, so the count of processes stays higher. */
+static const t_op reserving = {"reserve a process", nothing, reserve_and_undo, after_reserve, NULL};
 
 /* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
-static long run_recovery_of(const op *o, long j, long step) {
+static long run_recovery_of(const t_op *o, long j, long step) {
   long points = 0;
   for (long k = t_first();; k += step) {
     t_deadline(20);
     t_what = o->name;
     o->before();
-    t_prepare(1, size);
     bool over = t_kill_after(j, o->run, NULL, o->meanwhile);
     t_what = "recovery";
     bool done = over || t_kill_after(k, run_recovery, NULL, NULL);
@@ -315,7 +298,7 @@ static long run_recovery_of(const op *o, long j, long step) {
   }
 }
 
-static long run_recoveries(const op *o) {
+static long run_recoveries(const t_op *o) {
   long points = 0;
   for (long j = t_first();; j += 23 * t_stride()) {
     long n = run_recovery_of(o, j, 7 * t_stride());
@@ -357,13 +340,13 @@ int main(int argc, char **argv) {
   mp_queue_inline_max = SMALL;
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
-    points += run_op(&ops[i]);
+    points += t_run_op(&ops[i]);
     n++;
   }
   static const size_t recovered[] = {1, 3, 4, 6, 7, 9, 12};
   for (size_t i = 0; argc < 2 && i < sizeof recovered / sizeof *recovered; i++, n++)
     points += run_recoveries(&ops[recovered[i]]);
-  if (argc < 2) points += run_op(&reserving) + run_births(), n += 2;
+  if (argc < 2) points += t_run_op(&reserving) + run_births(), n += 2;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
-#include "shm/queue.h"
+#include "shm/object.h"
 #include "shm/registry.h"
 
 LUAMOD_API int luaopen_mproc_core(lua_State *L);
@@ -16,14 +16,16 @@ static void attach(lua_State *L) {
     luaL_error(L, "mproc cannot map its shared memory: %s; it needs memfd_create and some address space (ulimit -v)",
                strerror(-err));
   mp_bind_enter(L);
-  mp_queue_setup();
+  mp_types_setup();
 }
 
 __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   attach(L);
   lua_newtable(L);
   mp_bind_codec(L);
+  mp_bind_object(L);
   mp_bind_queue(L);
+  mp_bind_mutex(L);
   mp_bind_arena(L);
   mp_bind_process(L);
   mp_bind_system(L);

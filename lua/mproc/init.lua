@@ -7,11 +7,15 @@ local current = require("mproc.current")
 local fork = require("mproc.fork")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
+local sync = require("mproc.sync")
 
 local mproc = {
   Process = process,
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
+
+  Lock = sync.Lock,
+  RLock = sync.RLock,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

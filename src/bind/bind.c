@@ -57,6 +57,13 @@ int mp_bind_interrupted(lua_State *L) {
   return luaL_error(L, "interrupted!");
 }
 
+int mp_bind_misuse(lua_State *L, const char *what) {
+  luaL_where(L, 1);
+  lua_pushstring(L, what);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
 static const struct {
   int err;
   const char *name;
@@ -78,5 +85,14 @@ int mp_bind_fail(lua_State *L, int err, const char *what) {
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", what, strerror(-err));
   lua_pushstring(L, name_of(-err));
+  return 3;
+}
+
+int mp_bind_trouble(lua_State *L, int err, const char *what) {
+  if (err == -EINTR) return mp_bind_interrupted(L);
+  if (err != -ENOMEM) return mp_bind_fail(L, err, what);
+  lua_pushnil(L);
+  lua_pushliteral(L, MP_FULL_ARENA);
+  lua_pushliteral(L, "ENOMEM");
   return 3;
 }

@@ -17,6 +17,8 @@
 /* Metatable names, each standing here alone. */
 #define MP_QUEUE_TYPE "mproc.Queue"
 #define MP_SIMPLE_QUEUE_TYPE "mproc.SimpleQueue"
+#define MP_LOCK_TYPE "mproc.Lock"
+#define MP_RLOCK_TYPE "mproc.RLock"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -33,8 +35,16 @@ int mp_bind_interrupted(lua_State *L);
 /* Pushes nil, "what: strerror", "ENAME" for a negative errno and returns 3. */
 int mp_bind_fail(lua_State *L, int err, const char *what);
 
+#define MP_FULL_ARENA "the arena is full; read some messages first, or set MPROC_ARENA higher before the program starts"
+/* Raises at the caller's line. */
+int mp_bind_misuse(lua_State *L, const char *what);
+/* What a failure that is no expected outcome becomes: "interrupted!" raised, or nil, message, NAME. */
+int mp_bind_trouble(lua_State *L, int err, const char *what);
+
 /* One per file: adds its functions to the module table on the stack's top. */
+void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
+void mp_bind_mutex(lua_State *L);
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);

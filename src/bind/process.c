@@ -43,11 +43,13 @@ static child_handle *new_handle(lua_State *L) {
 static _Noreturn void leave(int code, int how) {
   mp_children_finish();
   if (mp_shm_usable()) mp_proc_set_exit((code & 0xff) | how);
+  mp_proc_depart();
   mp_os_leave(code);
 }
 
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
+static _Noreturn void be_child(lua_State *L, bool daemon, const char *name, pid_t parent) {
+  if (mp_shm_usable()) mp_proc_set_name(name);
   mp_children_forget();
   mp_children_forked();
   if (daemon) mp_os_die_with(parent);
@@ -62,12 +64,12 @@ static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
 }
 
 /* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
-static pid_t fork_into(lua_State *L, bool daemon, mp_proc_ref *ref) {
+static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref *ref) {
   pid_t parent = getpid();
   int err = mp_proc_reserve(ref);
   if (err) return err;
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(L, daemon, parent);
+  if (pid == 0) be_child(L, daemon, name, parent);
   if (pid < 0) mp_proc_unreserve(*ref);
   return pid;
 }
@@ -82,7 +84,7 @@ static int process_fork(lua_State *L) {
   child_handle *h = new_handle(L);
   lua_insert(L, 3);
   int place = mp_child_place();
-  pid_t pid = place < 0 ? place : fork_into(L, daemon, &h->ref);
+  pid_t pid = place < 0 ? place : fork_into(L, daemon, name, &h->ref);
   if (pid < 0) {
     if (place >= 0) mp_child_drop(place);
     return mp_bind_fail(L, pid, lua_pushfstring(L, "cannot start process '%s'", name));

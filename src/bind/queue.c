@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Queue and SimpleQueue for Lua. A userdata is one use of the shared object; the same object may have many.
- * A method knows its self by size and stamp: two calls into Lua's API instead of the five of luaL_checkudata.
- */
-#include "bind/bind.h"
+/* Queue and SimpleQueue for Lua. */
+#include "bind/object.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,57 +8,29 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "codec/codec.h"
 #include "shm/queue.h"
-#include "shm/registry.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 #define KIND_SIMPLE 1u
-#define FULL_ARENA "the arena is full; read some messages first, or set MPROC_ARENA higher before the program starts"
 
 _Static_assert(sizeof(mp_iov) == sizeof(mp_piece) && offsetof(mp_iov, len) == offsetof(mp_piece, len),
                "the codec's pieces are handed to shm as they are");
 
-/* Its address is what no other userdata begins with. */
-static const char stamp;
-
-typedef struct box {
-  const char *stamp;
-  mp_queue *q; /* NULL until it is whole, and once it is collected */
-  mp_handle handle;
-  pid_t maker; /* an inherited box's scope may end in a child: that closes nothing */
-} box;
-
-static box *test(lua_State *L, int idx) {
-  box *b = lua_touserdata(L, idx);
-  return b && lua_rawlen(L, idx) == sizeof *b && b->stamp == &stamp ? b : NULL;
+static const char *name_of(const void *block) {
+  const mp_queue *q = block;
+  return q->kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE;
 }
 
-static box *check(lua_State *L) {
-  box *b = test(L, 1);
-  if (!b) luaL_typeerror(L, 1, "queue (call its methods with a colon)");
-  if (!mp_shm_usable()) mp_bind_enter(L);
-  return b;
-}
+static const mp_family family = {MP_TYPE_QUEUE, 0, name_of, NULL};
 
-static int misuse(lua_State *L, const char *what) {
-  luaL_where(L, 1);
-  lua_pushstring(L, what);
-  lua_concat(L, 2);
-  return lua_error(L);
-}
+static mp_queue *check(lua_State *L) { return mp_box_self(L, &family, "queue")->it; }
 
 /* Any failure but the expected outcomes of put and get. */
 static int trouble(lua_State *L, int err) {
-  if (err == -EINTR) return mp_bind_interrupted(L);
-  if (err == -EPIPE) return misuse(L, "cannot put: the queue is closed");
-  if (err != -ENOMEM) return mp_bind_fail(L, err, "queue");
-  lua_pushnil(L);
-  lua_pushliteral(L, FULL_ARENA);
-  lua_pushliteral(L, "ENOMEM");
-  return 3;
+  if (err == -EPIPE) return mp_bind_misuse(L, "cannot put: the queue is closed");
+  return mp_bind_trouble(L, err, "queue");
 }
 
 /* --- put --- */
@@ -71,11 +40,11 @@ static int send(mp_queue *q, const mp_message *m, const mp_wait *w) {
   return mp_queue_put(q, &p, w);
 }
 
-static int put(lua_State *L, box *b, int idx, uint64_t deadline) {
+static int put(lua_State *L, mp_queue *q, int idx, uint64_t deadline) {
   mp_message m;
   mp_wait w = mp_bind_wait(L, deadline);
   mp_bind_encode(L, idx, "value", &m);
-  int err = send(b->q, &m, &w);
+  int err = send(q, &m, &w);
   mp_codec_release(L, &m);
   if (err == 0) {
     lua_pushboolean(L, 1);
@@ -88,15 +57,15 @@ static int put(lua_State *L, box *b, int idx, uint64_t deadline) {
 }
 
 static int queue_put(lua_State *L) {
-  box *b = check(L);
+  mp_queue *q = check(L);
   luaL_checkany(L, 2);
-  return put(L, b, 2, mp_bind_deadline(L, 3));
+  return put(L, q, 2, mp_bind_deadline(L, 3));
 }
 
 static int queue_put_nowait(lua_State *L) {
-  box *b = check(L);
+  mp_queue *q = check(L);
   luaL_checkany(L, 2);
-  return put(L, b, 2, 0);
+  return put(L, q, 2, 0);
 }
 
 static lua_Integer list_length(lua_State *L, int idx) {
@@ -152,20 +121,20 @@ static void encode_all(lua_State *L, int list, batch *t) {
 
 /* Returns the count put; when that is fewer than all, why as well. */
 static int queue_put_many(lua_State *L) {
-  box *b = check(L);
+  mp_queue *q = check(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
   batch t;
   encode_all(L, 2, &t);
   lua_Integer put = 0;
   int err = 0;
-  while (put < t.n && (err = send(b->q, &t.m[put], &w)) == 0) put++;
+  while (put < t.n && (err = send(q, &t.m[put], &w)) == 0) put++;
   release_batch(L, &t);
   if (err == -EINTR) return mp_bind_interrupted(L);
   if (err && put == 0 && err != -ETIMEDOUT) return trouble(L, err);
   lua_pushinteger(L, put);
   if (!err) return 1;
-  lua_pushstring(L, err == -EPIPE ? "closed" : err == -ENOMEM ? FULL_ARENA : "full");
+  lua_pushstring(L, err == -EPIPE ? "closed" : err == -ENOMEM ? MP_FULL_ARENA : "full");
   return 2;
 }
 
@@ -189,26 +158,26 @@ static _Alignas(16) char buffer[MP_INLINE_MAX];
 static bool buffer_busy;
 
 /* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */
-static int decode(lua_State *L, box *b, incoming *in, bool keep) {
+static int decode(lua_State *L, mp_queue *q, incoming *in, bool keep) {
   bool outermost = !buffer_busy;
   buffer_busy = true;
   lua_pushcfunction(L, decode_protected);
   lua_pushlightuserdata(L, in);
   int status = lua_pcall(L, 1, 1, 0);
   if (outermost) buffer_busy = false;
-  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(b->q, &in->g) == 0) return status;
+  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(q, &in->g) == 0) return status;
   mp_queue_done(&in->g);
   return status;
 }
 
 /* 0 and one value pushed; a negative error; or LUA_ERR* with the error value pushed. */
-static int get(lua_State *L, box *b, const mp_wait *w, bool keep) {
+static int get(lua_State *L, mp_queue *q, const mp_wait *w, bool keep) {
   incoming in;
   void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
-  int err = mp_queue_get(b->q, buf, &in.g, w);
+  int err = mp_queue_get(q, buf, &in.g, w);
   if (err) return err;
   if (in.g.extent < 0 && !in.g.nhandles && mp_codec_decode_scalar(L, in.g.data, in.g.len)) return 0;
-  return decode(L, b, &in, keep);
+  return decode(L, q, &in, keep);
 }
 
 /* What an empty-handed get returns to Lua. */
@@ -220,15 +189,15 @@ static int empty_handed(lua_State *L, int err) {
   return 2;
 }
 
-static int get_until(lua_State *L, box *b, uint64_t deadline) {
+static int get_until(lua_State *L, mp_queue *q, uint64_t deadline) {
   mp_wait w = mp_bind_wait(L, deadline);
-  int err = get(L, b, &w, false);
+  int err = get(L, q, &w, false);
   return err ? empty_handed(L, err) : 1;
 }
 
 static int queue_get(lua_State *L) {
-  box *b = check(L);
-  return get_until(L, b, mp_bind_deadline(L, 2));
+  mp_queue *q = check(L);
+  return get_until(L, q, mp_bind_deadline(L, 2));
 }
 
 static int queue_get_nowait(lua_State *L) { return get_until(L, check(L), 0); }
@@ -259,7 +228,7 @@ static bool grow(lua_State *L, int list, lua_Integer room) {
 /* Nothing that was taken is lost: the list has room before a message is, and what fails after others were taken,
  * a hook's error or memory, waits for the next call. */
 static int queue_get_many(lua_State *L) {
-  box *b = check(L);
+  mp_queue *q = check(L);
   lua_Integer max = luaL_checkinteger(L, 2), n = 0, room = 8;
   luaL_argcheck(L, max >= 1, 2, "max must be at least 1");
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
@@ -268,7 +237,7 @@ static int queue_get_many(lua_State *L) {
   lua_pushinteger(L, 0);
   lua_setfield(L, 4, "n");
   int err = 0;
-  while (n < max && (n < room || (grow(L, 4, room) && (room *= 2))) && (err = get(L, b, &w, n > 0)) == 0) {
+  while (n < max && (n < room || (grow(L, 4, room) && (room *= 2))) && (err = get(L, q, &w, n > 0)) == 0) {
     lua_rawseti(L, 4, ++n);
     lua_settop(L, 4);
     w.deadline = 0;
@@ -284,9 +253,9 @@ static int queue_get_many(lua_State *L) {
 static int next_item(lua_State *L) {
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
-  box *b = check(L);
+  mp_queue *q = check(L);
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = get(L, b, &w, false);
+  int err = get(L, q, &w, false);
   if (err == -EPIPE) {
     lua_pushnil(L);
     return 1;
@@ -310,24 +279,24 @@ static int queue_items(lua_State *L) {
 /* --- the rest --- */
 
 static int queue_qsize(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)mp_queue_size(check(L)->q));
+  lua_pushinteger(L, (lua_Integer)mp_queue_size(check(L)));
   return 1;
 }
 
 static int queue_empty(lua_State *L) {
-  lua_pushboolean(L, mp_queue_size(check(L)->q) == 0);
+  lua_pushboolean(L, mp_queue_size(check(L)) == 0);
   return 1;
 }
 
 static int queue_full(lua_State *L) {
-  box *b = check(L);
-  lua_pushboolean(L, b->q->maxsize && mp_queue_size(b->q) >= b->q->maxsize);
+  mp_queue *q = check(L);
+  lua_pushboolean(L, q->maxsize && mp_queue_size(q) >= q->maxsize);
   return 1;
 }
 
-static int close_for_all(lua_State *L, box *b) {
+static int close_for_all(lua_State *L, mp_queue *q) {
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_queue_close(b->q, &w);
+  int err = mp_queue_close(q, &w);
   return err ? trouble(L, err) : 0;
 }
 
@@ -335,30 +304,17 @@ static int queue_close(lua_State *L) { return close_for_all(L, check(L)); }
 
 /* The end of a scope closes in the process whose scope it is, not in one that inherited it. */
 static int queue_scope(lua_State *L) {
-  box *b = lua_touserdata(L, 1);
-  if (!b->q || b->maker != getpid() || !mp_shm_usable()) return 0;
-  return close_for_all(L, b);
-}
-
-static int queue_gc(lua_State *L) {
-  box *b = lua_touserdata(L, 1);
-  if (b->q && mp_shm_usable()) mp_object_unuse(b->handle);
-  b->q = NULL;
-  return 0;
-}
-
-static int queue_eq(lua_State *L) {
-  box *a = test(L, 1), *b = test(L, 2);
-  lua_pushboolean(L, a && b && a->handle == b->handle);
-  return 1;
+  mp_box *b = lua_touserdata(L, 1);
+  return mp_box_is_makers(b) ? close_for_all(L, b->it) : 0;
 }
 
 static int queue_tostring(lua_State *L) {
-  box *b = check(L);
-  lua_pushfstring(L, "%s %d: %I messages%s", b->q->kind == KIND_SIMPLE ? "SimpleQueue" : "Queue",
-                  (int)(uint32_t)b->handle, (lua_Integer)mp_queue_size(b->q), b->q->closed ? ", closed" : "");
-  if (b->q->maxsize) {
-    lua_pushfstring(L, ", at most %I", (lua_Integer)b->q->maxsize);
+  mp_box *b = mp_box_self(L, &family, "queue");
+  mp_queue *q = b->it;
+  lua_pushfstring(L, "%s %d: %I messages%s", q->kind == KIND_SIMPLE ? "SimpleQueue" : "Queue",
+                  (int)(b->handle & MP_SLOT_MASK), (lua_Integer)mp_queue_size(q), q->closed ? ", closed" : "");
+  if (q->maxsize) {
+    lua_pushfstring(L, ", at most %I", (lua_Integer)q->maxsize);
     lua_concat(L, 2);
   }
   return 1;
@@ -366,22 +322,14 @@ static int queue_tostring(lua_State *L) {
 
 /* --- making --- */
 
-static box *new_box(lua_State *L, unsigned kind) {
-  box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  memset(b, 0, sizeof *b);
-  b->maker = getpid();
-  b->stamp = &stamp;
-  luaL_setmetatable(L, kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE);
-  return b;
-}
-
 static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
+  mp_handle h;
   mp_bind_enter(L);
-  box *b = new_box(L, kind);
+  mp_box *b = mp_box_push(L, &family, kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE);
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_queue_new(maxsize, kind, &w, &b->handle);
+  int err = mp_queue_new(maxsize, kind, &w, &h);
   if (err) return trouble(L, err);
-  b->q = mp_object_block(b->handle, MP_TYPE_QUEUE);
+  mp_box_fill(b, h);
   return 1;
 }
 
@@ -393,33 +341,6 @@ static int new_queue(lua_State *L) {
 }
 
 static int new_simple_queue(lua_State *L) { return make(L, 0, KIND_SIMPLE); }
-
-static int handle_of(lua_State *L, int idx, uint64_t *handle) {
-  box *b = test(L, idx);
-  if (!b) return 0;
-  if (!b->q) {
-    lua_pushliteral(L, "the queue is gone");
-    return -1;
-  }
-  *handle = b->handle;
-  return 1;
-}
-
-/* The box is made whole before its hold is taken, so that memory errors leave nothing behind. */
-static int push_handle(lua_State *L, uint64_t handle) {
-  mp_queue *q = mp_shm_usable() ? mp_object_block(handle, MP_TYPE_QUEUE) : NULL;
-  if (!q) return 0;
-  box *b = new_box(L, q->kind);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  w.interrupted = NULL;
-  if (mp_object_use(handle, MP_TYPE_QUEUE, &w) != 0) {
-    lua_pop(L, 1);
-    return 0;
-  }
-  b->handle = handle;
-  b->q = q;
-  return 1;
-}
 
 static const luaL_Reg methods[] = {
     {"put", queue_put},
@@ -439,23 +360,14 @@ static const luaL_Reg simple_methods[] = {
     {"put", queue_put}, {"get", queue_get}, {"empty", queue_empty}, {"close", queue_close}, {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
-    {"__gc", queue_gc}, {"__close", queue_scope}, {"__eq", queue_eq}, {"__tostring", queue_tostring}, {NULL, NULL},
+    {"__close", queue_scope},
+    {"__tostring", queue_tostring},
+    {NULL, NULL},
 };
 static const luaL_Reg makers[] = {{"queue", new_queue}, {"simple_queue", new_simple_queue}, {NULL, NULL}};
 
-static void make_type(lua_State *L, const char *name, const luaL_Reg *with) {
-  luaL_newmetatable(L, name);
-  luaL_setfuncs(L, metamethods, 0);
-  lua_newtable(L);
-  luaL_setfuncs(L, with, 0);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void mp_bind_queue(lua_State *L) {
-  static const mp_codec_objects objects = {handle_of, push_handle};
-  make_type(L, MP_QUEUE_TYPE, methods);
-  make_type(L, MP_SIMPLE_QUEUE_TYPE, simple_methods);
+  mp_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
+  mp_box_class(L, MP_SIMPLE_QUEUE_TYPE, &family, simple_methods, metamethods);
   luaL_setfuncs(L, makers, 0);
-  mp_codec_set_objects(&objects);
 }

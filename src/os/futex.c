@@ -15,6 +15,7 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 struct robust_list_head *mp_os_robust;
+uint32_t mp_os_tid;
 
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
   struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
@@ -29,6 +30,7 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, 
 void mp_os_pending_attach(void) {
   static pthread_t whose;
   size_t len = 0;
+  mp_os_tid = (uint32_t)syscall(SYS_gettid);
   if (mp_os_robust && pthread_equal(whose, pthread_self())) return;
   whose = pthread_self();
   if (syscall(SYS_get_robust_list, 0, &mp_os_robust, &len) != 0) mp_os_robust = NULL;

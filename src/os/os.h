@@ -47,6 +47,8 @@ static inline int mp_os_mutex_try(mp_os_mutex *m) {
 int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline);
 void mp_os_mutex_consistent(mp_os_mutex *m);
 static inline void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
+/* One load: true while the thread that attached (mp_os_pending_attach) holds it. */
+bool mp_os_mutex_mine(const mp_os_mutex *m);
 /* One load: true while a living thread holds it. */
 bool mp_os_mutex_held(const mp_os_mutex *m);
 /* One load: true when its last owner died holding it and nobody has taken it since. */
@@ -55,7 +57,8 @@ bool mp_os_mutex_abandoned(const mp_os_mutex *m);
 /* futex.c */
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline); /* 0 -EAGAIN -EINTR -ETIMEDOUT */
 void mp_os_futex_wake(_Atomic uint32_t *word, int n);
-/* Learns where this thread's robust list is. Once a thread has locked a robust mutex, and again after fork. */
+extern uint32_t mp_os_tid; /* of the thread that attached */
+/* Learns this thread's id and where its robust list is. Once a thread has locked a robust mutex, and again after fork. */
 void mp_os_pending_attach(void);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same cell. */

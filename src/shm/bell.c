@@ -32,8 +32,7 @@ void mp_bell_asleep(bool asleep) {
   atomic_fetch_add_explicit(&mp_a->awake, asleep ? -1 : 1, memory_order_relaxed);
 }
 
-/* MPROC_SPIN=0 turns spinning off; a spinner helps nobody when more processes are awake than CPUs there are. */
-static bool may_spin(void) {
+bool mp_bell_may_spin(void) {
   static int cpus = -1;
   if (cpus < 0) {
     const char *s = getenv("MPROC_SPIN");
@@ -45,7 +44,7 @@ static bool may_spin(void) {
 /* The budget doubles when spinning paid and halves when it did not. */
 static bool spin(bool (*ready)(void *), void *arg) {
   static unsigned budget = SPIN_MOST;
-  if (!may_spin()) return false;
+  if (!mp_bell_may_spin()) return false;
   for (unsigned i = 0, gap = 1; i < budget; i += gap, gap = gap < SPIN_GAP ? gap * 2 : SPIN_GAP) {
     for (unsigned k = 0; k < gap; k++) mp_os_pause();
     if (ready(arg)) {

@@ -44,6 +44,9 @@ void mp_bell_ring_again(mp_bell *b);
 /* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. */
 int mp_bell_wait(mp_bell *b, bool (*ready)(void *arg), void *arg, const mp_wait *w);
 
+/* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
+bool mp_bell_may_spin(void);
+
 /* This process goes to sleep / is awake again: a hint for others' spinning. For waits outside the bell. */
 void mp_bell_asleep(bool asleep);
 

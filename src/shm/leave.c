@@ -63,6 +63,7 @@ static void at_exit(int status) {
   mp_children_finish();
   if (made_here != getpid() || status < 0) return;
   if (mp_shm_usable()) mp_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
+  mp_proc_depart();
   mp_os_leave(status);
 }
 

@@ -10,7 +10,7 @@
 
 #define NO_STEP UINT64_MAX
 
-static mp_destroy destroyers[MP_TYPES];
+static mp_type types[MP_TYPES];
 static uint32_t *uses; /* this process's local uses, by slot; inherited by fork as the holds are */
 static bool late;      /* a finalizer found the arena lock busy: some bit of my row has no use any more */
 
@@ -19,9 +19,9 @@ int mp_object_attach(void) {
   return uses ? 0 : -ENOMEM;
 }
 
-void mp_object_type(int type, mp_destroy destroy) { destroyers[type] = destroy; }
+void mp_object_type(int type, const mp_type *is) { types[type] = *is; }
 
-static uint32_t slot_of(mp_handle h) { return (uint32_t)h - 1; }
+static uint32_t slot_of(mp_handle h) { return ((uint32_t)h & MP_SLOT_MASK) - 1; }
 
 static uint64_t state_word(uint64_t gen, int type, unsigned s) { return gen << 32 | (uint64_t)type << 8 | s; }
 
@@ -37,6 +37,10 @@ bool mp_object_live(mp_handle h) {
   if (slot >= mp_a->nobjects) return false;
   uint64_t st = atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire);
   return st >> 32 == h >> 32 && (st & 0xff) == MP_OBJECT_LIVE;
+}
+
+int mp_object_type_of(mp_handle h) {
+  return mp_object_live(h) ? (int)(mp_object_at(slot_of(h))->state >> 8 & 0xff) : 0;
 }
 
 /* --- rows of holds --- */
@@ -81,7 +85,7 @@ static void bury_one(uint32_t slot, bool thorough) {
   unsigned type = (unsigned)(o->state >> 8) & 0xff;
   uint64_t st = mp_chunk_at(o->chunk)->st;
   if (mp_st_state(st) == MP_USED && mp_st_tag(st) == slot) {
-    if (type < MP_TYPES && destroyers[type]) destroyers[type](slot, mp_chunk_data(o->chunk), thorough);
+    if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_chunk_data(o->chunk), thorough);
     mp_chunk_free(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
@@ -202,6 +206,21 @@ void mp_holds_clear(uint32_t proc) {
       die_if_unheld((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
     }
   mp_object_bury(false);
+}
+
+static int settle_one(uint32_t slot, uint32_t proc) {
+  uint64_t st = mp_object_at(slot)->state;
+  unsigned type = (unsigned)(st >> 8) & 0xff;
+  if ((st & 0xff) != MP_OBJECT_LIVE || type >= MP_TYPES || !types[type].settle) return 0;
+  return types[type].settle(mp_chunk_data(mp_object_at(slot)->chunk), proc);
+}
+
+int mp_holds_settle(uint32_t proc) {
+  int err = 0;
+  for (uint64_t w = 0; w < words_in_use(); w++)
+    for (uint64_t bits = row(proc)[w]; bits && !err; bits &= bits - 1)
+      err = settle_one((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), proc);
+  return err;
 }
 
 /* --- handles in flight --- */

@@ -20,10 +20,28 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef uint64_t mp_handle; /* gen << 32 | slot + 1; 0 is nothing */
+typedef uint64_t mp_handle; /* gen << 32 | part << 24 | slot + 1; 0 is nothing */
+
+/* A part names something inside an object that shows as an object of its own, as an array's lock; it lives, and is
+ * counted, with the whole. 0 is the whole. */
+#define MP_PART_SHIFT 24
+#define MP_SLOT_MASK ((1u << MP_PART_SHIFT) - 1)
+static inline unsigned mp_handle_part(mp_handle h) { return (uint32_t)h >> MP_PART_SHIFT; }
+static inline mp_handle mp_handle_with_part(mp_handle h, unsigned part) { return h | (mp_handle)part << MP_PART_SHIFT; }
 
 enum { MP_OBJECT_FREE, MP_OBJECT_LIVE, MP_OBJECT_DYING };
-enum { MP_TYPE_QUEUE = 1, MP_TYPES };
+enum {
+  MP_TYPE_QUEUE = 1,
+  MP_TYPE_MUTEX,
+  MP_TYPE_SEMAPHORE,
+  MP_TYPE_EVENT,
+  MP_TYPE_BARRIER,
+  MP_TYPE_CONDITION,
+  MP_TYPE_RWLOCK,
+  MP_TYPE_END,
+  MP_TYPE_ARRAY,
+  MP_TYPES
+};
 
 typedef struct mp_object {
   _Atomic uint64_t state;
@@ -39,11 +57,18 @@ static inline unsigned mp_object_state(uint32_t slot) {
   return (unsigned)atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire) & 0xff;
 }
 
-/* What a type does when its last holder is gone: frees what its block refers to, not the block. A survivor may run
- * it again after it was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted.
- * Under the arena lock. */
-typedef void (*mp_destroy)(uint32_t slot, void *block, bool thorough);
-void mp_object_type(int type, mp_destroy destroy);
+typedef struct mp_type { /* what a type does besides living; each may be NULL */
+  /* Its last holder is gone: frees what its block refers to, not the block. A survivor may run it again after it
+   * was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted. Under the arena lock. */
+  void (*destroy)(uint32_t slot, void *block, bool thorough);
+  /* A process that held it is dead or leaves: what the block says of that process is undone, and who waits for it is
+   * woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
+  int (*settle)(void *block, uint32_t proc);
+} mp_type;
+/* Once per process tree and type, by mp_types_setup. */
+void mp_object_type(int type, const mp_type *is);
+/* The type of a live object; 0 when none lives by that handle. */
+int mp_object_type_of(mp_handle h);
 /* Maps the table of local uses. Once per process tree, before anything else here. 0 or -ENOMEM. */
 int mp_object_attach(void);
 
@@ -71,12 +96,17 @@ void mp_flight_end(void);
 void mp_flight_pin(uint64_t record, uint32_t n);
 void mp_object_bury(bool thorough);
 
+/* types.c: makes all types known. Once per process tree. */
+void mp_types_setup(void);
+
 /* For the registry, with the arena lock held. */
 void mp_holds_copy(uint32_t from_proc, uint32_t to_proc);
 void mp_holds_clear(uint32_t proc); /* and buries what nobody holds now */
-void mp_holds_flush(void);          /* lets go what finalizers could not */
-void mp_flight_recover(void);       /* for recovery, in this order: the flight log, */
-void mp_object_rebuild(void);       /* the lists, and what was dying */
+/* Settles all that a dead process held. Without a lock. 0 or the first error. */
+int mp_holds_settle(uint32_t proc);
+void mp_holds_flush(void);    /* lets go what finalizers could not */
+void mp_flight_recover(void); /* for recovery, in this order: the flight log, */
+void mp_object_rebuild(void); /* the lists, and what was dying */
 uint32_t mp_object_count(void);
 
 #pragma GCC visibility pop

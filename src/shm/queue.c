@@ -33,7 +33,10 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_bell_init(&q->room);
 }
 
-void mp_queue_setup(void) { mp_object_type(MP_TYPE_QUEUE, mp_queue_destroy); }
+void mp_queue_setup(void) {
+  static const mp_type type = {.destroy = mp_queue_destroy};
+  mp_object_type(MP_TYPE_QUEUE, &type);
+}
 
 int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out) {
   order o = {maxsize, kind};

@@ -88,7 +88,7 @@ typedef struct mp_got { /* what get gives; handles of an inline message are in u
 } mp_got;
 
 extern uint32_t mp_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
-void mp_queue_setup(void);           /* once per process tree */
+void mp_queue_setup(void);           /* for types.c */
 /* maxsize 0: no limit. */
 int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 /* 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. On an error nothing was put. */

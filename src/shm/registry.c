@@ -71,6 +71,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   p->pid = 0;
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
+  p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
   return 0;
@@ -158,6 +159,7 @@ static int register_first(void) {
   mp_arena_unlock();
   if (err) return err;
   if (!enter(ref)) return -EAGAIN;
+  mp_proc_set_name("MainProcess");
   return -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
@@ -180,6 +182,18 @@ pid_t mp_proc_pid(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
   pid_t pid = mp_proc_at(slot)->pid;
   return ref && ref_of(slot) == ref ? pid : 0;
+}
+
+void mp_proc_set_name(const char *name) {
+  char *to = mp_proc_at(mp_me)->name;
+  strncpy(to, name, MP_PROC_NAME - 1);
+}
+
+void mp_proc_name(mp_proc_ref ref, char *to) {
+  uint32_t slot = mp_ref_slot(ref);
+  memcpy(to, mp_proc_at(slot)->name, MP_PROC_NAME);
+  if (!ref || ref_of(slot) != ref) to[0] = 0;
+  to[MP_PROC_NAME - 1] = 0;
 }
 
 static void count_awake(void) {

@@ -14,6 +14,7 @@
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
+ * name       the process itself                         for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
 #define MP_SHM_REGISTRY_H
@@ -23,7 +24,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef uint64_t mp_proc_ref; /* gen << 32 | slot; 0 is nobody */
-enum { MP_EXIT_NONE = -1 };
+enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40 };
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
@@ -40,10 +41,16 @@ bool mp_proc_dead(mp_proc_ref ref);
 /* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */
 int mp_proc_exit(mp_proc_ref ref);
 void mp_proc_set_exit(int code);
+/* Lets go of all that this process holds, so that nobody waits for a sweep to learn that it has left. It must not
+ * touch mproc any more, and end. In sweep.c. */
+void mp_proc_depart(void);
 /* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
  * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */
 void mp_proc_release(mp_proc_ref ref, bool never_came);
 pid_t mp_proc_pid(mp_proc_ref ref); /* 0 when it has not come up or has moved on */
+void mp_proc_set_name(const char *name);
+/* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
+void mp_proc_name(mp_proc_ref ref, char *to);
 
 /* Cleans up after every process found dead. Called when a wait has lasted a slice. */
 void mp_shm_sweep(void);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "shm/chunk.h"
+#include "shm/mutex.h"
 #include "shm/object.h"
 #include "shm/proc.h"
 #include "shm/queue.h"
@@ -45,9 +46,18 @@ int mp_proc_settle(uint32_t slot) {
   mp_arena_unlock();
   if (mp_proc_at(slot)->inhand) err = settle_chunks(slot, false);
   if (!err && mp_proc_at(slot)->inhand) err = settle_chunks(slot, true);
+  if (!err) err = mp_holds_settle(slot);
   if (!err) err = mp_arena_lock(&brief);
   if (err) return err;
   mp_holds_clear(slot);
   mp_arena_unlock();
   return 0;
+}
+
+/* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
+ * does it. */
+void mp_proc_depart(void) {
+  if (!mp_usable || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
+  mp_usable = false;
+  mp_proc_settle(mp_me);
 }

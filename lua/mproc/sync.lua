@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: MIT
+-- Lock and RLock: what they do is in C; here is how they are made, and their scopes. Used by init.lua.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+local scope = require("mproc.scope")
+
+local sync = {}
+
+local function no_arguments(name, ...)
+  if select("#", ...) > 0 then
+    errors.raise("%s takes no arguments, got %s", name, errors.show((...)))
+  end
+end
+
+local function release_if_mine(lock)
+  if lock:mine() then
+    lock:release()
+  end
+end
+
+for _, name in ipairs({ "mproc.Lock", "mproc.RLock" }) do
+  local methods = core.class(name).__index
+  methods.with, methods.guard = scope.methods(methods.acquire, release_if_mine)
+end
+
+function sync.Lock(...)
+  no_arguments("Lock", ...)
+  return core.lock()
+end
+
+-- Its owner may acquire it again, and releases it as often.
+function sync.RLock(...)
+  no_arguments("RLock", ...)
+  return core.rlock()
+end
+
+return sync

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What other bindings use of bind/mutex.c: conditions wait with a lock, arrays have one. */
+#ifndef MP_BIND_MUTEX_H
+#define MP_BIND_MUTEX_H
+
+#include "bind/object.h"
+#include "shm/mutex.h"
+
+#pragma GCC visibility push(hidden)
+
+/* The Lock or RLock at idx, or NULL. */
+mp_box *mp_mutex_box(lua_State *L, int idx);
+/* Pushes what mp_mutex_acquire's r means in Lua: true[, "abandoned"] | false, "timeout". Raises for the rest. */
+int mp_mutex_result(lua_State *L, int r);
+/* Raises: this process does not hold it. */
+int mp_mutex_refuse_release(lua_State *L, const mp_mutex *x);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* The userdata of shared objects: making, finding, travelling, ending. The contracts stand in object.h. */
+#include "bind/object.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { FAMILIES = 2 * MP_TYPES };
+
+static const mp_family *families[FAMILIES];
+static int nfamilies;
+
+static void know(const mp_family *f) {
+  for (int i = 0; i < nfamilies; i++)
+    if (families[i] == f) return;
+  if (nfamilies < FAMILIES) families[nfamilies++] = f;
+}
+
+static const mp_family *family_of(int type, unsigned part) {
+  for (int i = 0; i < nfamilies; i++)
+    if (families[i]->type == type && families[i]->part == part) return families[i];
+  return NULL;
+}
+
+/* A box of whatever family, or NULL. */
+static mp_box *any_box(lua_State *L, int idx) {
+  mp_box *b = lua_touserdata(L, idx);
+  if (!b || lua_islightuserdata(L, idx) || lua_rawlen(L, idx) != sizeof *b) return NULL;
+  for (int i = 0; i < nfamilies; i++)
+    if (families[i] == b->family) return b;
+  return NULL;
+}
+
+int mp_box_refuse(lua_State *L, int idx, const char *what) {
+  mp_box *b = any_box(L, idx);
+  if (b && !b->it) return luaL_argerror(L, idx, "it is gone: its owner has been collected");
+  return luaL_typeerror(L, idx, lua_pushfstring(L, "%s (call its methods with a colon)", what));
+}
+
+mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name) {
+  mp_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (mp_box){.family = f, .maker = getpid()};
+  luaL_setmetatable(L, name);
+  return b;
+}
+
+void mp_box_fill(mp_box *b, mp_handle h) {
+  void *block = mp_object_block(h, b->family->type);
+  b->handle = h;
+  b->it = b->family->inside ? b->family->inside(block) : block;
+}
+
+bool mp_box_is_makers(const mp_box *b) { return b->it && b->maker == getpid() && mp_shm_usable(); }
+
+/* The box is made whole before its hold is taken, so that memory errors leave nothing behind. */
+int mp_box_push_handle(lua_State *L, uint64_t handle) {
+  int type = mp_shm_usable() ? mp_object_type_of(handle) : 0;
+  const mp_family *f = type ? family_of(type, mp_handle_part(handle)) : NULL;
+  void *block = f ? mp_object_block(handle, type) : NULL;
+  if (!block) return 0;
+  mp_box *b = mp_box_push(L, f, f->name(block));
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  w.interrupted = NULL;
+  if (mp_object_use(handle, type, &w) != 0) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  mp_box_fill(b, handle);
+  return 1;
+}
+
+static int handle_of(lua_State *L, int idx, uint64_t *handle) {
+  mp_box *b = any_box(L, idx);
+  if (!b) return 0;
+  if (!b->it) {
+    lua_pushliteral(L, "it is gone");
+    return -1;
+  }
+  *handle = b->handle;
+  return 1;
+}
+
+static int box_gc(lua_State *L) {
+  mp_box *b = lua_touserdata(L, 1);
+  if (b->it && mp_shm_usable()) mp_object_unuse(b->handle);
+  b->it = NULL;
+  return 0;
+}
+
+static int box_eq(lua_State *L) {
+  mp_box *a = any_box(L, 1), *b = any_box(L, 2);
+  lua_pushboolean(L, a && b && a->handle == b->handle);
+  return 1;
+}
+
+static const luaL_Reg shared[] = {{"__gc", box_gc}, {"__eq", box_eq}, {NULL, NULL}};
+
+void mp_box_class(lua_State *L, const char *name, const mp_family *f, const luaL_Reg *methods,
+                  const luaL_Reg *metamethods) {
+  know(f);
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, shared, 0);
+  if (metamethods) luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+/* class(name) -> metatable or nil */
+static int object_class(lua_State *L) {
+  luaL_getmetatable(L, luaL_checkstring(L, 1));
+  return 1;
+}
+
+void mp_bind_object(lua_State *L) {
+  static const mp_codec_objects objects = {handle_of, mp_box_push_handle};
+  mp_codec_set_objects(&objects);
+  lua_pushcfunction(L, object_class);
+  lua_setfield(L, -2, "class");
+}

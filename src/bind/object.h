@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The userdata of shared objects (layer 3): a box is one use of an object, which may have many. For the binding of each
+ * type, whose methods know their self by size and family: two calls into Lua's API instead of luaL_checkudata's five.
+ * Invariant: a box is made first, and empty; it is filled when the object is held, and emptied by its finalizer.
+ */
+#ifndef MP_BIND_OBJECT_H
+#define MP_BIND_OBJECT_H
+
+#include <stdbool.h>
+
+#include "bind/bind.h"
+#include "shm/object.h"
+#include "shm/registry.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_family { /* static: its address is what a box of it begins with */
+  int type;                /* MP_TYPE_* */
+  unsigned part;           /* 0, or the part of a handle that names it */
+  /* The metatable's name for what lies in the block. */
+  const char *(*name)(const void *block);
+  /* Where it lies in the block; NULL: at its start. */
+  void *(*inside)(void *block);
+} mp_family;
+
+typedef struct mp_box {
+  const mp_family *family;
+  void *it; /* NULL until it is whole, and once it is collected */
+  mp_handle handle;
+  pid_t maker; /* an inherited box's scope may end in a child: that ends nothing */
+} mp_box;
+
+/* NULL unless it is a box of that family. */
+static inline mp_box *mp_box_test(lua_State *L, int idx, const mp_family *f) {
+  mp_box *b = lua_touserdata(L, idx);
+  return b && lua_rawlen(L, idx) == sizeof *b && b->family == f ? b : NULL;
+}
+/* Self of a method; raises for anything else, and where mproc may not be used. what: "queue", "lock". */
+int mp_box_refuse(lua_State *L, int idx, const char *what);
+static inline mp_box *mp_box_self(lua_State *L, const mp_family *f, const char *what) {
+  mp_box *b = mp_box_test(L, 1, f);
+  if (!b || !b->it) mp_box_refuse(L, 1, what);
+  if (!mp_shm_usable()) mp_bind_enter(L);
+  return b;
+}
+
+/* Pushes an empty box with the metatable of that name. */
+mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name);
+/* Fills it: this process holds h and counts one use for it, as after mp_object_new. */
+void mp_box_fill(mp_box *b, mp_handle h);
+/* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
+int mp_box_push_handle(lua_State *L, uint64_t handle);
+
+/* True when the scope that ends now is the one that made the box. */
+bool mp_box_is_makers(const mp_box *b);
+
+/* Makes the metatable `name` of boxes of family f: methods as __index, metamethods, and what all boxes share. Once per
+ * Lua state. Boxes of the family then travel in messages. Another metatable may be of the same family. */
+void mp_box_class(lua_State *L, const char *name, const mp_family *f, const luaL_Reg *methods,
+                  const luaL_Reg *metamethods);
+#pragma GCC visibility pop
+#endif

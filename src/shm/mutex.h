@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lock that Lua code holds (layer 1): Lock, RLock, and what is built on them. Called by L3 and by condition.c.
+ *
+ * word     written by, order                              what a survivor sees
+ * m        acquire, release: THE COMMIT of both           the system gives a dead owner's on, marked abandoned
+ * line     who waits holds it while it is the next one    abandoned: the one behind it goes on in its place
+ * hungry   the next one, once it has waited MP_HUNGRY;    1 though nobody waits: whoever comes stands in line,
+ *          cleared when it has m or gives up              becomes the next one, and clears it
+ * owner    the owner, after m, and 0 before it goes       a name for messages only; m tells the truth
+ * depth    the owner                                      meaningless while nobody holds m
+ *
+ * Who comes while nobody is hungry may take m before those who wait (that is fast: no sleep between release and
+ * acquire); who is hungry has it next. A process counts what it holds, and keeps those objects alive.
+ */
+#ifndef MP_SHM_MUTEX_H
+#define MP_SHM_MUTEX_H
+
+#include "shm/object.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_MUTEX_MOST = 1024 }; /* held by one process: the system releases 2048 robust mutexes at its death */
+enum { MP_MUTEX_PLAIN, MP_MUTEX_RECURSIVE };
+enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_mutex */
+
+typedef struct mp_mutex {
+  mp_os_mutex m;
+  _Atomic uint32_t hungry;
+  uint32_t depth, kind, pad;
+  _Atomic uint64_t owner;
+  mp_os_mutex line;
+} mp_mutex;
+
+void mp_mutex_init(mp_mutex *x, uint32_t kind);
+int mp_mutex_new(uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+
+/* One acquisition of a mutex in the object h: MP_LOCKED, MP_ABANDONED (locked; its last owner died with it), -ETIMEDOUT,
+ * -EINTR, -ENOLCK (this process holds MP_MUTEX_MOST). Not for one that it holds already. */
+int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w);
+/* By its holder. */
+void mp_mutex_release(mp_mutex *x, mp_handle h);
+static inline bool mp_mutex_mine(const mp_mutex *x) { return mp_os_mutex_mine(&x->m); }
+static inline bool mp_mutex_locked(const mp_mutex *x) { return mp_os_mutex_held(&x->m); }
+/* Who holds it, or 0. */
+mp_proc_ref mp_mutex_owner(const mp_mutex *x);
+/* How many this process holds. */
+unsigned mp_mutex_count(void);
+
+#pragma GCC visibility pop
+#endif
