@@ -22,6 +22,8 @@ SOURCES = \
   src/bind/arena.c \
   src/bind/bind.c \
   src/bind/codec.c \
+  src/bind/joinable.c \
+  src/bind/lease.c \
   src/bind/mutex.c \
   src/bind/object.c \
   src/bind/process.c \
@@ -59,6 +61,8 @@ SOURCES = \
   src/shm/mutex.c \
   src/shm/object.c \
   src/shm/queue.c \
+  src/shm/queue_extent.c \
+  src/shm/queue_joinable.c \
   src/shm/queue_repair.c \
   src/shm/registry.c \
   src/shm/sweep.c \

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "shm/queue_inside.h"
 
 #define SMALL 64
 #define BIG 96 /* an extent here */

@@ -13,6 +13,7 @@ local mproc = {
   Process = process,
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
+  JoinableQueue = queue.JoinableQueue,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

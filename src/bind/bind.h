@@ -17,6 +17,8 @@
 /* Metatable names, each standing here alone. */
 #define MP_QUEUE_TYPE "mproc.Queue"
 #define MP_SIMPLE_QUEUE_TYPE "mproc.SimpleQueue"
+#define MP_JOINABLE_QUEUE_TYPE "mproc.JoinableQueue"
+#define MP_LEASE_TYPE "mproc.Lease"
 #define MP_LOCK_TYPE "mproc.Lock"
 #define MP_RLOCK_TYPE "mproc.RLock"
 

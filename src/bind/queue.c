@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Queue and SimpleQueue for Lua. */
-#include "bind/object.h"
+#include "bind/queue.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,20 +10,26 @@
 #include <string.h>
 
 #include "codec/codec.h"
-#include "shm/queue.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
-#define KIND_SIMPLE 1u
 
 _Static_assert(sizeof(mp_iov) == sizeof(mp_piece) && offsetof(mp_iov, len) == offsetof(mp_piece, len),
                "the codec's pieces are handed to shm as they are");
 
+static const char *type_of(uint32_t kind) {
+  return kind & MP_QUEUE_SIMPLE     ? MP_SIMPLE_QUEUE_TYPE
+         : kind & MP_QUEUE_JOINABLE ? MP_JOINABLE_QUEUE_TYPE
+                                    : MP_QUEUE_TYPE;
+}
+
 static const char *name_of(const void *block) {
   const mp_queue *q = block;
-  return q->kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE;
+  return type_of(q->kind);
 }
 
 static const mp_family family = {MP_TYPE_QUEUE, 0, name_of, NULL};
+
+mp_box *mp_queue_box(lua_State *L) { return mp_box_self(L, &family, "queue"); }
 
 static mp_queue *check(lua_State *L) { return mp_box_self(L, &family, "queue")->it; }
 
@@ -140,17 +146,16 @@ static int queue_put_many(lua_State *L) {
 
 /* --- get --- */
 
-typedef struct incoming {
-  mp_got g;
-  int values;
-} incoming;
-
 static int decode_protected(lua_State *L) {
-  incoming *in = lua_touserdata(L, 1);
-  int n = mp_codec_decode(L, in->g.data, in->g.len, DECODE_ALL);
-  if (n < 0) return lua_error(L);
-  in->values = n;
-  return n;
+  const mp_got *g = lua_touserdata(L, 1);
+  int n = mp_codec_decode(L, g->data, g->len, DECODE_ALL);
+  return n < 0 ? lua_error(L) : n;
+}
+
+int mp_queue_decode(lua_State *L, const mp_got *g) {
+  lua_pushcfunction(L, decode_protected);
+  lua_pushlightuserdata(L, (void *)g);
+  return lua_pcall(L, 1, 1, 0);
 }
 
 /* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
@@ -158,30 +163,27 @@ static _Alignas(16) char buffer[MP_INLINE_MAX];
 static bool buffer_busy;
 
 /* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */
-static int decode(lua_State *L, mp_queue *q, incoming *in, bool keep) {
+static int decode(lua_State *L, mp_queue *q, mp_got *g, bool keep) {
   bool outermost = !buffer_busy;
   buffer_busy = true;
-  lua_pushcfunction(L, decode_protected);
-  lua_pushlightuserdata(L, in);
-  int status = lua_pcall(L, 1, 1, 0);
+  int status = mp_queue_decode(L, g);
   if (outermost) buffer_busy = false;
-  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(q, &in->g) == 0) return status;
-  mp_queue_done(&in->g);
+  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(q, g) == 0) return status;
+  mp_queue_done(g);
   return status;
 }
 
 /* 0 and one value pushed; a negative error; or LUA_ERR* with the error value pushed. */
 static int get(lua_State *L, mp_queue *q, const mp_wait *w, bool keep) {
-  incoming in;
+  mp_got g;
   void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
-  int err = mp_queue_get(q, buf, &in.g, w);
+  int err = mp_queue_get(q, buf, &g, w);
   if (err) return err;
-  if (in.g.extent < 0 && !in.g.nhandles && mp_codec_decode_scalar(L, in.g.data, in.g.len)) return 0;
-  return decode(L, q, &in, keep);
+  if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
+  return decode(L, q, &g, keep);
 }
 
-/* What an empty-handed get returns to Lua. */
-static int empty_handed(lua_State *L, int err) {
+int mp_queue_empty_handed(lua_State *L, int err) {
   if (err > 0) return lua_error(L);
   if (err != -ETIMEDOUT && err != -EPIPE) return trouble(L, err);
   lua_pushnil(L);
@@ -192,7 +194,7 @@ static int empty_handed(lua_State *L, int err) {
 static int get_until(lua_State *L, mp_queue *q, uint64_t deadline) {
   mp_wait w = mp_bind_wait(L, deadline);
   int err = get(L, q, &w, false);
-  return err ? empty_handed(L, err) : 1;
+  return err ? mp_queue_empty_handed(L, err) : 1;
 }
 
 static int queue_get(lua_State *L) {
@@ -242,7 +244,7 @@ static int queue_get_many(lua_State *L) {
     lua_settop(L, 4);
     w.deadline = 0;
   }
-  if (n == 0) return empty_handed(L, err);
+  if (n == 0) return mp_queue_empty_handed(L, err);
   lua_settop(L, 4);
   lua_pushinteger(L, n);
   lua_setfield(L, 4, "n");
@@ -260,7 +262,7 @@ static int next_item(lua_State *L) {
     lua_pushnil(L);
     return 1;
   }
-  if (err) return empty_handed(L, err);
+  if (err) return mp_queue_empty_handed(L, err);
   lua_Integer i = lua_tointeger(L, lua_upvalueindex(2)) + 1;
   lua_pushinteger(L, i);
   lua_copy(L, -1, lua_upvalueindex(2));
@@ -309,10 +311,10 @@ static int queue_scope(lua_State *L) {
 }
 
 static int queue_tostring(lua_State *L) {
-  mp_box *b = mp_box_self(L, &family, "queue");
+  mp_box *b = mp_queue_box(L);
   mp_queue *q = b->it;
-  lua_pushfstring(L, "%s %d: %I messages%s", q->kind == KIND_SIMPLE ? "SimpleQueue" : "Queue",
-                  (int)(b->handle & MP_SLOT_MASK), (lua_Integer)mp_queue_size(q), q->closed ? ", closed" : "");
+  lua_pushfstring(L, "%s %d: %I messages%s", type_of(q->kind) + sizeof "mproc." - 1, (int)(b->handle & MP_SLOT_MASK),
+                  (lua_Integer)mp_queue_size(q), q->closed ? ", closed" : "");
   if (q->maxsize) {
     lua_pushfstring(L, ", at most %I", (lua_Integer)q->maxsize);
     lua_concat(L, 2);
@@ -325,7 +327,7 @@ static int queue_tostring(lua_State *L) {
 static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
   mp_handle h;
   mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, kind == KIND_SIMPLE ? MP_SIMPLE_QUEUE_TYPE : MP_QUEUE_TYPE);
+  mp_box *b = mp_box_push(L, &family, type_of(kind));
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
   int err = mp_queue_new(maxsize, kind, &w, &h);
   if (err) return trouble(L, err);
@@ -333,14 +335,14 @@ static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
   return 1;
 }
 
-/* queue([maxsize]): maxsize a positive integer; nil, and 0 as in Python, is no limit. */
+/* queue([maxsize[, kind]]): maxsize 0: none; kind: "simple", "joinable", "reports". lua/mproc/queue.lua has checked. */
 static int new_queue(lua_State *L) {
+  static const char *const names[] = {"", "simple", "joinable", "reports", NULL};
+  static const unsigned kinds[] = {0, MP_QUEUE_SIMPLE, MP_QUEUE_JOINABLE, MP_QUEUE_REPORTS};
   lua_Integer max = luaL_optinteger(L, 1, 0);
   luaL_argcheck(L, max >= 0, 1, "maxsize must be a positive count, or nil for no limit");
-  return make(L, (uint64_t)max, 0);
+  return make(L, (uint64_t)max, kinds[luaL_checkoption(L, 2, "", names)]);
 }
-
-static int new_simple_queue(lua_State *L) { return make(L, 0, KIND_SIMPLE); }
 
 static const luaL_Reg methods[] = {
     {"put", queue_put},
@@ -364,10 +366,22 @@ static const luaL_Reg metamethods[] = {
     {"__tostring", queue_tostring},
     {NULL, NULL},
 };
-static const luaL_Reg makers[] = {{"queue", new_queue}, {"simple_queue", new_simple_queue}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"queue", new_queue}, {NULL, NULL}};
+
+static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
+  luaL_getmetatable(L, name);
+  lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, more, 0);
+  lua_pop(L, 2);
+}
 
 void mp_bind_queue(lua_State *L) {
   mp_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
+  add_methods(L, MP_QUEUE_TYPE, mp_lease_methods);
+  mp_box_class(L, MP_JOINABLE_QUEUE_TYPE, &family, methods, metamethods);
+  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lease_methods);
+  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_joinable_methods);
   mp_box_class(L, MP_SIMPLE_QUEUE_TYPE, &family, simple_methods, metamethods);
+  mp_bind_lease(L);
   luaL_setfuncs(L, makers, 0);
 }

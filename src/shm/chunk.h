@@ -11,11 +11,14 @@
  *   QUEUED    tag = object slot of its queue; in a record between head and tail
  *   READING   tag = process slot; taken from `object`, being decoded
  *   RETURNED  tag = object slot; a dead reader's, to be taken again before anything else
+ *   ORPHANED  tag = object slot; a dead lessee's, in a queue that reports them
  *
  * Who writes st: claim and free under the arena lock; HELD->QUEUED by its holder under the queue's producers' lock;
- * QUEUED/RETURNED->READING by the taker under the consumers' lock; READING->RETURNED by its reader or, the reader
- * being dead, by a cleaner, under the consumers' lock.
- * Recovery keeps every chunk in the states USED..RETURNED whose owner still exists; all else is free.
+ * QUEUED/RETURNED/ORPHANED->READING by the taker under the consumers' lock, a lease of a short message HELD->READING;
+ * READING->RETURNED by its reader or, the reader being dead, by a cleaner (who may also make it ORPHANED), under the
+ * consumers' lock; READING->ORPHANED also by one who had taken it from there;
+ * READING->HELD by its reader: THE COMMIT of delivery, before it is freed.
+ * Recovery keeps every chunk in the states USED..ORPHANED whose owner still exists; all else is free.
  */
 #ifndef MP_SHM_CHUNK_H
 #define MP_SHM_CHUNK_H
@@ -24,14 +27,14 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_NONE, MP_COLD, MP_HOT, MP_USED, MP_HELD, MP_QUEUED, MP_READING, MP_RETURNED };
+enum { MP_NONE, MP_COLD, MP_HOT, MP_USED, MP_HELD, MP_QUEUED, MP_READING, MP_RETURNED, MP_ORPHANED };
 
 typedef struct mp_chunk {
   _Atomic uint64_t st;
   uint64_t seq;        /* extents: the message's number, for RETURNED order */
   uint32_t object;     /* slot of the queue it is for; written before st */
-  uint32_t next, prev; /* index + 1 in the list of a free order */
-  uint32_t spare;
+  uint32_t next, prev; /* index + 1 in the list of a free order; next: in its lessee's list of late returns */
+  uint32_t lessee;     /* pid of the process that leased it; 0: it is only being read. Written before READING */
 } mp_chunk;
 _Static_assert(sizeof(mp_chunk) == 32, "the chunk table's stride is part of the layout");
 
@@ -61,7 +64,7 @@ void mp_chunk_free(uint64_t i);
 void mp_chunk_unload(uint64_t i);
 /* Rebuilds the lists, for recovery. */
 void mp_chunk_rebuild(void);
-/* The first chunk in a state USED..RETURNED at or after an index, and the next one after a chunk; -1 at the end.
+/* The first chunk in use at or after an index, and the next one after a chunk; -1 at the end.
  * Without the arena lock they still find every chunk that stays in use meanwhile. */
 int64_t mp_chunk_next(uint64_t from);
 int64_t mp_chunk_after(uint64_t i);

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Put and get. The words and their survivors' view stand in queue.h; what happens after a death, in queue_repair.c. */
-#include "shm/queue.h"
-
 #include <errno.h>
 #include <string.h>
 
-#include "shm/proc.h"
+#include "shm/queue_inside.h"
 
-#define EXTENT_ALIGN 16u
 #define CACHE_LINE 64u
 #define PREFETCH_MOST 2048u
-
-uint32_t mp_queue_inline_max = MP_INLINE_MAX;
 
 /* --- birth --- */
 
@@ -31,16 +26,18 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_os_mutex_init(&q->consumers);
   mp_bell_init(&q->data);
   mp_bell_init(&q->room);
+  if (q->kind & MP_QUEUE_JOINABLE) mp_joinable_init(q);
 }
 
 void mp_queue_setup(void) {
-  static const mp_type type = {.destroy = mp_queue_destroy};
+  static const mp_type type = {mp_queue_destroy, mp_joinable_settle};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 
 int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out) {
   order o = {maxsize, kind};
-  return mp_object_new(MP_TYPE_QUEUE, sizeof(mp_queue), init, &o, w, out);
+  size_t bytes = kind & MP_QUEUE_JOINABLE ? mp_joinable_bytes() : sizeof(mp_queue);
+  return mp_object_new(MP_TYPE_QUEUE, bytes, init, &o, w, out);
 }
 
 /* --- what waits look at: without a lock, so only a hint; the lock decides --- */
@@ -53,15 +50,16 @@ static uint64_t count(mp_queue *q) {
 
 /* A consumer died with its lock, so that ngot and nret may be behind head and the chunks: a waiter that trusted them
  * could sleep for ever where nobody else takes that lock. It repairs instead. */
-static bool unsettled(mp_queue *q) {
+bool mp_queue_unsettled(const mp_queue *q) {
   return mp_os_mutex_abandoned(&q->consumers) || atomic_load_explicit(&q->dirty, memory_order_relaxed);
 }
 
+/* Or the end: closed, and nothing may come back. */
 static bool has_data(void *arg) {
   mp_queue *q = arg;
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
   return (tail && tail != mp_queue_start(q)) || atomic_load_explicit(&q->nret, memory_order_relaxed) ||
-         atomic_load_explicit(&q->closed, memory_order_relaxed) || unsettled(q);
+         mp_queue_unsettled(q) || (atomic_load_explicit(&q->closed, memory_order_relaxed) && !mp_queue_out(q));
 }
 
 static bool has_room(mp_queue *q) {
@@ -70,54 +68,10 @@ static bool has_room(mp_queue *q) {
 
 static bool has_room_or_repair(void *arg) {
   mp_queue *q = arg;
-  return has_room(q) || unsettled(q);
+  return has_room(q) || mp_queue_unsettled(q);
 }
 
 /* --- put --- */
-
-static void gather(char *to, const mp_parcel *m) {
-  for (size_t i = 0; i < m->npieces; i++) {
-    memcpy(to, m->pieces[i].base, m->pieces[i].len);
-    to += m->pieces[i].len;
-  }
-}
-
-static uint64_t extent_data_at(uint32_t nhandles) {
-  return (sizeof(mp_extent) + (uint64_t)nhandles * 8 + EXTENT_ALIGN - 1) & ~(uint64_t)(EXTENT_ALIGN - 1);
-}
-
-/* Claims a chunk for a message, HELD by this process: index or an error. */
-static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
-  int err = mp_arena_lock(w);
-  if (err) return err;
-  mp_proc_inhand(1);
-  int64_t i = mp_chunk_claim(bytes, MP_HELD, mp_me, q->slot, NULL);
-  if (i < 0) mp_proc_inhand(-1);
-  mp_arena_unlock();
-  return i;
-}
-
-/* HELD by this process. */
-static void drop_extent(int64_t i) {
-  if (i < 0) return;
-  mp_chunk_unload((uint64_t)i);
-  if (mp_arena_lock(NULL) != 0) return;
-  mp_chunk_free((uint64_t)i);
-  mp_proc_inhand(-1);
-  mp_arena_unlock();
-}
-
-static int64_t make_extent(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
-  uint64_t at = extent_data_at(m->nhandles);
-  int64_t i = claim_extent(q, at + m->len, w);
-  if (i < 0) return i;
-  mp_extent *x = mp_chunk_data((uint64_t)i);
-  x->len = m->len;
-  x->nhandles = m->nhandles;
-  if (m->nhandles) memcpy(x + 1, m->handles, m->nhandles * sizeof *m->handles);
-  gather((char *)x + at, m);
-  return i;
-}
 
 /* The offset of a segment to go on in, not yet in the chain: one that a failed put left in `fresh`, the spare one,
  * or a new one. 0: none (*err). */
@@ -170,7 +124,7 @@ static void write_record(mp_queue *q, uint64_t at, uint64_t seq, const mp_parcel
     r->nhandles = (uint16_t)m->nhandles;
     r->type = MP_RECORD_INLINE;
     if (m->nhandles) memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
-    gather((char *)(r + 1) + m->nhandles * 8, m);
+    mp_gather((char *)(r + 1) + m->nhandles * 8, m);
     return;
   }
   r->bytes = sizeof(uint64_t);
@@ -270,7 +224,7 @@ static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wai
 static int wait_for_room(mp_queue *q, const mp_wait *w) {
   if (!q->maxsize) return 0;
   int err = mp_bell_wait(&q->room, has_room_or_repair, q, w);
-  if (err || !unsettled(q)) return err;
+  if (err || !mp_queue_unsettled(q)) return err;
   err = mp_queue_lock_both(q, w);
   if (!err) mp_queue_unlock_both(q);
   return err;
@@ -284,7 +238,7 @@ int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
   do {
     err = wait_for_room(q, w);
     if (!err && big && extent < 0) {
-      extent = make_extent(q, m, w);
+      extent = mp_extent_make(q, m, w);
       if (extent < 0) err = (int)extent;
     }
     if (!err) err = try_put(q, m, extent, w);
@@ -294,44 +248,17 @@ int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
       err = -EAGAIN;
     }
   } while (err == -EAGAIN);
-  if (err) drop_extent(extent);
+  if (err) mp_extent_drop(extent);
   return err;
 }
 
 /* --- get --- */
 
-static int64_t oldest_returned(mp_queue *q) {
-  int64_t best = -1;
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
-    mp_chunk *c = mp_chunk_at((uint64_t)i);
-    uint64_t st = c->st;
-    if (mp_st_state(st) != MP_RETURNED || mp_st_tag(st) != q->slot) continue;
-    if (best < 0 || c->seq < mp_chunk_at((uint64_t)best)->seq) best = i;
-  }
-  return best;
-}
-
-static void open_extent(mp_got *g, int64_t i) {
-  mp_extent *x = mp_chunk_data((uint64_t)i);
-  uint32_t n = x->nhandles;
-  *g = (mp_got){.data = (char *)x + extent_data_at(n),
-                .len = x->len,
-                .seq = mp_chunk_at((uint64_t)i)->seq,
-                .handles = (mp_handle *)(x + 1),
-                .nhandles = n,
-                .extent = i};
-}
-
-static void take_extent(mp_got *g, uint64_t i) {
-  mp_proc_inhand(1);
-  mp_chunk_set(i, MP_READING, mp_me);
-  open_extent(g, (int64_t)i);
-}
-
-static bool take_returned(mp_queue *q, mp_got *g) {
-  int64_t i = oldest_returned(q);
+static bool take_returned(mp_queue *q, mp_got *g, bool lease) {
+  int64_t i = mp_extent_returned(q);
+  if (i >= 0) mp_joinable_count(q, 1);
   mp_os_pending(&q->room.word); /* a returned message took room too */
-  if (i >= 0) take_extent(g, (uint64_t)i);
+  if (i >= 0) mp_extent_take(g, (uint64_t)i, lease);
   q->nret = i >= 0 ? q->nret - 1 : 0;
   mp_bell_ring(&q->room);
   mp_os_pending(NULL);
@@ -381,7 +308,7 @@ static void prefetch(mp_queue *q, uint64_t at, uint64_t span) {
 }
 
 /* With the consumers' lock, start != tail. */
-static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_wait *w) {
+static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease, const mp_wait *w) {
   int err = 0;
   mp_record *r = mp_at(at);
   bool crossed = r->type == MP_RECORD_JUMP;
@@ -393,19 +320,25 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, const mp_w
     r = mp_at(at);
   }
   uint64_t seq = r->seq, head = at + mp_record_span(r->bytes);
+  mp_joinable_count(q, 1);
+  bool leased = lease && r->type == MP_RECORD_INLINE;
   if (r->type == MP_RECORD_EXTENT)
-    take_extent(g, *(uint64_t *)(r + 1));
+    mp_extent_take(g, *(uint64_t *)(r + 1), lease);
+  else if (lease)
+    err = mp_lease_inline(q, r, g, w);
   else
     read_inline(g, buf, r);
-  if (r->nhandles)
+  if (r->nhandles && !leased)
     err = commit_head_with_handles(q, head, r, w);
-  else
+  else if (!err)
     commit_head(q, head);
   if (err) { /* head has not moved: its segment is not drained */
+    mp_joinable_count(q, -1);
     if (crossed) atomic_store_explicit(&q->drained, 0, memory_order_release);
     return err;
   }
   atomic_store_explicit(&q->ngot, seq, memory_order_release);
+  if (leased) mp_lease_taken(q);
   prefetch(q, head, head - at);
   if (atomic_load_explicit(&q->drained, memory_order_relaxed)) mp_queue_finish_drained(q, w);
   return 0;
@@ -421,17 +354,17 @@ static bool more(mp_queue *q, uint64_t at, bool *closed) {
 }
 
 /* One try: 0, -EAGAIN when empty, -EPIPE, or a failure. */
-static int try_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
+static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_wait *w) {
   int err = mp_queue_lock(q, &q->consumers, w);
   if (err) return err;
   bool closed = false;
   uint64_t at = mp_queue_start(q);
-  if (q->nret && take_returned(q, g))
+  if (q->nret && take_returned(q, g, lease))
     err = 0;
   else if (!more(q, at, &closed))
-    err = closed ? -EPIPE : -EAGAIN;
+    err = closed && !mp_queue_out(q) ? -EPIPE : -EAGAIN;
   else
-    err = take_first(q, at, buf, g, w);
+    err = take_first(q, at, buf, g, lease, w);
   mp_os_mutex_unlock(&q->consumers);
   return err;
 }
@@ -444,9 +377,10 @@ static void sweep_for_poller(mp_queue *q, const mp_wait *w) {
   next = mp_os_now() + MP_SLICE;
 }
 
-int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
+static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_wait *w) {
+  if (mp_lease_late) mp_lease_flush();
   for (;;) {
-    int err = try_get(q, buf, g, w);
+    int err = try_get(q, buf, g, lease, w);
     if (err != -EAGAIN) return err;
     sweep_for_poller(q, w);
     err = mp_bell_wait(&q->data, has_data, q, w);
@@ -454,74 +388,9 @@ int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) {
   }
 }
 
-/* --- after get --- */
+int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) { return get(q, buf, g, false, w); }
 
-static void unpin(mp_got *g) {
-  for (uint32_t i = 0; g->extent < 0 && i < g->nhandles; i++) mp_object_unuse(g->handles[i]);
-}
-
-/* In a fork of the reader, made while it decoded, an extent is still the reader's. */
-static bool is_mine(const mp_got *g) {
-  uint64_t st = mp_chunk_at((uint64_t)g->extent)->st;
-  return mp_st_state(st) == MP_READING && mp_st_tag(st) == mp_me;
-}
-
-/* Delivered: the store that makes the extent HELD, with its handles coming off flight in the same step. */
-static bool commit_delivery(const mp_got *g) {
-  uint64_t i = (uint64_t)g->extent;
-  mp_chunk *c = mp_chunk_at(i);
-  uint64_t delivered = MP_ST(MP_HELD, mp_st_order(c->st), mp_me);
-  if (g->nhandles && mp_arena_lock(NULL) != 0) return false;
-  if (g->nhandles) mp_flight_begin(mp_offset(g->handles), g->nhandles, mp_offset(&c->st), delivered, -1);
-  atomic_store_explicit(&c->st, delivered, memory_order_release);
-  if (!g->nhandles) return true;
-  mp_flight_end();
-  mp_object_bury(false);
-  mp_arena_unlock();
-  return true;
-}
-
-void mp_queue_done(mp_got *g) {
-  unpin(g);
-  if (g->extent >= 0 && is_mine(g) && commit_delivery(g)) drop_extent(g->extent);
-}
-
-static int give_back(mp_queue *q, uint64_t i) {
-  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  int err = mp_queue_lock(q, &q->consumers, &for_ever);
-  if (err) return err;
-  mp_queue_hand_back(q, i);
-  mp_os_mutex_unlock(&q->consumers);
-  mp_proc_inhand(-1);
-  return 0;
-}
-
-/* An inline message comes back as an extent; its handles go on flight again with the store that makes it RETURNED. */
-static int return_inline(mp_queue *q, mp_got *g) {
-  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  mp_piece piece = {g->data, g->len};
-  mp_parcel m = {&piece, 1, g->len, g->handles, g->nhandles};
-  int64_t i = make_extent(q, &m, &for_ever);
-  if (i < 0) return (int)i;
-  mp_chunk *c = mp_chunk_at((uint64_t)i);
-  c->seq = g->seq;
-  q->extents = 1;
-  if (g->nhandles && mp_arena_lock(NULL) == 0) {
-    uint64_t on_flight = MP_ST(MP_READING, mp_st_order(c->st), mp_me);
-    mp_flight_begin(handles_at(0, i), g->nhandles, mp_offset(&c->st), on_flight, 1);
-    atomic_store_explicit(&c->st, on_flight, memory_order_release);
-    mp_flight_end();
-    mp_arena_unlock();
-  }
-  int err = give_back(q, (uint64_t)i);
-  unpin(g);
-  return err;
-}
-
-int mp_queue_return(mp_queue *q, mp_got *g) {
-  if (g->extent < 0) return return_inline(q, g);
-  return is_mine(g) ? give_back(q, (uint64_t)g->extent) : 0;
-}
+int mp_queue_lease(mp_queue *q, mp_got *g, const mp_wait *w) { return get(q, NULL, g, true, w); }
 
 /* --- the rest --- */
 

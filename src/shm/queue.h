@@ -22,11 +22,15 @@
  * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, or freed
  *             it is spare or freed
  * publishing  producers: an extent, set before it turns QUEUED in a record, or freed by repair
+ * leasing     consumers: the copy of a short message for its  head still lease_head: the copy is freed; moved: it is
+ *             lessee, set before it is READING, cleared when  the message, which goes back if its lessee is dead
+ *             head has moved; lease_head is head before that
  * seen        consumers' lock                                  a cache: some tail of before, at or behind head in the chain, or 0.
  *                                                              Saves a look at tail's cache line; repair clears it
  * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
  * nput ngot   each after its commit                            caches; repair walks head..tail
  * nret        consumers' lock                                  cache; repair counts RETURNED chunks
+ *             A lease counts as taken; what may still come back is found in the chunk table (mp_queue_out)
  *             Who waits on ngot or nret must not trust them while consumers is abandoned or dirty stands: it repairs first
  * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
  * closed      under both locks                                 0 -> 1, once
@@ -46,7 +50,7 @@
 #define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
 
 typedef struct mp_queue {
-  uint32_t slot, kind;                              /* kind: L3's, which type of queue it shows as */
+  uint32_t slot, kind;                              /* kind: MP_QUEUE_*, for good */
   _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
   _Atomic uint32_t first, spare;                    /* chunk index + 1 */
   uint64_t maxsize;                                 /* 0: none */
@@ -60,11 +64,15 @@ typedef struct mp_queue {
   _Alignas(MP_LINE) mp_os_mutex consumers;
   _Atomic uint64_t head, seen;
   _Atomic uint64_t ngot;
-  _Atomic uint32_t nret, drained;
+  _Atomic uint32_t nret, drained, leasing;
+  uint64_t lease_head;
 
   mp_bell data; /* rung by producers */
   mp_bell room; /* rung by consumers when there is a maxsize */
 } mp_queue;
+
+/* Bits of kind. The first two say how it shows to Lua. */
+enum { MP_QUEUE_SIMPLE = 1, MP_QUEUE_JOINABLE = 2, MP_QUEUE_REPORTS = 4 /* what its dead lessees had: orphans */ };
 
 typedef struct mp_piece {
   const void *base;
@@ -95,6 +103,15 @@ int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *o
 int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w);
 /* buf: MP_INLINE_MAX bytes, 16-aligned, for an inline message. 0; -ETIMEDOUT empty; -EPIPE closed and drained; -EINTR. */
 int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w);
+/* The same, but the message stays this process's until mp_queue_done (delivered) or mp_lease_give_back; its death
+ * gives it back, or makes it an orphan. Never inline; its handles stay on flight. -ENOMEM too. */
+int mp_queue_lease(mp_queue *q, mp_got *g, const mp_wait *w);
+/* For finalizers: never waits. */
+void mp_lease_give_back(mp_got *g);
+/* Takes what a dead lessee had, oldest first, to be ended by mp_queue_done or mp_orphan_return. -EAGAIN: none. */
+int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w);
+pid_t mp_orphan_lessee(const mp_got *g);
+void mp_orphan_return(mp_got *g);
 /* The message was used: frees its extent, lets its handles go. */
 void mp_queue_done(mp_got *g);
 /* It could not be used for want of memory: puts it back, to be taken before all others. -ENOMEM: could not. */
@@ -104,46 +121,6 @@ int mp_queue_close(mp_queue *q, const mp_wait *w); /* 0 -EINTR -ETIMEDOUT */
 uint64_t mp_queue_size(mp_queue *q);
 /* For the cleaner of the dead process `proc`: chunk i was READING in its hands. 0, or an error: again later. */
 int mp_queue_settle(uint64_t i, uint32_t proc);
-
-/* queue_repair.c, for queue.c alone */
-typedef struct mp_segment {
-  uint64_t next; /* offset of the next segment's start; meaningful before the tail's segment only */
-  uint64_t pad;
-} mp_segment;
-enum { MP_RECORD_INLINE = 1, MP_RECORD_EXTENT, MP_RECORD_JUMP };
-typedef struct mp_record {
-  uint32_t bytes;
-  uint16_t nhandles;
-  uint8_t type, pad;
-  uint64_t seq;
-} mp_record;
-_Static_assert(sizeof(mp_record) == 16 && sizeof(mp_segment) == 16, "what a message costs is part of the contract");
-typedef struct mp_extent { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
-  uint64_t len;
-  uint32_t nhandles, pad;
-} mp_extent;
-
-static inline uint64_t mp_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
-static inline uint64_t mp_record_span(uint32_t bytes) { return sizeof(mp_record) + ((bytes + 15u) & ~15u); }
-static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on */
-  uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-  uint32_t first = atomic_load_explicit(&q->first, memory_order_acquire);
-  return head || !first ? head : mp_chunk_offset(first - 1) + sizeof(mp_segment);
-}
-/* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
-int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w);
-static inline int mp_queue_lock(mp_queue *q, mp_os_mutex *side, const mp_wait *w) {
-  int r = mp_os_mutex_try(side);
-  if (r == MP_LOCKED && !atomic_load_explicit(&q->dirty, memory_order_relaxed)) return 0;
-  return mp_queue_lock_slowly(q, side, r, w);
-}
-int mp_queue_lock_both(mp_queue *q, const mp_wait *w);
-void mp_queue_unlock_both(mp_queue *q);
-void mp_queue_destroy(uint32_t slot, void *block, bool thorough);
-/* With the consumers' lock: chunk i, in the hands of a reader that gives it up or is dead, is to be taken again. */
-void mp_queue_hand_back(mp_queue *q, uint64_t i);
-/* Frees or keeps as spare the segment that head has left. */
-int mp_queue_finish_drained(mp_queue *q, const mp_wait *w);
 
 #pragma GCC visibility pop
 #endif

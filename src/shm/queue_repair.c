@@ -5,8 +5,7 @@
  */
 #include <errno.h>
 
-#include "shm/proc.h"
-#include "shm/queue.h"
+#include "shm/queue_inside.h"
 
 /* --- locks --- */
 
@@ -85,6 +84,13 @@ static uint32_t count_returned(mp_queue *q) {
   return n;
 }
 
+/* A lease's copy of a record that is still in the chain. */
+static void drop_cut_lease(mp_queue *q) {
+  uint32_t x = q->leasing;
+  if (x && q->head == q->lease_head && mp_st_state(mp_chunk_at(x - 1)->st) == MP_READING) mp_chunk_free(x - 1);
+  q->leasing = 0;
+}
+
 /* With both locks and the arena lock. */
 static void repair(mp_queue *q) {
   walk k = walk_records(q);
@@ -97,6 +103,7 @@ static void repair(mp_queue *q) {
   if (x && !k.publishing && mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
     mp_chunk_free(x - 1);
   q->publishing = 0;
+  drop_cut_lease(q);
   uint64_t put = q->nput > q->ngot ? q->nput : q->ngot;
   if (k.n) put = k.last;
   q->seen = 0;
@@ -168,13 +175,23 @@ void mp_queue_hand_back(mp_queue *q, uint64_t i) {
   mp_os_pending(NULL);
 }
 
+/* A lease's end is reported when that was asked for; whoever waits for a closed queue's end may go on. */
+static void take_from_dead(mp_queue *q, uint64_t i) {
+  if (q->kind & MP_QUEUE_REPORTS && mp_chunk_at(i)->lessee) {
+    mp_chunk_set(i, MP_ORPHANED, q->slot);
+    mp_bell_ring_again(&q->data);
+  } else {
+    mp_queue_hand_back(q, i);
+  }
+}
+
 int mp_queue_settle(uint64_t i, uint32_t proc) {
   static const mp_wait brief = {0, NULL, NULL};
   mp_queue *q = mp_chunk_data(mp_object_at(mp_chunk_at(i)->object)->chunk);
   int err = mp_queue_lock_both(q, &brief);
   if (err) return err;
   uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) mp_queue_hand_back(q, i);
+  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) take_from_dead(q, i);
   mp_queue_unlock_both(q);
   return 0;
 }
@@ -220,7 +237,7 @@ static void free_all(mp_queue *q, uint32_t block) {
     unsigned state = mp_st_state(st);
     if (mp_st_tag(st) != q->slot || (uint32_t)i == block) continue;
     if (state == MP_USED) mp_chunk_free((uint64_t)i);
-    if (state == MP_QUEUED || state == MP_RETURNED) drop_extent(q, (uint64_t)i);
+    if (state == MP_QUEUED || state == MP_RETURNED || state == MP_ORPHANED) drop_extent(q, (uint64_t)i);
   }
 }
 

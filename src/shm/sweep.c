@@ -5,8 +5,7 @@
 #include "shm/chunk.h"
 #include "shm/mutex.h"
 #include "shm/object.h"
-#include "shm/proc.h"
-#include "shm/queue.h"
+#include "shm/queue_inside.h"
 
 static int free_held(uint64_t i) {
   static const mp_wait brief = {0, NULL, NULL};

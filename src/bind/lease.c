@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Leases for Lua: a message that stays the queue's until done() is called; and what dead lessees had.
+ * Invariant: a lease keeps a use of its queue while it is open. It belongs to the process that took it.
+ */
+#include <errno.h>
+
+#include "bind/queue.h"
+
+typedef struct lease {
+  mp_got got;
+  mp_handle queue; /* 0: not open */
+  mp_proc_ref holder;
+} lease;
+
+static lease *check(lua_State *L) { return luaL_checkudata(L, 1, MP_LEASE_TYPE); }
+static bool is_open(const lease *l) { return l->queue && mp_shm_usable(); }
+static bool is_mine(const lease *l) { return l->holder == mp_proc_self(); }
+
+/* The message's fate is known. */
+static void end(lease *l) {
+  mp_object_unuse(l->queue);
+  l->queue = 0;
+}
+
+static lease *push_lease(lua_State *L) {
+  lease *l = lua_newuserdatauv(L, sizeof *l, 0);
+  l->queue = 0;
+  luaL_setmetatable(L, MP_LEASE_TYPE);
+  return l;
+}
+
+/* lease([timeout]) -> value, lease | nil, "empty" | nil, "closed". What cannot be decoded for want of memory goes back;
+ * a decode hook that raises consumes the message. */
+static int queue_lease(lua_State *L) {
+  mp_box *b = mp_queue_box(L);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  lease *l = push_lease(L);
+  int err = mp_queue_lease(b->it, &l->got, &w);
+  if (err) return mp_queue_empty_handed(L, err);
+  mp_object_use_held(b->handle);
+  l->queue = b->handle;
+  l->holder = mp_proc_self();
+  err = mp_queue_decode(L, &l->got);
+  if (err == LUA_OK) {
+    lua_insert(L, -2);
+    return 2;
+  }
+  if (err == LUA_ERRMEM)
+    mp_lease_give_back(&l->got);
+  else
+    mp_queue_done(&l->got);
+  end(l);
+  return lua_error(L);
+}
+
+/* done(): the message is delivered. */
+static int lease_done(lua_State *L) {
+  lease *l = check(L);
+  mp_bind_enter(L);
+  if (!l->queue) return mp_bind_misuse(L, "this lease has ended: done() or close() was called before");
+  if (!is_mine(l)) return mp_bind_misuse(L, "this lease belongs to the process that took it, not to its fork");
+  mp_queue_done(&l->got);
+  end(l);
+  return 0;
+}
+
+/* close(), <close> and the collector: what was not done goes back to the queue. */
+static int lease_close(lua_State *L) {
+  lease *l = check(L);
+  if (!is_open(l)) return 0;
+  if (is_mine(l)) mp_lease_give_back(&l->got);
+  end(l);
+  return 0;
+}
+
+static int lease_tostring(lua_State *L) {
+  lease *l = check(L);
+  lua_pushfstring(L, "lease of message %I: %s", (lua_Integer)l->got.seq, l->queue ? "open" : "ended");
+  return 1;
+}
+
+/* One orphan onto the stack: 0; -EAGAIN: none; LUA_ERR* and the error value, the message then being an orphan still if
+ * others came before it or memory is wanting. */
+static int next_orphan(lua_State *L, mp_queue *q, bool keep) {
+  static const mp_wait now = {0, NULL, NULL};
+  mp_got g;
+  int err = mp_queue_orphan(q, &g, &now);
+  if (err) return err;
+  lua_pushinteger(L, mp_orphan_lessee(&g));
+  err = mp_queue_decode(L, &g);
+  if (err && (keep || err == LUA_ERRMEM))
+    mp_orphan_return(&g);
+  else
+    mp_queue_done(&g);
+  return err;
+}
+
+/* (queue) -> values, pids: so protected, a list that cannot grow loses nothing but what it holds already */
+static int queue_orphans(lua_State *L) {
+  mp_queue *q = mp_queue_self(L);
+  lua_Integer n = 0;
+  int err;
+  mp_shm_sweep();
+  lua_settop(L, 1);
+  lua_newtable(L);
+  lua_newtable(L);
+  while ((err = next_orphan(L, q, n > 0)) == 0) {
+    n++;
+    lua_rawseti(L, 2, n);
+    lua_rawseti(L, 3, n);
+  }
+  if (err > 0 && n == 0) return lua_error(L);
+  lua_settop(L, 3);
+  for (int t = 2; t <= 3; t++) {
+    lua_pushinteger(L, n);
+    lua_setfield(L, t, "n");
+  }
+  return 2;
+}
+
+const luaL_Reg mp_lease_methods[] = {{"lease", queue_lease}, {"orphans", queue_orphans}, {NULL, NULL}};
+
+static const luaL_Reg methods[] = {{"done", lease_done}, {"close", lease_close}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {
+    {"__gc", lease_close}, {"__close", lease_close}, {"__tostring", lease_tostring}, {NULL, NULL}};
+
+void mp_bind_lease(lua_State *L) {
+  luaL_newmetatable(L, MP_LEASE_TYPE);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

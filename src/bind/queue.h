@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What bind/lease.c and bind/joinable.c share with bind/queue.c. */
+#ifndef MP_BIND_QUEUE_H
+#define MP_BIND_QUEUE_H
+
+#include "bind/object.h"
+#include "shm/queue.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Self of a queue's method; raises for anything else. */
+mp_box *mp_queue_box(lua_State *L);
+static inline mp_queue *mp_queue_self(lua_State *L) { return mp_queue_box(L)->it; }
+/* Decodes a message: LUA_OK and its one value pushed, or LUA_ERR* and the error value. Does not end the message. */
+int mp_queue_decode(lua_State *L, const mp_got *g);
+/* What an empty-handed get or lease returns: err > 0: raises the error value at the top. */
+int mp_queue_empty_handed(lua_State *L, int err);
+
+/* Methods for the queues' metatables, ended by NULL. */
+extern const luaL_Reg mp_lease_methods[], mp_joinable_methods[];
+/* Makes the metatable of leases. */
+void mp_bind_lease(lua_State *L);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The joinable queue (layer 1): a queue that knows which messages were taken and are not done. Called by L3.
+ *
+ * word      written by                                        what a survivor sees
+ * cell[p]   p: raised before it takes a message, under the     of a dead process: whatever it says, that process will
+ *           consumers' lock; lowered by whoever says that a    finish nothing: settle clears it. So it need not agree
+ *           task is done (its own first), by CAS               with the queue at its owner's death
+ * lost      settle, when it clears a cell; cleared by join     a task was given up with the process that had it
+ *
+ * Nothing is unfinished when no message is in the queue or coming back and all cells are 0. A taker raises its cell
+ * before the message leaves the queue, and who says that a task is done has put its successors before: so a look at
+ * the queue and then at the cells, with both locks held, is exact.
+ */
+#ifndef MP_SHM_JOINABLE_H
+#define MP_SHM_JOINABLE_H
+
+#include "shm/cells.h"
+#include "shm/queue.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_joinable {
+  mp_queue q;
+  mp_bell idle; /* rung when the last task is done */
+  _Atomic uint32_t lost, pad;
+  mp_cells cells;
+} mp_joinable;
+
+/* One task is done. 0, or -ERANGE: more often than messages were taken. */
+int mp_joinable_done(mp_queue *q);
+/* Waits until nothing is unfinished: 0, or MP_ABANDONED when a process died with tasks since the last join;
+ * -ETIMEDOUT, -EINTR. */
+int mp_joinable_join(mp_queue *q, const mp_wait *w);
+/* How many messages were put and are not done; exact while nobody moves. */
+uint64_t mp_joinable_unfinished(mp_queue *q);
+
+#pragma GCC visibility pop
+#endif

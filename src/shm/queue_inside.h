@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the queue's own files share (layer 1): queue.c puts and gets, queue_extent.c keeps messages in chunks of their
+ * own, queue_repair.c mends after a death. Only they include it, and sweep.c for the head of an extent.
+ */
+#ifndef MP_SHM_QUEUE_INSIDE_H
+#define MP_SHM_QUEUE_INSIDE_H
+
+#include <string.h>
+
+#include "shm/proc.h"
+#include "shm/queue.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_segment {
+  uint64_t next; /* offset of the next segment's start; meaningful before the tail's segment only */
+  uint64_t pad;
+} mp_segment;
+enum { MP_RECORD_INLINE = 1, MP_RECORD_EXTENT, MP_RECORD_JUMP };
+typedef struct mp_record {
+  uint32_t bytes;
+  uint16_t nhandles;
+  uint8_t type, pad;
+  uint64_t seq;
+} mp_record;
+_Static_assert(sizeof(mp_record) == 16 && sizeof(mp_segment) == 16, "what a message costs is part of the contract");
+typedef struct mp_extent { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
+  uint64_t len;
+  uint32_t nhandles, pad;
+} mp_extent;
+
+static inline uint64_t mp_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
+static inline uint64_t mp_record_span(uint32_t bytes) { return sizeof(mp_record) + ((bytes + 15u) & ~15u); }
+static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on */
+  uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+  uint32_t first = atomic_load_explicit(&q->first, memory_order_acquire);
+  return head || !first ? head : mp_chunk_offset(first - 1) + sizeof(mp_segment);
+}
+/* The caches ngot and nret cannot be trusted: a consumer died. */
+bool mp_queue_unsettled(const mp_queue *q);
+/* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
+int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w);
+static inline int mp_queue_lock(mp_queue *q, mp_os_mutex *side, const mp_wait *w) {
+  int r = mp_os_mutex_try(side);
+  if (r == MP_LOCKED && !atomic_load_explicit(&q->dirty, memory_order_relaxed)) return 0;
+  return mp_queue_lock_slowly(q, side, r, w);
+}
+int mp_queue_lock_both(mp_queue *q, const mp_wait *w);
+void mp_queue_unlock_both(mp_queue *q);
+void mp_queue_destroy(uint32_t slot, void *block, bool thorough);
+/* With the consumers' lock: chunk i, in the hands of a reader that gives it up or is dead, is to be taken again. */
+void mp_queue_hand_back(mp_queue *q, uint64_t i);
+/* Frees or keeps as spare the segment that head has left. */
+int mp_queue_finish_drained(mp_queue *q, const mp_wait *w);
+
+/* queue_joinable.c. With the consumers' lock: this process has taken a message of a joinable queue, before head moves
+ * (+1); or has not, or gives it back, after that (-1). */
+void mp_joinable_note(mp_queue *q, int delta);
+static inline void mp_joinable_count(mp_queue *q, int delta) {
+  if (__builtin_expect(q->kind & MP_QUEUE_JOINABLE, 0)) mp_joinable_note(q, delta);
+}
+size_t mp_joinable_bytes(void);
+void mp_joinable_init(mp_queue *q);
+int mp_joinable_settle(void *block, uint32_t proc);
+
+/* queue_extent.c */
+/* Copies a parcel's pieces one after another. */
+static inline void mp_gather(char *to, const mp_parcel *m) {
+  for (size_t i = 0; i < m->npieces; i++) {
+    memcpy(to, m->pieces[i].base, m->pieces[i].len);
+    to += m->pieces[i].len;
+  }
+}
+/* A chunk with the parcel in it, HELD by this process: its index, -ENOMEM, -EINTR, -ETIMEDOUT. */
+int64_t mp_extent_make(mp_queue *q, const mp_parcel *m, const mp_wait *w);
+/* Frees it, HELD by this process; -1 is none. */
+void mp_extent_drop(int64_t i);
+/* With the consumers' lock: extent i is READING by this process. lease: it stays so after the call. */
+void mp_extent_take(mp_got *g, uint64_t i, bool lease);
+/* With the consumers' lock: copies the inline record r into an extent, READING by this process when head moves on.
+ * 0, or an error: nothing is changed. mp_lease_taken after head has moved. */
+int mp_lease_inline(mp_queue *q, const mp_record *r, mp_got *g, const mp_wait *w);
+static inline void mp_lease_taken(mp_queue *q) { atomic_store_explicit(&q->leasing, 0, memory_order_release); }
+/* The RETURNED extent to be taken first, or -1. */
+int64_t mp_extent_returned(mp_queue *q);
+/* Gives back what finalizers could not. */
+void mp_lease_flush(void);
+extern uint32_t mp_lease_late; /* not 0: there is something to flush */
+/* True while messages that were taken may come back. */
+bool mp_queue_out(mp_queue *q);
+
+#pragma GCC visibility pop
+#endif
