@@ -68,7 +68,7 @@ describe("a lease", function()
       q:put(i)
     end
     do
-      local value, lease <close> = q:lease(0)
+      local value, lease <close> = q:lease(0) -- luacheck: ignore 211
       assert.equal(1, value)
     end
     local value, lease = q:lease(0)
@@ -77,6 +77,7 @@ describe("a lease", function()
     lease:close()
     value, lease = q:lease(0)
     assert.equal(1, value)
+    assert.is_userdata(lease)
     lease = nil -- luacheck: ignore 311
     collectgarbage()
     collectgarbage()
@@ -93,7 +94,7 @@ describe("a lease", function()
     inner = nil -- luacheck: ignore 311
     collectgarbage()
     for _ = 1, 3 do
-      local value, lease <close> = q:lease(0)
+      local value, lease <close> = q:lease(0) -- luacheck: ignore 211
       assert.equal(100000, #value[1])
       assert.equal(1, value[2]:qsize())
     end
