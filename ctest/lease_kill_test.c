@@ -4,6 +4,7 @@
  * does besides; a survivor must find every message once or still there, the queue usable, and nothing left.
  */
 #include <errno.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,12 +193,55 @@ static const t_op ops[] = {
     {"joinable: get and finish", two_joinable, get_and_finish, after_joinable, NULL},
 };
 
+/* --- a stopped process inside a lock --- */
+
+static pid_t stopped_with(mp_os_mutex *m) {
+  int status;
+  pid_t pid = fork();
+  if (pid == 0) {
+    CHECK(mp_os_mutex_try(m) == MP_LOCKED);
+    raise(SIGSTOP);
+  }
+  CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+  return pid;
+}
+
+/* What follows a delivery, or a lease that is dropped, does not wait for it; the next call does it. */
+static long ends_in_time(void (*end)(mp_got *), mp_os_mutex *m, uint64_t left) {
+  mp_got g;
+  take(&g);
+  pid_t pid = stopped_with(m);
+  uint64_t began = mp_os_now();
+  end(&g);
+  CHECK(mp_os_now() - began < 300 * MP_MS);
+  t_end(pid);
+  CHECK(t_get_number(q, now) == 3 - left);
+  if (left == 2) CHECK(t_get_number(q, now) == 2);
+  CHECK(t_get_number(q, now) == 0);
+  let_go();
+  return 1;
+}
+
+static void give_back(mp_got *g) { CHECK(mp_queue_return(q, g) == 0); }
+
+static long while_stopped(void) {
+  t_what = "a process stopped inside a lock";
+  t_deadline(20);
+  two_big();
+  long n = ends_in_time(mp_queue_done, &mp_a->lock, 1);
+  two_small();
+  n += ends_in_time(give_back, &q->consumers, 2);
+  two_small();
+  return n + ends_in_time(mp_lease_give_back, &q->consumers, 2);
+}
+
 int main(int argc, char **argv) {
   long points = 0, n = 0;
   (void)argc, (void)argv;
   t_start();
   mp_queue_inline_max = SMALL;
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
+  n += while_stopped();
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }

@@ -33,7 +33,7 @@ typedef struct mp_chunk {
   _Atomic uint64_t st;
   uint64_t seq;        /* extents: the message's number, for RETURNED order */
   uint32_t object;     /* slot of the queue it is for; written before st */
-  uint32_t next, prev; /* index + 1 in the list of a free order; next: in its lessee's list of late returns */
+  uint32_t next, prev; /* index + 1 in the list of a free order; next: in the list of what its holder has put off */
   uint32_t lessee;     /* pid of the process that leased it; 0: it is only being read. Written before READING */
 } mp_chunk;
 _Static_assert(sizeof(mp_chunk) == 32, "the chunk table's stride is part of the layout");

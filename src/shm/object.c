@@ -39,6 +39,8 @@ bool mp_object_live(mp_handle h) {
   return st >> 32 == h >> 32 && (st & 0xff) == MP_OBJECT_LIVE;
 }
 
+mp_handle mp_object_handle(uint32_t slot) { return mp_object_at(slot)->state >> 32 << 32 | (slot + 1); }
+
 int mp_object_type_of(mp_handle h) {
   return mp_object_live(h) ? (int)(mp_object_at(slot_of(h))->state >> 8 & 0xff) : 0;
 }

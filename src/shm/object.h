@@ -67,6 +67,8 @@ typedef struct mp_type { /* what a type does besides living; each may be NULL */
 } mp_type;
 /* Once per process tree and type, by mp_types_setup. */
 void mp_object_type(int type, const mp_type *is);
+/* The handle of the live object in a slot. */
+mp_handle mp_object_handle(uint32_t slot);
 /* The type of a live object; 0 when none lives by that handle. */
 int mp_object_type_of(mp_handle h);
 /* Maps the table of local uses. Once per process tree, before anything else here. 0 or -ENOMEM. */

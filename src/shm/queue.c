@@ -378,7 +378,7 @@ static void sweep_for_poller(mp_queue *q, const mp_wait *w) {
 }
 
 static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_wait *w) {
-  if (mp_lease_late) mp_lease_flush();
+  if (mp_late) mp_late_flush();
   for (;;) {
     int err = try_get(q, buf, g, lease, w);
     if (err != -EAGAIN) return err;

@@ -13,6 +13,24 @@
 
 uint32_t mp_queue_inline_max = MP_INLINE_MAX;
 
+static const mp_wait brief = {0, NULL, NULL}; /* MP_GRACE, for what must not keep a call past its time */
+
+static mp_queue *queue_of(uint64_t i) { return mp_chunk_data(mp_object_at(mp_chunk_at(i)->object)->chunk); }
+
+/* --- what could not be done in time: at the next call --- */
+
+uint32_t mp_late; /* a list through mp_chunk.next, index + 1; a fork inherits the word, not the chunks */
+static mp_proc_ref late_owner;
+
+/* An extent in our hands whose fate is decided, HELD: free, READING: back to its queue, which is kept alive for it. */
+static void put_off(uint64_t i) {
+  if (late_owner != mp_proc_self()) mp_late = 0;
+  late_owner = mp_proc_self();
+  mp_object_use_held(mp_object_handle(mp_chunk_at(i)->object));
+  mp_chunk_at(i)->next = mp_late;
+  mp_late = (uint32_t)i + 1;
+}
+
 /* --- making --- */
 
 static uint64_t extent_data_at(uint32_t nhandles) {
@@ -30,13 +48,19 @@ static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
   return i;
 }
 
+/* False when the arena lock is not to be had: somebody is stopped with it. */
+static bool try_free(uint64_t i) {
+  if (mp_arena_lock(&brief) != 0) return false;
+  mp_chunk_free(i);
+  mp_proc_inhand(-1);
+  mp_arena_unlock();
+  return true;
+}
+
 void mp_extent_drop(int64_t i) {
   if (i < 0) return;
   mp_chunk_unload((uint64_t)i);
-  if (mp_arena_lock(NULL) != 0) return;
-  mp_chunk_free((uint64_t)i);
-  mp_proc_inhand(-1);
-  mp_arena_unlock();
+  if (!try_free((uint64_t)i)) put_off((uint64_t)i);
 }
 
 int64_t mp_extent_make(mp_queue *q, const mp_parcel *m, const mp_wait *w) {
@@ -135,15 +159,11 @@ static bool commit_delivery(const mp_got *g) {
   return true;
 }
 
-static mp_queue *queue_of(const mp_got *g) {
-  return mp_chunk_data(mp_object_at(mp_chunk_at((uint64_t)g->extent)->object)->chunk);
-}
-
 /* Who waits at a closed queue for what may come back learns that this will not. */
 void mp_queue_done(mp_got *g) {
   unpin(g);
   if (g->extent < 0 || !is_mine(g)) return;
-  mp_queue *q = queue_of(g);
+  mp_queue *q = queue_of((uint64_t)g->extent);
   bool last = atomic_load_explicit(&q->closed, memory_order_relaxed);
   if (!commit_delivery(g)) return;
   mp_extent_drop(g->extent);
@@ -157,13 +177,31 @@ static void returned(mp_queue *q, uint64_t i) {
   mp_joinable_count(q, -1);
 }
 
-static int give_back(mp_queue *q, uint64_t i) {
-  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  int err = mp_queue_lock(q, &q->consumers, &for_ever);
-  if (err) return err;
+/* False when the consumers' lock is not to be had. */
+static bool give_back(mp_queue *q, uint64_t i) {
+  if (mp_queue_lock(q, &q->consumers, &brief) != 0) return false;
   returned(q, i);
   mp_os_mutex_unlock(&q->consumers);
-  return 0;
+  return true;
+}
+
+static void give_back_or_later(mp_queue *q, uint64_t i) {
+  if (!give_back(q, i)) put_off(i);
+}
+
+void mp_late_flush(void) {
+  uint32_t list = late_owner == mp_proc_self() ? mp_late : 0;
+  mp_late = 0;
+  while (list) {
+    uint64_t i = list - 1;
+    list = mp_chunk_at(i)->next;
+    mp_handle h = mp_object_handle(mp_chunk_at(i)->object);
+    if (mp_st_state(mp_chunk_at(i)->st) == MP_HELD)
+      mp_extent_drop((int64_t)i);
+    else
+      give_back_or_later(queue_of(i), i);
+    mp_object_unuse(h);
+  }
 }
 
 /* An inline message comes back as an extent; its handles go on flight again with the store that makes it RETURNED. */
@@ -183,20 +221,18 @@ static int return_inline(mp_queue *q, mp_got *g) {
     mp_flight_end();
     mp_arena_unlock();
   }
-  int err = give_back(q, (uint64_t)i);
+  give_back_or_later(q, (uint64_t)i);
   unpin(g);
-  return err;
+  return 0;
 }
 
 int mp_queue_return(mp_queue *q, mp_got *g) {
   if (g->extent < 0) return return_inline(q, g);
-  return is_mine(g) ? give_back(q, (uint64_t)g->extent) : 0;
+  if (is_mine(g)) give_back_or_later(q, (uint64_t)g->extent);
+  return 0;
 }
 
 /* --- leases --- */
-
-static mp_proc_ref late_owner;
-uint32_t mp_lease_late; /* a list through mp_chunk.next, index + 1; a fork inherits the word, not the leases */
 
 /* False when it cannot be done without waiting. */
 static bool try_give_back(mp_queue *q, uint64_t i) {
@@ -218,21 +254,7 @@ static bool try_give_back(mp_queue *q, uint64_t i) {
 
 void mp_lease_give_back(mp_got *g) {
   uint64_t i = (uint64_t)g->extent;
-  if (!is_mine(g) || try_give_back(queue_of(g), i)) return;
-  if (late_owner != mp_proc_self()) mp_lease_late = 0;
-  late_owner = mp_proc_self();
-  mp_chunk_at(i)->next = mp_lease_late;
-  mp_lease_late = (uint32_t)i + 1;
-}
-
-void mp_lease_flush(void) {
-  uint32_t list = late_owner == mp_proc_self() ? mp_lease_late : 0;
-  mp_lease_late = 0;
-  while (list) {
-    mp_got g = {.extent = list - 1};
-    list = mp_chunk_at(list - 1)->next;
-    if (is_mine(&g)) give_back(queue_of(&g), (uint64_t)g.extent);
-  }
+  if (is_mine(g) && !try_give_back(queue_of(i), i)) put_off(i);
 }
 
 int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w) {
@@ -252,6 +274,6 @@ pid_t mp_orphan_lessee(const mp_got *g) { return (pid_t)mp_chunk_at((uint64_t)g-
 
 void mp_orphan_return(mp_got *g) {
   if (!is_mine(g)) return;
-  mp_chunk_set((uint64_t)g->extent, MP_ORPHANED, queue_of(g)->slot);
+  mp_chunk_set((uint64_t)g->extent, MP_ORPHANED, queue_of((uint64_t)g->extent)->slot);
   mp_proc_inhand(-1);
 }

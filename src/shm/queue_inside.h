@@ -84,9 +84,9 @@ int mp_lease_inline(mp_queue *q, const mp_record *r, mp_got *g, const mp_wait *w
 static inline void mp_lease_taken(mp_queue *q) { atomic_store_explicit(&q->leasing, 0, memory_order_release); }
 /* The RETURNED extent to be taken first, or -1. */
 int64_t mp_extent_returned(mp_queue *q);
-/* Gives back what finalizers could not. */
-void mp_lease_flush(void);
-extern uint32_t mp_lease_late; /* not 0: there is something to flush */
+/* Does what finalizers, and calls whose time was over, have put off. */
+void mp_late_flush(void);
+extern uint32_t mp_late; /* not 0: there is something to do */
 /* True while messages that were taken may come back. */
 bool mp_queue_out(mp_queue *q);
 
