@@ -104,7 +104,7 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
-  format-check docs fuzz check compilers asan valgrind model soak clean
+  format-check docs fuzz check compilers asan valgrind model soak controls clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
@@ -112,6 +112,7 @@ help:
 	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
 	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
 	@echo 'killpoints  a kill at every instruction, all of them'
+	@echo 'controls   deliberate breakages, each of which a test must catch'
 	@echo 'soak       a day of making and dropping; memory must stay flat'
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
 	@echo 'check      everything that must hold: lint layers check-lists format-check compilers ctest fuzz test'
@@ -249,6 +250,10 @@ asan:
 valgrind: all $(FAILALLOC)
 	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
 	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
+
+# Each deliberate breakage of src/os/broken.h must make a test of crashes fail. CONTROLS=ROBUST tries that one.
+controls:
+	+@scripts/controls.sh $(BUILD)/controls $(CONTROLS)
 
 # Making, using and dropping a million times: SOAK_SCALE=0.01 for a short one.
 soak: all

@@ -50,7 +50,7 @@ int mp_os_mutex_init(mp_os_mutex *m) {
   int err = pthread_mutexattr_init(&a);
   if (err) return -err;
   err = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-  if (!err) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+  if (!err && !MP_BROKEN(ROBUST)) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
   if (!err) err = pthread_mutex_init(m, &a);
   pthread_mutexattr_destroy(&a);
   return -err;

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os/broken.h"
+
 #pragma GCC visibility push(hidden)
 
 /* Thread-local storage that costs no call. glibc keeps room for it in libraries loaded late, musl does not. */
@@ -65,7 +67,7 @@ void mp_os_pending_attach(void);
 extern struct robust_list_head *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
   struct robust_list_head *h = mp_os_robust;
-  if (!h) return;
+  if (!h || MP_BROKEN(PENDING)) return;
   char *cell = word ? (char *)(void *)word - h->futex_offset : NULL;
   *(struct robust_list *volatile *)&h->list_op_pending = (struct robust_list *)(void *)cell;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -116,8 +116,8 @@ int mp_lock(mp_os_mutex *m, const mp_wait *w) {
 
 static void recover(void) {
   mp_flight_recover();
-  mp_chunk_rebuild();
-  mp_object_rebuild();
+  if (!MP_BROKEN(LISTS)) mp_chunk_rebuild();
+  if (!MP_BROKEN(LISTS)) mp_object_rebuild();
   mp_os_mutex_consistent(&mp_a->lock);
 }
 

@@ -202,6 +202,7 @@ void mp_holds_flush(void) {
 }
 
 void mp_holds_clear(uint32_t proc) {
+  if (MP_BROKEN(HOLDS)) return;
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(proc)[w]; bits; bits = row(proc)[w]) {
       row(proc)[w] = bits & (bits - 1);
@@ -213,6 +214,7 @@ void mp_holds_clear(uint32_t proc) {
 static int settle_one(uint32_t slot, uint32_t proc) {
   uint64_t st = mp_object_at(slot)->state;
   unsigned type = (unsigned)(st >> 8) & 0xff;
+  if (MP_BROKEN(CELLS)) return 0;
   if ((st & 0xff) != MP_OBJECT_LIVE || type >= MP_TYPES || !types[type].settle) return 0;
   return types[type].settle(mp_chunk_data(mp_object_at(slot)->chunk), proc);
 }
@@ -275,7 +277,7 @@ static void undo_steps(mp_flight_log *log) {
 void mp_flight_recover(void) {
   mp_flight_log *log = &mp_a->log;
   if (!log->record) return;
-  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value) undo_steps(log);
+  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value && !MP_BROKEN(FLIGHT)) undo_steps(log);
   atomic_store_explicit(&log->record, 0, memory_order_release);
 }
 

@@ -185,8 +185,9 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
   uint64_t at = place(q, mp_record_span(bytes), w, &err);
   if (!at) return err;
   uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
-  write_record(q, at, seq, m, extent);
   uint64_t tail = at + mp_record_span(bytes);
+  if (MP_BROKEN(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
+  write_record(q, at, seq, m, extent);
   bool crossed = (at & (MP_SEGMENT - 1)) == sizeof(mp_segment);
   if (m->nhandles)
     err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
@@ -322,6 +323,7 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease
   uint64_t seq = r->seq, head = at + mp_record_span(r->bytes);
   mp_joinable_count(q, 1);
   bool leased = lease && r->type == MP_RECORD_INLINE;
+  if (MP_BROKEN(TAKE)) atomic_store_explicit(&q->head, head, memory_order_release);
   if (r->type == MP_RECORD_EXTENT)
     mp_extent_take(g, *(uint64_t *)(r + 1), lease);
   else if (lease)

@@ -41,8 +41,9 @@ static uint64_t extent_data_at(uint32_t nhandles) {
 static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
   int err = mp_arena_lock(w);
   if (err) return err;
-  mp_proc_inhand(1);
+  if (!MP_BROKEN(INHAND)) mp_proc_inhand(1);
   int64_t i = mp_chunk_claim(bytes, MP_HELD, mp_me, q->slot, NULL);
+  if (MP_BROKEN(INHAND)) mp_proc_inhand(1);
   if (i < 0) mp_proc_inhand(-1);
   mp_arena_unlock();
   return i;
@@ -165,6 +166,7 @@ void mp_queue_done(mp_got *g) {
   if (g->extent < 0 || !is_mine(g)) return;
   mp_queue *q = queue_of((uint64_t)g->extent);
   bool last = atomic_load_explicit(&q->closed, memory_order_relaxed);
+  if (MP_BROKEN(FREE)) mp_extent_drop(g->extent);
   if (!commit_delivery(g)) return;
   mp_extent_drop(g->extent);
   if (last) mp_bell_ring_again(&q->data);

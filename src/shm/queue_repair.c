@@ -87,12 +87,14 @@ static uint32_t count_returned(mp_queue *q) {
 /* A lease's copy of a record that is still in the chain. */
 static void drop_cut_lease(mp_queue *q) {
   uint32_t x = q->leasing;
+  if (MP_BROKEN(LEASE)) return;
   if (x && q->head == q->lease_head && mp_st_state(mp_chunk_at(x - 1)->st) == MP_READING) mp_chunk_free(x - 1);
   q->leasing = 0;
 }
 
 /* With both locks and the arena lock. */
 static void repair(mp_queue *q) {
+  if (MP_BROKEN(REPAIR)) return;
   walk k = walk_records(q);
   if (k.spare) q->spare = 0;
   if (!k.drained) rescue_segment(q, q->drained);
@@ -100,7 +102,8 @@ static void repair(mp_queue *q) {
   if (!k.fresh) rescue_segment(q, q->fresh);
   q->fresh = 0;
   uint32_t x = q->publishing;
-  if (x && !k.publishing && mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
+  if (x && !k.publishing && !MP_BROKEN(UNPUBLISHED) &&
+      mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
     mp_chunk_free(x - 1);
   q->publishing = 0;
   drop_cut_lease(q);

@@ -20,7 +20,7 @@ static bool carries(uint64_t i) { return ((mp_extent *)mp_chunk_data(i))->nhandl
 
 static int settle_chunk(uint64_t i, uint32_t slot, bool carrying) {
   uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_tag(st) != slot) return 0;
+  if (mp_st_tag(st) != slot || MP_BROKEN(SETTLE)) return 0;
   if (mp_st_state(st) == MP_READING) return carries(i) == carrying ? mp_queue_settle(i, slot) : 0;
   return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
 }
