@@ -48,8 +48,7 @@ static _Noreturn void leave(int code, int how) {
 }
 
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-static _Noreturn void be_child(lua_State *L, bool daemon, const char *name, pid_t parent) {
-  if (mp_shm_usable()) mp_proc_set_name(name);
+static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
   mp_children_forget();
   mp_children_forked();
   if (daemon) mp_os_die_with(parent);
@@ -68,8 +67,9 @@ static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref 
   pid_t parent = getpid();
   int err = mp_proc_reserve(ref);
   if (err) return err;
+  mp_proc_set_name(*ref, name);
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(L, daemon, name, parent);
+  if (pid == 0) be_child(L, daemon, parent);
   if (pid < 0) mp_proc_unreserve(*ref);
   return pid;
 }

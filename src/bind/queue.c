@@ -159,7 +159,8 @@ int mp_queue_decode(lua_State *L, const mp_got *g) {
 }
 
 /* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
-static _Alignas(16) char buffer[MP_INLINE_MAX];
+_Alignas(16) MP_OS_LARGE char mp_bind_queue_buffer[MP_INLINE_MAX];
+static char *const buffer = mp_bind_queue_buffer;
 static bool buffer_busy;
 
 /* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */

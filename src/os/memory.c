@@ -53,8 +53,3 @@ void mp_os_release(void *p, size_t n) {
   uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1), to = ((uintptr_t)p + n) & ~(page - 1);
   if (to > from) madvise((void *)from, to - from, MADV_REMOVE);
 }
-
-void *mp_os_private(size_t n) {
-  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return p == MAP_FAILED ? NULL : p;
-}

@@ -33,10 +33,10 @@ pid_t mp_os_fork(void) {
   fflush(NULL);
   pthread_sigmask(SIG_BLOCK, &hold, &mask);
   pid_t pid = fork();
-  int err = errno;
+  if (pid < 0) pid = -errno;
   if (pid == 0) default_signals(&mask);
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
-  return pid < 0 ? -err : pid;
+  return pid;
 }
 
 int mp_os_reap(pid_t pid, int *status) {

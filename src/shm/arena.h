@@ -26,6 +26,7 @@
 #define MP_LAYOUT 1
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
+#define MP_OBJECT_MOST (1u << 20)
 #define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
 
 /* The interrupted operation on handles in flight: see object.c. */

@@ -11,13 +11,11 @@
 #define NO_STEP UINT64_MAX
 
 static mp_type types[MP_TYPES];
-static uint32_t *uses; /* this process's local uses, by slot; inherited by fork as the holds are */
-static bool late;      /* a finalizer found the arena lock busy: some bit of my row has no use any more */
+static bool late; /* a finalizer found the arena lock busy: some bit of my row has no use any more */
 
-int mp_object_attach(void) {
-  uses = mp_os_private(mp_a->nobjects * sizeof *uses);
-  return uses ? 0 : -ENOMEM;
-}
+/* This process's local uses, by slot; inherited by fork as the holds are. */
+MP_OS_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
+static uint32_t *const uses = mp_object_uses;
 
 void mp_object_type(int type, const mp_type *is) { types[type] = *is; }
 

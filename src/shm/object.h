@@ -71,8 +71,6 @@ void mp_object_type(int type, const mp_type *is);
 mp_handle mp_object_handle(uint32_t slot);
 /* The type of a live object; 0 when none lives by that handle. */
 int mp_object_type_of(mp_handle h);
-/* Maps the table of local uses. Once per process tree, before anything else here. 0 or -ENOMEM. */
-int mp_object_attach(void);
 
 /* Makes an object of `bytes` bytes held by this process; init fills its block under the arena lock.
  * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */

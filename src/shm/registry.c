@@ -124,7 +124,7 @@ static bool enter(mp_proc_ref ref) {
     mp_os_mutex_unlock(&p->life);
     return false;
   }
-  mp_os_pending_attach();
+  mp_os_pending_attach(&p->life);
   atomic_fetch_add_explicit(&mp_a->awake, 1, memory_order_relaxed);
   mp_me = slot;
   self_ref = ref;
@@ -159,14 +159,13 @@ static int register_first(void) {
   mp_arena_unlock();
   if (err) return err;
   if (!enter(ref)) return -EAGAIN;
-  mp_proc_set_name("MainProcess");
+  mp_proc_set_name(ref, "MainProcess");
   return -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 int mp_shm_attach(void) {
   if (mp_a) return self_ref ? 0 : -EAGAIN;
   int err = mp_arena_map();
-  if (!err) err = mp_object_attach();
   return err ? err : register_first();
 }
 
@@ -184,9 +183,8 @@ pid_t mp_proc_pid(mp_proc_ref ref) {
   return ref && ref_of(slot) == ref ? pid : 0;
 }
 
-void mp_proc_set_name(const char *name) {
-  char *to = mp_proc_at(mp_me)->name;
-  strncpy(to, name, MP_PROC_NAME - 1);
+void mp_proc_set_name(mp_proc_ref ref, const char *name) {
+  strncpy(mp_proc_at(mp_ref_slot(ref))->name, name, MP_PROC_NAME - 1);
 }
 
 void mp_proc_name(mp_proc_ref ref, char *to) {

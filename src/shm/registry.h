@@ -14,7 +14,7 @@
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
- * name       the process itself                         for messages; empty when it was forked by something else
+ * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
 #define MP_SHM_REGISTRY_H
@@ -47,8 +47,8 @@ void mp_proc_depart(void);
 /* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
  * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */
 void mp_proc_release(mp_proc_ref ref, bool never_came);
-pid_t mp_proc_pid(mp_proc_ref ref); /* 0 when it has not come up or has moved on */
-void mp_proc_set_name(const char *name);
+pid_t mp_proc_pid(mp_proc_ref ref);                       /* 0 when it has not come up or has moved on */
+void mp_proc_set_name(mp_proc_ref ref, const char *name); /* of a reserved process, before the fork */
 /* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
 void mp_proc_name(mp_proc_ref ref, char *to);
 
