@@ -41,8 +41,8 @@ bool mp_proc_dead(mp_proc_ref ref);
 /* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */
 int mp_proc_exit(mp_proc_ref ref);
 void mp_proc_set_exit(int code);
-/* Lets go of all that this process holds, so that nobody waits for a sweep to learn that it has left. It must not
- * touch mproc any more, and end. In sweep.c. */
+/* When objects know something of this process: lets go of all that it holds, so that nobody waits for a sweep to
+ * learn that it has left. It must not touch mproc any more, and end. In sweep.c. */
 void mp_proc_depart(void);
 /* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
  * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */

@@ -7,6 +7,8 @@
 #include "shm/object.h"
 #include "shm/queue_inside.h"
 
+bool mp_noted;
+
 static int free_held(uint64_t i) {
   static const mp_wait brief = {0, NULL, NULL};
   int err = mp_arena_lock(&brief);
@@ -54,9 +56,9 @@ int mp_proc_settle(uint32_t slot) {
 }
 
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
- * does it. */
+ * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
 void mp_proc_depart(void) {
-  if (!mp_usable || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
+  if (!mp_usable || !mp_noted || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
   mp_usable = false;
   mp_proc_settle(mp_me);
 }
