@@ -40,7 +40,7 @@ static child_handle *new_handle(lua_State *L) {
 }
 
 /* how: 0 or MP_LEFT_EARLY. Waits for children of its own; none of the rest can fail. */
-static _Noreturn void leave(int code, int how) {
+MP_OS_FORKED static _Noreturn void leave(int code, int how) {
   mp_children_finish();
   if (mp_shm_usable()) mp_proc_set_exit((code & 0xff) | how);
   mp_proc_depart();
@@ -48,7 +48,7 @@ static _Noreturn void leave(int code, int how) {
 }
 
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
+MP_OS_FORKED static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
   mp_children_forget();
   mp_children_forked();
   if (daemon) mp_os_die_with(parent);
@@ -76,7 +76,7 @@ static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref 
 
 /* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
  * from here, and exits with the number that entry returns. */
-static int process_fork(lua_State *L) {
+MP_OS_FORKED static int process_fork(lua_State *L) {
   mp_bind_enter(L);
   bool daemon = lua_toboolean(L, 1);
   const char *name = luaL_checkstring(L, 2);

@@ -39,14 +39,14 @@ static int system_time(lua_State *L) {
   return 1;
 }
 
-static int system_getpid(lua_State *L) {
+MP_OS_FORKED static int system_getpid(lua_State *L) {
   lua_pushinteger(L, getpid());
   return 1;
 }
 
 /* field(value, key) -> what a table has under that key, raw; nil for anything that is no table. Unlike type() it makes
  * no string, so that a fresh child, which pays for each page it touches, touches fewer. */
-static int system_field(lua_State *L) {
+MP_OS_FORKED static int system_field(lua_State *L) {
   if (!lua_istable(L, 1)) return 0;
   lua_settop(L, 2);
   lua_rawget(L, 1);
@@ -82,7 +82,7 @@ static int system_cpu_quota(lua_State *L) {
 }
 
 /* random() -> two integers of the system's randomness */
-static int system_random(lua_State *L) {
+MP_OS_FORKED static int system_random(lua_State *L) {
   lua_Integer seeds[2];
   int err = mp_os_random(seeds, sizeof seeds);
   if (err) return mp_bind_fail(L, err, "no randomness");

@@ -18,8 +18,9 @@ void mp_os_die_with(pid_t parent) {
 
 /* As the lowest free descriptor. Where there is no /dev/null, the reading end of a pipe that nobody writes is as empty. */
 static void open_empty(void) {
+  const char null[] = "/dev/null"; /* on the stack: constants lie in pages of their own */
   int ends[2];
-  if (open("/dev/null", O_RDONLY) < 0 && pipe(ends) == 0) close(ends[1]);
+  if (open(null, O_RDONLY) < 0 && pipe(ends) == 0) close(ends[1]);
 }
 
 /* Asking first keeps a page that nobody has read into from being copied. */
@@ -31,7 +32,7 @@ static bool has_input(const FILE *f) { return f != NULL; }
 static bool has_output(FILE *f) { return __fpending(f) > 0; }
 #endif
 
-void mp_os_child_stdio(void) {
+MP_OS_FORKED void mp_os_child_stdio(void) {
   close(STDIN_FILENO);
   open_empty();
   if (has_input(stdin)) __fpurge(stdin);

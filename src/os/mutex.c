@@ -63,7 +63,7 @@ int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) {
 
 void mp_os_mutex_consistent(mp_os_mutex *m) { pthread_mutex_consistent(m); }
 
-uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return word_of(m) & OWNER_MASK; }
+MP_OS_FORKED uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return word_of(m) & OWNER_MASK; }
 
 bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
 

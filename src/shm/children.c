@@ -21,7 +21,7 @@ static pid_t owner; /* whose children these are: a fork by anyone leaves a table
 
 const mp_child *mp_child_at(int place) { return &table[place]; }
 
-void mp_children_forget(void) {
+MP_OS_FORKED void mp_children_forget(void) {
   for (int i = 0; i < top; i++)
     if (table[i].used && table[i].pidfd != NO_FD) mp_os_close(table[i].pidfd);
   top = 0;
@@ -92,7 +92,7 @@ bool mp_child_ended(int place) {
   return true;
 }
 
-int mp_child_next(int place, bool daemon) {
+MP_OS_FORKED int mp_child_next(int place, bool daemon) {
   if (owner != getpid()) return -1;
   while (++place < top) {
     const mp_child *c = &table[place];

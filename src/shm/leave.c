@@ -17,7 +17,7 @@ enum { REPORT = 1024 };
 
 static pid_t made_here; /* this process, when mproc has forked it */
 
-void mp_children_forked(void) { made_here = getpid(); }
+MP_OS_FORKED void mp_children_forked(void) { made_here = getpid(); }
 
 static void signal_all(bool daemon, int sig) {
   for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;) mp_child_signal(i, sig);
@@ -44,7 +44,7 @@ static void report(void) {
   mp_os_write(STDERR_FILENO, text, (size_t)n);
 }
 
-void mp_children_finish(void) {
+MP_OS_FORKED void mp_children_finish(void) {
   if (mp_child_next(-1, true) >= 0) {
     signal_all(true, SIGTERM);
     if (!await_all(true, mp_os_now() + TERM_GRACE)) {

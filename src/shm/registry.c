@@ -109,7 +109,7 @@ void mp_proc_unreserve(mp_proc_ref child) {
 }
 
 /* Takes this process's place. False when it came too late. */
-static bool enter(mp_proc_ref ref) {
+MP_OS_FORKED static bool enter(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
   mp_proc *p = mp_proc_at(slot);
   uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
@@ -140,7 +140,7 @@ static void before_fork(void) {
 
 static void after_fork_parent(void) { reserved = 0; }
 
-static void after_fork_child(void) {
+MP_OS_FORKED static void after_fork_child(void) {
   mp_proc_ref mine = reserved;
   reserved = 0;
   mp_usable = false;
@@ -169,7 +169,7 @@ int mp_shm_attach(void) {
   return err ? err : register_first();
 }
 
-void mp_proc_set_exit(int code) { mp_proc_at(mp_me)->exit = code; }
+MP_OS_FORKED void mp_proc_set_exit(int code) { mp_proc_at(mp_me)->exit = code; }
 
 int mp_proc_exit(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
