@@ -129,6 +129,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
   hold_set((uint32_t)slot);
   uses[slot] = 1;
+  mp_noted |= type != MP_TYPE_QUEUE;
   uint64_t gen = o->state >> 32;
   atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
   *out = gen << 32 | (uint32_t)(slot + 1);
@@ -154,6 +155,7 @@ void *mp_object_block(mp_handle h, int type) {
 int mp_object_use(mp_handle h, int type, const mp_wait *w) {
   uint32_t slot = slot_of(h);
   if (!alive(h, type)) return -ENOENT;
+  mp_noted |= type != MP_TYPE_QUEUE;
   if (uses[slot]) {
     uses[slot]++;
     return 0;
