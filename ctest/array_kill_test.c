@@ -12,7 +12,8 @@
 #include "shm/array.h"
 
 #define LENGTH 24
-#define LONG (UINT64_C(1) << 17) /* of 8 bytes: long enough for its pages to be given back instead of cleared */
+#define LONG (UINT64_C(1) << 17)  /* of 8 bytes: long enough for its pages to be given back instead of cleared */
+#define HEAVY (UINT64_C(3) << 20) /* of 8 bytes: too long to be freed under the arena lock */
 #define OLD 5
 #define NEW 55
 
@@ -76,6 +77,13 @@ static void with_abandoned_lock(void) {
   with_integers();
   CHECK(t_kill_after(1L << 40, die_with_lock, NULL, NULL));
   t_point = point;
+}
+
+static void with_heavy(void) {
+  type = MP_INTEGER;
+  CHECK(mp_array_new(type, MP_ARRAY_LIST, HEAVY, &t_soon, &h) == 0);
+  a = mp_object_block(h, MP_TYPE_ARRAY);
+  mp_array_set(a, HEAVY - 1, 1);
 }
 
 static void nothing(void) {
@@ -230,8 +238,35 @@ static const t_op ops[] = {
     {"make and drop", nothing, make_and_drop, after_making, NULL},
     {"make and drop a long one", nothing, make_and_drop_long, after_making, NULL},
     {"drop", with_integers, drop, after_nothing, let_go_here},
+    {"drop a heavy one", with_heavy, drop, after_nothing, let_go_here},
     {"drop with its lock held", with_integers, drop_with_lock_held, after_nothing, let_go_here},
 };
+
+/* --- recovery, killed: one dies at point j of dropping a heavy one, the one that cleans up at point k of that --- */
+
+static void sweep(void *arg) { (void)arg, mp_shm_sweep(); }
+
+static long run_sweeps(long j) {
+  long points = 0;
+  bool over = false, done = false;
+  for (long k = t_first(); !over && !done; k += 7 * t_stride()) {
+    t_deadline(20);
+    with_heavy();
+    over = t_kill_after(j, drop, NULL, let_go_here);
+    done = over || t_kill_after(k, sweep, NULL, NULL);
+    after_nothing();
+    points += !done;
+  }
+  return over ? -1 : points;
+}
+
+static long run_recoveries(void) {
+  long points = 0, more;
+  t_what = "recovery: drop a heavy one";
+  for (long j = t_first(); (more = run_sweeps(j)) >= 0; j += 23 * t_stride()) points += more;
+  printf("  %-36s %6ld kill points\n", t_what, points);
+  return points;
+}
 
 int main(int argc, char **argv) {
   long points = 0, n = 0;
@@ -241,6 +276,7 @@ int main(int argc, char **argv) {
     points += t_run_op(&ops[i]);
     n++;
   }
+  if (argc < 2) points += run_recoveries(), n++;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }
