@@ -20,8 +20,10 @@ FUZZ_SECONDS ?= 60
 # sources begin
 SOURCES = \
   src/bind/arena.c \
+  src/bind/array.c \
   src/bind/bind.c \
   src/bind/codec.c \
+  src/bind/element.c \
   src/bind/joinable.c \
   src/bind/lease.c \
   src/bind/mutex.c \
@@ -30,6 +32,7 @@ SOURCES = \
   src/bind/queue.c \
   src/bind/snapshot.c \
   src/bind/system.c \
+  src/bind/value.c \
   src/codec/array_part.c \
   src/codec/decode.c \
   src/codec/decode_object.c \
@@ -54,11 +57,13 @@ SOURCES = \
   src/os/self.c \
   src/os/tree.c \
   src/shm/arena.c \
+  src/shm/array.c \
   src/shm/bell.c \
   src/shm/children.c \
   src/shm/chunk.c \
   src/shm/leave.c \
   src/shm/mutex.c \
+  src/shm/number.c \
   src/shm/object.c \
   src/shm/queue.c \
   src/shm/queue_extent.c \

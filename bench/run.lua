@@ -12,6 +12,8 @@ local PROGRAMS = {
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/value_add.lua",
+  "bench/array_bulk.lua",
 }
 
 local harness = require("bench.harness")

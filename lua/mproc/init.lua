@@ -18,6 +18,9 @@ local mproc = {
   Lock = sync.Lock,
   RLock = sync.RLock,
 
+  Value = core.value,
+  Array = core.array,
+
   current_process = current.current_process,
   parent_process = current.parent_process,
   active_children = current.active_children,

@@ -80,10 +80,13 @@ static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   return 1;
 }
 
-static int box_gc(lua_State *L) {
-  mp_box *b = lua_touserdata(L, 1);
+void mp_box_empty(mp_box *b) {
   if (b->it && mp_shm_usable()) mp_object_unuse(b->handle);
   b->it = NULL;
+}
+
+static int box_gc(lua_State *L) {
+  mp_box_empty(lua_touserdata(L, 1));
   return 0;
 }
 

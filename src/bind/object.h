@@ -49,6 +49,8 @@ static inline mp_box *mp_box_self(lua_State *L, const mp_family *f, const char *
 mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name);
 /* Fills it: this process holds h and counts one use for it, as after mp_object_new. */
 void mp_box_fill(mp_box *b, mp_handle h);
+/* Lets its use go at once, as its finalizer would. */
+void mp_box_empty(mp_box *b);
 /* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
 int mp_box_push_handle(lua_State *L, uint64_t handle);
 

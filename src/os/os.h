@@ -89,6 +89,8 @@ static inline void mp_os_pause(void);
 void *mp_os_map(size_t *size, size_t floor, int *err);
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);
+/* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */
+void mp_os_zero(void *p, size_t n);
 
 /* self.c: facts about this process */
 uint64_t mp_os_pid_namespace(void);

@@ -133,4 +133,7 @@ bool mp_arena_trylock(void) {
   return r >= 0;
 }
 
-void mp_arena_unlock(void) { mp_os_mutex_unlock(&mp_a->lock); }
+void mp_arena_unlock(void) {
+  mp_os_mutex_unlock(&mp_a->lock);
+  if (mp_chunk_retired) mp_chunk_finish();
+}

@@ -86,7 +86,7 @@ static void bury_one(uint32_t slot, bool thorough) {
   uint64_t st = mp_chunk_at(o->chunk)->st;
   if (mp_st_state(st) == MP_USED && mp_st_tag(st) == slot) {
     if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_chunk_data(o->chunk), thorough);
-    mp_chunk_free(o->chunk);
+    mp_chunk_retire(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
   o->next = mp_a->free_object;

@@ -11,6 +11,7 @@ bool mp_noted;
 
 static int free_held(uint64_t i) {
   static const mp_wait brief = {0, NULL, NULL};
+  mp_chunk_unload(i);
   int err = mp_arena_lock(&brief);
   if (err) return err;
   mp_chunk_free(i);
