@@ -21,6 +21,7 @@ FUZZ_SECONDS ?= 60
 SOURCES = \
   src/bind/arena.c \
   src/bind/array.c \
+  src/bind/barrier.c \
   src/bind/bind.c \
   src/bind/codec.c \
   src/bind/element.c \
@@ -30,6 +31,7 @@ SOURCES = \
   src/bind/object.c \
   src/bind/process.c \
   src/bind/queue.c \
+  src/bind/rwlock.c \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \
@@ -58,6 +60,7 @@ SOURCES = \
   src/os/tree.c \
   src/shm/arena.c \
   src/shm/array.c \
+  src/shm/barrier.c \
   src/shm/bell.c \
   src/shm/children.c \
   src/shm/chunk.c \
@@ -70,11 +73,13 @@ SOURCES = \
   src/shm/queue_joinable.c \
   src/shm/queue_repair.c \
   src/shm/registry.c \
+  src/shm/rwlock.c \
   src/shm/sweep.c \
   src/shm/types.c
 # sources end
 # lua begin
 LUA_MODULES = \
+  lua/mproc/barrier.lua \
   lua/mproc/child.lua \
   lua/mproc/class.lua \
   lua/mproc/context.lua \
@@ -88,6 +93,7 @@ LUA_MODULES = \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \
   lua/mproc/result.lua \
+  lua/mproc/rwlock.lua \
   lua/mproc/scope.lua \
   lua/mproc/states.lua \
   lua/mproc/sync.lua \

@@ -23,6 +23,7 @@ build = {
         -- sources begin
         "src/bind/arena.c",
         "src/bind/array.c",
+        "src/bind/barrier.c",
         "src/bind/bind.c",
         "src/bind/codec.c",
         "src/bind/element.c",
@@ -32,6 +33,7 @@ build = {
         "src/bind/object.c",
         "src/bind/process.c",
         "src/bind/queue.c",
+        "src/bind/rwlock.c",
         "src/bind/snapshot.c",
         "src/bind/system.c",
         "src/bind/value.c",
@@ -60,6 +62,7 @@ build = {
         "src/os/tree.c",
         "src/shm/arena.c",
         "src/shm/array.c",
+        "src/shm/barrier.c",
         "src/shm/bell.c",
         "src/shm/children.c",
         "src/shm/chunk.c",
@@ -72,6 +75,7 @@ build = {
         "src/shm/queue_joinable.c",
         "src/shm/queue_repair.c",
         "src/shm/registry.c",
+        "src/shm/rwlock.c",
         "src/shm/sweep.c",
         "src/shm/types.c",
         -- sources end
@@ -80,6 +84,7 @@ build = {
       libraries = { "pthread" },
     },
     -- lua begin
+    ["mproc.barrier"] = "lua/mproc/barrier.lua",
     ["mproc.child"] = "lua/mproc/child.lua",
     ["mproc.class"] = "lua/mproc/class.lua",
     ["mproc.context"] = "lua/mproc/context.lua",
@@ -93,6 +98,7 @@ build = {
     ["mproc.process"] = "lua/mproc/process.lua",
     ["mproc.queue"] = "lua/mproc/queue.lua",
     ["mproc.result"] = "lua/mproc/result.lua",
+    ["mproc.rwlock"] = "lua/mproc/rwlock.lua",
     ["mproc.scope"] = "lua/mproc/scope.lua",
     ["mproc.states"] = "lua/mproc/states.lua",
     ["mproc.sync"] = "lua/mproc/sync.lua",

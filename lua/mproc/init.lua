@@ -2,11 +2,13 @@
 -- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
 
 local core = require("mproc.core")
+local barrier = require("mproc.barrier")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
+local rwlock = require("mproc.rwlock")
 local sync = require("mproc.sync")
 
 local mproc = {
@@ -17,6 +19,8 @@ local mproc = {
 
   Lock = sync.Lock,
   RLock = sync.RLock,
+  Barrier = barrier.Barrier,
+  RWLock = rwlock.RWLock,
 
   Value = core.value,
   Array = core.array,

@@ -45,6 +45,7 @@ function scope.methods(acquire, release)
   end
 
   local function guard(object, timeout)
+    errors.check_timeout(timeout)
     local ok, word = acquire(object, timeout)
     if not ok then
       return nil, word

@@ -69,6 +69,12 @@ int mp_box_push_handle(lua_State *L, uint64_t handle) {
   return 1;
 }
 
+const char *mp_push_holder(lua_State *L, mp_proc_ref ref) {
+  char name[MP_PROC_NAME];
+  mp_proc_name(ref, name);
+  return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_proc_pid(ref));
+}
+
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   mp_box *b = any_box(L, idx);
   if (!b) return 0;

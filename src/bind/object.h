@@ -54,6 +54,9 @@ void mp_box_empty(mp_box *b);
 /* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
 int mp_box_push_handle(lua_State *L, uint64_t handle);
 
+/* Pushes "'name' (pid n)", the process that holds something. */
+const char *mp_push_holder(lua_State *L, mp_proc_ref ref);
+
 /* True when the scope that ends now is the one that made the box. */
 bool mp_box_is_makers(const mp_box *b);
 
