@@ -22,18 +22,16 @@ static bool swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
 
 /* A list as long as there are objects, so that it never is full. Of another process, after a fork, until `reader` says
  * otherwise. */
-static mp_handle *reading;
+MP_OS_LARGE mp_handle mp_rwlock_reading[MP_OBJECT_MOST];
+static mp_handle *const reading = mp_rwlock_reading;
 static uint32_t nreading;
 static mp_proc_ref reader;
 
 /* A fork reads nothing that its parent reads; it only holds those objects. */
-static int own_list(void) {
-  if (reader == mp_proc_self()) return 0;
-  if (!reading) reading = mp_os_private(mp_a->nobjects * sizeof *reading);
-  if (!reading) return -ENOMEM;
+static void own_list(void) {
+  if (reader == mp_proc_self()) return;
   reader = mp_proc_self();
   while (nreading > 0) mp_object_unuse(reading[--nreading]);
-  return 0;
 }
 
 static void note(mp_handle h) {
@@ -169,8 +167,8 @@ static int told(mp_rwlock *x) {
 int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w) {
   visit v = {.x = x};
   int err = reach(x, w, &v.cell);
-  if (!err) err = own_list();
   if (err) return err;
+  own_list();
   uint64_t c = atomic_load_explicit(v.cell, memory_order_relaxed);
   if (c % STATES == READS) return atomic_store(v.cell, c + STATES), MP_LOCKED;
   err = come(&v, w);
