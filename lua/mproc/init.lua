@@ -5,6 +5,7 @@ local core = require("mproc.core")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
+local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
@@ -14,6 +15,7 @@ local mproc = {
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
+  Pipe = pipe.Pipe,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -23,6 +23,7 @@
 #define MP_RLOCK_TYPE "mproc.RLock"
 #define MP_VALUE_TYPE "mproc.Value"
 #define MP_ARRAY_TYPE "mproc.Array"
+#define MP_CONNECTION_TYPE "mproc.Connection"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -48,6 +49,7 @@ int mp_bind_trouble(lua_State *L, int err, const char *what);
 /* One per file: adds its functions to the module table on the stack's top. */
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
+void mp_bind_end(lua_State *L);
 void mp_bind_mutex(lua_State *L);
 void mp_bind_value(lua_State *L);
 void mp_bind_array(lua_State *L);
