@@ -25,6 +25,7 @@ SOURCES = \
   src/bind/bind.c \
   src/bind/codec.c \
   src/bind/element.c \
+  src/bind/end.c \
   src/bind/joinable.c \
   src/bind/lease.c \
   src/bind/mutex.c \
@@ -64,6 +65,7 @@ SOURCES = \
   src/shm/bell.c \
   src/shm/children.c \
   src/shm/chunk.c \
+  src/shm/end.c \
   src/shm/leave.c \
   src/shm/mutex.c \
   src/shm/number.c \
@@ -90,6 +92,7 @@ LUA_MODULES = \
   lua/mproc/init.lua \
   lua/mproc/options.lua \
   lua/mproc/peer.lua \
+  lua/mproc/pipe.lua \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \
   lua/mproc/result.lua \

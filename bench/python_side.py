@@ -47,6 +47,29 @@ def round_trip(count):
     return seconds / count * 1e6
 
 
+def echo_connection(connection):
+    while (value := connection.recv()) is not None:
+        connection.send(value)
+
+
+def pipe_round_trip(count):
+    """Microseconds from send to the echo's recv over a duplex Pipe."""
+    here, there = mp.Pipe()
+    p = mp.Process(target=echo_connection, args=(there,))
+    p.start()
+    for i in range(100):
+        here.send(i)
+        here.recv()
+    began = time.monotonic()
+    for i in range(count):
+        here.send(i)
+        here.recv()
+    seconds = time.monotonic() - began
+    here.send(None)
+    p.join()
+    return seconds / count * 1e6
+
+
 def producer(q, ready, go, count, value):
     ready.put(True)
     go.get()
@@ -127,6 +150,7 @@ def array_set_bytes(count):
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
+    "pipe_round_trip": pipe_round_trip,
     "integers": lambda count: one_way(count, None) / 1e6,
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,

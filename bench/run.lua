@@ -8,6 +8,7 @@ local PROGRAMS = {
   "bench/start_join.lua",
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
+  "bench/pipe.lua",
   "bench/integers.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",

@@ -6,6 +6,7 @@ local barrier = require("mproc.barrier")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
+local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
 local rwlock = require("mproc.rwlock")
@@ -16,6 +17,7 @@ local mproc = {
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
+  Pipe = pipe.Pipe,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -26,6 +26,7 @@
 #define MP_BARRIER_TYPE "mproc.Barrier" /* a table, with a box in it: */
 #define MP_BARRIER_BOX "mproc.Barrier.box"
 #define MP_RWLOCK_TYPE "mproc.RWLock"
+#define MP_CONNECTION_TYPE "mproc.Connection"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -52,6 +53,7 @@ int mp_bind_trouble(lua_State *L, int err, const char *what);
 void mp_bind_errors(lua_State *L);
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
+void mp_bind_end(lua_State *L);
 void mp_bind_mutex(lua_State *L);
 void mp_bind_value(lua_State *L);
 void mp_bind_array(lua_State *L);

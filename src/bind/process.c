@@ -70,7 +70,10 @@ static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref 
   mp_proc_set_name(*ref, name);
   pid_t pid = mp_os_fork();
   if (pid == 0) be_child(L, daemon, parent);
-  if (pid < 0) mp_proc_unreserve(*ref);
+  if (pid < 0)
+    mp_proc_unreserve(*ref);
+  else
+    mp_proc_forked(*ref, pid);
   return pid;
 }
 

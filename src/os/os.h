@@ -38,6 +38,8 @@
 
 /* clock.c */
 uint64_t mp_os_now(void);
+/* The same clock as of its last tick, some milliseconds behind: for a quarter of the time. */
+uint64_t mp_os_coarse_now(void);
 /* Absolute deadline for a relative number of seconds: <= 0 gives 0 (do not wait), overlong gives MP_FOREVER. */
 uint64_t mp_os_deadline(double seconds);
 /* Sleeps until the deadline or a signal: 0 or -EINTR. */

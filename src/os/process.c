@@ -56,6 +56,14 @@ int mp_os_pidfd_signal(int pidfd, int sig) {
   return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 }
 
+bool mp_os_gone(pid_t pid) {
+  int fd = mp_os_pidfd(pid);
+  if (fd < 0) return fd == -ESRCH || (kill(pid, 0) < 0 && errno == ESRCH);
+  bool gone = mp_os_poll(fd, 0) == 1;
+  mp_os_close(fd);
+  return gone;
+}
+
 int mp_os_ready_fd(void) {
   int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
   return fd < 0 ? -errno : fd;

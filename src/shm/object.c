@@ -174,18 +174,37 @@ int mp_object_use(mp_handle h, int type, const mp_wait *w) {
 
 void mp_object_use_held(mp_handle h) { uses[slot_of(h)]++; }
 
-void mp_object_unuse(mp_handle h) {
-  uint32_t slot = slot_of(h);
-  if (--uses[slot]) return;
-  if (!mp_arena_trylock()) {
-    late = true;
-    return;
-  }
+void mp_object_use_kept(mp_handle h) {
+  hold_set(slot_of(h));
+  uses[slot_of(h)]++;
+}
+
+static void release_and_unlock(uint32_t slot) {
   mp_holds_flush();
   hold_clear(slot);
   die_if_unheld(slot);
   mp_object_bury(false);
   mp_arena_unlock();
+}
+
+void mp_object_unuse(mp_handle h) {
+  uint32_t slot = slot_of(h);
+  if (--uses[slot]) return;
+  if (mp_arena_trylock())
+    release_and_unlock(slot);
+  else
+    late = true;
+}
+
+int mp_object_let_go(mp_handle h, const mp_wait *w) {
+  uint32_t slot = slot_of(h);
+  if (--uses[slot]) return 0;
+  int err = mp_arena_lock(w);
+  if (err)
+    late = true;
+  else
+    release_and_unlock(slot);
+  return err;
 }
 
 void mp_holds_flush(void) {
@@ -199,6 +218,28 @@ void mp_holds_flush(void) {
       die_if_unheld(slot);
     }
   mp_object_bury(false);
+}
+
+void mp_holds_flush_if_free(void) {
+  if (!late || !mp_arena_trylock()) return;
+  mp_holds_flush();
+  mp_arena_unlock();
+}
+
+static bool is_type(uint32_t slot, int type) { return (int)(mp_object_at(slot)->state >> 8 & 0xff) == type; }
+
+void mp_holds_drop(int type) {
+  static const mp_wait brief = {0, NULL, NULL};
+  if (mp_proc_at(mp_me)->inhand || mp_arena_lock(&brief) != 0) return;
+  for (uint64_t w = 0; w < words_in_use(); w++)
+    for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
+      uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+      if (!is_type(slot, type)) continue;
+      hold_clear(slot);
+      die_if_unheld(slot);
+    }
+  mp_object_bury(false);
+  mp_arena_unlock();
 }
 
 void mp_holds_clear(uint32_t proc) {

@@ -26,7 +26,7 @@ static mp_proc_ref late_owner;
 static void put_off(uint64_t i) {
   if (late_owner != mp_proc_self()) mp_late = 0;
   late_owner = mp_proc_self();
-  mp_object_use_held(mp_object_handle(mp_chunk_at(i)->object));
+  mp_object_use_kept(mp_object_handle(mp_chunk_at(i)->object));
   mp_chunk_at(i)->next = mp_late;
   mp_late = (uint32_t)i + 1;
 }
@@ -100,6 +100,12 @@ static void open_extent(mp_got *g, int64_t i) {
                 .handles = (mp_handle *)(x + 1),
                 .nhandles = n,
                 .extent = i};
+}
+
+bool mp_extent_passes(const mp_queue_test *t, uint64_t i) {
+  mp_got g;
+  open_extent(&g, (int64_t)i);
+  return t->passes(t->arg, g.data, g.len);
 }
 
 void mp_extent_take(mp_got *g, uint64_t i, bool lease) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/process.h"
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
@@ -102,6 +103,9 @@ int mp_proc_reserve(mp_proc_ref *child) {
   if (!err) reserved = *child;
   return err;
 }
+
+/* The slot is still that child's: only its parent, who is here, lets it go. */
+void mp_proc_forked(mp_proc_ref child, pid_t pid) { mp_proc_at(mp_ref_slot(child))->pid = (int32_t)pid; }
 
 void mp_proc_unreserve(mp_proc_ref child) {
   reserved = 0;
@@ -214,14 +218,31 @@ static void clean(uint32_t slot) {
   mp_os_mutex_unlock(&p->life);
 }
 
+/* Killed before it could come up, and not yet reaped by its parent. The state is looked at last: what is gone cannot
+ * change it any more. */
+static bool stillborn(uint32_t slot) {
+  mp_proc *p = mp_proc_at(slot);
+  pid_t pid = p->pid;
+  return pid && mp_os_now() - p->since > MP_SLICE && mp_os_gone(pid) && state_of(slot) == MP_PROC_STARTING;
+}
+
 void mp_shm_sweep(void) {
+  mp_holds_flush_if_free();
   for (uint32_t i = 0; i < mp_a->top_proc; i++) {
     mp_proc_ref ref = ref_of(i);
     unsigned s = state_of(i);
     if (s == MP_PROC_LIVE && mp_proc_slot_dead(i)) clean(i);
-    bool late = expired(i);
+    bool late = s == MP_PROC_STARTING && (expired(i) || stillborn(i));
     if (late || (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent))) mp_proc_release(ref, late);
   }
+}
+
+void mp_shm_sweep_now_and_then(void) {
+  static uint64_t next;
+  uint64_t now = mp_os_coarse_now();
+  if (now < next) return;
+  next = now + MP_SLICE;
+  mp_shm_sweep();
 }
 
 void mp_proc_release(mp_proc_ref ref, bool never_came) {
