@@ -9,8 +9,10 @@
 
 #include "bind/mutex.h"
 
-#define TRIES_LEAST 10            /* an update that others overtake is tried so often at least, */
-#define TRIES_TIME (1000 * MP_MS) /* and so long */
+#define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
+#define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
+
+_Static_assert(sizeof(lua_KContext) == sizeof(uint64_t), "update keeps the old bits there");
 
 static mp_box *check_box(lua_State *L) {
   mp_box *b = mp_box_self(L, &mp_array_family, "value");
@@ -53,7 +55,7 @@ static int value_lock(lua_State *L) { return mp_element_push_lock(L, check_box(L
 /* --- update --- */
 
 /* Its stack */
-enum { SELF = 1, F, TRIES, UNTIL, RESULT };
+enum { SELF = 1, F, TRIES, SINCE, RESULT };
 
 static void let_go(const mp_box *b) {
   mp_mutex_release(&((mp_array *)b->it)->lock, mp_handle_with_part(b->handle, MP_PART_LOCK));
@@ -63,7 +65,7 @@ static void let_go(const mp_box *b) {
 static uint64_t push_call(lua_State *L) {
   mp_array *a = ((mp_box *)lua_touserdata(L, SELF))->it;
   uint64_t old = mp_array_get(a, 0);
-  lua_settop(L, UNTIL);
+  lua_settop(L, SINCE);
   lua_pushvalue(L, F);
   mp_element_push(L, a->type, old);
   return old;
@@ -71,10 +73,15 @@ static uint64_t push_call(lua_State *L) {
 
 /* Somebody has changed the value without the lock: f is called again, unless that has no end. */
 static int count_try(lua_State *L, const mp_box *b) {
-  lua_Integer tries = lua_tointeger(L, TRIES) + 1;
+  lua_Integer tries = lua_tointeger(L, TRIES) + 1, now = (lua_Integer)mp_os_now();
+  lua_settop(L, RESULT);
   lua_pushinteger(L, tries);
   lua_replace(L, TRIES);
-  if (tries < TRIES_LEAST || mp_os_now() < (uint64_t)lua_tointeger(L, UNTIL)) return 0;
+  if (tries == 1) {
+    lua_pushinteger(L, now);
+    lua_replace(L, SINCE);
+  }
+  if (tries < TRIES_LEAST || now < lua_tointeger(L, SINCE) + TRIES_TIME) return 0;
   let_go(b);
   return mp_element_misuse(L,
                            "update: the value has changed each of the %I times that f ran; f must not change it "
@@ -120,8 +127,6 @@ static int value_update(lua_State *L) {
                              "hold it, write v.value = f(v.value)");
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
   lua_settop(L, F);
-  lua_pushinteger(L, 0);
-  lua_pushinteger(L, (lua_Integer)(mp_os_now() + TRIES_TIME));
   int r = mp_mutex_acquire(&a->lock, mp_handle_with_part(b->handle, MP_PART_LOCK), &w);
   if (r < 0) return mp_mutex_result(L, r);
   lua_KContext old = (lua_KContext)push_call(L);
