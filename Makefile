@@ -193,9 +193,10 @@ MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null |
 ctest: $(CTESTS)
 	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
 
-killpoints: $(BUILD)/ctest/killpoints_test $(BUILD)/ctest/wake_test
-	@MP_STRIDE=1 MP_OFFSET=0 $(BUILD)/ctest/killpoints_test
-	@MP_STRIDE=1 MP_OFFSET=0 $(BUILD)/ctest/wake_test
+STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
+
+killpoints: $(STEPPED:%=$(BUILD)/ctest/%)
+	@for test in $^; do MP_STRIDE=1 MP_OFFSET=0 $$test || exit 1; done
 
 demo: all
 	@$(TREE_ENV) $(LUA) examples/wordcount.lua $(if $(DIR),'$(DIR)')
@@ -255,10 +256,10 @@ check: lint layers check-lists format-check compilers ctest fuzz test
 
 SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined'
 
-# Single-stepped instrumented code would take an hour, and is too slow for the test of wakes: both are left to `make ctest`.
+# Single-stepped instrumented code would take an hour, and is too slow for tests of wakes: those are left to `make ctest`.
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
-	  $(SANITIZED) CTEST_SKIP='killpoints_test wake_test' ctest)
+	  $(SANITIZED) CTEST_SKIP='killpoints_test wake_test barrier_kill_test rwlock_kill_test' ctest)
 	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
 valgrind: all $(FAILALLOC)

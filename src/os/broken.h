@@ -28,6 +28,8 @@ enum {
   MP_BREAK_LEASE,       /* the copy of a lease that was cut short stays */
   MP_BREAK_UNPUBLISHED, /* an extent whose put was cut short stays */
   MP_BREAK_CELLS,       /* what objects noted of a dead process stays */
+  MP_BREAK_MARK,        /* whom the reset of a barrier breaks is not told so */
+  MP_BREAK_TORN,        /* that a writer died while it wrote is not told */
   MP_BREAK_COUNT
 };
 #define MP_BROKEN(what) (MP_BREAK == MP_BREAK_##what)

@@ -45,7 +45,7 @@ static bool break_gen(mp_barrier *b, uint64_t gen) {
 
 /* All who were counted in it have stored their cells before. Who is about to come finds the turn changed. */
 static void finish_reset(mp_barrier *b, uint64_t gen) {
-  for (uint32_t p = 0, n = mp_cells_count(&b->cells); p < n; p++) {
+  for (uint32_t p = 0, n = MP_BROKEN(MARK) ? 0 : mp_cells_count(&b->cells); p < n; p++) {
     uint64_t in = cell_of(gen, IN);
     atomic_compare_exchange_strong(&b->cells.cell[p], &in, cell_of(gen, MARKED));
   }

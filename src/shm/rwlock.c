@@ -20,7 +20,7 @@ static bool swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
 
 /* --- what this process reads --- */
 
-/* A list as long as there are objects, so that it never is full. Of another process, after a fork, until `reader` says
+/* As long as there can be objects, so that it never is full. Of another process, after a fork, until `reader` says
  * otherwise. */
 MP_OS_LARGE mp_handle mp_rwlock_reading[MP_OBJECT_MOST];
 static mp_handle *const reading = mp_rwlock_reading;
@@ -74,7 +74,7 @@ static void open_gate(mp_rwlock *x, uint64_t torn) {
 static void close_gate(mp_rwlock *x) {
   for (;;) {
     uint64_t gate = atomic_load(&x->gate);
-    uint64_t torn = gate & WRITES ? TORN : gate & TORN;
+    uint64_t torn = gate & WRITES && !MP_BROKEN(TORN) ? TORN : gate & TORN;
     if (swap(&x->gate, gate, phase_of(gate) * PHASE | torn | CLOSED)) return;
   }
 }
