@@ -25,9 +25,11 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_codec(L);
   mp_bind_object(L);
   mp_bind_queue(L);
+  mp_bind_label(L);
   mp_bind_mutex(L);
   mp_bind_arena(L);
   mp_bind_process(L);
   mp_bind_system(L);
+  mp_bind_worker(L);
   return 1;
 }

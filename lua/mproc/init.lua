@@ -5,6 +5,9 @@ local core = require("mproc.core")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
+local future = require("mproc.future")
+local pool = require("mproc.pool")
+local pool_worker = require("mproc.pool_worker")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
@@ -14,6 +17,11 @@ local mproc = {
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
+
+  Pool = pool,
+  as_completed = future.as_completed,
+  wait_all = future.wait_all,
+  worker = pool_worker.current,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -46,10 +46,12 @@ int mp_bind_trouble(lua_State *L, int err, const char *what);
 /* One per file: adds its functions to the module table on the stack's top. */
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
+void mp_bind_label(lua_State *L);
 void mp_bind_mutex(lua_State *L);
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);
+void mp_bind_worker(lua_State *L);
 
 #pragma GCC visibility pop
 #endif
