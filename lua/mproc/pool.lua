@@ -51,7 +51,16 @@ local function deliver_single(self, _, ok, ...)
   end
 end
 
-local function raise_unsendable(reason)
+-- Why the arguments, or the function, could not be sent, by the names that they have in the call.
+local function raise_unsendable(f, what, reason, name, ...)
+  if name then
+    errors.raise("cannot send the task: %s", reason)
+  end
+  local bytes, precise = core.freeze(f, "f")
+  if bytes then
+    bytes, precise = core.freeze(table.pack(...), what)
+  end
+  reason = bytes and reason or precise
   if type(reason) == "string" then
     errors.raise("%s", reason)
   end
@@ -76,7 +85,7 @@ local function submit(self, verb, f, more, what, ...)
   if not ok then
     task.is_future = false
     task:abort(reason)
-    raise_unsendable(name and ("%s (%s)"):format(reason, name) or reason)
+    raise_unsendable(f, what, reason, name, ...)
   end
   return task
 end
@@ -270,12 +279,14 @@ function Pool:terminate()
   self.state, self.finishing = "terminated", true
   crew.kill(self)
   job.fail_all(self, function(live)
+    live.read = true -- no news to who called terminate
     return pool_errors.terminated(pool_errors.name_task(live, 1))
   end)
   drive.run_due(self)
   crew.join(self)
   self.finished = true
-  self.chunks, self.tasks, self.results = {}, nil, nil
+  chunks.drop_all(self)
+  self.tasks, self.results = nil, nil
   tell_unread(self)
 end
 

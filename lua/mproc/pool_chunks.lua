@@ -259,4 +259,9 @@ function chunks.orphan(pool, death, a, b, c, ok, ...)
   settle(pool, id, chunk, stop - first)
 end
 
+-- Whatever is out will never be reported.
+function chunks.drop_all(pool)
+  pool.chunks, pool.in_flight = {}, 0
+end
+
 return chunks

@@ -16,7 +16,7 @@ local worker = require("mproc.pool_worker")
 
 local crew = {}
 
-local STILLBORN_MAX = 3 -- so many workers in a row may die before they are ready
+local STILLBORN_MAX = 10 -- so many workers in a row may die before they are ready
 local AGAIN_SECONDS = 0.1 -- after a fork that failed
 
 function crew.prepare(pool)
@@ -85,6 +85,7 @@ function crew.break_down(pool, err)
   end
   pool.broken, pool.broken_error = true, err
   crew.kill(pool)
+  chunks.drop_all(pool)
   job.fail_all(pool, function() return err end)
 end
 
@@ -132,30 +133,36 @@ local function count_stillborn(pool, seat, death)
   end
 end
 
--- The messages that dead workers had, each with its pid.
-local function take_orphans(pool, deaths)
-  local function one(pid, ...)
-    if pid then
-      chunks.orphan(pool, deaths[pid] or { pid = pid, name = "PoolWorker", exitcode = -9 }, ...)
-    end
-    return pid
-  end
-  repeat until not one(core.orphan(pool.tasks))
-end
-
 local function note_end(pool, seat, deaths)
   local death = cause_of(seat)
   if death then
     if pool.task_timeout and death.guilty == nil then
       death.guilty = seat.begun or false
     end
-    deaths[seat.pid] = death
     count_stillborn(pool, seat, death)
   elseif pool.retiring > 0 then
     pool.retiring = pool.retiring - 1
   end
+  deaths[seat.pid] = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
   pool.by_pid[seat.pid] = nil
   drop(pool, seat)
+end
+
+-- The messages that dead workers had, each with its pid. One that has died since is looked at first.
+local function take_orphans(pool, deaths, drain)
+  local function one(pid, ...)
+    local seat = pid and pool.by_pid[pid]
+    if seat then
+      seat.process:join()
+      drain(pool)
+      note_end(pool, seat, deaths)
+    end
+    if pid then
+      chunks.orphan(pool, deaths[pid], ...)
+    end
+    return pid
+  end
+  repeat until not one(core.orphan(pool.tasks))
 end
 
 -- Notices workers that have ended. drain() gives their last results to their jobs, so that what is an orphan then is
@@ -183,7 +190,7 @@ function crew.look(pool, drain)
   for _, seat in ipairs(ended) do
     note_end(pool, seat, deaths)
   end
-  take_orphans(pool, deaths)
+  take_orphans(pool, deaths, drain)
   if not pool.broken and not pool.finishing then
     crew.fill(pool)
   end

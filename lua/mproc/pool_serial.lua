@@ -12,7 +12,7 @@ local LEASE = { done = function() end }
 -- Gives the pool run_here(a, b, c, ...), which takes the place of its tasks queue.
 function serial.prepare(pool)
   local known = {}
-  local record = { index = 1, pid = core.getpid(), tasks_done = 0, store = {} }
+  local record = { index = 1, pid = core.getpid(), tasks_done = 0, store = {}, serial = true }
   local seat = {
     index = 1, inherited = pool.frozen, peers = 0, max_tasks = math.huge, initializer = pool.initializer,
     initargs = pool.initargs, finalizer = pool.finalizer,

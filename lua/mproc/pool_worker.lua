@@ -35,12 +35,12 @@ end
 
 local function trace_of(err)
   return ("%s\nremote traceback of worker %d (pid %d):\n%s"):format(err, here.index, here.pid,
-    traceback.of_task(worker.main, depth, 2))
+    traceback.of_task(worker.main, depth, 1))
 end
 
--- The message handler of tasks: strings get their traceback, other values stay what they are.
+-- The message handler of tasks: strings get their traceback (in the caller there is one anyway), other values stay.
 local function describe(err)
-  if type(err) == "string" then
+  if type(err) == "string" and not here.serial then
     return trace_of(err)
   end
   return err
