@@ -123,7 +123,7 @@ function harness.header()
 end
 
 -- claim: title, better ("less" or "more"), mproc (a function that returns a figure), raw and python (the same, or nil
--- or false), reach (words), reached (a function of { median, best, idle_best, ratio } -> boolean).
+-- or false), reach (words), reached (a function of { median, best, idle_best, ratio, python } -> boolean).
 function harness.run(claim)
   local ours, raw, python, others, idle = {}, {}, {}, {}, {}
   for round = 1, harness.ROUNDS do
@@ -139,6 +139,7 @@ function harness.run(claim)
     best = harness.best(ours, claim.better),
     idle_best = #idle > 0 and harness.best(idle, claim.better) or nil,
     ratio = ratio(ours, raw),
+    python = #python > 0 and harness.median(python) or nil,
   }
   if not os.getenv("BENCH_ROWS_ONLY") then
     harness.header()

@@ -47,6 +47,29 @@ def round_trip(count):
     return seconds / count * 1e6
 
 
+def echo_connection(connection):
+    while (value := connection.recv()) is not None:
+        connection.send(value)
+
+
+def pipe_round_trip(count):
+    """Microseconds from send to the echo's recv over a duplex Pipe."""
+    here, there = mp.Pipe()
+    p = mp.Process(target=echo_connection, args=(there,))
+    p.start()
+    for i in range(100):
+        here.send(i)
+        here.recv()
+    began = time.monotonic()
+    for i in range(count):
+        here.send(i)
+        here.recv()
+    seconds = time.monotonic() - began
+    here.send(None)
+    p.join()
+    return seconds / count * 1e6
+
+
 def producer(q, ready, go, count, value):
     ready.put(True)
     go.get()
@@ -69,12 +92,73 @@ def one_way(count, value, maxsize=0):
     return count / seconds
 
 
+def value_add(count):
+    """Millions of additions a second."""
+    v = mp.Value("q", 0)
+    began = time.monotonic()
+    for _ in range(count):
+        with v.get_lock():
+            v.value += 1
+    return count / (time.monotonic() - began) / 1e6
+
+
+def rate(f, repeats=10):
+    """Calls a second."""
+    f()
+    began = time.monotonic()
+    for _ in range(repeats):
+        f()
+    return repeats / (time.monotonic() - began)
+
+
+def array_list(count):
+    """Millions of elements a second, from shared memory to a list."""
+    a = mp.Array("d", [i + 0.5 for i in range(count)])
+    return rate(lambda: a[:]) * count / 1e6
+
+
+def array_set(count):
+    """The same from a list."""
+    a = mp.Array("d", count)
+    values = [i + 0.5 for i in range(count)]
+
+    def job():
+        a[:] = values
+
+    return rate(job) * count / 1e6
+
+
+def array_bytes(count):
+    """GB/s from shared memory to bytes: by way of a memoryview, which is Python's quickest."""
+    a = mp.Array("B", count)
+    view = memoryview(a.get_obj()).cast("B")
+    return rate(lambda: bytes(view)) * count / 1e9
+
+
+def array_set_bytes(count):
+    """The same from bytes."""
+    a = mp.Array("B", count)
+    view = memoryview(a.get_obj()).cast("B")
+    text = b"x" * count
+
+    def job():
+        view[:] = text
+
+    return rate(job) * count / 1e9
+
+
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
+    "pipe_round_trip": pipe_round_trip,
     "integers": lambda count: one_way(count, None) / 1e6,
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,
+    "value_add": value_add,
+    "array_list": array_list,
+    "array_set": array_set,
+    "array_bytes": array_bytes,
+    "array_set_bytes": array_set_bytes,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
 }
 

@@ -47,6 +47,15 @@ static void pause_once(unsigned *spins) {
 #endif
 }
 
+/* one_cpu(): this process, and what it forks from now on, stays on the CPU it is on */
+static int raw_one_cpu(lua_State *L) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET((size_t)sched_getcpu(), &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0) return luaL_error(L, "cannot stay on one CPU");
+  return 0;
+}
+
 /* now() -> seconds on the monotonic clock */
 static int raw_now(lua_State *L) {
   lua_pushnumber(L, now());
@@ -171,8 +180,8 @@ static int raw_stream(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"now", raw_now}, {"fork_wait", raw_fork_wait}, {"round_trip", raw_round_trip}, {"stream", raw_stream},
-    {NULL, NULL},
+    {"one_cpu", raw_one_cpu},       {"now", raw_now},       {"fork_wait", raw_fork_wait},
+    {"round_trip", raw_round_trip}, {"stream", raw_stream}, {NULL, NULL},
 };
 
 int luaopen_raw(lua_State *L);

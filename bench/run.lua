@@ -8,10 +8,13 @@ local PROGRAMS = {
   "bench/start_join.lua",
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
+  "bench/pipe.lua",
   "bench/integers.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/value_add.lua",
+  "bench/array_bulk.lua",
 }
 
 local harness = require("bench.harness")

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "shm/end.h"
 #include "shm/queue_inside.h"
 
 #define SMALL 64
@@ -52,7 +53,7 @@ typedef struct scene {
 
 static sleeper *sleepers; /* [2] */
 static mp_queue *q;
-static mp_handle qh;
+static mp_handle qh, carrier_h;
 static size_t size;
 static uint64_t tail_before, head_before;
 static bool control;
@@ -143,6 +144,18 @@ static void full_returned(void) {
   CHECK(mp_queue_return(q, &g) == 0);
 }
 
+/* A pipe: its one end is ours, the other is on its way to the one who is killed. */
+static void pipe_on_the_way(void) {
+  mp_handle ends[2];
+  size = SMALL;
+  mp_queue *carrier = t_queue(0, &carrier_h);
+  CHECK(mp_pipe_new(false, &t_soon, ends) == 0);
+  qh = ends[0];
+  q = mp_end_in(mp_object_block(qh, MP_TYPE_END));
+  CHECK(t_put(carrier, "end", 3, &ends[1], 1) == 0);
+  mp_object_unuse(ends[1]);
+}
+
 static void without_kernel(void) {
   if (control) mp_os_robust = NULL;
 }
@@ -178,6 +191,17 @@ static void run_close(void *arg) {
   CHECK(mp_queue_close(q, &t_soon) == 0);
 }
 
+/* The last of the other end. */
+static void run_close_end(void *arg) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  (void)arg;
+  CHECK(mp_queue_get(mp_object_block(carrier_h, MP_TYPE_QUEUE), buf, &g, &now) == 0);
+  raise(SIGSTOP);
+  without_kernel();
+  mp_queue_done(&g);
+}
+
 static bool tail_moved(void) { return q->tail != tail_before; }
 static bool head_moved(void) { return q->head && q->head != head_before; }
 static bool is_closed(void) { return q->closed != 0; }
@@ -193,6 +217,7 @@ static bool none_returned(void) { return !is_returned(); }
 static void help_by_put(void) { t_put_number(q, LAST, size); }
 static void help_by_get(void) { CHECK(t_get_number(q, now) == 1); }
 static void help_by_sweep(void) { mp_shm_sweep(), help_by_put(); }
+static void help_by_burial(void) { mp_shm_sweep(); }
 static void help_by_close(void) { CHECK(mp_queue_close(q, &t_soon) == 0); }
 
 static void after_put(const sleeper *s) {
@@ -235,6 +260,8 @@ static const scene scenes[] = {
     {"put sleeps, get of a returned one killed", full_returned, sleep_in_put, run_get, none_returned, help_by_get,
      after_get, false},
     {"get sleeps, close killed", empty_small, sleep_in_get, run_close, is_closed, help_by_close, after_close, false},
+    {"get sleeps, close of an end killed", pipe_on_the_way, sleep_in_get, run_close_end, is_closed, help_by_burial,
+     after_close, true},
 };
 
 /* --- one point --- */
@@ -243,6 +270,8 @@ enum { IN_TIME, LATE, SLOW };
 
 static void let_go(void) {
   mp_object_unuse(qh);
+  if (carrier_h) mp_object_unuse(carrier_h);
+  carrier_h = 0;
   t_nothing_left();
 }
 

@@ -22,11 +22,17 @@ static void attach(lua_State *L) {
 __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   attach(L);
   lua_newtable(L);
+  mp_bind_errors(L);
   mp_bind_codec(L);
   mp_bind_object(L);
   mp_bind_queue(L);
   mp_bind_label(L);
+  mp_bind_end(L);
   mp_bind_mutex(L);
+  mp_bind_value(L);
+  mp_bind_array(L);
+  mp_bind_barrier(L);
+  mp_bind_rwlock(L);
   mp_bind_arena(L);
   mp_bind_process(L);
   mp_bind_system(L);

@@ -22,7 +22,7 @@ local metatables = setmetatable({}, { __mode = "k" }) -- class -> metatable of i
 
 -- The private record of an object; raises when self is none.
 function class.record(self)
-  local own = type(self) == "table" and rawget(self, OWN)
+  local own = core.field(self, OWN)
   if not own then
     errors.raise("this is not a process, but %s; call its methods with a colon, as in p:start()", errors.show(self))
   end

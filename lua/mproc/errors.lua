@@ -6,6 +6,7 @@ local core = require("mproc.core")
 local errors = {}
 
 local HERE = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "\0"
+core.own_sources(HERE)
 
 -- The level, seen from the function that calls raise, of the first function that is not mproc's own.
 local function level_of_caller()
@@ -33,9 +34,16 @@ function errors.show(value)
   return "a " .. type(value)
 end
 
--- A timeout is nil or a number of seconds.
+-- For makers that take none.
+function errors.no_arguments(name, ...)
+  if select("#", ...) > 0 then
+    errors.raise("%s takes no arguments, got %s", name, errors.show((...)))
+  end
+end
+
+-- A timeout is nil or a number of seconds, and no NaN.
 function errors.check_timeout(timeout)
-  if timeout == nil or type(timeout) == "number" then
+  if timeout == nil or (type(timeout) == "number" and timeout == timeout) then
     return
   end
   local hint = type(timeout) == "boolean" and " (Python's 'block' is not needed: nil waits for ever, 0 does not wait)"

@@ -66,9 +66,10 @@ end
 -- In the child, first of all.
 function fork.child()
   math.randomseed(core.random())
-  for _, hooks in ipairs(state.hooks) do
-    if hooks.child then
-      hooks.child()
+  for i = 1, #state.hooks do
+    local hook = state.hooks[i].child
+    if hook then
+      hook()
     end
   end
 end

@@ -2,14 +2,17 @@
 -- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
 
 local core = require("mproc.core")
+local barrier = require("mproc.barrier")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
 local future = require("mproc.future")
 local pool = require("mproc.pool")
 local pool_worker = require("mproc.pool_worker")
+local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
+local rwlock = require("mproc.rwlock")
 local sync = require("mproc.sync")
 
 local mproc = {
@@ -17,6 +20,7 @@ local mproc = {
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
+  Pipe = pipe.Pipe,
 
   Pool = pool,
   as_completed = future.as_completed,
@@ -25,6 +29,11 @@ local mproc = {
 
   Lock = sync.Lock,
   RLock = sync.RLock,
+  Barrier = barrier.Barrier,
+  RWLock = rwlock.RWLock,
+
+  Value = core.value,
+  Array = core.array,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

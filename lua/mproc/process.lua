@@ -55,7 +55,7 @@ function Process:run()
   elseif not own.bytes then
     return own.target()
   end
-  local args = core.thaw(own.bytes)
+  local args = core.thaw_inherited(own.bytes)
   return own.target(table.unpack(args, 1, args.n))
 end
 

@@ -7,14 +7,14 @@ local errors = require("mproc.errors")
 
 local scope = {}
 
--- object, release(object), pid of the maker, open: until it is released. It cannot travel.
+-- object, let_go(object), pid of the maker, open: until it is released. It cannot travel.
 local Guard = { __name = "mproc.Guard" }
 
 -- A child that merely inherited the scope has nothing to release.
 function Guard:__close()
   if self.open and self.pid == core.getpid() then
     self.open = false
-    self.release(self.object)
+    self.let_go(self.object)
   end
 end
 
@@ -45,11 +45,12 @@ function scope.methods(acquire, release)
   end
 
   local function guard(object, timeout)
+    errors.check_timeout(timeout)
     local ok, word = acquire(object, timeout)
     if not ok then
       return nil, word
     end
-    return setmetatable({ object = object, release = release, open = true, pid = core.getpid() }, Guard), word
+    return setmetatable({ object = object, let_go = release, open = true, pid = core.getpid() }, Guard), word
   end
 
   return with, guard

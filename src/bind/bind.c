@@ -57,8 +57,27 @@ int mp_bind_interrupted(lua_State *L) {
   return luaL_error(L, "interrupted!");
 }
 
+static char ours[4096]; /* what the sources of mproc's own Lua files begin with */
+
+static bool is_ours(const char *source) { return ours[0] && strncmp(source, ours, strlen(ours)) == 0; }
+
+/* own_sources(prefix), by lua/mproc/errors.lua */
+static int own_sources(lua_State *L) {
+  const char *prefix = luaL_checkstring(L, 1);
+  if (strlen(prefix) < sizeof ours) strcpy(ours, prefix);
+  return 0;
+}
+
+/* Pushes where the user's program called: functions of mproc's own may lie between. */
+static void push_where(lua_State *L) {
+  lua_Debug ar;
+  int level = 1;
+  while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && is_ours(ar.source)) level++;
+  luaL_where(L, level);
+}
+
 int mp_bind_misuse(lua_State *L, const char *what) {
-  luaL_where(L, 1);
+  push_where(L);
   lua_pushstring(L, what);
   lua_concat(L, 2);
   return lua_error(L);
@@ -95,4 +114,9 @@ int mp_bind_trouble(lua_State *L, int err, const char *what) {
   lua_pushliteral(L, MP_FULL_ARENA);
   lua_pushliteral(L, "ENOMEM");
   return 3;
+}
+
+void mp_bind_errors(lua_State *L) {
+  lua_pushcfunction(L, own_sources);
+  lua_setfield(L, -2, "own_sources");
 }

@@ -21,6 +21,12 @@
 #define MP_LEASE_TYPE "mproc.Lease"
 #define MP_LOCK_TYPE "mproc.Lock"
 #define MP_RLOCK_TYPE "mproc.RLock"
+#define MP_VALUE_TYPE "mproc.Value"
+#define MP_ARRAY_TYPE "mproc.Array"
+#define MP_BARRIER_TYPE "mproc.Barrier" /* a table, with a box in it: */
+#define MP_BARRIER_BOX "mproc.Barrier.box"
+#define MP_RWLOCK_TYPE "mproc.RWLock"
+#define MP_CONNECTION_TYPE "mproc.Connection"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -38,16 +44,22 @@ int mp_bind_interrupted(lua_State *L);
 int mp_bind_fail(lua_State *L, int err, const char *what);
 
 #define MP_FULL_ARENA "the arena is full; read some messages first, or set MPROC_ARENA higher before the program starts"
-/* Raises at the caller's line. */
+/* Raises at the line of the user's program that called into mproc. */
 int mp_bind_misuse(lua_State *L, const char *what);
 /* What a failure that is no expected outcome becomes: "interrupted!" raised, or nil, message, NAME. */
 int mp_bind_trouble(lua_State *L, int err, const char *what);
 
 /* One per file: adds its functions to the module table on the stack's top. */
+void mp_bind_errors(lua_State *L);
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
 void mp_bind_label(lua_State *L);
+void mp_bind_end(lua_State *L);
 void mp_bind_mutex(lua_State *L);
+void mp_bind_value(lua_State *L);
+void mp_bind_array(lua_State *L);
+void mp_bind_barrier(lua_State *L);
+void mp_bind_rwlock(lua_State *L);
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);

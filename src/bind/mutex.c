@@ -67,18 +67,11 @@ static int lock_acquire(lua_State *L) {
   return 1;
 }
 
-/* Pushes "'name' (pid n)". */
-static const char *push_holder(lua_State *L, mp_proc_ref ref) {
-  char name[MP_PROC_NAME];
-  mp_proc_name(ref, name);
-  return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_proc_pid(ref));
-}
-
 int mp_mutex_refuse_release(lua_State *L, const mp_mutex *x) {
   mp_proc_ref owner = mp_mutex_owner(x);
   if (!owner) return mp_bind_misuse(L, "cannot release the lock: nobody holds it; acquire it first");
   return mp_bind_misuse(L, lua_pushfstring(L, "cannot release the lock: process %s holds it, and only its owner may",
-                                           push_holder(L, owner)));
+                                           mp_push_holder(L, owner)));
 }
 
 /* release() */
@@ -122,9 +115,9 @@ static int lock_tostring(lua_State *L) {
   if (!owner)
     lua_pushliteral(L, "free");
   else if (x->kind == MP_MUTEX_RECURSIVE)
-    lua_pushfstring(L, "held %d times by %s", (int)depth, push_holder(L, owner)), lua_remove(L, -2);
+    lua_pushfstring(L, "held %d times by %s", (int)depth, mp_push_holder(L, owner)), lua_remove(L, -2);
   else
-    lua_pushfstring(L, "held by %s", push_holder(L, owner)), lua_remove(L, -2);
+    lua_pushfstring(L, "held by %s", mp_push_holder(L, owner)), lua_remove(L, -2);
   lua_concat(L, 2);
   return 1;
 }

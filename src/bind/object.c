@@ -8,7 +8,10 @@
 enum { FAMILIES = 2 * MP_TYPES };
 
 static const mp_family *families[FAMILIES];
+static const char *closed_texts[FAMILIES]; /* of families whose boxes can be closed */
 static int nfamilies;
+static const char remembered; /* registry key: handle -> box, weak */
+static bool reuse;
 
 static void know(const mp_family *f) {
   for (int i = 0; i < nfamilies; i++)
@@ -22,6 +25,14 @@ static const mp_family *family_of(int type, unsigned part) {
   return NULL;
 }
 
+static const char **closed_text(const mp_family *f) {
+  int i = 0;
+  while (families[i] != f) i++;
+  return &closed_texts[i];
+}
+
+void mp_box_can_close(const mp_family *f, const char *text) { *closed_text(f) = text; }
+
 /* A box of whatever family, or NULL. */
 static mp_box *any_box(lua_State *L, int idx) {
   mp_box *b = lua_touserdata(L, idx);
@@ -33,6 +44,8 @@ static mp_box *any_box(lua_State *L, int idx) {
 
 int mp_box_refuse(lua_State *L, int idx, const char *what) {
   mp_box *b = any_box(L, idx);
+  const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
+  if (closed) return mp_bind_misuse(L, closed);
   if (b && !b->it) return luaL_argerror(L, idx, "it is gone: its owner has been collected");
   return luaL_typeerror(L, idx, lua_pushfstring(L, "%s (call its methods with a colon)", what));
 }
@@ -52,13 +65,50 @@ void mp_box_fill(mp_box *b, mp_handle h) {
 
 bool mp_box_is_makers(const mp_box *b) { return b->it && b->maker == getpid() && mp_shm_usable(); }
 
+static void push_remembered(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &remembered) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &remembered);
+}
+
+static void remember(lua_State *L, int idx, uint64_t handle) {
+  idx = lua_absindex(L, idx);
+  push_remembered(L);
+  lua_pushvalue(L, idx);
+  lua_rawseti(L, -2, (lua_Integer)handle);
+  lua_pop(L, 1);
+}
+
+void mp_box_remember(lua_State *L, int idx) { remember(L, idx, ((mp_box *)lua_touserdata(L, idx))->handle); }
+
+void mp_box_reuse(bool on) { reuse = on; }
+
+static int push_again(lua_State *L, uint64_t handle) {
+  if (!reuse) return 0;
+  push_remembered(L);
+  lua_rawgeti(L, -1, (lua_Integer)handle);
+  lua_remove(L, -2);
+  mp_box *b = lua_touserdata(L, -1);
+  if (b && b->it) return 1;
+  lua_pop(L, 1);
+  return 0;
+}
+
 /* The box is made whole before its hold is taken, so that memory errors leave nothing behind. */
 int mp_box_push_handle(lua_State *L, uint64_t handle) {
+  if (push_again(L, handle)) return 1;
   int type = mp_shm_usable() ? mp_object_type_of(handle) : 0;
   const mp_family *f = type ? family_of(type, mp_handle_part(handle)) : NULL;
   void *block = f ? mp_object_block(handle, type) : NULL;
   if (!block) return 0;
   mp_box *b = mp_box_push(L, f, f->name(block));
+  if (*closed_text(f)) remember(L, -1, handle);
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
   w.interrupted = NULL;
   if (mp_object_use(handle, type, &w) != 0) {
@@ -69,21 +119,31 @@ int mp_box_push_handle(lua_State *L, uint64_t handle) {
   return 1;
 }
 
+const char *mp_push_holder(lua_State *L, mp_proc_ref ref) {
+  char name[MP_PROC_NAME];
+  mp_proc_name(ref, name);
+  return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_proc_pid(ref));
+}
+
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   mp_box *b = any_box(L, idx);
   if (!b) return 0;
   if (!b->it) {
-    lua_pushliteral(L, "it is gone");
+    const char *closed = *closed_text(b->family);
+    lua_pushstring(L, closed ? closed : "it is gone");
     return -1;
   }
   *handle = b->handle;
   return 1;
 }
 
-static int box_gc(lua_State *L) {
-  mp_box *b = lua_touserdata(L, 1);
+void mp_box_empty(mp_box *b) {
   if (b->it && mp_shm_usable()) mp_object_unuse(b->handle);
   b->it = NULL;
+}
+
+static int box_gc(lua_State *L) {
+  mp_box_empty(lua_touserdata(L, 1));
   return 0;
 }
 

@@ -26,7 +26,7 @@ typedef struct mp_family { /* static: its address is what a box of it begins wit
 
 typedef struct mp_box {
   const mp_family *family;
-  void *it; /* NULL until it is whole, and once it is collected */
+  void *it; /* NULL until it is whole, and once it is closed or collected */
   mp_handle handle;
   pid_t maker; /* an inherited box's scope may end in a child: that ends nothing */
 } mp_box;
@@ -49,8 +49,20 @@ static inline mp_box *mp_box_self(lua_State *L, const mp_family *f, const char *
 mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name);
 /* Fills it: this process holds h and counts one use for it, as after mp_object_new. */
 void mp_box_fill(mp_box *b, mp_handle h);
+/* Lets its use go at once, as its finalizer would. */
+void mp_box_empty(mp_box *b);
 /* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
 int mp_box_push_handle(lua_State *L, uint64_t handle);
+/* Boxes of that family, known by mp_box_class, are closed one by one; `text` is said of one that was. */
+void mp_box_can_close(const mp_family *f, const char *text);
+/* Remembers the open box at idx, of a family that can be closed, for mp_box_reuse. */
+void mp_box_remember(lua_State *L, int idx);
+/* While it is on, mp_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
+ * its arguments: it has inherited the originals, and a copy would leave them open for ever. */
+void mp_box_reuse(bool on);
+
+/* Pushes "'name' (pid n)", the process that holds something. */
+const char *mp_push_holder(lua_State *L, mp_proc_ref ref);
 
 /* True when the scope that ends now is the one that made the box. */
 bool mp_box_is_makers(const mp_box *b);

@@ -40,7 +40,7 @@ static child_handle *new_handle(lua_State *L) {
 }
 
 /* how: 0 or MP_LEFT_EARLY. Waits for children of its own; none of the rest can fail. */
-static _Noreturn void leave(int code, int how) {
+MP_OS_FORKED static _Noreturn void leave(int code, int how) {
   mp_children_finish();
   if (mp_shm_usable()) mp_proc_set_exit((code & 0xff) | how);
   mp_proc_depart();
@@ -48,8 +48,7 @@ static _Noreturn void leave(int code, int how) {
 }
 
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-static _Noreturn void be_child(lua_State *L, bool daemon, const char *name, pid_t parent) {
-  if (mp_shm_usable()) mp_proc_set_name(name);
+MP_OS_FORKED static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
   mp_children_forget();
   mp_children_forked();
   if (daemon) mp_os_die_with(parent);
@@ -68,15 +67,19 @@ static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref 
   pid_t parent = getpid();
   int err = mp_proc_reserve(ref);
   if (err) return err;
+  mp_proc_set_name(*ref, name);
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(L, daemon, name, parent);
-  if (pid < 0) mp_proc_unreserve(*ref);
+  if (pid == 0) be_child(L, daemon, parent);
+  if (pid < 0)
+    mp_proc_unreserve(*ref);
+  else
+    mp_proc_forked(*ref, pid);
   return pid;
 }
 
 /* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
  * from here, and exits with the number that entry returns. */
-static int process_fork(lua_State *L) {
+MP_OS_FORKED static int process_fork(lua_State *L) {
   mp_bind_enter(L);
   bool daemon = lua_toboolean(L, 1);
   const char *name = luaL_checkstring(L, 2);

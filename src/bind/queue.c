@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bind/object.h"
 #include "codec/codec.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
@@ -41,8 +42,12 @@ static int trouble(lua_State *L, int err) {
 
 /* --- put --- */
 
+mp_parcel mp_bind_parcel(const mp_message *m) {
+  return (mp_parcel){(const mp_piece *)m->iov, m->niov, m->len, m->handles, m->nhandles};
+}
+
 static int send(mp_queue *q, const mp_message *m, const mp_wait *w) {
-  mp_parcel p = {(const mp_piece *)m->iov, m->niov, m->len, m->handles, m->nhandles};
+  mp_parcel p = mp_bind_parcel(m);
   return mp_queue_put(q, &p, w);
 }
 
@@ -159,7 +164,8 @@ int mp_queue_decode(lua_State *L, const mp_got *g) {
 }
 
 /* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
-static _Alignas(16) char buffer[MP_INLINE_MAX];
+_Alignas(16) MP_OS_LARGE char mp_bind_queue_buffer[MP_INLINE_MAX];
+static char *const buffer = mp_bind_queue_buffer;
 static bool buffer_busy;
 
 /* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */
@@ -181,6 +187,18 @@ static int get(lua_State *L, mp_queue *q, const mp_wait *w, bool keep) {
   if (err) return err;
   if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
   return decode(L, q, &g, keep);
+}
+
+int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_test *t, const mp_wait *w) {
+  mp_got g;
+  void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
+  int err = mp_queue_get_if(q, buf, &g, t, w);
+  if (err) return err;
+  if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
+  mp_object_use_held(holder);
+  err = decode(L, q, &g, false);
+  mp_object_let_go(holder, &(mp_wait){MP_FOREVER, NULL, NULL});
+  return err;
 }
 
 int mp_queue_empty_handed(lua_State *L, int err) {

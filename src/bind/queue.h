@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What bind/lease.c and bind/joinable.c share with bind/queue.c. */
+/* What bind/lease.c, bind/joinable.c and bind/end.c share with bind/queue.c. */
 #ifndef MP_BIND_QUEUE_H
 #define MP_BIND_QUEUE_H
 
@@ -15,6 +15,11 @@ static inline mp_queue *mp_queue_self(lua_State *L) { return mp_queue_box(L)->it
 int mp_queue_decode(lua_State *L, const mp_got *g);
 /* What an empty-handed get or lease returns: err > 0: raises the error value at the top. */
 int mp_queue_empty_handed(lua_State *L, int err);
+/* An encoded message, as put takes it. */
+mp_parcel mp_bind_parcel(const mp_message *m);
+/* Waits for a message that passes t (NULL: any) and pushes its value: 0, or what mp_queue_get_if returned, or LUA_ERR* with
+ * the error value pushed. What is decoded may close the object at `holder`, which keeps q alive: it is held meanwhile. */
+int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_test *t, const mp_wait *w);
 
 /* Methods for the queues' metatables, ended by NULL. */
 extern const luaL_Reg mp_lease_methods[], mp_joinable_methods[];

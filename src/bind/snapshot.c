@@ -9,6 +9,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "bind/object.h"
 #include "codec/codec.h"
 
 static void copy_pieces(char *to, const mp_message *m) {
@@ -54,6 +55,19 @@ static int snapshot_thaw(lua_State *L) {
   return values < 0 ? lua_error(L) : values;
 }
 
-static const luaL_Reg functions[] = {{"freeze", snapshot_freeze}, {"thaw", snapshot_thaw}, {NULL, NULL}};
+/* thaw_inherited(bytes) -> value, in which ends of pipes are those that this process has already, where it has them. */
+static int snapshot_thaw_inherited(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TSTRING);
+  lua_settop(L, 1);
+  lua_pushcfunction(L, snapshot_thaw);
+  lua_insert(L, 1);
+  mp_box_reuse(true);
+  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+  mp_box_reuse(false);
+  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+static const luaL_Reg functions[] = {
+    {"freeze", snapshot_freeze}, {"thaw", snapshot_thaw}, {"thaw_inherited", snapshot_thaw_inherited}, {NULL, NULL}};
 
 void mp_bind_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }

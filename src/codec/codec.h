@@ -99,6 +99,10 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags);
  * Never raises; needs one free stack slot. */
 int mp_codec_decode_scalar(lua_State *L, const void *p, size_t n);
 
+/* The bytes of a message that is one string, and how many; NULL when it is
+ * something else. Reads the message's head only. */
+const void *mp_codec_whole_string(const void *p, size_t n, size_t *len);
+
 /* 0 when the value can travel; else 1 with path and reason pushed. Raises for
  * memory. */
 int mp_codec_unsendable(lua_State *L, int idx, const char *what);

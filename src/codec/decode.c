@@ -291,8 +291,8 @@ static int decode_message(mp_decoder *d) {
   return mp_decode_fail(d, lua_tostring(d->L, -1));
 }
 
-/* A message that is one string: its bytes, or NULL when it is something else (or wrong in any way). */
-static const unsigned char *whole_string(const unsigned char *p, size_t n, size_t *len) {
+const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
+  const unsigned char *p = bytes;
   if (n < 2 || p[0] != MP_FORMAT_ONE) return NULL;
   unsigned tag = p[1];
   if (tag - MP_TAG_SHORT < MP_SHORT) {
@@ -313,10 +313,10 @@ static const unsigned char *whole_string(const unsigned char *p, size_t n, size_
 
 int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   size_t len;
-  const unsigned char *s = whole_string(p, n, &len);
+  const char *s = mp_codec_whole_string(p, n, &len);
   if (s) {
     luaL_checkstack(L, 1, NULL);
-    lua_pushlstring(L, (const char *)s, len);
+    lua_pushlstring(L, s, len);
     return 1;
   }
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};

@@ -16,12 +16,11 @@ void mp_os_die_with(pid_t parent) {
   if (getppid() != parent) kill(getpid(), SIGKILL);
 }
 
-/* Where there is no /dev/null, the reading end of a pipe that nobody writes is as empty. */
-static int open_empty(void) {
-  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), ends[2];
-  if (fd >= 0 || pipe2(ends, O_CLOEXEC) != 0) return fd;
-  close(ends[1]);
-  return ends[0];
+/* As the lowest free descriptor. Where there is no /dev/null, the reading end of a pipe that nobody writes is as empty. */
+static void open_empty(void) {
+  const char null[] = "/dev/null"; /* on the stack: constants lie in pages of their own */
+  int ends[2];
+  if (open(null, O_RDONLY) < 0 && pipe(ends) == 0) close(ends[1]);
 }
 
 /* Asking first keeps a page that nobody has read into from being copied. */
@@ -33,14 +32,9 @@ static bool has_input(const FILE *f) { return f != NULL; }
 static bool has_output(FILE *f) { return __fpending(f) > 0; }
 #endif
 
-void mp_os_child_stdio(void) {
-  int fd = open_empty();
-  if (fd > STDIN_FILENO) {
-    dup2(fd, STDIN_FILENO);
-    close(fd);
-  } else if (fd == STDIN_FILENO) {
-    fcntl(fd, F_SETFD, 0);
-  }
+MP_OS_FORKED void mp_os_child_stdio(void) {
+  close(STDIN_FILENO);
+  open_empty();
   if (has_input(stdin)) __fpurge(stdin);
   if (has_output(stdout)) __fpurge(stdout);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Monotonic time. The one place where seconds become deadlines. */
+#define _GNU_SOURCE
 #include "os/os.h"
 
 #include <errno.h>
@@ -11,6 +12,12 @@
 uint64_t mp_os_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t mp_os_coarse_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
   return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 

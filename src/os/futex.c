@@ -27,10 +27,10 @@ int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) 
 void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 /* A fork's only thread has its robust list where the forking thread had it: asking again would cost it a page. */
-void mp_os_pending_attach(void) {
+MP_OS_FORKED void mp_os_pending_attach(const mp_os_mutex *mine) {
   static pthread_t whose;
   size_t len = 0;
-  mp_os_tid = (uint32_t)syscall(SYS_gettid);
+  mp_os_tid = mp_os_mutex_owner(mine);
   if (mp_os_robust && pthread_equal(whose, pthread_self())) return;
   whose = pthread_self();
   if (syscall(SYS_get_robust_list, 0, &mp_os_robust, &len) != 0) mp_os_robust = NULL;

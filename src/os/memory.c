@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define HOLE_LEAST (UINT64_C(1) << 20) /* clearing less is faster than touching its pages anew */
 
 /* ftruncate beyond `ulimit -f` raises SIGXFSZ, which would end the process: ignored while it is tried. */
 static int set_size(int fd, size_t size) {
@@ -54,7 +57,13 @@ void mp_os_release(void *p, size_t n) {
   if (to > from) madvise((void *)from, to - from, MADV_REMOVE);
 }
 
-void *mp_os_private(size_t n) {
-  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return p == MAP_FAILED ? NULL : p;
+void mp_os_zero(void *p, size_t n) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p;
+  uintptr_t from = (at + page - 1) & ~(page - 1), to = (at + n) & ~(page - 1);
+  if (n < HOLE_LEAST || madvise((void *)from, to - from, MADV_REMOVE) != 0) {
+    memset(p, 0, n);
+    return;
+  }
+  memset(p, 0, from - at);
+  memset((void *)to, 0, at + n - to);
 }

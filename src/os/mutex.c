@@ -50,7 +50,7 @@ int mp_os_mutex_init(mp_os_mutex *m) {
   int err = pthread_mutexattr_init(&a);
   if (err) return -err;
   err = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-  if (!err) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+  if (!err && !MP_BROKEN(ROBUST)) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
   if (!err) err = pthread_mutex_init(m, &a);
   pthread_mutexattr_destroy(&a);
   return -err;
@@ -63,9 +63,11 @@ int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) {
 
 void mp_os_mutex_consistent(mp_os_mutex *m) { pthread_mutex_consistent(m); }
 
-bool mp_os_mutex_mine(const mp_os_mutex *m) { return (word_of(m) & OWNER_MASK) == mp_os_tid; }
+MP_OS_FORKED uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return word_of(m) & OWNER_MASK; }
 
-bool mp_os_mutex_held(const mp_os_mutex *m) { return (word_of(m) & OWNER_MASK) != 0; }
+bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
+
+bool mp_os_mutex_held(const mp_os_mutex *m) { return mp_os_mutex_owner(m) != 0; }
 
 bool mp_os_mutex_abandoned(const mp_os_mutex *m) {
   uint32_t w = word_of(m);

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os/broken.h"
+
 #pragma GCC visibility push(hidden)
 
 /* Thread-local storage that costs no call. glibc keeps room for it in libraries loaded late, musl does not. */
@@ -24,11 +26,20 @@
 #define MP_OS_THREAD_LOCAL _Thread_local
 #endif
 
+/* A large array, not static, that costs nothing until touched. It lies behind all small variables, which so share a
+ * page: what a process writes after a fork is copied page by page. */
+#define MP_OS_LARGE __attribute__((common, visibility("hidden")))
+
+/* What a child runs on its way to its target and out again: side by side, for it pays for each stretch of code it touches. */
+#define MP_OS_FORKED __attribute__((hot))
+
 #define MP_FOREVER UINT64_MAX
 #define MP_MS UINT64_C(1000000)
 
 /* clock.c */
 uint64_t mp_os_now(void);
+/* The same clock as of its last tick, some milliseconds behind: for a quarter of the time. */
+uint64_t mp_os_coarse_now(void);
 /* Absolute deadline for a relative number of seconds: <= 0 gives 0 (do not wait), overlong gives MP_FOREVER. */
 uint64_t mp_os_deadline(double seconds);
 /* Sleeps until the deadline or a signal: 0 or -EINTR. */
@@ -49,6 +60,8 @@ void mp_os_mutex_consistent(mp_os_mutex *m);
 static inline void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
 /* One load: true while the thread that attached (mp_os_pending_attach) holds it. */
 bool mp_os_mutex_mine(const mp_os_mutex *m);
+/* The id of the thread that holds it, or 0. */
+uint32_t mp_os_mutex_owner(const mp_os_mutex *m);
 /* One load: true while a living thread holds it. */
 bool mp_os_mutex_held(const mp_os_mutex *m);
 /* One load: true when its last owner died holding it and nobody has taken it since. */
@@ -58,14 +71,14 @@ bool mp_os_mutex_abandoned(const mp_os_mutex *m);
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline); /* 0 -EAGAIN -EINTR -ETIMEDOUT */
 void mp_os_futex_wake(_Atomic uint32_t *word, int n);
 extern uint32_t mp_os_tid; /* of the thread that attached */
-/* Learns this thread's id and where its robust list is. Once a thread has locked a robust mutex, and again after fork. */
-void mp_os_pending_attach(void);
+/* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. */
+void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same cell. */
 extern struct robust_list_head *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
   struct robust_list_head *h = mp_os_robust;
-  if (!h) return;
+  if (!h || MP_BROKEN(PENDING)) return;
   char *cell = word ? (char *)(void *)word - h->futex_offset : NULL;
   *(struct robust_list *volatile *)&h->list_op_pending = (struct robust_list *)(void *)cell;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -78,8 +91,8 @@ static inline void mp_os_pause(void);
 void *mp_os_map(size_t *size, size_t floor, int *err);
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);
-/* Private zeroed memory that costs nothing until touched; NULL when there is none. */
-void *mp_os_private(size_t n);
+/* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */
+void mp_os_zero(void *p, size_t n);
 
 /* self.c: facts about this process */
 uint64_t mp_os_pid_namespace(void);

@@ -26,17 +26,17 @@ static void default_signals(sigset_t *mask) {
   }
 }
 
-pid_t mp_os_fork(void) {
+MP_OS_FORKED pid_t mp_os_fork(void) {
   sigset_t hold, mask;
   sigemptyset(&hold);
   for (int i = 0; i < OURS; i++) sigaddset(&hold, ours[i]);
   fflush(NULL);
   pthread_sigmask(SIG_BLOCK, &hold, &mask);
   pid_t pid = fork();
-  int err = errno;
+  if (pid < 0) pid = -errno;
   if (pid == 0) default_signals(&mask);
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
-  return pid < 0 ? -err : pid;
+  return pid;
 }
 
 int mp_os_reap(pid_t pid, int *status) {
@@ -54,6 +54,14 @@ int mp_os_pidfd(pid_t pid) {
 
 int mp_os_pidfd_signal(int pidfd, int sig) {
   return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+}
+
+bool mp_os_gone(pid_t pid) {
+  int fd = mp_os_pidfd(pid);
+  if (fd < 0) return fd == -ESRCH || (kill(pid, 0) < 0 && errno == ESRCH);
+  bool gone = mp_os_poll(fd, 0) == 1;
+  mp_os_close(fd);
+  return gone;
 }
 
 int mp_os_ready_fd(void) {

@@ -23,6 +23,8 @@ int mp_os_exit_code(int status);
 /* A descriptor that turns readable when the process ends. -ESRCH, -ENOSYS before Linux 5.3, -EMFILE. */
 int mp_os_pidfd(pid_t pid);
 int mp_os_pidfd_signal(int pidfd, int sig);
+/* True once the process has ended, reaped or not. A pid that names another process by now counts as running. */
+bool mp_os_gone(pid_t pid);
 /* A descriptor that is readable from the start. */
 int mp_os_ready_fd(void);
 /* 1 when fd is readable, 0 at the deadline, -EINTR after a signal. */

@@ -13,7 +13,6 @@
 #define DEFAULT_SIZE (UINT64_C(1) << 40)
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
 #define MOST_PROCS 4096
-#define MOST_OBJECTS (1u << 20)
 #define BYTES_PER_PROC (64u << 10)
 #define BYTES_PER_OBJECT (16u << 10)
 #define DATA_ALIGN (UINT64_C(2) << 20)
@@ -48,7 +47,7 @@ static int format(mp_arena *a, uint64_t size) {
   a->size = size;
   a->pid_namespace = mp_os_pid_namespace();
   a->nprocs = (uint32_t)clamp(size / BYTES_PER_PROC, 64, MOST_PROCS);
-  a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MOST_OBJECTS);
+  a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MP_OBJECT_MOST);
   a->row_words = a->nobjects / 64;
   a->procs = place(&at, a->nprocs * sizeof(mp_proc));
   a->objects = place(&at, a->nobjects * sizeof(mp_object));
@@ -116,8 +115,8 @@ int mp_lock(mp_os_mutex *m, const mp_wait *w) {
 
 static void recover(void) {
   mp_flight_recover();
-  mp_chunk_rebuild();
-  mp_object_rebuild();
+  if (!MP_BROKEN(LISTS)) mp_chunk_rebuild();
+  if (!MP_BROKEN(LISTS)) mp_object_rebuild();
   mp_os_mutex_consistent(&mp_a->lock);
 }
 
@@ -134,4 +133,7 @@ bool mp_arena_trylock(void) {
   return r >= 0;
 }
 
-void mp_arena_unlock(void) { mp_os_mutex_unlock(&mp_a->lock); }
+void mp_arena_unlock(void) {
+  mp_os_mutex_unlock(&mp_a->lock);
+  if (mp_chunk_retired) mp_chunk_finish();
+}

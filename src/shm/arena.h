@@ -26,6 +26,7 @@
 #define MP_LAYOUT 1
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
+#define MP_OBJECT_MOST (1u << 20)
 #define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
 
 /* The interrupted operation on handles in flight: see object.c. */
@@ -76,7 +77,7 @@ int mp_lock(mp_os_mutex *m, const mp_wait *w);
 /* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
 int mp_arena_lock(const mp_wait *w);
 bool mp_arena_trylock(void); /* for finalizers, which never wait */
-void mp_arena_unlock(void);
+void mp_arena_unlock(void);  /* and then mp_chunk_finish */
 
 #pragma GCC visibility pop
 #endif

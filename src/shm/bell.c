@@ -18,6 +18,7 @@ int mp_bell_init(mp_bell *b) {
 
 void mp_bell_wake(mp_bell *b) {
   uint32_t armed = MP_BELL_ARMED;
+  if (MP_BROKEN(WAKE)) return;
   if (atomic_compare_exchange_strong(&b->word, &armed, MP_BELL_IDLE)) mp_os_futex_wake(&b->word, 1);
 }
 

@@ -40,6 +40,7 @@ static inline _Atomic uint64_t *mp_cell_own(mp_cells *c) {
 
 /* With the object's inner lock: makes sure of this process's cell. */
 static inline _Atomic uint64_t *mp_cells_reach(mp_cells *c) {
+  mp_noted = true;
   for (uint32_t i = c->ready; i <= mp_me; i++) atomic_store_explicit(&c->cell[i], 0, memory_order_relaxed);
   if (c->ready <= mp_me) atomic_store_explicit(&c->ready, mp_me + 1, memory_order_release);
   return &c->cell[mp_me];

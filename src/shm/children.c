@@ -13,14 +13,15 @@
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define NAP (2 * MP_MS) /* between looks, where the system has no pidfd to wait on */
 
-static mp_child table[MP_CHILD_MAX]; /* costs what is touched of it */
+MP_OS_LARGE mp_child mp_child_table[MP_CHILD_MAX];
+static mp_child *const table = mp_child_table;
 static int top, free_list; /* places below top have been used; place + 1 of the first free one, or END_OF_LIST */
 static unsigned ends;
 static pid_t owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
 
 const mp_child *mp_child_at(int place) { return &table[place]; }
 
-void mp_children_forget(void) {
+MP_OS_FORKED void mp_children_forget(void) {
   for (int i = 0; i < top; i++)
     if (table[i].used && table[i].pidfd != NO_FD) mp_os_close(table[i].pidfd);
   top = 0;
@@ -91,7 +92,7 @@ bool mp_child_ended(int place) {
   return true;
 }
 
-int mp_child_next(int place, bool daemon) {
+MP_OS_FORKED int mp_child_next(int place, bool daemon) {
   if (owner != getpid()) return -1;
   while (++place < top) {
     const mp_child *c = &table[place];

@@ -9,9 +9,11 @@
 #include <errno.h>
 
 #include "shm/object.h"
+#include "shm/proc.h"
 
 #define HOT_LIMIT (UINT64_C(64) << 20) /* free bytes kept resident in the whole tree */
 #define HOT_MOST (HOT_LIMIT / 4)       /* larger chunks give their pages back at once */
+#define RETIRED_MOST 8
 
 static uint64_t pages(unsigned order) { return UINT64_C(1) << order; }
 
@@ -164,6 +166,44 @@ int64_t mp_chunk_next(uint64_t from) {
 }
 
 int64_t mp_chunk_after(uint64_t i) { return mp_chunk_next(i + pages(mp_st_order(st_of(i)))); }
+
+/* --- what takes long --- */
+
+unsigned mp_chunk_retired;
+static uint32_t retired[RETIRED_MOST];
+static mp_proc_ref retirer;
+
+/* What a fork inherits is its parent's. */
+static void own_retired(void) {
+  if (retirer != mp_proc_self()) mp_chunk_retired = 0;
+  retirer = mp_proc_self();
+}
+
+void mp_chunk_retire(uint64_t i) {
+  own_retired();
+  if (mp_chunk_bytes(i) <= HOT_MOST || mp_chunk_retired == RETIRED_MOST) {
+    mp_chunk_free(i);
+    return;
+  }
+  mp_proc_inhand(1);
+  mp_chunk_set(i, MP_HELD, mp_me);
+  retired[mp_chunk_retired++] = (uint32_t)i;
+}
+
+void mp_chunk_finish(void) {
+  own_retired();
+  while (mp_chunk_retired) {
+    uint64_t i = retired[--mp_chunk_retired];
+    mp_chunk_unload(i);
+    if (!mp_arena_trylock()) {
+      retired[mp_chunk_retired++] = (uint32_t)i;
+      return;
+    }
+    mp_chunk_free(i);
+    mp_proc_inhand(-1);
+    mp_os_mutex_unlock(&mp_a->lock);
+  }
+}
 
 /* Chunks that belong to an object stay while the object is more than FREE; those in a process's hands stay for
  * the cleaner of that process. */

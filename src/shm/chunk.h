@@ -7,13 +7,13 @@
  *   NONE      inside a chunk, or never used
  *   COLD HOT  free; in the list of its order (lists are caches). HOT pages are resident, kept for the next claim
  *   USED      tag = object slot; reachable from that object's own words
- *   HELD      tag = process slot; being filled by it, in no queue yet
+ *   HELD      tag = process slot; being filled by it, in no queue yet; or a dead object's, whose pages it gives back
  *   QUEUED    tag = object slot of its queue; in a record between head and tail
  *   READING   tag = process slot; taken from `object`, being decoded
  *   RETURNED  tag = object slot; a dead reader's, to be taken again before anything else
  *   ORPHANED  tag = object slot; a dead lessee's, in a queue that reports them
  *
- * Who writes st: claim and free under the arena lock; HELD->QUEUED by its holder under the queue's producers' lock;
+ * Who writes st: claim and free, and USED->HELD (retire), under the arena lock; HELD->QUEUED by its holder under the queue's producers' lock;
  * QUEUED/RETURNED/ORPHANED->READING by the taker under the consumers' lock, a lease of a short message HELD->READING;
  * READING->RETURNED by its reader or, the reader being dead, by a cleaner (who may also make it ORPHANED), under the
  * consumers' lock; READING->ORPHANED also by one who had taken it from there;
@@ -60,6 +60,12 @@ static inline void mp_chunk_set(uint64_t i, unsigned state, uint32_t tag) {
 int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where);
 /* Frees it, whatever its state. */
 void mp_chunk_free(uint64_t i);
+/* Frees a USED chunk; or, when that would keep the arena lock for long, takes it into this process's hands until
+ * mp_arena_unlock has given up the lock: that calls mp_chunk_finish. */
+void mp_chunk_retire(uint64_t i);
+extern unsigned mp_chunk_retired; /* how many wait for that */
+/* Without the arena lock. Does not wait for it either: what cannot be freed now is when it is called next. */
+void mp_chunk_finish(void);
 /* Without the arena lock, before mp_chunk_free, by the one in whose hands (HELD) the chunk is: what would take long. */
 void mp_chunk_unload(uint64_t i);
 /* Rebuilds the lists, for recovery. */

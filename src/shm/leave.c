@@ -9,6 +9,7 @@
 
 #include "os/process.h"
 #include "shm/children.h"
+#include "shm/object.h"
 
 #define TERM_GRACE (1000 * MP_MS) /* what a daemon may take after SIGTERM */
 #define KILL_GRACE (5000 * MP_MS) /* after SIGKILL: only a system call that cannot be ended takes time */
@@ -20,7 +21,7 @@ static pid_t made_here; /* this process, when mproc has forked it */
 static int failed_as;      /* what it ends with instead of 1, or 0 */
 static pid_t failed_where; /* in this process only */
 
-void mp_children_forked(void) { made_here = getpid(); }
+MP_OS_FORKED void mp_children_forked(void) { made_here = getpid(); }
 
 void mp_children_exit_as(int status) {
   failed_as = status;
@@ -52,7 +53,15 @@ static void report(void) {
   mp_os_write(STDERR_FILENO, text, (size_t)n);
 }
 
-void mp_children_finish(void) {
+/* No Lua runs here any more, so nobody will send or receive: who waits at the other end of a pipe, perhaps one of the
+ * children that are waited for here, learns it now. */
+static void close_ends(void) {
+  bool alone = mp_child_next(-1, true) < 0 && mp_child_next(-1, false) < 0;
+  if (!alone && mp_shm_usable()) mp_holds_drop(MP_TYPE_END);
+}
+
+MP_OS_FORKED void mp_children_finish(void) {
+  close_ends();
   if (mp_child_next(-1, true) >= 0) {
     signal_all(true, SIGTERM);
     if (!await_all(true, mp_os_now() + TERM_GRACE)) {

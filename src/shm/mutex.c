@@ -12,7 +12,8 @@
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
-static mp_handle held[MP_MUTEX_MOST];
+MP_OS_LARGE mp_handle mp_mutex_held[MP_MUTEX_MOST];
+static mp_handle *const held = mp_mutex_held;
 static unsigned nheld;
 static mp_proc_ref holder;
 

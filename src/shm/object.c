@@ -11,13 +11,11 @@
 #define NO_STEP UINT64_MAX
 
 static mp_type types[MP_TYPES];
-static uint32_t *uses; /* this process's local uses, by slot; inherited by fork as the holds are */
-static bool late;      /* a finalizer found the arena lock busy: some bit of my row has no use any more */
+static bool late; /* a finalizer found the arena lock busy: some bit of my row has no use any more */
 
-int mp_object_attach(void) {
-  uses = mp_os_private(mp_a->nobjects * sizeof *uses);
-  return uses ? 0 : -ENOMEM;
-}
+/* This process's local uses, by slot; inherited by fork as the holds are. */
+MP_OS_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
+static uint32_t *const uses = mp_object_uses;
 
 void mp_object_type(int type, const mp_type *is) { types[type] = *is; }
 
@@ -88,7 +86,7 @@ static void bury_one(uint32_t slot, bool thorough) {
   uint64_t st = mp_chunk_at(o->chunk)->st;
   if (mp_st_state(st) == MP_USED && mp_st_tag(st) == slot) {
     if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_chunk_data(o->chunk), thorough);
-    mp_chunk_free(o->chunk);
+    mp_chunk_retire(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
   o->next = mp_a->free_object;
@@ -131,6 +129,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
   hold_set((uint32_t)slot);
   uses[slot] = 1;
+  mp_noted |= type != MP_TYPE_QUEUE;
   uint64_t gen = o->state >> 32;
   atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
   *out = gen << 32 | (uint32_t)(slot + 1);
@@ -156,6 +155,7 @@ void *mp_object_block(mp_handle h, int type) {
 int mp_object_use(mp_handle h, int type, const mp_wait *w) {
   uint32_t slot = slot_of(h);
   if (!alive(h, type)) return -ENOENT;
+  mp_noted |= type != MP_TYPE_QUEUE;
   if (uses[slot]) {
     uses[slot]++;
     return 0;
@@ -174,18 +174,37 @@ int mp_object_use(mp_handle h, int type, const mp_wait *w) {
 
 void mp_object_use_held(mp_handle h) { uses[slot_of(h)]++; }
 
-void mp_object_unuse(mp_handle h) {
-  uint32_t slot = slot_of(h);
-  if (--uses[slot]) return;
-  if (!mp_arena_trylock()) {
-    late = true;
-    return;
-  }
+void mp_object_use_kept(mp_handle h) {
+  hold_set(slot_of(h));
+  uses[slot_of(h)]++;
+}
+
+static void release_and_unlock(uint32_t slot) {
   mp_holds_flush();
   hold_clear(slot);
   die_if_unheld(slot);
   mp_object_bury(false);
   mp_arena_unlock();
+}
+
+void mp_object_unuse(mp_handle h) {
+  uint32_t slot = slot_of(h);
+  if (--uses[slot]) return;
+  if (mp_arena_trylock())
+    release_and_unlock(slot);
+  else
+    late = true;
+}
+
+int mp_object_let_go(mp_handle h, const mp_wait *w) {
+  uint32_t slot = slot_of(h);
+  if (--uses[slot]) return 0;
+  int err = mp_arena_lock(w);
+  if (err)
+    late = true;
+  else
+    release_and_unlock(slot);
+  return err;
 }
 
 void mp_holds_flush(void) {
@@ -201,7 +220,30 @@ void mp_holds_flush(void) {
   mp_object_bury(false);
 }
 
+void mp_holds_flush_if_free(void) {
+  if (!late || !mp_arena_trylock()) return;
+  mp_holds_flush();
+  mp_arena_unlock();
+}
+
+static bool is_type(uint32_t slot, int type) { return (int)(mp_object_at(slot)->state >> 8 & 0xff) == type; }
+
+void mp_holds_drop(int type) {
+  static const mp_wait brief = {0, NULL, NULL};
+  if (mp_proc_at(mp_me)->inhand || mp_arena_lock(&brief) != 0) return;
+  for (uint64_t w = 0; w < words_in_use(); w++)
+    for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
+      uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
+      if (!is_type(slot, type)) continue;
+      hold_clear(slot);
+      die_if_unheld(slot);
+    }
+  mp_object_bury(false);
+  mp_arena_unlock();
+}
+
 void mp_holds_clear(uint32_t proc) {
+  if (MP_BROKEN(HOLDS)) return;
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(proc)[w]; bits; bits = row(proc)[w]) {
       row(proc)[w] = bits & (bits - 1);
@@ -213,6 +255,7 @@ void mp_holds_clear(uint32_t proc) {
 static int settle_one(uint32_t slot, uint32_t proc) {
   uint64_t st = mp_object_at(slot)->state;
   unsigned type = (unsigned)(st >> 8) & 0xff;
+  if (MP_BROKEN(CELLS)) return 0;
   if ((st & 0xff) != MP_OBJECT_LIVE || type >= MP_TYPES || !types[type].settle) return 0;
   return types[type].settle(mp_chunk_data(mp_object_at(slot)->chunk), proc);
 }
@@ -275,7 +318,7 @@ static void undo_steps(mp_flight_log *log) {
 void mp_flight_recover(void) {
   mp_flight_log *log = &mp_a->log;
   if (!log->record) return;
-  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value) undo_steps(log);
+  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value && !MP_BROKEN(FLIGHT)) undo_steps(log);
   atomic_store_explicit(&log->record, 0, memory_order_release);
 }
 

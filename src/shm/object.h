@@ -71,8 +71,6 @@ void mp_object_type(int type, const mp_type *is);
 mp_handle mp_object_handle(uint32_t slot);
 /* The type of a live object; 0 when none lives by that handle. */
 int mp_object_type_of(mp_handle h);
-/* Maps the table of local uses. Once per process tree, before anything else here. 0 or -ENOMEM. */
-int mp_object_attach(void);
 
 /* Makes an object of `bytes` bytes held by this process; init fills its block under the arena lock.
  * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
@@ -86,8 +84,13 @@ void *mp_object_block(mp_handle h, int type);
  * _use: 0, or -ENOENT when no such object lives. _use_held: for one that this process is known to hold. */
 int mp_object_use(mp_handle h, int type, const mp_wait *w);
 void mp_object_use_held(mp_handle h);
+/* For one that is not held but kept alive, as a pipe's queue is by an end that this process holds: holds it. Needs no lock:
+ * nobody else writes this process's row. */
+void mp_object_use_kept(mp_handle h);
 /* Never waits: when the arena lock is busy the hold is let go later. */
 void mp_object_unuse(mp_handle h);
+/* The same by one who may wait: 0; -EINTR, -ETIMEDOUT: one use less, but the hold is let go later. */
+int mp_object_let_go(mp_handle h, const mp_wait *w);
 
 /* Handles in flight, with the arena lock held. record: offset of n distinct handles. Between begin and end the
  * caller makes the one store that commits: `value` at offset `word`. A survivor that finds another value there
@@ -97,6 +100,12 @@ void mp_flight_end(void);
 /* One more local use of each: what a receiver does before it takes them off flight. */
 void mp_flight_pin(uint64_t record, uint32_t n);
 void mp_object_bury(bool thorough);
+
+/* Without a lock: mp_holds_flush, unless the arena lock is busy. */
+void mp_holds_flush_if_free(void);
+/* This process, which ends, uses no object of that type any more. Waits for MP_GRACE at most. Where that is over, or the
+ * process has a message in hand, whose queue must live, they go with the process. */
+void mp_holds_drop(int type);
 
 /* types.c: makes all types known. Once per process tree. */
 void mp_types_setup(void);

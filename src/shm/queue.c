@@ -159,6 +159,10 @@ static int commit_with_handles(mp_queue *q, uint64_t tail, uint64_t list, uint32
     mp_arena_unlock();
     return -ENOENT;
   }
+  if (q->closed) { /* the one who could read it has gone since the look in try_put */
+    mp_arena_unlock();
+    return -EPIPE;
+  }
   q->carried = 1;
   mp_flight_begin(list, n, mp_offset(&q->tail), tail, 1);
   commit_tail(q, tail);
@@ -185,8 +189,9 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
   uint64_t at = place(q, mp_record_span(bytes), w, &err);
   if (!at) return err;
   uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
-  write_record(q, at, seq, m, extent);
   uint64_t tail = at + mp_record_span(bytes);
+  if (MP_BROKEN(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
+  write_record(q, at, seq, m, extent);
   bool crossed = (at & (MP_SEGMENT - 1)) == sizeof(mp_segment);
   if (m->nhandles)
     err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
@@ -322,6 +327,7 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease
   uint64_t seq = r->seq, head = at + mp_record_span(r->bytes);
   mp_joinable_count(q, 1);
   bool leased = lease && r->type == MP_RECORD_INLINE;
+  if (MP_BROKEN(TAKE)) atomic_store_explicit(&q->head, head, memory_order_release);
   if (r->type == MP_RECORD_EXTENT)
     mp_extent_take(g, *(uint64_t *)(r + 1), lease);
   else if (lease)
@@ -353,55 +359,79 @@ static bool more(mp_queue *q, uint64_t at, bool *closed) {
   return tail && tail != at;
 }
 
-/* One try: 0, -EAGAIN when empty, -EPIPE, or a failure. */
-static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_wait *w) {
+static bool test_record(const mp_queue_test *t, uint64_t at) {
+  mp_record *r = mp_at(at);
+  if (r->type == MP_RECORD_JUMP) return test_record(t, r->seq + sizeof(mp_segment));
+  if (r->type == MP_RECORD_EXTENT) return mp_extent_passes(t, *(uint64_t *)(r + 1));
+  uint32_t handles = r->nhandles * 8u;
+  return t->passes(t->arg, (char *)(r + 1) + handles, r->bytes - handles);
+}
+
+/* With the consumers' lock, nothing being there at `at`. */
+static int none(mp_queue *q, bool closed) { return closed && !mp_queue_out(q) ? -EPIPE : -EAGAIN; }
+
+/* Whether the message that is next passes: 0 or -EMSGSIZE; or, when there is none, -EAGAIN or -EPIPE. */
+static int test_next(mp_queue *q, uint64_t at, const mp_queue_test *t) {
+  bool closed = false;
+  int64_t returned = q->nret ? mp_extent_returned(q) : -1;
+  if (returned >= 0) return mp_extent_passes(t, (uint64_t)returned) ? 0 : -EMSGSIZE;
+  if (!more(q, at, &closed)) return none(q, closed);
+  return test_record(t, at) ? 0 : -EMSGSIZE;
+}
+
+/* With the consumers' lock: 0, -EAGAIN when empty, -EPIPE, or a failure. */
+static int take_next(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease, const mp_wait *w) {
+  bool closed = false;
+  if (q->nret && take_returned(q, g, lease)) return 0;
+  return more(q, at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
+}
+
+/* One try: as take_next, or -EMSGSIZE. */
+static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue_test *t, const mp_wait *w) {
   int err = mp_queue_lock(q, &q->consumers, w);
   if (err) return err;
-  bool closed = false;
   uint64_t at = mp_queue_start(q);
-  if (q->nret && take_returned(q, g, lease))
-    err = 0;
-  else if (!more(q, at, &closed))
-    err = closed && !mp_queue_out(q) ? -EPIPE : -EAGAIN;
-  else
-    err = take_first(q, at, buf, g, lease, w);
+  if (t) err = test_next(q, at, t);
+  if (!err) err = take_next(q, at, buf, g, lease, w);
   mp_os_mutex_unlock(&q->consumers);
   return err;
 }
 
-/* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it. */
-static void sweep_for_poller(mp_queue *q, const mp_wait *w) {
-  static uint64_t next;
-  if (w->deadline != 0 || !q->extents || mp_os_now() < next) return;
-  mp_shm_sweep();
-  next = mp_os_now() + MP_SLICE;
-}
-
-static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_wait *w) {
+/* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it, nor
+ * would it learn that a pipe's other end is dead. */
+static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue_test *t, const mp_wait *w) {
   if (mp_late) mp_late_flush();
   for (;;) {
-    int err = try_get(q, buf, g, lease, w);
+    int err = try_get(q, buf, g, lease, t, w);
     if (err != -EAGAIN) return err;
-    sweep_for_poller(q, w);
+    if (!w->deadline) mp_shm_sweep_now_and_then();
     err = mp_bell_wait(&q->data, has_data, q, w);
     if (err) return err;
   }
 }
 
-int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) { return get(q, buf, g, false, w); }
+int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) { return get(q, buf, g, false, NULL, w); }
 
-int mp_queue_lease(mp_queue *q, mp_got *g, const mp_wait *w) { return get(q, NULL, g, true, w); }
+int mp_queue_get_if(mp_queue *q, void *buf, mp_got *g, const mp_queue_test *t, const mp_wait *w) {
+  return get(q, buf, g, false, t, w);
+}
+
+int mp_queue_lease(mp_queue *q, mp_got *g, const mp_wait *w) { return get(q, NULL, g, true, NULL, w); }
 
 /* --- the rest --- */
 
-int mp_queue_close(mp_queue *q, const mp_wait *w) {
-  int err = mp_queue_lock_both(q, w);
-  if (err) return err;
+void mp_queue_mark_closed(mp_queue *q) {
   mp_os_pending(&q->data.word);
   atomic_store_explicit(&q->closed, 1, memory_order_seq_cst);
   mp_bell_ring(&q->data);
   mp_os_pending(NULL);
   mp_bell_ring_again(&q->room);
+}
+
+int mp_queue_close(mp_queue *q, const mp_wait *w) {
+  int err = mp_queue_lock_both(q, w);
+  if (err) return err;
+  mp_queue_mark_closed(q);
   mp_queue_unlock_both(q);
   return 0;
 }

@@ -33,7 +33,8 @@
  *             A lease counts as taken; what may still come back is found in the chunk table (mp_queue_out)
  *             Who waits on ngot or nret must not trust them while consumers is abandoned or dirty stands: it repairs first
  * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
- * closed      under both locks                                 0 -> 1, once
+ * closed      under both locks; in a pipe (end.h) under the    0 -> 1, once
+ *             arena lock, once an end has lost its last holder
  *
  * Repair runs under both locks and the arena lock, so its first act is to settle an interrupted move of handles.
  */
@@ -112,11 +113,22 @@ void mp_lease_give_back(mp_got *g);
 int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w);
 pid_t mp_orphan_lessee(const mp_got *g);
 void mp_orphan_return(mp_got *g);
+/* The same, but takes the message only if it passes. -EMSGSIZE: there is one that does not, and it stays. */
+typedef struct mp_queue_test {
+  bool (*passes)(void *arg, const void *data, size_t len); /* with a lock held: looks, and does nothing else */
+  void *arg;
+} mp_queue_test;
+int mp_queue_get_if(mp_queue *q, void *buf, mp_got *g, const mp_queue_test *t, const mp_wait *w);
 /* The message was used: frees its extent, lets its handles go. */
 void mp_queue_done(mp_got *g);
 /* It could not be used for want of memory: puts it back, to be taken before all others. -ENOMEM: could not. */
 int mp_queue_return(mp_queue *q, mp_got *g);
 int mp_queue_close(mp_queue *q, const mp_wait *w); /* 0 -EINTR -ETIMEDOUT */
+/* For the arena lock's holder, who knows that no producer, or no consumer, is left: closes it and wakes who waits. */
+void mp_queue_mark_closed(mp_queue *q);
+/* Likewise; it is marked closed and nobody can take its messages any more: their handles come off flight. May be cut
+ * short anywhere and run again. */
+void mp_queue_forsake(mp_queue *q);
 /* Messages there; exact while nobody else moves it. */
 uint64_t mp_queue_size(mp_queue *q);
 /* For the cleaner of the dead process `proc`: chunk i was READING in its hands. 0, or an error: again later. */

@@ -26,7 +26,7 @@ static mp_proc_ref late_owner;
 static void put_off(uint64_t i) {
   if (late_owner != mp_proc_self()) mp_late = 0;
   late_owner = mp_proc_self();
-  mp_object_use_held(mp_object_handle(mp_chunk_at(i)->object));
+  mp_object_use_kept(mp_object_handle(mp_chunk_at(i)->object));
   mp_chunk_at(i)->next = mp_late;
   mp_late = (uint32_t)i + 1;
 }
@@ -41,8 +41,9 @@ static uint64_t extent_data_at(uint32_t nhandles) {
 static int64_t claim_extent(mp_queue *q, uint64_t bytes, const mp_wait *w) {
   int err = mp_arena_lock(w);
   if (err) return err;
-  mp_proc_inhand(1);
+  if (!MP_BROKEN(INHAND)) mp_proc_inhand(1);
   int64_t i = mp_chunk_claim(bytes, MP_HELD, mp_me, q->slot, NULL);
+  if (MP_BROKEN(INHAND)) mp_proc_inhand(1);
   if (i < 0) mp_proc_inhand(-1);
   mp_arena_unlock();
   return i;
@@ -99,6 +100,12 @@ static void open_extent(mp_got *g, int64_t i) {
                 .handles = (mp_handle *)(x + 1),
                 .nhandles = n,
                 .extent = i};
+}
+
+bool mp_extent_passes(const mp_queue_test *t, uint64_t i) {
+  mp_got g;
+  open_extent(&g, (int64_t)i);
+  return t->passes(t->arg, g.data, g.len);
 }
 
 void mp_extent_take(mp_got *g, uint64_t i, bool lease) {
@@ -165,6 +172,7 @@ void mp_queue_done(mp_got *g) {
   if (g->extent < 0 || !is_mine(g)) return;
   mp_queue *q = queue_of((uint64_t)g->extent);
   bool last = atomic_load_explicit(&q->closed, memory_order_relaxed);
+  if (MP_BROKEN(FREE)) mp_extent_drop(g->extent);
   if (!commit_delivery(g)) return;
   mp_extent_drop(g->extent);
   if (last) mp_bell_ring_again(&q->data);

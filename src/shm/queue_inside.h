@@ -78,6 +78,8 @@ int64_t mp_extent_make(mp_queue *q, const mp_parcel *m, const mp_wait *w);
 void mp_extent_drop(int64_t i);
 /* With the consumers' lock: extent i is READING by this process. lease: it stays so after the call. */
 void mp_extent_take(mp_got *g, uint64_t i, bool lease);
+/* With the consumers' lock: whether extent i passes. */
+bool mp_extent_passes(const mp_queue_test *t, uint64_t i);
 /* With the consumers' lock: copies the inline record r into an extent, READING by this process when head moves on.
  * 0, or an error: nothing is changed. mp_lease_taken after head has moved. */
 int mp_lease_inline(mp_queue *q, const mp_record *r, mp_got *g, const mp_wait *w);

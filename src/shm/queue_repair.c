@@ -4,6 +4,7 @@
  * For queue.c and sweep.c. Every function here may be cut short anywhere and run again.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "shm/queue_inside.h"
 
@@ -87,12 +88,14 @@ static uint32_t count_returned(mp_queue *q) {
 /* A lease's copy of a record that is still in the chain. */
 static void drop_cut_lease(mp_queue *q) {
   uint32_t x = q->leasing;
+  if (MP_BROKEN(LEASE)) return;
   if (x && q->head == q->lease_head && mp_st_state(mp_chunk_at(x - 1)->st) == MP_READING) mp_chunk_free(x - 1);
   q->leasing = 0;
 }
 
 /* With both locks and the arena lock. */
 static void repair(mp_queue *q) {
+  if (MP_BROKEN(REPAIR)) return;
   walk k = walk_records(q);
   if (k.spare) q->spare = 0;
   if (!k.drained) rescue_segment(q, q->drained);
@@ -100,7 +103,8 @@ static void repair(mp_queue *q) {
   if (!k.fresh) rescue_segment(q, q->fresh);
   q->fresh = 0;
   uint32_t x = q->publishing;
-  if (x && !k.publishing && mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
+  if (x && !k.publishing && !MP_BROKEN(UNPUBLISHED) &&
+      mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
     mp_chunk_free(x - 1);
   q->publishing = 0;
   drop_cut_lease(q);
@@ -198,22 +202,54 @@ int mp_queue_settle(uint64_t i, uint32_t proc) {
 
 /* --- the end: under the arena lock, nobody else can reach the queue --- */
 
+/* The store that takes n handles off flight is to the word that says how many there are. */
+static void drop_handles(uint64_t list, uint32_t n, uint64_t word, uint64_t without) {
+  mp_flight_begin(list, n, word, without, -1);
+  atomic_store_explicit((_Atomic uint64_t *)mp_at(word), without, memory_order_release);
+  mp_flight_end();
+}
+
+static void drop_handles_of_record(uint64_t pos) {
+  mp_record none = *(mp_record *)mp_at(pos);
+  uint64_t without;
+  if (!none.nhandles) return;
+  uint32_t n = none.nhandles;
+  none.nhandles = 0;
+  memcpy(&without, &none, sizeof without);
+  drop_handles(pos + sizeof none, n, pos, without);
+}
+
+static void drop_handles_of_extent(uint64_t i) {
+  mp_extent *x = mp_chunk_data(i);
+  if (x->nhandles) drop_handles(mp_offset(x + 1), x->nhandles, mp_offset(x) + offsetof(mp_extent, nhandles), 0);
+}
+
+/* Records before tail stand still, whatever a producer does meanwhile. */
 static void drop_handles_of_records(mp_queue *q) {
-  uint64_t pos = mp_queue_start(q);
-  while (q->tail && pos != q->tail) {
+  uint64_t pos = mp_queue_start(q), tail = atomic_load_explicit(&q->tail, memory_order_acquire);
+  while (tail && pos != tail) {
     mp_record *r = mp_at(pos);
     if (r->type == MP_RECORD_JUMP) {
       pos = r->seq + sizeof(mp_segment);
       continue;
     }
-    uint64_t next = pos + mp_record_span(r->bytes);
-    if (r->nhandles) {
-      mp_flight_begin(pos + sizeof *r, r->nhandles, mp_offset(&q->head), next, -1);
-      atomic_store_explicit(&q->head, next, memory_order_release);
-      mp_flight_end();
-    }
-    pos = next;
+    drop_handles_of_record(pos);
+    if (r->type == MP_RECORD_EXTENT) drop_handles_of_extent(*(uint64_t *)(r + 1));
+    pos += mp_record_span(r->bytes);
   }
+}
+
+static void drop_handles_of_returned(mp_queue *q) {
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
+    uint64_t st = mp_chunk_at((uint64_t)i)->st;
+    if (mp_st_state(st) == MP_RETURNED && mp_st_tag(st) == q->slot) drop_handles_of_extent((uint64_t)i);
+  }
+}
+
+void mp_queue_forsake(mp_queue *q) {
+  if (!q->carried) return;
+  drop_handles_of_records(q);
+  if (q->extents) drop_handles_of_returned(q);
 }
 
 static void drop_extent(mp_queue *q, uint64_t i) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/process.h"
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
@@ -103,13 +104,16 @@ int mp_proc_reserve(mp_proc_ref *child) {
   return err;
 }
 
+/* The slot is still that child's: only its parent, who is here, lets it go. */
+void mp_proc_forked(mp_proc_ref child, pid_t pid) { mp_proc_at(mp_ref_slot(child))->pid = (int32_t)pid; }
+
 void mp_proc_unreserve(mp_proc_ref child) {
   reserved = 0;
   mp_proc_release(child, true);
 }
 
 /* Takes this process's place. False when it came too late. */
-static bool enter(mp_proc_ref ref) {
+MP_OS_FORKED static bool enter(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
   mp_proc *p = mp_proc_at(slot);
   uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
@@ -124,7 +128,7 @@ static bool enter(mp_proc_ref ref) {
     mp_os_mutex_unlock(&p->life);
     return false;
   }
-  mp_os_pending_attach();
+  mp_os_pending_attach(&p->life);
   atomic_fetch_add_explicit(&mp_a->awake, 1, memory_order_relaxed);
   mp_me = slot;
   self_ref = ref;
@@ -140,7 +144,7 @@ static void before_fork(void) {
 
 static void after_fork_parent(void) { reserved = 0; }
 
-static void after_fork_child(void) {
+MP_OS_FORKED static void after_fork_child(void) {
   mp_proc_ref mine = reserved;
   reserved = 0;
   mp_usable = false;
@@ -159,18 +163,17 @@ static int register_first(void) {
   mp_arena_unlock();
   if (err) return err;
   if (!enter(ref)) return -EAGAIN;
-  mp_proc_set_name("MainProcess");
+  mp_proc_set_name(ref, "MainProcess");
   return -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 int mp_shm_attach(void) {
   if (mp_a) return self_ref ? 0 : -EAGAIN;
   int err = mp_arena_map();
-  if (!err) err = mp_object_attach();
   return err ? err : register_first();
 }
 
-void mp_proc_set_exit(int code) { mp_proc_at(mp_me)->exit = code; }
+MP_OS_FORKED void mp_proc_set_exit(int code) { mp_proc_at(mp_me)->exit = code; }
 
 int mp_proc_exit(mp_proc_ref ref) {
   uint32_t slot = mp_ref_slot(ref);
@@ -184,9 +187,8 @@ pid_t mp_proc_pid(mp_proc_ref ref) {
   return ref && ref_of(slot) == ref ? pid : 0;
 }
 
-void mp_proc_set_name(const char *name) {
-  char *to = mp_proc_at(mp_me)->name;
-  strncpy(to, name, MP_PROC_NAME - 1);
+void mp_proc_set_name(mp_proc_ref ref, const char *name) {
+  strncpy(mp_proc_at(mp_ref_slot(ref))->name, name, MP_PROC_NAME - 1);
 }
 
 void mp_proc_name(mp_proc_ref ref, char *to) {
@@ -216,14 +218,31 @@ static void clean(uint32_t slot) {
   mp_os_mutex_unlock(&p->life);
 }
 
+/* Killed before it could come up, and not yet reaped by its parent. The state is looked at last: what is gone cannot
+ * change it any more. */
+static bool stillborn(uint32_t slot) {
+  mp_proc *p = mp_proc_at(slot);
+  pid_t pid = p->pid;
+  return pid && mp_os_now() - p->since > MP_SLICE && mp_os_gone(pid) && state_of(slot) == MP_PROC_STARTING;
+}
+
 void mp_shm_sweep(void) {
+  mp_holds_flush_if_free();
   for (uint32_t i = 0; i < mp_a->top_proc; i++) {
     mp_proc_ref ref = ref_of(i);
     unsigned s = state_of(i);
     if (s == MP_PROC_LIVE && mp_proc_slot_dead(i)) clean(i);
-    bool late = expired(i);
+    bool late = s == MP_PROC_STARTING && (expired(i) || stillborn(i));
     if (late || (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent))) mp_proc_release(ref, late);
   }
+}
+
+void mp_shm_sweep_now_and_then(void) {
+  static uint64_t next;
+  uint64_t now = mp_os_coarse_now();
+  if (now < next) return;
+  next = now + MP_SLICE;
+  mp_shm_sweep();
 }
 
 void mp_proc_release(mp_proc_ref ref, bool never_came) {

@@ -11,10 +11,12 @@
  *            cleaner: LIVE->DEAD or FREE (holds life);  a child that comes later than that finds its slot gone and exits.
  *            the parent: DEAD->FREE (arena lock)
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
+ * pid        the reserver once it has forked, and       0: not known yet
+ *            the process itself, before LIVE: the same
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
- * name       the process itself                         for messages; empty when it was forked by something else
+ * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
 #define MP_SHM_REGISTRY_H
@@ -34,6 +36,8 @@ mp_proc_ref mp_proc_self(void);
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
  * 0, -EAGAIN (no slot or no memory left), -EINTR. */
 int mp_proc_reserve(mp_proc_ref *child);
+/* After the fork, by the parent: a child that is killed before it comes up can be found dead by its pid. */
+void mp_proc_forked(mp_proc_ref child, pid_t pid);
 /* Undoes it after a fork that failed. */
 void mp_proc_unreserve(mp_proc_ref child);
 /* True once that process is dead or its slot has moved on. A child that was forked but has not come up counts as alive. */
@@ -41,19 +45,21 @@ bool mp_proc_dead(mp_proc_ref ref);
 /* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */
 int mp_proc_exit(mp_proc_ref ref);
 void mp_proc_set_exit(int code);
-/* Lets go of all that this process holds, so that nobody waits for a sweep to learn that it has left. It must not
- * touch mproc any more, and end. In sweep.c. */
+/* When objects know something of this process: lets go of all that it holds, so that nobody waits for a sweep to
+ * learn that it has left. It must not touch mproc any more, and end. In sweep.c. */
 void mp_proc_depart(void);
 /* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
  * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */
 void mp_proc_release(mp_proc_ref ref, bool never_came);
-pid_t mp_proc_pid(mp_proc_ref ref); /* 0 when it has not come up or has moved on */
-void mp_proc_set_name(const char *name);
+pid_t mp_proc_pid(mp_proc_ref ref);                       /* 0 when it has not come up or has moved on */
+void mp_proc_set_name(mp_proc_ref ref, const char *name); /* of a reserved process, before the fork */
 /* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
 void mp_proc_name(mp_proc_ref ref, char *to);
 
 /* Cleans up after every process found dead. Called when a wait has lasted a slice. */
 void mp_shm_sweep(void);
+/* The same, but once a slice at most: for those who never wait so long, and must learn of deaths all the same. */
+void mp_shm_sweep_now_and_then(void);
 
 /* For mp_shm_stats and tests */
 typedef struct mp_shm_stats {

@@ -7,8 +7,11 @@
 #include "shm/object.h"
 #include "shm/queue_inside.h"
 
+bool mp_noted;
+
 static int free_held(uint64_t i) {
   static const mp_wait brief = {0, NULL, NULL};
+  mp_chunk_unload(i);
   int err = mp_arena_lock(&brief);
   if (err) return err;
   mp_chunk_free(i);
@@ -20,7 +23,7 @@ static bool carries(uint64_t i) { return ((mp_extent *)mp_chunk_data(i))->nhandl
 
 static int settle_chunk(uint64_t i, uint32_t slot, bool carrying) {
   uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_tag(st) != slot) return 0;
+  if (mp_st_tag(st) != slot || MP_BROKEN(SETTLE)) return 0;
   if (mp_st_state(st) == MP_READING) return carries(i) == carrying ? mp_queue_settle(i, slot) : 0;
   return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
 }
@@ -54,9 +57,9 @@ int mp_proc_settle(uint32_t slot) {
 }
 
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
- * does it. */
-void mp_proc_depart(void) {
-  if (!mp_usable || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
+ * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
+MP_OS_FORKED void mp_proc_depart(void) {
+  if (!mp_usable || !mp_noted || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
   mp_usable = false;
   mp_proc_settle(mp_me);
 }

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The types of objects there are. Called once per process tree by L3 and by the C tests. */
+#include "shm/barrier.h"
+#include "shm/end.h"
 #include "shm/object.h"
 #include "shm/queue.h"
+#include "shm/rwlock.h"
 
-void mp_types_setup(void) { mp_queue_setup(); }
+void mp_types_setup(void) {
+  mp_queue_setup();
+  mp_barrier_setup();
+  mp_rwlock_setup();
+  mp_end_setup();
+}

@@ -1,0 +1,35 @@
+-- SPDX-License-Identifier: MIT
+-- How barriers are made; what they do is in C. Used by init.lua.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+
+local barrier = {}
+
+local function check_parties(given)
+  local n = type(given) == "number" and math.tointeger(given)
+  if not n or n < 1 then
+    errors.raise("parties must be the number of processes that meet, an integer of at least 1, got %s",
+      errors.show(given))
+  end
+  return n
+end
+
+local function check_action(action)
+  local mt = getmetatable(action)
+  if action ~= nil and type(action) ~= "function" and not (type(mt) == "table" and mt.__call) then
+    local hint = type(action) == "number" and "; the timeout is the third argument" or ""
+    errors.raise("action must be a function that the last process calls, or nil, got %s%s", errors.show(action), hint)
+  end
+end
+
+-- Barrier(parties[, action[, timeout]]): the last to come calls action() before all go on; timeout is for each wait
+-- that is given none.
+function barrier.Barrier(parties, action, timeout)
+  parties = check_parties(parties)
+  check_action(action)
+  errors.check_timeout(timeout)
+  return core.barrier(parties, action, timeout)
+end
+
+return barrier

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Barrier for Lua: a table with its box, its action and its timeout, so that they travel together. lua/mproc/barrier.lua
+ * checks what it is made of.
+ */
+#include "bind/object.h"
+
+#include <errno.h>
+
+#include "codec/codec.h"
+#include "shm/barrier.h"
+
+enum { BOX = 1 }; /* the table's only key that is no name */
+#define ACTION "action"
+#define TIMEOUT "timeout"
+
+static const char *name_of(const void *block) {
+  (void)block;
+  return MP_BARRIER_BOX;
+}
+
+static const mp_family family = {MP_TYPE_BARRIER, 0, name_of, NULL};
+
+/* The box in a barrier, or NULL. */
+static mp_box *box_at(lua_State *L, int idx) {
+  if (!lua_istable(L, idx)) return NULL;
+  lua_rawgeti(L, idx, BOX);
+  mp_box *box = mp_box_test(L, -1, &family);
+  lua_pop(L, 1);
+  return box;
+}
+
+static mp_box *check_box(lua_State *L) {
+  mp_box *box = box_at(L, 1);
+  if (!box || !box->it) mp_box_refuse(L, 1, "barrier");
+  if (!mp_shm_usable()) mp_bind_enter(L);
+  return box;
+}
+
+static mp_barrier *check(lua_State *L) { return check_box(L)->it; }
+
+static int push_field(lua_State *L, const char *name) {
+  lua_pushstring(L, name);
+  return lua_rawget(L, 1);
+}
+
+static uint64_t deadline_of(lua_State *L) {
+  if (!lua_isnoneornil(L, 2)) return mp_bind_deadline(L, 2);
+  push_field(L, TIMEOUT);
+  uint64_t deadline = mp_bind_deadline(L, lua_gettop(L));
+  lua_pop(L, 1);
+  return deadline;
+}
+
+/* Pushes what a wait came to: index | nil, "timeout" | nil, "broken". Raises for the rest. */
+static int push_outcome(lua_State *L, int r, uint64_t index) {
+  if (r == 0) {
+    lua_pushinteger(L, (lua_Integer)index);
+    return 1;
+  }
+  if (r == -EDEADLK)
+    return mp_bind_misuse(L, "this process is running the barrier's action, and all wait for that; wait after it");
+  if (r != -ETIMEDOUT && r != -EPIPE) return mp_bind_trouble(L, r, "barrier");
+  lua_pushnil(L);
+  lua_pushstring(L, r == -EPIPE ? "broken" : "timeout");
+  return 2;
+}
+
+/* Runs the action at the top. It cannot yield: the others wait for it. */
+static int act(lua_State *L, mp_barrier *b, uint64_t index) {
+  int status = lua_pcall(L, 0, 0, 0);
+  mp_bind_enter(L);
+  if (status == LUA_OK) return push_outcome(L, mp_barrier_release(b), index);
+  mp_barrier_leave(b);
+  return lua_error(L);
+}
+
+/* wait([timeout]) -> index | nil, "timeout" | nil, "broken" */
+static int barrier_wait(lua_State *L) {
+  mp_barrier *b = check(L);
+  uint64_t index;
+  mp_wait w = mp_bind_wait(L, deadline_of(L));
+  bool acts = push_field(L, ACTION) != LUA_TNIL;
+  int r = mp_barrier_wait(b, acts, &w, &index);
+  return r == MP_BARRIER_ACT ? act(L, b, index) : push_outcome(L, r, index);
+}
+
+/* abort() */
+static int barrier_abort(lua_State *L) {
+  mp_barrier_abort(check(L));
+  return 0;
+}
+
+/* reset() */
+static int barrier_reset(lua_State *L) {
+  mp_barrier_reset(check(L));
+  return 0;
+}
+
+static int get_parties(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)check(L)->parties);
+  return 1;
+}
+
+static int get_n_waiting(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)mp_barrier_waiting(check(L)));
+  return 1;
+}
+
+static int get_broken(lua_State *L) {
+  lua_pushboolean(L, mp_barrier_broken(check(L)));
+  return 1;
+}
+
+static int barrier_tostring(lua_State *L) {
+  mp_box *box = check_box(L);
+  mp_barrier *b = box->it;
+  lua_pushfstring(L, "Barrier %d: ", (int)(box->handle & MP_SLOT_MASK));
+  if (mp_barrier_broken(b))
+    lua_pushliteral(L, "broken");
+  else
+    lua_pushfstring(L, "%I of %I waiting", (lua_Integer)mp_barrier_waiting(b), (lua_Integer)b->parties);
+  lua_concat(L, 2);
+  return 1;
+}
+
+static int barrier_eq(lua_State *L) {
+  mp_box *a = box_at(L, 1), *b = box_at(L, 2);
+  lua_pushboolean(L, a && b && a->handle == b->handle);
+  return 1;
+}
+
+/* (barrier, key), with the methods and the getters as upvalues */
+static int barrier_index(lua_State *L) {
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  lua_pushvalue(L, 2);
+  lua_CFunction get = lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL ? NULL : lua_tocfunction(L, -1);
+  return get ? get(L) : 1;
+}
+
+static int barrier_newindex(lua_State *L) {
+  check(L);
+  return mp_bind_misuse(L, lua_pushfstring(L, "a barrier's %s cannot be set", luaL_tolstring(L, 2, NULL)));
+}
+
+static const luaL_Reg methods[] = {
+    {"wait", barrier_wait}, {"abort", barrier_abort}, {"reset", barrier_reset}, {NULL, NULL}};
+static const luaL_Reg getters[] = {
+    {"parties", get_parties}, {"n_waiting", get_n_waiting}, {"broken", get_broken}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {
+    {"__tostring", barrier_tostring}, {"__eq", barrier_eq}, {"__newindex", barrier_newindex}, {NULL, NULL}};
+static const luaL_Reg none[] = {{NULL, NULL}};
+
+static void set_action_and_timeout(lua_State *L) {
+  lua_pushvalue(L, 2);
+  lua_setfield(L, -2, ACTION);
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, TIMEOUT);
+}
+
+/* barrier(parties, action or nil, timeout or nil) -> barrier | nil, message, NAME */
+static int new_barrier(lua_State *L) {
+  mp_handle h;
+  mp_bind_enter(L);
+  lua_settop(L, 3);
+  lua_createtable(L, 1, 2);
+  mp_box *box = mp_box_push(L, &family, MP_BARRIER_BOX);
+  lua_rawseti(L, -2, BOX);
+  set_action_and_timeout(L);
+  luaL_setmetatable(L, MP_BARRIER_TYPE);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = mp_barrier_new((uint64_t)luaL_checkinteger(L, 1), &w, &h);
+  if (err) return mp_bind_trouble(L, err, "barrier");
+  mp_box_fill(box, h);
+  return 1;
+}
+
+static void make_metatable(lua_State *L) {
+  luaL_newmetatable(L, MP_BARRIER_TYPE);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, getters, 0);
+  lua_pushcclosure(L, barrier_index, 2);
+  lua_setfield(L, -2, "__index");
+  mp_codec_register(L, MP_BARRIER_TYPE, -1, 0);
+  lua_pop(L, 1);
+}
+
+void mp_bind_barrier(lua_State *L) {
+  mp_box_class(L, MP_BARRIER_BOX, &family, none, NULL);
+  make_metatable(L);
+  lua_pushcfunction(L, new_barrier);
+  lua_setfield(L, -2, "barrier");
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The barrier (layer 1): a number of processes wait until all of them have come. Called by L3.
+ *
+ * turn     gen << 16 | came << 2 | OPEN, BROKEN, RESETTING: the one truth, and every change of it is one CAS, made with
+ *          no lock held, so that nobody, stopped or dead, is in the way of a process whose time is over.
+ *            who comes           OPEN(g, n)       -> OPEN(g, n + 1)
+ *            the last one        OPEN(g, most-1)  -> OPEN(g + 1, 0): all of g are released; with an action it comes as
+ *                                the others do and makes OPEN(g, most) -> OPEN(g + 1, 0) when the action has returned
+ *            break               OPEN(g, n)       -> BROKEN(g): all of g leave with "broken", and who comes as well.
+ *                                By who is late, interrupted, aborts, or finds one of g dead
+ *            reset               OPEN(g, n), BROKEN(g) -> RESETTING(g): the commit; all of g leave with "broken"
+ *            whoever finds that  RESETTING(g)     -> OPEN(g + 1, 0), once every cell of g is marked
+ *          A generation has one fate. It is cut short by a death between two of these changes only: a reset is finished
+ *          by the next one who comes, breaks or resets; the rest has been done or has not.
+ * cell[p]  gen << 2 | 0 nothing, IN, MARKED. IN(g): process p came, or is about to, stored by itself before its CAS. A dead
+ *          process that is IN breaks g, were it killed a moment before it was counted. IN(g)->MARKED(g): CAS by who
+ *          finishes a reset, so that p, looking when turn has gone on to g + 1, tells that g was not released. 0: p has
+ *          left, or settle has seen to its death; before the slot is another's.
+ * bells    those of g sleep on bells[g % 4], and are ready all at once: nobody whose time has not come gets into the
+ *          line before them, unless three generations have passed meanwhile. Who finds g full sleeps there too.
+ * cells_lock held to make one's cell the first time; nothing to repair.
+ *
+ * So a sleeper looks at one word that no death leaves half changed. What it cannot see, a death among those of g, the
+ * sweep of its slice finds (settle) and the last to come.
+ */
+#ifndef MP_SHM_BARRIER_H
+#define MP_SHM_BARRIER_H
+
+#include "shm/bell.h"
+#include "shm/cells.h"
+#include "shm/object.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_BARRIER_BELLS = 4 };
+
+typedef struct mp_barrier {
+  _Alignas(MP_LINE) _Atomic uint64_t turn;
+  uint64_t parties;
+  mp_os_mutex cells_lock;
+  mp_bell bells[MP_BARRIER_BELLS];
+  mp_cells cells;
+} mp_barrier;
+
+int mp_barrier_new(uint64_t parties, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+
+/* Waits for the others: 0, and *index is 0 .. parties - 1 in the order of coming. MP_BARRIER_ACT, when this process is
+ * the last one and `acts`: it now runs the action, and then calls _release or _leave. -ETIMEDOUT, -EINTR: this process
+ * has broken the barrier (unless it waited for a generation before its own to be released). -EPIPE: it is broken.
+ * -EDEADLK: this process is running its action. */
+enum { MP_BARRIER_ACT = 1 };
+int mp_barrier_wait(mp_barrier *b, bool acts, const mp_wait *w, uint64_t *index);
+int mp_barrier_release(mp_barrier *b); /* 0, or -EPIPE: it was broken meanwhile */
+void mp_barrier_leave(mp_barrier *b);  /* breaks the generation that this process is in */
+
+void mp_barrier_abort(mp_barrier *b);
+void mp_barrier_reset(mp_barrier *b);
+/* Those who wait and live. */
+uint64_t mp_barrier_waiting(mp_barrier *b);
+bool mp_barrier_broken(mp_barrier *b);
+
+void mp_barrier_setup(void);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ends of a pipe (layer 1): who holds one may send into one queue and receive from another. Called by L3.
+ *
+ * An end is an object of its own so that its lifetime says who could send: the processes that hold it, and the messages
+ * that carry it. It keeps its queues alive as a message would, so that nobody else need hold them.
+ *
+ * word       written by, order                              what a survivor sees
+ * kind in    the maker, before the end is LIVE              constant
+ * out queues
+ * holding    the maker: 0 -> 1, THE COMMIT that puts its     0: its queues are not counted, and nobody else knows it yet
+ *            queues on flight; destroy: 1 -> 0, the commit   1: they live as long as it does
+ *            that takes them off
+ *
+ * When the last hold goes (close, the end of the process, SIGKILL, the collector), destroy marks both queues closed and
+ * rings their bells; what was on its way to the dead end comes off flight (mp_queue_forsake), for nobody can take it any
+ * more: an end in it is as good as closed. All under the arena lock, all of it to be run again by whoever recovers that.
+ *
+ * Why `closed` may be stored without the queue's locks:
+ * - `in` has no consumer left, only producers at the other end. A put that looked at closed before the store
+ *   succeeds as one that came a moment earlier would have; one that carries handles looks again under the arena lock, so
+ *   that none goes on flight behind forsake's back. The consumers' lock may be abandoned: nobody takes it again but to repair.
+ * - `out` has no producer left, only consumers at the other end. Each producer's last store to tail came before it let its
+ *   hold go under the arena lock, or before its death was seen in its life's mutex, hence before this store; a
+ *   consumer looks at closed, then at tail, so that whoever sees 1 sees the last tail too. A producer killed in its put, lock
+ *   held, put all of the message or nothing, and tail and closed say the rest: no consumer needs that lock.
+ * A process that could hold the end again comes from a message only, which counts, or from a fork, which copies holds.
+ */
+#ifndef MP_SHM_END_H
+#define MP_SHM_END_H
+
+#include "shm/queue.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_END_DUPLEX, MP_END_RECEIVES, MP_END_SENDS, MP_END_KINDS };
+
+typedef struct mp_end {
+  uint32_t kind, nqueues;
+  uint64_t in, out;    /* offsets of queues; 0: none */
+  mp_handle queues[2]; /* theirs */
+  _Atomic uint64_t holding;
+} mp_end;
+
+void mp_end_setup(void); /* for types.c */
+/* Makes both ends, held by this process. Without duplex the first receives and the second sends.
+ * 0 -ENOMEM -EINTR -ETIMEDOUT. */
+int mp_pipe_new(bool duplex, const mp_wait *w, mp_handle ends[2]);
+/* The queue it receives from, or NULL. */
+static inline mp_queue *mp_end_in(const mp_end *e) { return e->in ? mp_at(e->in) : NULL; }
+static inline mp_queue *mp_end_out(const mp_end *e) { return e->out ? mp_at(e->out) : NULL; }
+/* mp_queue_put into the queue of an end that sends, by one who perhaps never waits: it must learn of deaths as well. */
+int mp_end_send(mp_end *e, const mp_parcel *m, const mp_wait *w);
+
+#pragma GCC visibility pop
+#endif

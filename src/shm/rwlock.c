@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* The lock that many may read and one may write. Its words, and who changes them how, stand in rwlock.h. */
+#include "shm/rwlock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shm/proc.h"
+
+enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* in gate */
+enum { READS = 1, WAITS, GIVEN, STATES };             /* in a cell, below the depth */
+
+#define ONCE (STATES | READS)
+
+static uint64_t phase_of(uint64_t gate) { return gate / PHASE; }
+static mp_bell *bell_of(mp_rwlock *x, uint64_t gate) { return &x->readers[phase_of(gate) % MP_RWLOCK_BELLS]; }
+static bool swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
+  return atomic_compare_exchange_strong(word, &from, to);
+}
+
+/* --- what this process reads --- */
+
+/* As long as there can be objects, so that it never is full. Of another process, after a fork, until `reader` says
+ * otherwise. */
+MP_OS_LARGE mp_handle mp_rwlock_reading[MP_OBJECT_MOST];
+static mp_handle *const reading = mp_rwlock_reading;
+static uint32_t nreading;
+static mp_proc_ref reader;
+
+/* A fork reads nothing that its parent reads; it only holds those objects. */
+static void own_list(void) {
+  if (reader == mp_proc_self()) return;
+  reader = mp_proc_self();
+  while (nreading > 0) mp_object_unuse(reading[--nreading]);
+}
+
+static void note(mp_handle h) {
+  reading[nreading++] = h;
+  mp_object_use_held(h);
+}
+
+static void forget(mp_handle h) {
+  uint32_t i = nreading - 1;
+  while (i > 0 && reading[i] != h) i--;
+  reading[i] = reading[--nreading];
+  mp_object_unuse(h);
+}
+
+/* --- gate, by the holder of m --- */
+
+/* Those who wait read before the next writer, who looks at their cells only once it has m. */
+static void give(mp_rwlock *x) {
+  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
+    if (mp_cell(&x->cells, p) == WAITS) swap(&x->cells.cell[p], WAITS, GIVEN);
+}
+
+/* Who was given and did not come waits again. */
+static void take_back(mp_rwlock *x) {
+  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
+    if (mp_cell(&x->cells, p) == GIVEN) swap(&x->cells.cell[p], GIVEN, WAITS);
+}
+
+static void open_gate(mp_rwlock *x, uint64_t torn) {
+  uint64_t gate = atomic_load(&x->gate);
+  mp_bell *bell = bell_of(x, gate);
+  give(x);
+  mp_os_pending(&bell->word);
+  atomic_store(&x->gate, (phase_of(gate) + 1) * PHASE | torn);
+  mp_bell_ring(bell);
+  mp_os_pending(NULL);
+}
+
+/* What the last holder of m left is either open, or closed by one who died. */
+static void close_gate(mp_rwlock *x) {
+  for (;;) {
+    uint64_t gate = atomic_load(&x->gate);
+    uint64_t torn = gate & WRITES && !MP_BROKEN(TORN) ? TORN : gate & TORN;
+    if (swap(&x->gate, gate, phase_of(gate) * PHASE | torn | CLOSED)) return;
+  }
+}
+
+/* Opens for a writer that died; or finds that another has done so, or is about to. */
+static void recover(mp_rwlock *x) {
+  int r = mp_os_mutex_try(&x->m.m);
+  if (r < 0) return;
+  uint64_t gate = atomic_load(&x->gate);
+  if (r == MP_ABANDONED) {
+    mp_os_mutex_consistent(&x->m.m);
+    if (gate & CLOSED) open_gate(x, gate & (WRITES | TORN) ? TORN : 0);
+  }
+  mp_os_mutex_unlock(&x->m.m);
+}
+
+/* --- reading --- */
+
+typedef struct visit {
+  mp_rwlock *x;
+  _Atomic uint64_t *cell; /* this process's */
+  uint64_t gate;          /* as it was when it was found closed */
+} visit;
+
+static int reach(mp_rwlock *x, const mp_wait *w, _Atomic uint64_t **cell) {
+  *cell = mp_cell_own(&x->cells);
+  if (*cell) return 0;
+  int r = mp_lock(&x->cells_lock, w);
+  if (r < 0) return r;
+  *cell = mp_cells_reach(&x->cells);
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->cells_lock);
+  mp_os_mutex_unlock(&x->cells_lock);
+  return 0;
+}
+
+static void stop_reading(mp_rwlock *x, _Atomic uint64_t *cell) {
+  mp_os_pending(&x->drained.word);
+  atomic_store(cell, 0);
+  mp_bell_ring(&x->drained);
+  mp_os_pending(NULL);
+}
+
+static bool is_open(visit *v) {
+  v->gate = atomic_load(&v->x->gate);
+  return !(v->gate & CLOSED);
+}
+
+/* A writer stores CLOSED, then looks at the cells; a reader stores its cell, then looks at gate. */
+static bool enter(visit *v) {
+  if (!is_open(v)) return false;
+  atomic_store(v->cell, ONCE);
+  if (is_open(v)) return true;
+  stop_reading(v->x, v->cell);
+  return false;
+}
+
+static bool may_go_on(void *arg) {
+  visit *v = arg;
+  if (atomic_load(v->cell) != WAITS) return true;
+  return phase_of(atomic_load(&v->x->gate)) != phase_of(v->gate) || mp_os_mutex_abandoned(&v->x->m.m);
+}
+
+/* Waits for the end of the phase: 1 when it reads now, 0 to try again, or an error. */
+static int await_opening(visit *v, const mp_wait *w) {
+  atomic_store(v->cell, WAITS);
+  int err = mp_bell_wait(bell_of(v->x, v->gate), may_go_on, v, w);
+  while (!swap(v->cell, WAITS, 0))
+    if (swap(v->cell, GIVEN, ONCE)) return 1;
+  if (!err && mp_os_mutex_abandoned(&v->x->m.m)) recover(v->x);
+  return err;
+}
+
+static int come(visit *v, const mp_wait *w) {
+  int r = 0;
+  while (r == 0 && !enter(v)) {
+    if (mp_rwlock_mine(v->x)) return -EDEADLK;
+    if (!w->deadline && !mp_os_mutex_abandoned(&v->x->m.m)) return -ETIMEDOUT;
+    r = await_opening(v, w);
+  }
+  return r < 0 ? r : 0;
+}
+
+/* Whether this process is the one that is told. With gate closed, the writer will be. */
+static int told(mp_rwlock *x) {
+  uint64_t gate = atomic_load(&x->gate);
+  if ((gate & (TORN | CLOSED)) != TORN) return MP_LOCKED;
+  return swap(&x->gate, gate, gate & ~(uint64_t)TORN) ? MP_ABANDONED : MP_LOCKED;
+}
+
+int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w) {
+  visit v = {.x = x};
+  int err = reach(x, w, &v.cell);
+  if (err) return err;
+  own_list();
+  uint64_t c = atomic_load_explicit(v.cell, memory_order_relaxed);
+  if (c % STATES == READS) return atomic_store(v.cell, c + STATES), MP_LOCKED;
+  err = come(&v, w);
+  if (err) return err;
+  note(h);
+  return told(x);
+}
+
+void mp_rwlock_end_read(mp_rwlock *x, mp_handle h) {
+  _Atomic uint64_t *cell = mp_cell_own(&x->cells);
+  uint64_t c = atomic_load_explicit(cell, memory_order_relaxed);
+  if (c != ONCE) {
+    atomic_store(cell, c - STATES);
+    return;
+  }
+  stop_reading(x, cell);
+  forget(h);
+}
+
+uint64_t mp_rwlock_depth(mp_rwlock *x) {
+  _Atomic uint64_t *cell = mp_cell_own(&x->cells);
+  return cell && *cell % STATES == READS ? *cell / STATES : 0;
+}
+
+/* --- writing --- */
+
+static bool reads(mp_rwlock *x, uint32_t p) {
+  uint64_t state = mp_cell(&x->cells, p) % STATES;
+  return (state == READS || state == GIVEN) && !mp_proc_slot_dead(p);
+}
+
+static bool no_reader(void *arg) {
+  mp_rwlock *x = arg;
+  atomic_thread_fence(memory_order_seq_cst);
+  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
+    if (reads(x, p)) return false;
+  return true;
+}
+
+static int await_no_reader(mp_rwlock *x, const mp_wait *w) {
+  mp_wait first = *w;
+  first.deadline = mp_wait_slice(w);
+  int err = mp_bell_wait(&x->drained, no_reader, x, &first);
+  if (err != -ETIMEDOUT || first.deadline == w->deadline) return err;
+  take_back(x);
+  return mp_bell_wait(&x->drained, no_reader, x, w);
+}
+
+int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w) {
+  if (mp_rwlock_depth(x)) return -EDEADLK;
+  int err = mp_mutex_acquire(&x->m, h, w);
+  if (err < 0) return err;
+  close_gate(x);
+  err = await_no_reader(x, w);
+  uint64_t gate = atomic_load(&x->gate);
+  if (!err) {
+    atomic_store(&x->gate, phase_of(gate) * PHASE | WRITES | CLOSED);
+    return gate & TORN ? MP_ABANDONED : MP_LOCKED;
+  }
+  open_gate(x, gate & TORN);
+  mp_mutex_release(&x->m, h);
+  return err;
+}
+
+void mp_rwlock_end_write(mp_rwlock *x, mp_handle h) {
+  open_gate(x, 0);
+  mp_mutex_release(&x->m, h);
+}
+
+/* --- the rest --- */
+
+mp_proc_ref mp_rwlock_writer(mp_rwlock *x, bool *waits) {
+  uint64_t gate = atomic_load(&x->gate);
+  *waits = !(gate & WRITES);
+  return gate & CLOSED ? mp_mutex_owner(&x->m) : 0;
+}
+
+mp_proc_ref mp_rwlock_reader(mp_rwlock *x, uint32_t *at) {
+  while (*at < mp_cells_count(&x->cells)) {
+    uint32_t p = (*at)++;
+    if (reads(x, p)) return (mp_proc_state(p) & ~UINT64_C(0xffffffff)) | p;
+  }
+  return 0;
+}
+
+static void init(uint32_t slot, void *block, const void *arg) {
+  (void)slot, (void)arg;
+  mp_rwlock *x = block;
+  memset(x, 0, sizeof *x);
+  mp_mutex_init(&x->m, MP_MUTEX_PLAIN);
+  mp_os_mutex_init(&x->cells_lock);
+  mp_bell_init(&x->drained);
+  for (int i = 0; i < MP_RWLOCK_BELLS; i++) mp_bell_init(&x->readers[i]);
+}
+
+int mp_rwlock_new(const mp_wait *w, mp_handle *out) {
+  return mp_object_new(MP_TYPE_RWLOCK, sizeof(mp_rwlock) + mp_cells_bytes(), init, NULL, w, out);
+}
+
+/* A writer that is dead is seen to as well: those who wait need no slice to find out. */
+static int settle(void *block, uint32_t proc) {
+  mp_rwlock *x = block;
+  if (mp_cell(&x->cells, proc)) stop_reading(x, &x->cells.cell[proc]);
+  if (mp_os_mutex_abandoned(&x->m.m)) recover(x);
+  return 0;
+}
+
+void mp_rwlock_setup(void) {
+  static const mp_type type = {.settle = settle};
+  mp_object_type(MP_TYPE_RWLOCK, &type);
+}

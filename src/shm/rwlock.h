@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lock that many may read and one may write (layer 1). Called by L3.
+ *
+ * m        the writers' mutex. Its holder alone changes gate, but for TORN.
+ * gate     phase << 3 | TORN | WRITES | CLOSED. CLOSED: a writer waits for the readers to leave, or WRITES; who does not
+ *          read already waits. TORN: a writer died while it wrote, and nobody has been told.
+ *            writer              0 -> CLOSED; once no reader is left, CLOSED -> CLOSED | WRITES, TORN goes: it is told
+ *            it releases, or     -> phase + 1, 0 (TORN stays when it gives up): THE COMMIT of both
+ *            gives up
+ *            who finds m         CLOSED | WRITES -> phase + 1, TORN; CLOSED -> phase + 1: by a reader or settle. The next
+ *            abandoned           writer goes on from CLOSED in the same phase, WRITES -> TORN
+ *            a reader            TORN -> 0, CAS: it is told
+ * cell[p]  depth << 2 | READS, or WAITS, GIVEN, or 0. Process p: 0 -> READS, then a look at gate: closed, it steps back.
+ *          -> WAITS while it sleeps. WAITS -> GIVEN: CAS by m's holder before it opens gate, so that who waited reads
+ *          before the next write, however soon that comes; GIVEN -> READS: CAS by p when it wakes; GIVEN -> WAITS: CAS by
+ *          the next holder of m, when p has not come for a slice (it may be stopped). A writer waits while any living
+ *          process is at READS or GIVEN; what a dead one left means nothing, and settle puts it to 0.
+ * readers  those who found gate closed in a phase sleep on readers[phase % 4], and are ready all at once
+ * drained  m's holder sleeps there; rung by who stops reading, after the store of its cell
+ * cells_lock held to make one's cell the first time; nothing to repair.
+ *
+ * A sleeping reader looks at its cell and gate, and whether m is abandoned: then it opens gate itself. A sleeping writer
+ * looks at all cells and at the life of those that read. Neither is a cache that a death can leave stale.
+ */
+#ifndef MP_SHM_RWLOCK_H
+#define MP_SHM_RWLOCK_H
+
+#include "shm/bell.h"
+#include "shm/cells.h"
+#include "shm/mutex.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_RWLOCK_BELLS = 4 };
+
+typedef struct mp_rwlock {
+  mp_mutex m;
+  mp_os_mutex cells_lock;
+  _Alignas(MP_LINE) _Atomic uint64_t gate;
+  mp_bell drained, readers[MP_RWLOCK_BELLS];
+  mp_cells cells;
+} mp_rwlock;
+
+int mp_rwlock_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+
+/* One more reading, or the one writing, by this process of the lock with handle h: MP_LOCKED; MP_ABANDONED: the same, and
+ * the last writer died while it wrote; -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that would write, a
+ * writer that would read); -ENOLCK (as mp_mutex_acquire). _write: not for a process that writes already. */
+int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w);
+int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w);
+/* By a process that does so. */
+void mp_rwlock_end_read(mp_rwlock *x, mp_handle h);
+void mp_rwlock_end_write(mp_rwlock *x, mp_handle h);
+
+/* How often this process reads. */
+uint64_t mp_rwlock_depth(mp_rwlock *x);
+static inline bool mp_rwlock_mine(const mp_rwlock *x) { return mp_mutex_mine(&x->m); }
+/* Who writes, or *waits to; or 0. */
+mp_proc_ref mp_rwlock_writer(mp_rwlock *x, bool *waits);
+/* The next living process from slot *at on that reads, or 0 after the last one. */
+mp_proc_ref mp_rwlock_reader(mp_rwlock *x, uint32_t *at);
+
+void mp_rwlock_setup(void);
+
+#pragma GCC visibility pop
+#endif
