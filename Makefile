@@ -27,6 +27,7 @@ SOURCES = \
   src/bind/element.c \
   src/bind/end.c \
   src/bind/joinable.c \
+  src/bind/label.c \
   src/bind/lease.c \
   src/bind/mutex.c \
   src/bind/object.c \
@@ -35,6 +36,7 @@ SOURCES = \
   src/bind/rwlock.c \
   src/bind/snapshot.c \
   src/bind/system.c \
+  src/bind/worker.c \
   src/bind/value.c \
   src/codec/array_part.c \
   src/codec/decode.c \
@@ -59,6 +61,7 @@ SOURCES = \
   src/os/random.c \
   src/os/self.c \
   src/os/tree.c \
+  src/os/worker.c \
   src/shm/arena.c \
   src/shm/array.c \
   src/shm/barrier.c \
@@ -89,9 +92,28 @@ LUA_MODULES = \
   lua/mproc/ending.lua \
   lua/mproc/errors.lua \
   lua/mproc/fork.lua \
+  lua/mproc/future.lua \
   lua/mproc/init.lua \
   lua/mproc/options.lua \
   lua/mproc/peer.lua \
+  lua/mproc/pool.lua \
+  lua/mproc/pool_chunks.lua \
+  lua/mproc/pool_crew.lua \
+  lua/mproc/pool_drive.lua \
+  lua/mproc/pool_errors.lua \
+  lua/mproc/pool_feed.lua \
+  lua/mproc/pool_functions.lua \
+  lua/mproc/pool_job.lua \
+  lua/mproc/pool_label.lua \
+  lua/mproc/pool_lists.lua \
+  lua/mproc/pool_options.lua \
+  lua/mproc/pool_progress.lua \
+  lua/mproc/pool_search.lua \
+  lua/mproc/pool_serial.lua \
+  lua/mproc/pool_source.lua \
+  lua/mproc/pool_stats.lua \
+  lua/mproc/pool_stream.lua \
+  lua/mproc/pool_worker.lua \
   lua/mproc/pipe.lua \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \

@@ -74,7 +74,15 @@ Died.__index = Died
 
 function Died:__tostring()
   local how = self.signal and "was killed by " or "ended before its target returned, with "
-  return ("process '%s' (pid %d) %s%s"):format(self.name, self.pid, how, errors.describe_end(self.exitcode))
+  local text = ("process '%s' (pid %d) %s%s"):format(self.name, self.pid, how, errors.describe_end(self.exitcode))
+  if self.task then -- a pool's worker
+    text = ("%s, while it ran %s"):format(text, self.task)
+  end
+  for i, death in ipairs(self.deaths or {}) do
+    text = ("%s%s pid %d by %s"):format(text, i == 1 and "; earlier attempts died too:" or ",", death.pid,
+      errors.describe_end(death.exitcode))
+  end
+  return text
 end
 
 core.register("mproc.Died", Died)

@@ -6,6 +6,9 @@ local barrier = require("mproc.barrier")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
+local future = require("mproc.future")
+local pool = require("mproc.pool")
+local pool_worker = require("mproc.pool_worker")
 local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
@@ -18,6 +21,11 @@ local mproc = {
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
   Pipe = pipe.Pipe,
+
+  Pool = pool,
+  as_completed = future.as_completed,
+  wait_all = future.wait_all,
+  worker = pool_worker.current,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -71,11 +71,8 @@ local function frame(total, i, is_last)
   return ("\t%s:%s in %s%s"):format(info.short_src, line, describe(info), tail)
 end
 
--- For a message handler's use: the lines for what runs above `entry`, which calls it by xpcall. nth: how many times the
--- entry is on the stack. hidden: how many of the caller's own frames are on top.
-function traceback.of_child(entry, nth, hidden)
-  local total = height()
-  local top, bottom = total - 2 - hidden, find(total, entry, nth) + 2 -- height's frame and this; xpcall's
+-- Always tail-called, so that it takes the place of its caller on the stack.
+local function lines_of(total, top, bottom)
   local lines = {}
   for i = top, bottom, -1 do
     if top - i < SHOWN_FIRST or i - bottom < SHOWN_LAST then
@@ -85,6 +82,24 @@ function traceback.of_child(entry, nth, hidden)
     end
   end
   return table.concat(lines, "\n")
+end
+
+-- For a message handler's use: the lines for what runs above `entry`, which calls it by xpcall. nth: how many times the
+-- entry is on the stack. hidden: how many of the caller's own frames are on top.
+function traceback.of_child(entry, nth, hidden)
+  local total = height()
+  return lines_of(total, total - 2 - hidden, find(total, entry, nth) + 2) -- height's frame and this; xpcall's
+end
+
+-- The same, when the entry calls it by way of others: the lines for what runs above the first xpcall that is above it.
+function traceback.of_task(entry, nth, hidden)
+  local total = height()
+  local bottom = find(total, entry, nth)
+  repeat
+    bottom = bottom + 1
+    local info = debug.getinfo(total - bottom, "f")
+  until not info or info.func == xpcall
+  return lines_of(total, total - 2 - hidden, bottom + 1)
 end
 
 return traceback

@@ -53,6 +53,7 @@ int mp_bind_trouble(lua_State *L, int err, const char *what);
 void mp_bind_errors(lua_State *L);
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
+void mp_bind_label(lua_State *L);
 void mp_bind_end(lua_State *L);
 void mp_bind_mutex(lua_State *L);
 void mp_bind_value(lua_State *L);
@@ -62,6 +63,7 @@ void mp_bind_rwlock(lua_State *L);
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);
+void mp_bind_worker(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -30,18 +30,27 @@ static lease *push_lease(lua_State *L) {
   return l;
 }
 
+int mp_lease_push(lua_State *L, mp_box *queue, const mp_got **got, const mp_wait *w) {
+  lease *l = push_lease(L);
+  int err = mp_queue_lease(queue->it, &l->got, w);
+  if (err) return err;
+  mp_object_use_held(queue->handle);
+  l->queue = queue->handle;
+  l->holder = mp_proc_self();
+  *got = &l->got;
+  return 0;
+}
+
 /* lease([timeout]) -> value, lease | nil, "empty" | nil, "closed". What cannot be decoded for want of memory goes back;
  * a decode hook that raises consumes the message. */
 static int queue_lease(lua_State *L) {
   mp_box *b = mp_queue_box(L);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  lease *l = push_lease(L);
-  int err = mp_queue_lease(b->it, &l->got, &w);
+  const mp_got *got;
+  int err = mp_lease_push(L, b, &got, &w);
   if (err) return mp_queue_empty_handed(L, err);
-  mp_object_use_held(b->handle);
-  l->queue = b->handle;
-  l->holder = mp_proc_self();
-  err = mp_queue_decode(L, &l->got);
+  lease *l = lua_touserdata(L, -1);
+  err = mp_queue_decode(L, got);
   if (err == LUA_OK) {
     lua_insert(L, -2);
     return 2;

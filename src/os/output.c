@@ -54,3 +54,9 @@ int mp_os_write_line(int fd, const char *s, size_t n) {
   lock(fd, F_UNLCK);
   return err;
 }
+
+int mp_os_kind_of_file(int fd) {
+  struct stat st;
+  if (isatty(fd)) return MP_TERMINAL;
+  return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ? MP_PIPE : MP_FILE;
+}

@@ -39,6 +39,14 @@ void mp_os_die_with(pid_t parent);
 /* stdin reads as empty; what the parent could not write is not written again. */
 void mp_os_child_stdio(void);
 
+/* worker.c */
+/* Binds this process to one CPU: the nth, counted from 0 and round, of those it may use. 0 or -errno. */
+int mp_os_cpu_pin(int nth);
+/* A soft limit by its name without RLIMIT_, in small letters. 0 or -errno; -EINVAL: no such name. */
+int mp_os_limit(const char *name, uint64_t amount);
+/* SIGINT is caught and does nothing; a program that is executed gets the default action back. */
+void mp_os_sigint_nothing(void);
+
 /* exit.c */
 /* The library stays mapped for ever, whoever closes it: `inside` is an address in it. */
 void mp_os_pin(const void *inside);
@@ -70,6 +78,10 @@ int mp_os_random(void *p, size_t n);
 int mp_os_write(int fd, const char *s, size_t n);
 /* The same, and no line of another process gets in between: pipes and sockets, which may take a part, are locked. */
 int mp_os_write_line(int fd, const char *s, size_t n);
+
+/* What a descriptor is: where nobody reads along, it is no use to write for eyes. */
+enum { MP_FILE, MP_PIPE, MP_TERMINAL };
+int mp_os_kind_of_file(int fd);
 
 #pragma GCC visibility pop
 #endif

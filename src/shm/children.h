@@ -66,6 +66,8 @@ void mp_children_forget(void);
 void mp_children_finish(void);
 /* Makes every exit() of this process and its children end as it should. 0 or -errno. Idempotent. */
 int mp_children_hook(void);
+/* The exit status of this process, should it end with 1, becomes that one; 0: stays. Its children forget it. */
+void mp_children_exit_as(int status);
 /* This process was made by mproc: exit() in it runs nothing that it inherited. */
 void mp_children_forked(void);
 

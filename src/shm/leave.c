@@ -18,7 +18,15 @@ enum { REPORT = 1024 };
 
 static pid_t made_here; /* this process, when mproc has forked it */
 
+static int failed_as;      /* what it ends with instead of 1, or 0 */
+static pid_t failed_where; /* in this process only */
+
 MP_OS_FORKED void mp_children_forked(void) { made_here = getpid(); }
+
+void mp_children_exit_as(int status) {
+  failed_as = status;
+  failed_where = getpid();
+}
 
 static void signal_all(bool daemon, int sig) {
   for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;) mp_child_signal(i, sig);
@@ -70,6 +78,11 @@ MP_OS_FORKED void mp_children_finish(void) {
 static void at_exit(int status) {
   mp_os_sigint_default();
   mp_children_finish();
+  if (status == 1 && failed_as && failed_where == getpid()) {
+    if (mp_shm_usable()) mp_proc_set_exit(failed_as & 0xff);
+    mp_proc_depart();
+    mp_os_leave(failed_as);
+  }
   if (made_here != getpid() || status < 0) return;
   if (mp_shm_usable()) mp_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
   mp_proc_depart();

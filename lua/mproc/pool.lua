@@ -1,0 +1,349 @@
+-- SPDX-License-Identifier: MIT
+-- Pool: a number of workers that run tasks. This file makes it, takes single tasks and ends it; its other methods are
+-- in pool_lists.lua, pool_stream.lua, pool_search.lua and pool_stats.lua. Used by init.lua.
+--
+-- A pool has no thread or process of its own beside its workers: its owner moves it along in every call that waits
+-- (pool_drive.lua). Fields beyond those of pool_chunks, pool_crew, pool_functions and pool_job: maker (pid), state
+-- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), size, tasks, results (queues).
+
+local chunks = require("mproc.pool_chunks")
+local core = require("mproc.core")
+local crew = require("mproc.pool_crew")
+local drive = require("mproc.pool_drive")
+local errors = require("mproc.errors")
+local functions = require("mproc.pool_functions")
+local future = require("mproc.future")
+local job = require("mproc.pool_job")
+local label = require("mproc.pool_label")
+local lists = require("mproc.pool_lists")
+local options = require("mproc.pool_options")
+local pool_errors = require("mproc.pool_errors")
+local search = require("mproc.pool_search")
+local serial = require("mproc.pool_serial")
+local stats = require("mproc.pool_stats")
+local stream = require("mproc.pool_stream")
+
+local UNREAD_SHOWN = 10
+
+local Pool = { __name = "mproc.Pool" }
+Pool.__index = Pool
+
+for name, method in pairs({
+  map = lists.map, starmap = lists.starmap, each = lists.each,
+  map_async = lists.map_async, starmap_async = lists.starmap_async,
+  imap = stream.imap, imap_unordered = stream.imap_unordered,
+  reduce = search.reduce, filter = search.filter, any = search.any, all = search.all, find = search.find,
+  stats = stats.of, workers = stats.workers,
+}) do
+  Pool[name] = method
+end
+
+-- --- single tasks ---
+
+-- Of a job with one item.
+local function deliver_single(self, _, ok, ...)
+  if self.ended then
+    return
+  elseif ok then
+    self:succeed(...)
+  else
+    self:abort((...))
+  end
+end
+
+-- Why the arguments, or the function, could not be sent, by the names that they have in the call.
+local function raise_unsendable(f, what, reason, name, ...)
+  if name then
+    errors.raise("cannot send the task: %s", reason)
+  end
+  local bytes, precise = core.freeze(f, "f")
+  if bytes then
+    bytes, precise = core.freeze(table.pack(...), what)
+  end
+  reason = bytes and reason or precise
+  if type(reason) == "string" then
+    errors.raise("%s", reason)
+  end
+  error(reason, 0)
+end
+
+-- verb: for messages. what: names the arguments in errors. more: fields of the future.
+local function submit(self, verb, f, more, what, ...)
+  drive.check_owner(self)
+  job.check_function(f, ("pool:%s(f, ...)"):format(verb))
+  job.check_open(self)
+  local version = functions.version_or_none(self, f)
+  local task = setmetatable(more, future.Future)
+  task.verb, task.f, task.mode, task.single, task.deliver = verb, f, label.CALL, true, deliver_single
+  job.begin(self, task)
+  if self.broken then
+    task:abort(self.broken_error)
+    return task
+  end
+  task.fed, task.exhausted = 1, true
+  local ok, reason, name = chunks.send(self, task, 0, 1, version, f, what, ...)
+  if not ok then
+    task.is_future = false
+    task:abort(reason)
+    raise_unsendable(f, what, reason, name, ...)
+  end
+  return task
+end
+
+-- A Future of f(...).
+function Pool:submit(f, ...)
+  return submit(self, "submit", f, { is_future = true }, "args", ...)
+end
+
+local function pack_args(args)
+  if args == nil then
+    return { n = 0 }
+  elseif type(args) ~= "table" then
+    errors.raise("args must be a list of arguments, got %s; write pool:apply(f, { %s })", errors.show(args),
+      type(args) == "string" and ("%q"):format(args) or tostring(args))
+  end
+  local n = args.n or #args
+  if math.type(n) ~= "integer" or n < 0 then
+    errors.raise("args.n must be the number of arguments, got %s", errors.show(n))
+  elseif n == 0 and next(args) ~= nil and args.n == nil then
+    errors.raise("args is a table without a list part; write kwargs for named arguments, as in pool:apply(f, {}, { ... })")
+  end
+  return { n = n, table.unpack(args, 1, n) }
+end
+
+local function with_kwargs(args, kwargs)
+  local packed = pack_args(args)
+  if kwargs ~= nil then
+    if type(kwargs) ~= "table" then
+      errors.raise("kwargs must be a table of named arguments, got %s", errors.show(kwargs))
+    end
+    packed.n = packed.n + 1
+    packed[packed.n] = kwargs
+  end
+  return packed
+end
+
+local function check_callbacks(given)
+  if given == nil then
+    return nil, nil
+  elseif type(given) ~= "table" then
+    errors.raise("the callbacks are a table { callback = f, error_callback = g }, got %s", errors.show(given))
+  end
+  for name, f in pairs(given) do
+    if name ~= "callback" and name ~= "error_callback" then
+      errors.raise("there is callback and error_callback, but no %s", errors.show(name))
+    elseif type(f) ~= "function" then
+      errors.raise("%s must be a function, got %s", name, errors.show(f))
+    end
+  end
+  return given.callback, given.error_callback
+end
+
+-- A Future of f(args..., kwargs). callbacks: { callback = f(results...), error_callback = f(error) }.
+function Pool:apply_async(f, args, kwargs, callbacks)
+  local packed = with_kwargs(args, kwargs)
+  local callback, error_callback = check_callbacks(callbacks)
+  return submit(self, "apply_async", f, { is_future = true, callback = callback, error_callback = error_callback },
+    "args", table.unpack(packed, 1, packed.n))
+end
+
+-- f(args..., kwargs), run by a worker: all its results.
+function Pool:apply(f, args, kwargs)
+  local packed = with_kwargs(args, kwargs)
+  return lists.finish(submit(self, "apply", f, {}, "args", table.unpack(packed, 1, packed.n)))
+end
+
+-- --- for futures and streams ---
+
+-- Nobody wants what a job still has out.
+function Pool:abandon(of)
+  of.abandoned = true
+  if not of.ended then
+    job.finish(of)
+  end
+end
+
+-- True when nothing of the job had begun, and nothing will.
+function Pool:withdraw(of)
+  return self == nil and of == nil
+end
+
+function Pool:has_begun(of)
+  return self ~= nil and of ~= nil
+end
+
+-- --- moving along, and the end ---
+
+-- Moves things along once: results, callbacks, replacements, retries. Waits for up to `timeout` seconds (by default not
+-- at all) when there is nothing to do. True when something has happened.
+function Pool:step(timeout)
+  drive.check_owner(self)
+  errors.check_timeout(timeout)
+  if self.state == "terminated" then
+    return false
+  end
+  local ok, any = pcall(drive.step, self, timeout or 0)
+  if not ok then
+    drive.note_interrupt(any)
+    error(any, 0)
+  end
+  return any
+end
+
+-- From now on there are n workers.
+function Pool:resize(n)
+  drive.check_owner(self)
+  job.check_open(self)
+  if self.run_here then
+    errors.raise("a serial pool has no workers")
+  end
+  return crew.resize(self, options.processes(n))
+end
+
+-- Errors that nobody has asked for are told once.
+local function tell_unread(self)
+  local lines, count = {}, 0
+  for _, failed in ipairs(self.unread) do
+    if not failed.read then
+      failed.read = true
+      count = count + 1
+      if count <= UNREAD_SHOWN then
+        local ok, text = pcall(tostring, failed.err)
+        lines[#lines + 1] = ("mproc: %s failed and nobody asked: %s\n"):format(pool_errors.name_task(failed, 0),
+          ok and text or "an error of type " .. type(failed.err))
+      end
+    end
+  end
+  self.unread = {}
+  if count > UNREAD_SHOWN then
+    lines[#lines + 1] = ("mproc: and %d more\n"):format(count - UNREAD_SHOWN)
+  end
+  if count > 0 then
+    core.complain(table.concat(lines))
+  end
+end
+
+-- No more tasks; those that were given are still done.
+function Pool:close()
+  drive.check_owner(self)
+  if self.state == "open" then
+    self.state = "closed"
+  end
+  drive.step(self, 0)
+  if self.nlive == 0 then
+    tell_unread(self)
+  end
+end
+
+local function is_idle(self)
+  return self.nlive == 0 and self.in_flight == 0
+end
+
+-- The streams' windows open: who joins waits for all of their input.
+local function open_windows(self)
+  for live in pairs(self.live) do
+    live.window = nil
+  end
+end
+
+-- Closes, and waits until all is done and the workers have left. true, or false, "timeout".
+function Pool:join(timeout)
+  drive.check_owner(self)
+  errors.check_timeout(timeout)
+  if self.state == "open" then
+    self.state = "closed"
+  end
+  local deadline = drive.deadline(timeout)
+  if self.state == "closed" and not self.finished then
+    open_windows(self)
+    if not drive.await(self, is_idle, self, deadline) then
+      return false, "timeout"
+    end
+    self.finishing = true
+    self.tasks:close()
+    if not crew.join(self, deadline) then
+      return false, "timeout"
+    end
+    self.finished = true
+  end
+  tell_unread(self)
+  return true
+end
+
+-- Ends the workers whatever they do. What is pending fails.
+function Pool:terminate()
+  drive.check_owner(self)
+  if self.state == "terminated" or self.finished then
+    return
+  end
+  self.state, self.finishing = "terminated", true
+  crew.kill(self)
+  job.fail_all(self, function(live)
+    live.read = true -- no news to who called terminate
+    return pool_errors.terminated(pool_errors.name_task(live, 1))
+  end)
+  drive.run_due(self)
+  crew.join(self)
+  self.finished = true
+  chunks.drop_all(self)
+  self.tasks, self.results = nil, nil
+  tell_unread(self)
+end
+
+function Pool:__close(err)
+  if self.maker ~= core.getpid() then
+    return
+  elseif err ~= nil then
+    drive.note_interrupt(err)
+    self:terminate()
+  else
+    self:join()
+  end
+end
+
+-- Dropped without close: nobody can have asked for what is left. Never waits.
+function Pool:__gc()
+  if self.maker == core.getpid() and not self.finished then
+    crew.kill(self)
+  end
+end
+
+function Pool:__tostring()
+  return ("mproc.Pool: %d workers, %s, %d tasks pending"):format(self.size, self.broken and "broken" or self.state,
+    self.in_flight)
+end
+
+function Pool.__mproc_encode()
+  error("a pool belongs to the process that made it", 0)
+end
+
+local function make(...)
+  local self = options.read(...)
+  self.maker, self.state, self.size = core.getpid(), "open", self.processes
+  self.max_tasks, self.death_error = self.maxtasksperchild, crew.death_error
+  self.on_crash, self.retries = self.on_crash or "error", self.retries or 3
+  chunks.prepare(self)
+  functions.prepare(self)
+  job.prepare(self)
+  crew.prepare(self)
+  return self
+end
+
+-- A pool, or nil, message, NAME when the system has no room for its workers.
+local function new(...)
+  local self = make(...)
+  if self.serial then
+    serial.prepare(self)
+    return setmetatable(self, Pool)
+  end
+  self.tasks, self.results = core.queue(0, "reports"), core.queue(0, "reports")
+  local ok, message, name = crew.fill(self)
+  setmetatable(self, Pool)
+  if not ok then
+    self:terminate()
+    return nil, message, name
+  end
+  return self
+end
+
+return new

@@ -1,0 +1,266 @@
+-- SPDX-License-Identifier: MIT
+-- The workers of a pool: starts them, notices their ends, replaces them, and sees to what they had in hand. Used by
+-- pool.lua and pool_drive.lua, in the owner alone.
+--
+-- pool.crew: index -> seat; a seat is one process: index, process, pid, mailbox, ready, begun (the `a` of the item that
+-- runs) and began, both with a task_timeout only; done, failed, working (seconds), started (time).
+-- Invariant: how many workers there are is counted from those that live; this file alone starts and drops them.
+
+local chunks = require("mproc.pool_chunks")
+local Process = require("mproc.process")
+local core = require("mproc.core")
+local job = require("mproc.pool_job")
+local label = require("mproc.pool_label")
+local pool_errors = require("mproc.pool_errors")
+local worker = require("mproc.pool_worker")
+
+local crew = {}
+
+local STILLBORN_MAX = 10 -- so many workers in a row may die before they are ready
+local AGAIN_SECONDS = 0.1 -- after a fork that failed
+
+function crew.prepare(pool)
+  pool.crew, pool.by_pid, pool.gone = {}, {}, {}
+  pool.retiring, pool.stillborn, pool.ends = 0, 0, 0
+end
+
+-- What the child is given. It is inherited, so it names no more than it needs.
+local function seat_for(pool, index)
+  return {
+    index = index, tasks = pool.tasks, results = pool.results, mailbox = core.queue(), inherited = pool.frozen,
+    stops = pool.stops, peers = pool.size, max_tasks = pool.max_tasks or math.huge, task_timeout = pool.task_timeout,
+    initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer, rlimit = pool.rlimit,
+    cpu = pool.cpu_affinity and index - 1 or nil,
+    done = 0, failed = 0, working = 0, ready = false,
+  }
+end
+
+local function start(pool, index)
+  local seat = seat_for(pool, index)
+  local process, message, name = Process{
+    target = function() return worker.main(seat) end, name = "PoolWorker-" .. index, daemon = true,
+  }:start()
+  if not process then
+    return nil, message, name
+  end
+  seat.process, seat.pid, seat.started = process, process.pid, core.time()
+  pool.crew[index], pool.by_pid[seat.pid] = seat, seat
+  return true
+end
+
+-- How many workers there should be more; negative: fewer. Those that have been told to leave do not count.
+function crew.missing(pool)
+  local living = 0
+  for _ in pairs(pool.crew) do
+    living = living + 1
+  end
+  return pool.size - (living - pool.retiring)
+end
+
+local function free_index(pool)
+  local index = 1
+  while pool.crew[index] do
+    index = index + 1
+  end
+  return index
+end
+
+-- Starts what is missing. True, or nil, message, NAME of the first that could not be.
+function crew.fill(pool)
+  pool.fill_again = nil
+  for _ = 1, crew.missing(pool) do
+    local ok, message, name = start(pool, free_index(pool))
+    if not ok then
+      pool.fill_again = core.time() + AGAIN_SECONDS
+      return nil, message, name
+    end
+  end
+  return true
+end
+
+-- Fails all that is pending, now and from now on.
+function crew.break_down(pool, err)
+  if pool.broken then
+    return
+  end
+  pool.broken, pool.broken_error = true, err
+  crew.kill(pool)
+  chunks.drop_all(pool)
+  job.fail_all(pool, function() return err end)
+end
+
+-- pool.death_error: what the item that ran is told. deaths: those of its earlier attempts.
+function crew.death_error(death, task, deaths)
+  if death.timed_out then
+    return pool_errors.timeout(task, death.timed_out, death.pid)
+  end
+  return pool_errors.worker_died(death.name, death.pid, death.exitcode, task, deaths)
+end
+
+-- How a process that has ended did: nil when it left in order, else a death.
+local function cause_of(seat)
+  local ok, err = pcall(seat.process.result, seat.process, 0)
+  if ok then
+    return nil
+  end
+  return {
+    pid = seat.pid, name = seat.process.name, exitcode = seat.process.exitcode or 1, timed_out = seat.timed_out,
+    guilty = seat.guilty, err = err,
+  }
+end
+
+local function drop(pool, seat)
+  if pool.crew[seat.index] == seat then
+    pool.crew[seat.index] = nil
+  end
+  seat.process:close()
+  pool.gone.done = (pool.gone.done or 0) + seat.done
+  pool.gone.failed = (pool.gone.failed or 0) + seat.failed
+  pool.gone.working = (pool.gone.working or 0) + seat.working
+  pool.gone.living = (pool.gone.living or 0) + core.time() - seat.started
+end
+
+-- Workers that never come up are not started for ever.
+local function count_stillborn(pool, seat, death)
+  if seat.ready then
+    pool.stillborn = 0
+    return
+  end
+  pool.stillborn = pool.stillborn + 1
+  if pool.stillborn >= STILLBORN_MAX then
+    crew.break_down(pool, pool_errors.worker_died(death.name, death.pid, death.exitcode,
+      pool.initializer and "its initializer, or before" or "nothing yet: it was starting"))
+  end
+end
+
+local function note_end(pool, seat, deaths)
+  local death = cause_of(seat)
+  if death then
+    if pool.task_timeout and death.guilty == nil then
+      death.guilty = seat.begun or false
+    end
+    count_stillborn(pool, seat, death)
+  elseif pool.retiring > 0 then
+    pool.retiring = pool.retiring - 1
+  end
+  deaths[seat.pid] = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
+  pool.by_pid[seat.pid] = nil
+  drop(pool, seat)
+end
+
+-- The messages that dead workers had, each with its pid. One that has died since is looked at first.
+local function take_orphans(pool, deaths, drain)
+  local function one(pid, ...)
+    local seat = pid and pool.by_pid[pid]
+    if seat then
+      seat.process:join()
+      drain(pool)
+      note_end(pool, seat, deaths)
+    end
+    if pid then
+      chunks.orphan(pool, deaths[pid], ...)
+    end
+    return pid
+  end
+  repeat until not one(core.orphan(pool.tasks))
+end
+
+-- Notices workers that have ended. drain() gives their last results to their jobs, so that what is an orphan then is
+-- known to have ended in nothing. True when there was news.
+function crew.look(pool, drain)
+  if pool.fill_again and core.time() > pool.fill_again and pool.state ~= "terminated" then
+    crew.fill(pool)
+  end
+  local ends = core.reap()
+  if ends == pool.ends then
+    return false
+  end
+  pool.ends = ends
+  local ended = {}
+  for _, seat in pairs(pool.crew) do
+    if not seat.process:is_alive() then
+      ended[#ended + 1] = seat
+    end
+  end
+  if #ended == 0 then
+    return false
+  end
+  drain(pool)
+  local deaths = {}
+  for _, seat in ipairs(ended) do
+    note_end(pool, seat, deaths)
+  end
+  take_orphans(pool, deaths, drain)
+  if not pool.broken and not pool.finishing then
+    crew.fill(pool)
+  end
+  return true
+end
+
+-- Reports that are about a worker, not about an item. True when it was one.
+function crew.report(pool, status, a, b, value)
+  local seat = pool.crew[b >> label.SEAT_SHIFT & label.SEAT_MASK]
+  if status == label.BEGUN then
+    if seat then
+      seat.begun, seat.began = a, value
+    end
+  elseif status == label.READY then
+    if seat and seat.pid == a then
+      seat.ready = true
+    end
+  elseif status == label.BROKEN then
+    crew.break_down(pool, value)
+  else
+    return false
+  end
+  return true
+end
+
+-- Kills those whose item has run for too long. Returns when the next one will have.
+function crew.check_timeouts(pool)
+  local now, soonest = core.time(), math.huge
+  for _, seat in pairs(pool.crew) do
+    if seat.begun and not seat.timed_out then
+      local ends = seat.began + pool.task_timeout
+      if now >= ends then
+        seat.timed_out, seat.guilty = pool.task_timeout, seat.begun
+        seat.process:kill()
+      else
+        soonest = math.min(soonest, ends)
+      end
+    end
+  end
+  return soonest
+end
+
+function crew.kill(pool)
+  for _, seat in pairs(pool.crew) do
+    seat.process:kill()
+  end
+end
+
+-- Waits for the end of all that were told to leave or were killed. true, or false when the time is over.
+function crew.join(pool, deadline)
+  for _, seat in pairs(pool.crew) do
+    if not seat.process:join(deadline and deadline - core.time()) then
+      return false
+    end
+  end
+  for _, seat in pairs(pool.crew) do
+    pool.by_pid[seat.pid] = nil
+    drop(pool, seat)
+  end
+  return true
+end
+
+-- From now on there are `size` workers: the surplus leave once what was asked before has been taken.
+function crew.resize(pool, size)
+  pool.size = size
+  for _ = 1, -crew.missing(pool) do
+    core.post(pool.tasks, 0, label.RETIRE, 0, "retire")
+    pool.retiring = pool.retiring + 1
+  end
+  return crew.fill(pool)
+end
+
+return crew

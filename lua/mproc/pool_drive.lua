@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: MIT
+-- What moves a pool along, in whatever call of its owner waits: sends what may go out, takes in results, notices deaths
+-- and timeouts, runs callbacks. Used by all that wait: pool.lua, pool_lists.lua, pool_stream.lua, future.lua.
+
+local chunks = require("mproc.pool_chunks")
+local core = require("mproc.core")
+local crew = require("mproc.pool_crew")
+local errors = require("mproc.errors")
+local feed = require("mproc.pool_feed")
+local label = require("mproc.pool_label")
+
+local drive = {}
+
+local SLICE = 0.02 -- a worker's death is noticed within this time
+local BATCH = 256 -- results taken in before more is sent
+local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
+local INTERRUPTED_STATUS = 130
+
+local STATUS_MASK, BEGUN = label.STATUS_MASK, label.BEGUN
+
+-- One message of the results queue. False when there was none.
+local function take_in(pool, a, b, c, bytes, ok, ...)
+  if not a then
+    return false
+  end
+  local status = b & STATUS_MASK
+  if status < BEGUN then
+    chunks.report(pool, a, b, c, bytes, ok, ...)
+  else
+    crew.report(pool, status, a, b, (...))
+  end
+  return true
+end
+
+local function take_batch(pool, most)
+  local n = 0
+  while n < most and take_in(pool, core.fetch(pool.results, 0)) do
+    n = n + 1
+  end
+  return n
+end
+
+local function drain(pool)
+  repeat until not take_in(pool, core.fetch(pool.results, 0))
+end
+
+-- A callback that raises is told once and harms nobody.
+local function run_callback(f, ...)
+  local ok, err = pcall(f, ...)
+  if not ok then
+    local shown, text = pcall(tostring, err)
+    core.complain(("mproc: a pool's callback raised: %s\n"):format(shown and text or "an error of type " .. type(err)))
+  end
+end
+drive.run_callback = run_callback
+
+-- Runs the callbacks of what has ended. They may use the pool: each is taken off the list first.
+local function run_due(pool)
+  local any = false
+  while pool.due[1] do
+    table.remove(pool.due, 1):run_callbacks(run_callback)
+    any = true
+  end
+  return any
+end
+
+-- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them down.
+drive.run_due = run_due
+
+local function nap_seconds(pool)
+  if not pool.cost or pool.task_timeout then
+    return 0
+  end
+  local expected = pool.in_flight * pool.cost / pool.size
+  return pool.cost < NAP_MIN and math.min(expected / 4, NAP_MAX) or 0
+end
+
+-- Waits for news for at most `timeout` seconds.
+local function wait_for_news(pool, timeout)
+  local nap = math.min(nap_seconds(pool), timeout)
+  if nap > NAP_MIN then
+    core.sleep(nap)
+    return take_in(pool, core.fetch(pool.results, 0))
+  end
+  local slice = math.min(timeout, SLICE)
+  if pool.task_timeout then
+    slice = math.min(slice, math.max(0, crew.check_timeouts(pool) - core.time()))
+  end
+  return take_in(pool, core.fetch(pool.results, slice))
+end
+
+-- One round. True when something has happened. Nothing that has happened is waited for.
+function drive.step(pool, timeout)
+  if pool.feeding[1] then
+    feed.pool(pool)
+  end
+  local any = take_batch(pool, BATCH) > 0
+  any = run_due(pool) or any
+  if not any and timeout > 0 and not pool.run_here then
+    any = wait_for_news(pool, timeout)
+  end
+  if not pool.run_here then
+    any = crew.look(pool, drain) or any
+    if pool.task_timeout then
+      crew.check_timeouts(pool)
+    end
+  end
+  return run_due(pool) or any
+end
+
+local function rounds(pool, is_over, subject, deadline)
+  while not is_over(subject) do
+    local rest = deadline and deadline - core.time() or math.huge
+    drive.step(pool, math.max(rest, 0))
+    if rest <= 0 then
+      return is_over(subject)
+    end
+  end
+  return true
+end
+
+-- Ctrl-C ends the wait with an error; a program that does not catch it ends with the status that shells give to that.
+local function note_interrupt(err)
+  if type(err) == "string" and err:find("interrupted!", 1, true) then
+    core.exit_as(INTERRUPTED_STATUS)
+  end
+end
+drive.note_interrupt = note_interrupt
+
+-- Moves the pool along until is_over(subject). True; or false when the time is over.
+function drive.await(pool, is_over, subject, deadline)
+  if is_over(subject) then
+    return true
+  end
+  local ok, over = pcall(rounds, pool, is_over, subject, deadline)
+  if not ok then
+    note_interrupt(over)
+    error(over, 0)
+  end
+  return over
+end
+
+function drive.deadline(timeout)
+  return timeout and core.time() + timeout
+end
+
+-- Every public function of a pool begins with this.
+function drive.check_owner(pool)
+  if pool.maker ~= core.getpid() then
+    errors.raise("this pool belongs to the process that made it (pid %d); make another one here, or send it tasks "
+      .. "through a queue", pool.maker)
+  end
+end
+
+return drive

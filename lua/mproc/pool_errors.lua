@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: MIT
+-- The errors that a pool itself raises for a task, and how tasks are named in them. Used by pool_*.lua.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+
+local pool_errors = {}
+
+-- { kind =, message =, ... }: tostring gives the message. It travels like any value.
+core.state.PoolError = core.state.PoolError or {} -- a registered metatable outlives this module when it is loaded anew
+local PoolError = core.state.PoolError
+PoolError.__name = "mproc.PoolError"
+PoolError.__index = PoolError
+
+function PoolError:__tostring()
+  return self.message
+end
+
+core.register("mproc.PoolError", PoolError)
+
+local function make(kind, message, more)
+  local err = more or {}
+  err.kind, err.message = kind, message
+  return setmetatable(err, PoolError)
+end
+
+-- "item 7 of map(function <a.lua:3>)"; a single task has no index.
+function pool_errors.name_task(job, index)
+  local call = ("%s(%s)"):format(job.verb, pool_errors.name_function(job.f))
+  if job.single then
+    return ("task %d, %s"):format(job.number, call)
+  end
+  return ("item %d of %s"):format(index, call)
+end
+
+-- "function <a.lua:3>"
+function pool_errors.name_function(f)
+  if type(f) ~= "function" then
+    return "a " .. type(f)
+  end
+  local info = debug.getinfo(f, "S")
+  if info.what == "C" then
+    return "a C function"
+  end
+  return ("function <%s:%d>"):format(info.short_src, info.linedefined)
+end
+
+-- deaths: what earlier attempts came to, oldest first; each { pid =, signal =, exitcode = }.
+function pool_errors.worker_died(name, pid, exitcode, task, deaths)
+  local err = errors.worker_died(name, pid, exitcode)
+  err.task = task
+  err.deaths = deaths
+  return err
+end
+
+function pool_errors.timeout(task, seconds, pid)
+  return make("task_timeout", ("%s ran longer than its task_timeout of %g s; its worker (pid %d) was killed"):format(
+    task, seconds, pid), { task = task, timeout = seconds, pid = pid })
+end
+
+function pool_errors.terminated(task)
+  return make("terminated", ("the pool was terminated before %s had ended"):format(task), { task = task })
+end
+
+function pool_errors.cancelled(task)
+  return make("cancelled", ("%s was cancelled"):format(task), { task = task })
+end
+
+return pool_errors

@@ -1,0 +1,188 @@
+-- SPDX-License-Identifier: MIT
+-- How functions get to a pool's workers: code and upvalues are frozen, each frozen form is a version, and each worker
+-- is sent a version once, by its mailbox, before the first task that names it. Used by pool_chunks.lua and pool_crew.lua.
+--
+-- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), alive (a copy that keeps the
+-- shared objects in it). pool.published: id -> version, pool.frozen: id -> bytes, which a worker inherits by fork.
+-- Invariant: what a task in flight names is published, and every worker has it, or will find it in its mailbox.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+local label = require("mproc.pool_label")
+
+local functions = {}
+
+local KEPT = 32 -- versions that no task names may stay, for they may come again
+local MAIL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
+
+function functions.prepare(pool)
+  pool.published, pool.frozen, pool.idle, pool.nidle = {}, {}, {}, 0
+  pool.next_function = 1
+  pool.known_functions = setmetatable({}, { __mode = "k" }) -- function -> its last version, or false: seen once
+end
+
+local function is_module(value)
+  for _, module in pairs(package.loaded) do
+    if rawequal(module, value) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Fills watch with { function, upvalue index, value } in a row, for f and all functions in its upvalues. False when a
+-- value may change its contents unseen.
+local function list_upvalues(f, watch, seen)
+  local simple = true
+  seen[f] = true
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(f, i)
+    if not name then
+      return simple
+    end
+    local n = watch.n
+    watch[n + 1], watch[n + 2], watch[n + 3], watch.n = f, i, value, n + 3
+    if type(value) == "function" and not seen[value] and debug.getinfo(value, "S").what ~= "C" then
+      simple = list_upvalues(value, watch, seen) and simple
+    elseif type(value) == "table" and not is_module(value) then
+      simple = false
+    end
+  end
+end
+
+local function unchanged(version)
+  local watch = version.watch
+  if not watch then
+    return false
+  end
+  for i = 1, watch.n, 3 do
+    local _, value = debug.getupvalue(watch[i], watch[i + 1])
+    if not rawequal(value, watch[i + 2]) then
+      return false
+    end
+  end
+  return true
+end
+
+local function freeze(f)
+  local bytes, reason = core.freeze(f, "f")
+  if bytes then
+    return bytes
+  elseif type(reason) == "string" then
+    errors.raise("%s", reason)
+  end
+  error(reason, 0)
+end
+
+-- Some other worker's copy of what waits in this mailbox may be long forgotten: throws that out.
+local function sort_mail(pool, mailbox)
+  local kept, forgotten = {}, {}
+  for _ = 1, mailbox:qsize() do
+    local id, kind, _, _, ok, f = core.fetch(mailbox, 0)
+    if not id then
+      break
+    elseif kind == label.FORGET then
+      forgotten[#forgotten + 1] = id
+    elseif ok and pool.published[id] then
+      kept[id] = f
+    end
+  end
+  for id, f in pairs(kept) do
+    core.post(mailbox, id, label.FUNCTION, 0, "function", f)
+  end
+  for _, id in ipairs(forgotten) do
+    core.post(mailbox, id, label.FORGET, 0, "function", nil)
+  end
+end
+
+local function mail(pool, id, kind, f)
+  for _, seat in pairs(pool.crew) do
+    if seat.mailbox:qsize() > MAIL_MAX then
+      sort_mail(pool, seat.mailbox)
+    end
+    core.post(seat.mailbox, id, kind, 0, "function", f)
+  end
+end
+
+local function publish(pool, f, bytes)
+  local version = { id = pool.next_function, bytes = bytes, refs = 0 }
+  local watch = { n = 0 }
+  local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
+  if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
+    version.watch = watch
+  end
+  if watch.n > 0 or not lua_function then
+    version.alive = core.thaw(bytes)
+  end
+  pool.next_function = version.id + 1
+  pool.published[version.id], pool.frozen[version.id] = version, bytes
+  mail(pool, version.id, label.FUNCTION, f)
+  return version
+end
+
+local function forget(pool, version)
+  pool.published[version.id], pool.frozen[version.id] = nil, nil
+  version.gone = true
+  mail(pool, version.id, label.FORGET)
+end
+
+-- What f is now, as a version that all workers get. Raises for what cannot travel.
+function functions.version(pool, f)
+  local last = pool.known_functions[f]
+  if last and not last.gone then
+    if unchanged(last) then
+      return last
+    end
+    local bytes = freeze(f)
+    if bytes == last.bytes then
+      return last
+    end
+    last = publish(pool, f, bytes)
+  else
+    last = publish(pool, f, freeze(f))
+  end
+  pool.known_functions[f] = last
+  return last
+end
+
+-- For a single task: nil when f is met for the first time. It then travels in the task, and costs nobody else anything.
+function functions.version_or_none(pool, f)
+  if pool.known_functions[f] == nil then
+    pool.known_functions[f] = false
+    return nil
+  end
+  return functions.version(pool, f)
+end
+
+function functions.use(pool, version)
+  if version.refs == 0 and pool.idle[version] then
+    pool.idle[version], pool.nidle = nil, pool.nidle - 1
+  end
+  version.refs = version.refs + 1
+end
+
+local function oldest(idle)
+  local best
+  for version in pairs(idle) do
+    if not best or version.id < best.id then
+      best = version
+    end
+  end
+  return best
+end
+
+-- A task that named it has ended.
+function functions.release(pool, version)
+  version.refs = version.refs - 1
+  if version.refs > 0 then
+    return
+  end
+  pool.idle[version], pool.nidle = true, pool.nidle + 1
+  if pool.nidle > KEPT then
+    local last = oldest(pool.idle)
+    pool.idle[last], pool.nidle = nil, pool.nidle - 1
+    forget(pool, last)
+  end
+end
+
+return functions

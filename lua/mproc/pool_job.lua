@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+-- A job: what one call of a pool's methods asked for, from one task to an endless stream. Used by pool_*.lua; jobs that
+-- users get are Futures (future.lua).
+--
+-- Fields: pool, verb, f, number (of the job in its pool), single (one task, no items); mode (pool_label.lua); version;
+-- source, granule (pool_source.lua, pool_feed.lua); fed, arrived: items sent and reported; exhausted: no more to send;
+-- messages: chunks out; cost: seconds an item; bytes, out: of a result, of an item; stop_word (0: none), stop_error;
+-- ended; deaths. deliver(job, index, ok, ...) takes one item's outcome, complete(job) makes the job's of them.
+-- Invariant: pool.live holds the jobs that have not ended; each ends once, by job.finish.
+
+local errors = require("mproc.errors")
+local functions = require("mproc.pool_functions")
+
+local job = {}
+
+function job.prepare(pool)
+  pool.live, pool.nlive, pool.next_job = {}, 0, 1
+  pool.feeding = {} -- a list of jobs with more to send
+  pool.due = {} -- a list of ended jobs whose callbacks have not run
+  pool.unread = {} -- failed futures that nobody has asked yet, in order
+end
+
+local function is_callable(f)
+  local mt = debug.getmetatable(f)
+  return type(f) == "function" or type(mt) == "table" and mt.__call ~= nil
+end
+
+function job.check_function(f, example)
+  if is_callable(f) then
+    return
+  elseif f == nil then
+    errors.raise("the task is nil - did you write f(...) instead of f? Write %s", example)
+  elseif type(f) == "string" then
+    errors.raise("the task must be a function, got the string %q; pass the function itself, without quotes", f)
+  end
+  errors.raise("the task must be a function, got %s - did you write f(...) instead of f? Write %s", errors.show(f),
+    example)
+end
+
+local REMEDY = {
+  closed = "the pool is closed: close(), join() or the end of its scope came before; make a new one with mproc.Pool()",
+  terminated = "the pool is terminated: terminate() or an error in its scope ended it; make a new one with mproc.Pool()",
+}
+
+function job.check_open(pool)
+  if REMEDY[pool.state] then
+    errors.raise("%s", REMEDY[pool.state])
+  end
+end
+
+-- Fills in what every job has, and makes it live. `self` has verb, f, mode, deliver; the rest is its own.
+function job.begin(pool, self)
+  self.pool, self.number = pool, pool.next_job
+  self.fed, self.arrived, self.messages, self.bytes, self.out = 0, 0, 0, 0, 0
+  self.stop_word, self.ended = 0, false
+  pool.next_job = pool.next_job + 1
+  pool.live[self], pool.nlive = true, pool.nlive + 1
+  if self.version then
+    functions.use(pool, self.version)
+  end
+  return self
+end
+
+-- The end of a job: nothing more of it is sent, what still arrives is dropped. Its callbacks are due.
+function job.finish(self)
+  local pool = self.pool
+  if self.ended then
+    return
+  end
+  self.ended, self.exhausted = true, true
+  pool.live[self], pool.nlive = nil, pool.nlive - 1
+  if self.version then
+    functions.release(pool, self.version)
+    self.version = nil
+  end
+  if self.source then
+    self.source:close()
+    self.source = nil
+  end
+  if self.is_future then
+    table.insert(pool.due, self)
+    if self.failed then
+      table.insert(pool.unread, self)
+    end
+  end
+  if self.progress then
+    self.progress:finish(self)
+  end
+end
+
+-- Once all that was sent has been reported, and there is no more.
+function job.check_complete(self)
+  if self.exhausted and self.arrived == self.fed and not self.ended then
+    self:complete()
+  end
+end
+
+-- Ends every job that has not ended with an error: of(job) makes it.
+function job.fail_all(pool, of)
+  local live = {}
+  for self in pairs(pool.live) do
+    live[#live + 1] = self
+  end
+  table.sort(live, function(a, b) return a.number < b.number end)
+  for _, self in ipairs(live) do
+    self:abort(of(self))
+  end
+  pool.feeding = {}
+end
+
+return job

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Labelled messages (layer 3): three integers before the values of a message, which the receiver gets even when the values
+ * cannot be decoded; so that whoever shares out work always knows whose message it was. Called by lua/mproc/pool_*.lua.
+ * Such queues are the pool's own: get() of one of these messages would make no sense of it.
+ * Invariant: a message is {a, b, c}, in 32 bytes, then what the codec makes of any number of values.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "bind/queue.h"
+#include "codec/codec.h"
+
+#define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
+#define NS_PER_S 1e9
+
+enum { VALUES = 6, PIECES = 8 /* more than these need memory */ };
+
+typedef struct label {
+  int64_t a, b, c, unused;
+} label;
+
+static int send(lua_State *L, mp_queue *q, label *head, const mp_message *m, const mp_wait *w) {
+  mp_piece few[PIECES + 1], *pieces = few;
+  if (m->niov > PIECES) pieces = lua_newuserdatauv(L, (m->niov + 1) * sizeof *pieces, 0);
+  pieces[0] = (mp_piece){head, sizeof *head};
+  for (size_t i = 0; i < m->niov; i++) pieces[i + 1] = (mp_piece){m->iov[i].base, m->iov[i].len};
+  mp_parcel p = {pieces, m->niov + 1, m->len + sizeof *head, m->handles, m->nhandles};
+  return mp_queue_put(q, &p, w);
+}
+
+/* The error of an encoding stands at the top. */
+static int unsendable(lua_State *L) {
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* post(queue, a, b, c, what, ...) -> the time, bytes; or false, what the codec says of the values (`what` names them);
+ * or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
+static int label_post(lua_State *L) {
+  mp_queue *q = mp_queue_self(L);
+  label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0};
+  const char *what = luaL_checkstring(L, 5);
+  int n = lua_gettop(L) - VALUES + 1;
+  mp_message m;
+  luaL_checkstack(L, 4, NULL);
+  int bad = n == 1 ? mp_codec_encode(L, VALUES, what, &m) : mp_codec_encode_many(L, VALUES, n, what, &m);
+  if (bad) return unsendable(L);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = send(L, q, &head, &m, &w);
+  mp_codec_release(L, &m);
+  if (err == -EPIPE) return mp_bind_fail(L, err, "the queue is closed");
+  if (err) return mp_bind_trouble(L, err, "queue");
+  lua_pushnumber(L, (lua_Number)mp_os_now() / NS_PER_S);
+  lua_pushinteger(L, (lua_Integer)m.len);
+  return 2;
+}
+
+static int decode_protected(lua_State *L) {
+  const mp_got *g = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  int n = mp_codec_decode(L, (const char *)g->data + sizeof(label), g->len - sizeof(label), DECODE_ALL);
+  return n < 0 ? lua_error(L) : n;
+}
+
+/* Pushes true and the values, or false and the error. */
+static void push_values(lua_State *L, const mp_got *g) {
+  lua_pushboolean(L, 1);
+  if (g->extent < 0 && !g->nhandles &&
+      mp_codec_decode_scalar(L, (const char *)g->data + sizeof(label), g->len - sizeof(label)))
+    return;
+  int ok = lua_gettop(L);
+  lua_pushcfunction(L, decode_protected);
+  lua_pushlightuserdata(L, (void *)g);
+  if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK) return;
+  lua_pushboolean(L, 0);
+  lua_replace(L, ok);
+}
+
+static void push_label(lua_State *L, const mp_got *g) {
+  label head = {0, 0, 0, 0};
+  if (g->len >= sizeof head) memcpy(&head, g->data, sizeof head);
+  lua_pushinteger(L, head.a);
+  lua_pushinteger(L, head.b);
+  lua_pushinteger(L, head.c);
+}
+
+static _Alignas(16) char buffer[MP_INLINE_MAX];
+static bool buffer_busy; /* a finalizer that fetches while a message is decoded has a buffer of its own */
+
+/* fetch(queue[, timeout]) -> a, b, c, bytes, true, values... | a, b, c, bytes, false, error | nil, "empty" | nil, "closed" */
+static int label_fetch(lua_State *L) {
+  mp_queue *q = mp_queue_self(L);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  bool outermost = !buffer_busy;
+  mp_got g;
+  lua_settop(L, 2);
+  void *buf = outermost ? buffer : lua_newuserdatauv(L, MP_INLINE_MAX, 0);
+  int base = lua_gettop(L);
+  int err = mp_queue_get(q, buf, &g, &w);
+  if (err) return mp_queue_empty_handed(L, err);
+  push_label(L, &g);
+  lua_pushinteger(L, (lua_Integer)g.len);
+  buffer_busy = true;
+  push_values(L, &g);
+  if (outermost) buffer_busy = false;
+  mp_queue_done(&g);
+  return lua_gettop(L) - base;
+}
+
+/* take(queue[, timeout]) -> a, b, c, lease, true, values... | a, b, c, lease, false, error | nil, "empty" | nil, "closed" */
+static int label_take(lua_State *L) {
+  mp_box *b = mp_queue_box(L);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  const mp_got *g;
+  lua_settop(L, 2);
+  int err = mp_lease_push(L, b, &g, &w);
+  if (err) return mp_queue_empty_handed(L, err);
+  push_label(L, g);
+  lua_pushvalue(L, 3);
+  push_values(L, g);
+  return lua_gettop(L) - 3;
+}
+
+/* orphan(queue) -> pid of the dead lessee, a, b, c, true, values... | pid, a, b, c, false, error | nil when there is none */
+static int label_orphan(lua_State *L) {
+  mp_queue *q = mp_queue_self(L);
+  const mp_wait now = {0, NULL, NULL};
+  mp_got g;
+  lua_settop(L, 1);
+  mp_shm_sweep();
+  if (mp_queue_orphan(q, &g, &now) != 0) return 0;
+  lua_pushinteger(L, mp_orphan_lessee(&g));
+  push_label(L, &g);
+  push_values(L, &g);
+  mp_queue_done(&g);
+  return lua_gettop(L) - 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"post", label_post}, {"fetch", label_fetch}, {"take", label_take}, {"orphan", label_orphan}, {NULL, NULL},
+};
+
+void mp_bind_label(lua_State *L) { luaL_setfuncs(L, functions, 0); }

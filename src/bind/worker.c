@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What pools need of the system (layer 3): called by lua/mproc/pool_worker.lua in a worker, and by a pool's owner. */
+#include "bind/bind.h"
+#include "os/process.h"
+#include "shm/children.h"
+#include "shm/registry.h"
+
+static int answer(lua_State *L, int err, const char *what) {
+  if (err) return mp_bind_fail(L, err, what);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* pin(n): to the nth CPU of those this process may use, counted from 0 and round. true, or nil, message, NAME */
+static int worker_pin(lua_State *L) {
+  return answer(L, mp_os_cpu_pin((int)(luaL_checkinteger(L, 1) & 0x7fffffff)), "cannot choose a CPU");
+}
+
+/* limit(name, amount): a soft resource limit. The arena's address space, which costs nothing, is not counted.
+ * true, or nil, message, NAME; EINVAL for an unknown name. */
+static int worker_limit(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  uint64_t amount = (uint64_t)luaL_checkinteger(L, 2);
+  mp_shm_stats s;
+  mp_bind_enter(L);
+  mp_shm_stats_get(&s);
+  if (name[0] == 'a') amount += s.size;
+  return answer(L, mp_os_limit(name, amount), lua_pushfstring(L, "cannot limit %s", name));
+}
+
+/* hear_no_interrupt(): Ctrl-C is the owner's affair. Programs that this process executes get the default action. */
+static int worker_deaf(lua_State *L) {
+  (void)L;
+  mp_os_sigint_nothing();
+  return 0;
+}
+
+/* exit_as(status): if this process ends by an error (status 1), the system is told that status instead; 0: no longer. */
+static int worker_exit_as(lua_State *L) {
+  mp_children_exit_as((int)luaL_checkinteger(L, 1));
+  return 0;
+}
+
+/* kind_of_file(fd) -> "terminal", "pipe" (a socket too) or "file" */
+static int worker_kind(lua_State *L) {
+  static const char *const kinds[] = {"file", "pipe", "terminal"};
+  lua_pushstring(L, kinds[mp_os_kind_of_file((int)luaL_checkinteger(L, 1))]);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"pin", worker_pin},         {"limit", worker_limit},       {"hear_no_interrupt", worker_deaf},
+    {"exit_as", worker_exit_as}, {"kind_of_file", worker_kind}, {NULL, NULL},
+};
+
+void mp_bind_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker process asks of the system for itself: a CPU, limits, to be left alone by Ctrl-C. */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+int mp_os_cpu_pin(int nth) {
+  cpu_set_t set, one;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return -errno;
+  int count = CPU_COUNT(&set);
+  if (count < 1) return -EINVAL;
+  size_t cpu = 0;
+  for (int left = nth % count;; cpu++)
+    if (CPU_ISSET(cpu, &set) && left-- == 0) break;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  return sched_setaffinity(0, sizeof one, &one) != 0 ? -errno : 0;
+}
+
+static const struct {
+  const char *name;
+  int resource;
+} limits[] = {
+    {"as", RLIMIT_AS},       {"core", RLIMIT_CORE},     {"cpu", RLIMIT_CPU},     {"data", RLIMIT_DATA},
+    {"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC}, {"stack", RLIMIT_STACK},
+};
+
+int mp_os_limit(const char *name, uint64_t amount) {
+  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+    struct rlimit r;
+    if (strcmp(limits[i].name, name) != 0) continue;
+    if (getrlimit((unsigned)limits[i].resource, &r) != 0) return -errno;
+    r.rlim_cur = amount < r.rlim_max ? amount : r.rlim_max;
+    return setrlimit((unsigned)limits[i].resource, &r) != 0 ? -errno : 0;
+  }
+  return -EINVAL;
+}
+
+static void nothing(int sig) { (void)sig; }
+
+void mp_os_sigint_nothing(void) {
+  struct sigaction a;
+  memset(&a, 0, sizeof a);
+  a.sa_handler = nothing;
+  a.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &a, NULL);
+}
