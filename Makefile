@@ -36,8 +36,8 @@ SOURCES = \
   src/bind/rwlock.c \
   src/bind/snapshot.c \
   src/bind/system.c \
-  src/bind/worker.c \
   src/bind/value.c \
+  src/bind/worker.c \
   src/codec/array_part.c \
   src/codec/decode.c \
   src/codec/decode_object.c \
@@ -96,6 +96,7 @@ LUA_MODULES = \
   lua/mproc/init.lua \
   lua/mproc/options.lua \
   lua/mproc/peer.lua \
+  lua/mproc/pipe.lua \
   lua/mproc/pool.lua \
   lua/mproc/pool_chunks.lua \
   lua/mproc/pool_crew.lua \
@@ -113,8 +114,8 @@ LUA_MODULES = \
   lua/mproc/pool_source.lua \
   lua/mproc/pool_stats.lua \
   lua/mproc/pool_stream.lua \
+  lua/mproc/pool_words.lua \
   lua/mproc/pool_worker.lua \
-  lua/mproc/pipe.lua \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \
   lua/mproc/result.lua \

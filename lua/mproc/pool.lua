@@ -22,6 +22,7 @@ local search = require("mproc.pool_search")
 local serial = require("mproc.pool_serial")
 local stats = require("mproc.pool_stats")
 local stream = require("mproc.pool_stream")
+local words = require("mproc.pool_words")
 
 local UNREAD_SHOWN = 10
 
@@ -157,19 +158,17 @@ end
 
 -- Nobody wants what a job still has out.
 function Pool:abandon(of)
-  of.abandoned = true
-  if not of.ended then
-    job.finish(of)
-  end
+  words.stop(self, of.stop_word)
+  job.finish(of)
 end
 
 -- True when nothing of the job had begun, and nothing will.
 function Pool:withdraw(of)
-  return self == nil and of == nil
+  return words.withdraw(self, of.stop_word)
 end
 
 function Pool:has_begun(of)
-  return self ~= nil and of ~= nil
+  return words.has_begun(self, of.stop_word)
 end
 
 -- --- moving along, and the end ---

@@ -14,7 +14,7 @@ function serial.prepare(pool)
   local known = {}
   local record = { index = 1, pid = core.getpid(), tasks_done = 0, store = {}, serial = true }
   local seat = {
-    index = 1, inherited = pool.frozen, peers = 0, max_tasks = math.huge, initializer = pool.initializer,
+    index = 1, inherited = pool.frozen, peers = 0, stops = pool.stops, max_tasks = math.huge, initializer = pool.initializer,
     initargs = pool.initargs, finalizer = pool.finalizer,
   }
   pool.results = core.queue()

@@ -23,7 +23,7 @@ local Stream = { __name = "mproc.Stream" }
 Stream.__index = Stream
 
 function Stream:deliver(index, ok, value)
-  if self.ended or self.abandoned then
+  if self.ended then
     return
   end
   self.arrived = self.arrived + 1

@@ -6,6 +6,7 @@
 local core = require("mproc.core")
 local label = require("mproc.pool_label")
 local traceback = require("mproc.traceback")
+local words = require("mproc.pool_words")
 
 local worker = {}
 
@@ -16,7 +17,6 @@ local DONE, FAILED, CALL, STAR = label.DONE, label.FAILED, label.CALL, label.STA
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
 local FULL_SECONDS = 5 -- how long a full arena is waited for
-local CANCELLED = 1 << 20 -- from this on, a stop word says that the owner has cancelled
 
 local here -- what mproc.worker() gives, in a worker
 local depth = 0 -- how many workers' loops this process has inherited, its own included
@@ -115,7 +115,7 @@ end
 
 local function stopped(seat, c)
   local word = c >> SHIFT
-  return word ~= 0 and (seat.stops[word] or 0) >= CANCELLED
+  return word ~= 0 and seat.stops[word] == words.STOPPED
 end
 
 -- Runs a chunk's items from the first to the last, or to where it cuts the chunk. `given`: the function, when it came
@@ -180,10 +180,14 @@ local function run_call(seat, f, a, ...)
   report_call(seat, a, began, xpcall(f, describe, ...))
 end
 
--- True when the word of a single task says that it may begin: the owner can no longer cancel it.
+-- True when the task's job may begin: its owner can no longer withdraw it.
 local function claim(seat, c)
   local word = c >> SHIFT
-  return word == 0 or seat.stops:add(word, 1) < CANCELLED
+  if word == 0 then
+    return true
+  end
+  local _, before = seat.stops:compare_exchange(word, words.QUEUED, words.BEGUN)
+  return before ~= words.STOPPED
 end
 
 local function skip(seat, a, c)
@@ -244,7 +248,7 @@ local function handle(seat, known, a, b, c, lease, ok, ...)
   elseif b & label.MODE_MASK == label.RETIRE then
     lease:done()
     return false
-  elseif b & label.MODE_MASK == CALL and not claim(seat, c) or stopped(seat, c) then
+  elseif not claim(seat, c) then
     skip(seat, a, c)
   elseif not ok then
     fail_all(seat, a, c, (...))
