@@ -197,7 +197,7 @@ int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_
   if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
   mp_object_use_held(holder);
   err = decode(L, q, &g, false);
-  mp_object_let_go(holder, &(mp_wait){MP_FOREVER, NULL, NULL});
+  mp_object_unuse(holder);
   return err;
 }
 

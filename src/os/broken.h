@@ -30,6 +30,7 @@ enum {
   MP_BREAK_CELLS,       /* what objects noted of a dead process stays */
   MP_BREAK_MARK,        /* whom the reset of a barrier breaks is not told so */
   MP_BREAK_TORN,        /* that a writer died while it wrote is not told */
+  MP_BREAK_END,         /* an end of a pipe lets its queues go before it has closed them */
   MP_BREAK_COUNT
 };
 #define MP_BROKEN(what) (MP_BREAK == MP_BREAK_##what)

@@ -18,12 +18,13 @@ static void destroy(uint32_t slot, void *block, bool thorough) {
   mp_end *e = block;
   (void)slot, (void)thorough;
   if (!e->holding) return;
+  if (MP_BROKEN(END)) hold_queues(e, 0, -1);
   if (e->in) {
     mp_queue_mark_closed(mp_end_in(e));
     mp_queue_forsake(mp_end_in(e));
   }
   if (e->out) mp_queue_mark_closed(mp_end_out(e));
-  hold_queues(e, 0, -1);
+  if (!MP_BROKEN(END)) hold_queues(e, 0, -1);
 }
 
 void mp_end_setup(void) {
