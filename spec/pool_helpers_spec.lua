@@ -45,7 +45,8 @@ describe("a pool's", function()
     assert.is_nil(pool:reduce(id, {}, add))
     local text = {}
     for i = 1, 300 do text[i] = i .. "," end
-    assert.equal(table.concat(text), pool:reduce(function(i) return i .. "," end, numbers(300), function(a, b) return a .. b end, ""))
+    local function join(a, b) return a .. b end
+    assert.equal(table.concat(text), pool:reduce(function(i) return i .. "," end, numbers(300), join, ""))
     local i = 0
     assert.equal(5050, pool:reduce(id, function()
       i = i + 1
@@ -180,7 +181,8 @@ describe("a pool's", function()
       done = done + w.done
     end
     assert.equal(10, done)
-    assert.matches("^10 tasks done, 1 failed, 0 retried, 0 pending; 2 workers\n  worker 1 %(pid %d+%): %d+ done", tostring(stats))
+    assert.matches("^10 tasks done, 1 failed, 0 retried, 0 pending; 2 workers\n  worker 1 %(pid %d+%): %d+ done",
+      tostring(stats))
   end)
 
   it("size can change", function()

@@ -24,7 +24,8 @@ describe("a stream", function()
     local pool <close> = mproc.Pool(3)
     for _, chunksize in ipairs({ false, 1, 7, 1000 }) do
       local expected = 0
-      for i, v in pool:imap(function(x) return x % 3 ~= 0 and x * 2 or nil end, select(2, counter(500)), chunksize or nil) do
+      local _, input = counter(500)
+      for i, v in pool:imap(function(x) return x % 3 ~= 0 and x * 2 or nil end, input, chunksize or nil) do
         expected = expected + 1
         assert.equal(expected, i)
         assert.equal(i % 3 ~= 0 and 2 * i or nil, v)

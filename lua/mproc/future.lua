@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Futures: what a pool's asynchronous calls give, a job (pool_job.lua) that users can ask and wait for; as_completed and
--- wait_all. Used by pool.lua and init.lua.
+-- Futures: what a pool's asynchronous calls give, a job (pool_job.lua) that users can ask and wait for; as_completed
+-- and wait_all. Used by pool.lua and init.lua.
 --
 -- Beside a job's fields: is_future, results (packed) or failed and err; read: its error has been seen; was_cancelled;
 -- callbacks. Its pool's owner alone can use it.

@@ -16,7 +16,7 @@ local chunks = {}
 
 local SHIFT, MASK = label.SHIFT, label.MASK
 local SEAT_SHIFT, SEAT_MASK, STATUS_MASK = label.SEAT_SHIFT, label.SEAT_MASK, label.STATUS_MASK
-local DONE, FAILED, SKIPPED = label.DONE, label.FAILED, label.SKIPPED
+local DONE, SKIPPED = label.DONE, label.SKIPPED
 local SMOOTH = 0.3 -- the weight of a new measurement
 local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 

@@ -41,7 +41,8 @@ end
 
 local REMEDY = {
   closed = "the pool is closed: close(), join() or the end of its scope came before; make a new one with mproc.Pool()",
-  terminated = "the pool is terminated: terminate() or an error in its scope ended it; make a new one with mproc.Pool()",
+  terminated = "the pool is terminated: terminate() or an error in its scope ended it; make a new one with "
+    .. "mproc.Pool()",
 }
 
 function job.check_open(pool)

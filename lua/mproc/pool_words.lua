@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Stop words: one byte in shared memory for each job, over which its owner and its workers agree whether it has begun or
--- is called off. Used by pool_job.lua, pool_chunks.lua and pool.lua; workers use pool.stops by themselves.
+-- Stop words: one byte in shared memory for each job, over which its owner and its workers agree whether it has begun
+-- or is called off. Used by pool_job.lua, pool_chunks.lua and pool.lua; workers use pool.stops by themselves.
 --
--- word   written by                              states
--- [w]    a worker, before a job's task: 0 -> 1   QUEUED 0, BEGUN 1, STOPPED 2. Only a compare-and-exchange leaves QUEUED, so
---        the owner: 0 -> 2 withdraws, -> 2       a job is either begun or withdrawn. The owner sets it back to 0 when no
---        stops, -> 0 gives it to another job     message names it any more; a worker that died before its 0 -> 1 left 0.
+-- word   written by                               states
+-- [w]    a worker, before a job's task: 0 -> 1    QUEUED 0, BEGUN 1, STOPPED 2. Only a compare-and-exchange leaves
+--        the owner: 0 -> 2 withdraws,             QUEUED, so a job is either begun or withdrawn. The owner sets it
+--        any -> 2 stops,                          back to 0 when no message names it any more. A worker that died
+--        2, 1 -> 0 gives it to another job        before its 0 -> 1 has begun nothing.
 
 local core = require("mproc.core")
 
