@@ -54,6 +54,7 @@ build = {
         "src/os/cpu.c",
         "src/os/exit.c",
         "src/os/futex.c",
+        "src/os/mapping.c",
         "src/os/memory.c",
         "src/os/mutex.c",
         "src/os/output.c",
