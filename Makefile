@@ -56,6 +56,7 @@ SOURCES = \
   src/os/event.c \
   src/os/exit.c \
   src/os/futex.c \
+  src/os/mapping.c \
   src/os/memory.c \
   src/os/mutex.c \
   src/os/output.c \

@@ -58,6 +58,7 @@ build = {
         "src/os/event.c",
         "src/os/exit.c",
         "src/os/futex.c",
+        "src/os/mapping.c",
         "src/os/memory.c",
         "src/os/mutex.c",
         "src/os/output.c",

@@ -278,7 +278,7 @@ static void after_reserve(void) {
   CHECK(s.objects == 0 && s.chunks == 0);
 }
 
-/* Last of all: a reservation cut short is given up only after a minute, so the count of processes stays higher. */
+/* Last of all: a reservation cut short is given up after a slice, so the count of processes stays higher for a while. */
 static const t_op reserving = {"reserve a process", nothing, reserve_and_undo, after_reserve, NULL};
 
 /* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
