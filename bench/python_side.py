@@ -147,6 +147,24 @@ def array_set_bytes(count):
     return rate(job) * count / 1e9
 
 
+def meet(barrier, count):
+    for _ in range(count):
+        barrier.wait()
+
+
+def barrier_rounds(count):
+    """Thousands of rounds a second of two processes."""
+    b = mp.Barrier(2)
+    p = mp.Process(target=meet, args=(b, count + 100))
+    p.start()
+    meet(b, 100)
+    began = time.monotonic()
+    meet(b, count)
+    seconds = time.monotonic() - began
+    p.join()
+    return count / seconds / 1e3
+
+
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
@@ -160,6 +178,7 @@ JOBS = {
     "array_bytes": array_bytes,
     "array_set_bytes": array_set_bytes,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
+    "barrier": barrier_rounds,
 }
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ local PROGRAMS = {
   "bench/mib_strings.lua",
   "bench/value_add.lua",
   "bench/array_bulk.lua",
+  "bench/barrier.lua",
 }
 
 local harness = require("bench.harness")
