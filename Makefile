@@ -37,6 +37,7 @@ SOURCES = \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \
+  src/bind/watch.c \
   src/bind/worker.c \
   src/codec/array_part.c \
   src/codec/decode.c \
@@ -52,6 +53,7 @@ SOURCES = \
   src/os/child.c \
   src/os/clock.c \
   src/os/cpu.c \
+  src/os/event.c \
   src/os/exit.c \
   src/os/futex.c \
   src/os/memory.c \
@@ -80,7 +82,10 @@ SOURCES = \
   src/shm/registry.c \
   src/shm/rwlock.c \
   src/shm/sweep.c \
-  src/shm/types.c
+  src/shm/types.c \
+  src/shm/watch.c \
+  src/shm/watch_fd.c \
+  src/shm/watch_wait.c
 # sources end
 # lua begin
 LUA_MODULES = \
@@ -126,7 +131,8 @@ LUA_MODULES = \
   lua/mproc/scope.lua \
   lua/mproc/states.lua \
   lua/mproc/sync.lua \
-  lua/mproc/traceback.lua
+  lua/mproc/traceback.lua \
+  lua/mproc/wait.lua
 # lua end
 
 CFLAGS ?= -O2

@@ -39,6 +39,7 @@ build = {
         "src/bind/snapshot.c",
         "src/bind/system.c",
         "src/bind/value.c",
+        "src/bind/watch.c",
         "src/bind/worker.c",
         "src/codec/array_part.c",
         "src/codec/decode.c",
@@ -54,6 +55,7 @@ build = {
         "src/os/child.c",
         "src/os/clock.c",
         "src/os/cpu.c",
+        "src/os/event.c",
         "src/os/exit.c",
         "src/os/futex.c",
         "src/os/memory.c",
@@ -83,6 +85,9 @@ build = {
         "src/shm/rwlock.c",
         "src/shm/sweep.c",
         "src/shm/types.c",
+        "src/shm/watch.c",
+        "src/shm/watch_fd.c",
+        "src/shm/watch_wait.c",
         -- sources end
       },
       incdirs = { "src" },
@@ -132,6 +137,7 @@ build = {
     ["mproc.states"] = "lua/mproc/states.lua",
     ["mproc.sync"] = "lua/mproc/sync.lua",
     ["mproc.traceback"] = "lua/mproc/traceback.lua",
+    ["mproc.wait"] = "lua/mproc/wait.lua",
     -- lua end
   },
 }

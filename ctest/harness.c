@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SALT UINT64_C(0x9e3779b97f4a7c15)
+#define SURELY_RUN 1000000 /* ns: a step that takes longer may be a sleep */
 
 const char *t_what = "start";
 long t_point;
@@ -118,6 +119,38 @@ bool t_step(pid_t pid, long steps) {
   return *ended;
 }
 
+bool t_asleep(pid_t pid) {
+  char name[64], state = 0;
+  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+  FILE *f = fopen(name, "r");
+  CHECK(f);
+  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
+  fclose(f);
+  return n == 1 && state == 'S';
+}
+
+static sigset_t sigchld(void) {
+  sigset_t chld;
+  sigemptyset(&chld);
+  sigaddset(&chld, SIGCHLD);
+  return chld;
+}
+
+void t_block_sigchld(void) {
+  sigset_t chld = sigchld();
+  sigprocmask(SIG_BLOCK, &chld, NULL);
+}
+
+bool t_step_awake(pid_t pid) {
+  int status;
+  sigset_t chld = sigchld();
+  const struct timespec t = {0, SURELY_RUN};
+  ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+  while (waitpid(pid, &status, WNOHANG) == 0)
+    if (sigtimedwait(&chld, NULL, &t) < 0 && t_asleep(pid)) return false;
+  return true;
+}
+
 void t_end(pid_t pid) {
   int status;
   kill(pid, SIGKILL);
@@ -154,6 +187,34 @@ long t_run_op(const t_op *o) {
     points++;
   }
   printf("  %-36s %6ld kill points\n", o->name, points);
+  return points;
+}
+
+/* How many points k, or -1: the operation had ended before j. */
+static long recover_from(const t_op *o, long j, void (*recover)(void *)) {
+  long points = 0;
+  for (long k = t_first();; k += 7 * t_stride()) {
+    t_deadline(20);
+    t_what = o->name;
+    o->before();
+    bool over = t_kill_after(j, o->run, NULL, o->meanwhile);
+    t_what = "recovery";
+    bool done = over || t_kill_after(k, recover, NULL, NULL);
+    o->after();
+    if (over) return -1;
+    if (done) return points;
+    points++;
+  }
+}
+
+long t_run_recovery(const t_op *o, void (*recover)(void *)) {
+  long points = 0;
+  for (long j = t_first();; j += 23 * t_stride()) {
+    long n = recover_from(o, j, recover);
+    if (n < 0) break;
+    points += n;
+  }
+  printf("  recovery of %-24s %6ld kill points\n", o->name, points);
   return points;
 }
 

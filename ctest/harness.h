@@ -45,6 +45,10 @@ void t_nothing_left(void);
 pid_t t_trace(void (*f)(void *), void *arg);
 bool t_step(pid_t pid, long steps);
 void t_end(pid_t pid);
+bool t_asleep(pid_t pid); /* in the kernel, wherever */
+/* One instruction; false when it went to sleep instead. After t_block_sigchld. */
+bool t_step_awake(pid_t pid);
+void t_block_sigchld(void);
 /* MP_STRIDE: every how manieth instruction is tried; 1. */
 long t_stride(void);
 long t_first(void); /* 1 + MP_OFFSET modulo the stride */
@@ -63,7 +67,11 @@ typedef struct t_op {
 /* For every instruction (of the sample) of run: before, run until the kill, after. Prints and returns how many. */
 long t_run_op(const t_op *o);
 
-/* The same, but in the child that f itself forks: from its first instruction on. */
+/* One process dies at every 23rd instruction of the operation; one that runs recover() after it dies at every 7th of
+ * that; then after. Prints and returns how many pairs. */
+long t_run_recovery(const t_op *o, void (*recover)(void *));
+
+/* As t_kill_after, but in the child that f itself forks: from its first instruction on. */
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg);
 
 #endif

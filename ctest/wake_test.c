@@ -29,8 +29,7 @@
 #define SLOW_TRIES 50
 #define LOST_MOST 3 /* per scenario; more would only take time */
 #define PAUSE_US 50
-#define SURELY_RUN 1000000 /* ns: a step that takes longer may be a sleep */
-#define LAST 9             /* the number of the message that tells whether all still works */
+#define LAST 9 /* the number of the message that tells whether all still works */
 
 /* In memory shared with the processes that sleep. */
 typedef struct sleeper {
@@ -99,17 +98,6 @@ static pid_t start(sleeper *s, void (*f)(sleeper *)) {
 
 static void await_armed(mp_bell *b) {
   while (b->word != MP_BELL_ARMED) usleep(PAUSE_US);
-}
-
-/* True once it sleeps in the kernel, wherever. */
-static bool asleep(pid_t pid) {
-  char name[64], state = 0;
-  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  FILE *f = fopen(name, "r");
-  CHECK(f);
-  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
-  fclose(f);
-  return n == 1 && state == 'S';
 }
 
 static bool woken_by(const sleeper *s, uint64_t deadline) {
@@ -312,29 +300,16 @@ static int try_point(const scene *o, long k, bool *done) {
 
 static void run_sleep_in_get(void *arg) { sleep_in_get(arg); }
 
-/* One instruction; false when it went to sleep instead. main() has blocked SIGCHLD. */
-static bool step_awake(pid_t pid) {
-  int status;
-  sigset_t chld;
-  sigemptyset(&chld);
-  sigaddset(&chld, SIGCHLD);
-  const struct timespec t = {0, SURELY_RUN};
-  ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
-  while (waitpid(pid, &status, WNOHANG) == 0)
-    if (sigtimedwait(&chld, NULL, &t) < 0 && asleep(pid)) return false;
-  return true;
-}
-
 /* That many; true when it was at its end or asleep before. */
 static bool step_all(pid_t pid, long steps) {
   for (long i = 0; i < steps; i++)
-    if (sleepers[0].woken || !step_awake(pid)) return true;
+    if (sleepers[0].woken || !t_step_awake(pid)) return true;
   return false;
 }
 
 static pid_t start_second(void) {
   pid_t pid = start(&sleepers[1], sleep_in_get);
-  while (!asleep(pid)) usleep(PAUSE_US);
+  while (!t_asleep(pid)) usleep(PAUSE_US);
   return pid;
 }
 
@@ -453,19 +428,12 @@ static void without_pending(const char *part) {
   control = false;
 }
 
-static void block_sigchld(void) {
-  sigset_t chld;
-  sigemptyset(&chld);
-  sigaddset(&chld, SIGCHLD);
-  sigprocmask(SIG_BLOCK, &chld, NULL);
-}
-
 /* wake_test [part of a scene's name] */
 int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : NULL, *mode = getenv("MP_CONTROL");
   setenv("MPROC_SPIN", "0", 1); /* a spin would be stepped through */
   t_start();
-  block_sigchld();
+  t_block_sigchld();
   mp_queue_inline_max = SMALL;
   sleepers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   control = mode && strcmp(mode, "nopending") == 0;

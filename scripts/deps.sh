@@ -23,6 +23,8 @@ command -v lua5.4 >/dev/null || need lua5.4
 [ -e /usr/include/lua5.4/lua.h ] || need liblua5.4-dev
 { command -v busted >/dev/null && lua_can busted.runner; } || need lua-busted
 command -v luacheck >/dev/null || need lua-check
+lua_can luv || need lua-luv
+lua_can cqueues || need lua-cqueues
 command -v luarocks >/dev/null || need luarocks
 command -v clang >/dev/null || need clang
 command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | grep -q 'version 14\.' || need clang-format-14
@@ -33,7 +35,7 @@ command -v python3 >/dev/null || need python3
 
 if ! command -v apt-get >/dev/null; then
   echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
-  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luacheck, luarocks," >&2
+  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, luacheck, luarocks," >&2
   echo "  clang and clang-format 14 with libFuzzer (for make check), Python 3 (for make bench)" >&2
   echo "missing here:$missing" >&2
   exit 1

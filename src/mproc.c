@@ -37,5 +37,6 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_process(L);
   mp_bind_system(L);
   mp_bind_worker(L);
+  mp_bind_watch(L);
   return 1;
 }

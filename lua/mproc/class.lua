@@ -14,6 +14,7 @@ local class = {
   leave_scope = nil, -- function(self, err), for <close>
   to_string = nil, -- function(self)
   to_peer = nil, -- function(self): what travels
+  to_source = nil, -- function(self): what mproc.wait watches
 }
 
 local Process = class.Process
@@ -60,6 +61,7 @@ local function make_metatable(methods)
     __close = function(self, err) class.leave_scope(self, err) end,
     __tostring = function(self) return (methods.__tostring or class.to_string)(self) end,
     __mproc_encode = function(self) return class.to_peer(self) end,
+    __mproc_wait = function(self) return class.to_source(self) end,
   }
 end
 

@@ -81,6 +81,19 @@ function Process:interrupt()
   return send_signal(self, core.SIGINT, "interrupt")
 end
 
+-- For mproc.wait: ready once it has ended.
+function class.to_source(self)
+  local own = record(self)
+  if own.closed then
+    return nil, title(own) .. " is closed"
+  elseif own.pid == core.getpid() then
+    return nil, title(own) .. " cannot wait for itself"
+  elseif not own.pid then
+    return nil, title(own) .. " is not started; call start() first"
+  end
+  return own.handle
+end
+
 -- An fd that turns readable when the process ends; the sentinel by another name.
 function Process:fileno()
   return self.sentinel

@@ -14,6 +14,7 @@ local process = require("mproc.process")
 local queue = require("mproc.queue")
 local rwlock = require("mproc.rwlock")
 local sync = require("mproc.sync")
+local wait = require("mproc.wait")
 
 local mproc = {
   Process = process,
@@ -34,6 +35,7 @@ local mproc = {
 
   Value = core.value,
   Array = core.array,
+  wait = wait.wait,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

@@ -32,6 +32,16 @@ function Peer:__tostring()
   return ("mproc.Peer: '%s' (pid %d, %s)"):format(self.name, self.pid or 0, self:is_alive() and "running" or "ended")
 end
 
+-- For mproc.wait: ready once it has ended.
+function Peer:__mproc_wait()
+  if self.pid == core.getpid() then
+    return nil, ("process '%s' (pid %d) cannot wait for itself"):format(self.name, self.pid)
+  elseif not self.pid then
+    return nil, ("process '%s' was not started when this handle was made"):format(self.name)
+  end
+  return core.peer(self.ref, self.pid)
+end
+
 Peer.__eq = function(a, b)
   return rawget(a, "ref") == rawget(b, "ref")
 end

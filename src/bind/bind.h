@@ -64,6 +64,7 @@ void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);
 void mp_bind_worker(lua_State *L);
+void mp_bind_watch(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -33,8 +33,7 @@ static const char **closed_text(const mp_family *f) {
 
 void mp_box_can_close(const mp_family *f, const char *text) { *closed_text(f) = text; }
 
-/* A box of whatever family, or NULL. */
-static mp_box *any_box(lua_State *L, int idx) {
+mp_box *mp_box_any(lua_State *L, int idx) {
   mp_box *b = lua_touserdata(L, idx);
   if (!b || lua_islightuserdata(L, idx) || lua_rawlen(L, idx) != sizeof *b) return NULL;
   for (int i = 0; i < nfamilies; i++)
@@ -43,7 +42,7 @@ static mp_box *any_box(lua_State *L, int idx) {
 }
 
 int mp_box_refuse(lua_State *L, int idx, const char *what) {
-  mp_box *b = any_box(L, idx);
+  mp_box *b = mp_box_any(L, idx);
   const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
   if (closed) return mp_bind_misuse(L, closed);
   if (b && !b->it) return luaL_argerror(L, idx, "it is gone: its owner has been collected");
@@ -126,7 +125,7 @@ const char *mp_push_holder(lua_State *L, mp_proc_ref ref) {
 }
 
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
-  mp_box *b = any_box(L, idx);
+  mp_box *b = mp_box_any(L, idx);
   if (!b) return 0;
   if (!b->it) {
     const char *closed = *closed_text(b->family);
@@ -148,7 +147,7 @@ static int box_gc(lua_State *L) {
 }
 
 static int box_eq(lua_State *L) {
-  mp_box *a = any_box(L, 1), *b = any_box(L, 2);
+  mp_box *a = mp_box_any(L, 1), *b = mp_box_any(L, 2);
   lua_pushboolean(L, a && b && a->handle == b->handle);
   return 1;
 }

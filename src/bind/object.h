@@ -36,6 +36,8 @@ static inline mp_box *mp_box_test(lua_State *L, int idx, const mp_family *f) {
   mp_box *b = lua_touserdata(L, idx);
   return b && lua_rawlen(L, idx) == sizeof *b && b->family == f ? b : NULL;
 }
+/* A box of whatever family, or NULL. */
+mp_box *mp_box_any(lua_State *L, int idx);
 /* Self of a method; raises for anything else, and where mproc may not be used. what: "queue", "lock". */
 int mp_box_refuse(lua_State *L, int idx, const char *what);
 static inline mp_box *mp_box_self(lua_State *L, const mp_family *f, const char *what) {

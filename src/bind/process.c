@@ -12,6 +12,7 @@
 
 #include "bind/bind.h"
 #include "bind/snapshot.h"
+#include "bind/watch.h"
 #include "os/process.h"
 #include "shm/children.h"
 
@@ -166,6 +167,27 @@ static int child_fileno(lua_State *L) {
   return 1;
 }
 
+static bool has_ended(void *arg) {
+  const child_handle *h = arg;
+  return is_mine(h) ? mp_child_ended(h->place) : mp_proc_dead(h->ref);
+}
+
+bool mp_process_source(lua_State *L, int idx, mp_source *s) {
+  child_handle *h = luaL_testudata(L, idx, MP_CHILD_TYPE);
+  if (h) *s = (mp_source){.ready = has_ended, .arg = h, .pid = h->pid, .fd = -1};
+  return h != NULL;
+}
+
+/* peer(ref, pid) -> a handle on any process of the tree, for core.wait */
+static int new_peer(lua_State *L) {
+  mp_proc_ref ref = (mp_proc_ref)luaL_checkinteger(L, 1);
+  pid_t pid = (pid_t)luaL_checkinteger(L, 2);
+  child_handle *h = new_handle(L);
+  h->ref = ref;
+  h->pid = pid;
+  return 1;
+}
+
 static int child_pid(lua_State *L) {
   lua_pushinteger(L, to_handle(L)->pid);
   return 1;
@@ -227,7 +249,7 @@ static const luaL_Reg methods[] = {
 
 static const luaL_Reg functions[] = {
     {"fork", process_fork},   {"exit", process_exit},     {"reap", process_reap}, {"self", process_self},
-    {"peer_wait", peer_wait}, {"peer_alive", peer_alive}, {NULL, NULL},
+    {"peer_wait", peer_wait}, {"peer_alive", peer_alive}, {"peer", new_peer},     {NULL, NULL},
 };
 
 static void set_signal(lua_State *L, const char *name, int sig) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bind/object.h"
+#include "bind/watch.h"
 #include "codec/codec.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
@@ -362,6 +363,8 @@ static int new_queue(lua_State *L) {
   return make(L, (uint64_t)max, kinds[luaL_checkoption(L, 2, "", names)]);
 }
 
+static mp_bell *data_bell(void *it) { return &((mp_queue *)it)->data; }
+
 static const luaL_Reg methods[] = {
     {"put", queue_put},
     {"get", queue_get},
@@ -374,10 +377,12 @@ static const luaL_Reg methods[] = {
     {"full", queue_full},
     {"close", queue_close},
     {"items", queue_items},
+    {"fileno", mp_box_fileno},
     {NULL, NULL},
 };
 static const luaL_Reg simple_methods[] = {
-    {"put", queue_put}, {"get", queue_get}, {"empty", queue_empty}, {"close", queue_close}, {NULL, NULL},
+    {"put", queue_put},     {"get", queue_get},        {"empty", queue_empty},
+    {"close", queue_close}, {"fileno", mp_box_fileno}, {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__close", queue_scope},
@@ -394,6 +399,8 @@ static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
 }
 
 void mp_bind_queue(lua_State *L) {
+  static const mp_watchable watchable = {&family, data_bell, mp_queue_ready};
+  mp_box_watchable(&watchable);
   mp_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
   add_methods(L, MP_QUEUE_TYPE, mp_lease_methods);
   mp_box_class(L, MP_JOINABLE_QUEUE_TYPE, &family, methods, metamethods);

@@ -13,6 +13,7 @@
 
 int mp_bell_init(mp_bell *b) {
   atomic_store(&b->word, MP_BELL_IDLE);
+  atomic_store(&b->watched, 0);
   return mp_os_mutex_init(&b->turn);
 }
 
@@ -43,7 +44,7 @@ bool mp_bell_may_spin(void) {
 }
 
 /* The budget doubles when spinning paid and halves when it did not. */
-static bool spin(bool (*ready)(void *), void *arg) {
+bool mp_bell_spin(bool (*ready)(void *), void *arg) {
   static unsigned budget = SPIN_MOST;
   if (!mp_bell_may_spin()) return false;
   for (unsigned i = 0, gap = 1; i < budget; i += gap, gap = gap < SPIN_GAP ? gap * 2 : SPIN_GAP) {
@@ -97,7 +98,7 @@ static int sleep_until(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wa
 int mp_bell_wait(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
   if (ready(arg)) return 0;
   if (w->deadline == 0) return -ETIMEDOUT;
-  if (spin(ready, arg)) return 0;
+  if (mp_bell_spin(ready, arg)) return 0;
   mp_bell_asleep(true);
   int r = take_turn(b, ready, arg, w);
   if (r == 0) {

@@ -6,6 +6,7 @@
  *        a ringer turns ARMED to IDLE by CAS and wakes. Its low 30 bits are always 0, so that the kernel passes the wake
  *        on when a process is killed that had named it in its pending cell.
  * turn   a robust mutex: its holder is the one sleeper; others who wait stand in line for it.
+ * watched  arming << 1 | 1 while somebody waits for this bell and others at once (watch.h); a ringer clears the bit.
  *
  * A ringer: pending(word); the store that others shall see; mp_bell_ring; pending(NULL). Killed before its store it has
  * changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the turn to the next, who looks first.
@@ -27,15 +28,27 @@
 typedef struct mp_bell {
   _Alignas(128) mp_os_mutex turn;
   _Atomic uint32_t word;
+  _Atomic uint32_t watched; /* beside word: a ringer looks at both */
 } mp_bell;
+_Static_assert(offsetof(mp_bell, watched) < 64, "one cache line for all that a ringer looks at");
 
 int mp_bell_init(mp_bell *b);
 void mp_bell_wake(mp_bell *b);
 
-static inline void mp_bell_ring(mp_bell *b) {
+/* Ringing has two halves, in this order. The second may make system calls, and may come once a lock has been let go: who
+ * watches has no help of the kernel to lose, but its slice. */
+static inline void mp_bell_ring_sleeper(mp_bell *b) {
   atomic_thread_fence(
       memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
   if (atomic_load_explicit(&b->word, memory_order_relaxed) == MP_BELL_ARMED) mp_bell_wake(b);
+}
+void mp_watch_ring(mp_bell *b); /* watch.c */
+static inline void mp_bell_ring_watchers(mp_bell *b) {
+  if (__builtin_expect(atomic_load_explicit(&b->watched, memory_order_acquire) & 1, 0)) mp_watch_ring(b);
+}
+static inline void mp_bell_ring(mp_bell *b) {
+  mp_bell_ring_sleeper(b);
+  mp_bell_ring_watchers(b);
 }
 
 /* Rings for a state that stands already: nothing is stored between. */
@@ -43,6 +56,9 @@ void mp_bell_ring_again(mp_bell *b);
 
 /* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. */
 int mp_bell_wait(mp_bell *b, bool (*ready)(void *arg), void *arg, const mp_wait *w);
+
+/* Looks for a while, if that may help: true once ready(arg). */
+bool mp_bell_spin(bool (*ready)(void *arg), void *arg);
 
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
 bool mp_bell_may_spin(void);

@@ -7,6 +7,7 @@
 
 #include "shm/chunk.h"
 #include "shm/proc.h"
+#include "shm/watch.h"
 
 #define NO_STEP UINT64_MAX
 
@@ -187,9 +188,15 @@ static void release_and_unlock(uint32_t slot) {
   mp_arena_unlock();
 }
 
+static bool was_last_use(uint32_t slot) {
+  if (--uses[slot]) return false;
+  if (mp_watch_fds) mp_watch_drop(slot);
+  return true;
+}
+
 void mp_object_unuse(mp_handle h) {
   uint32_t slot = slot_of(h);
-  if (--uses[slot]) return;
+  if (!was_last_use(slot)) return;
   if (mp_arena_trylock())
     release_and_unlock(slot);
   else
@@ -198,7 +205,7 @@ void mp_object_unuse(mp_handle h) {
 
 int mp_object_let_go(mp_handle h, const mp_wait *w) {
   uint32_t slot = slot_of(h);
-  if (--uses[slot]) return 0;
+  if (!was_last_use(slot)) return 0;
   int err = mp_arena_lock(w);
   if (err)
     late = true;

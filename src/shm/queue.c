@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shm/queue_inside.h"
+#include "shm/watch.h"
 
 #define CACHE_LINE 64u
 #define PREFETCH_MOST 2048u
@@ -55,11 +56,19 @@ bool mp_queue_unsettled(const mp_queue *q) {
 }
 
 /* Or the end: closed, and nothing may come back. */
-static bool has_data(void *arg) {
-  mp_queue *q = arg;
+static bool has_news(mp_queue *q) {
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
   return (tail && tail != mp_queue_start(q)) || atomic_load_explicit(&q->nret, memory_order_relaxed) ||
-         mp_queue_unsettled(q) || (atomic_load_explicit(&q->closed, memory_order_relaxed) && !mp_queue_out(q));
+         (atomic_load_explicit(&q->closed, memory_order_relaxed) && !mp_queue_out(q));
+}
+
+static bool has_data(void *arg) { return mp_queue_unsettled(arg) || has_news(arg); }
+
+/* For those who only look: what a getter would repair, this repairs. */
+bool mp_queue_ready(void *arg) {
+  static const mp_wait brief = {0, NULL, NULL};
+  if (mp_queue_unsettled(arg) && mp_queue_lock_both(arg, &brief) == 0) mp_queue_unlock_both(arg);
+  return has_news(arg);
 }
 
 static bool has_room(mp_queue *q) {
@@ -140,7 +149,7 @@ static void write_record(mp_queue *q, uint64_t at, uint64_t seq, const mp_parcel
 static void commit_tail(mp_queue *q, uint64_t tail) {
   mp_os_pending(&q->data.word);
   atomic_store_explicit(&q->tail, tail, memory_order_release);
-  mp_bell_ring(&q->data);
+  mp_bell_ring_sleeper(&q->data); /* try_put rings the watchers */
   mp_os_pending(NULL);
 }
 
@@ -223,6 +232,7 @@ static int try_put(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wai
   else
     err = append(q, m, extent, w);
   mp_os_mutex_unlock(&q->producers);
+  if (!err) mp_bell_ring_watchers(&q->data);
   return err;
 }
 
@@ -400,14 +410,15 @@ static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue
 /* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it, nor
  * would it learn that a pipe's other end is dead. */
 static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue_test *t, const mp_wait *w) {
+  int err;
   if (mp_late) mp_late_flush();
-  for (;;) {
-    int err = try_get(q, buf, g, lease, t, w);
-    if (err != -EAGAIN) return err;
+  while ((err = try_get(q, buf, g, lease, t, w)) == -EAGAIN) {
     if (!w->deadline) mp_shm_sweep_now_and_then();
     err = mp_bell_wait(&q->data, has_data, q, w);
-    if (err) return err;
+    if (err) break;
   }
+  mp_watch_look(&q->data);
+  return err;
 }
 
 int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w) { return get(q, buf, g, false, NULL, w); }

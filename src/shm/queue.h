@@ -131,6 +131,8 @@ void mp_queue_mark_closed(mp_queue *q);
 void mp_queue_forsake(mp_queue *q);
 /* Messages there; exact while nobody else moves it. */
 uint64_t mp_queue_size(mp_queue *q);
+/* Whether get would not wait (q: an mp_queue): a message or the end is there. */
+bool mp_queue_ready(void *q);
 /* For the cleaner of the dead process `proc`: chunk i was READING in its hands. 0, or an error: again later. */
 int mp_queue_settle(uint64_t i, uint32_t proc);
 

@@ -10,6 +10,7 @@
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
+#include "shm/watch.h"
 
 #define MP_START_GRACE (60000 * MP_MS)
 #define MP_BRIEF (2000 * MP_MS)
@@ -72,6 +73,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   p->pid = 0;
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
+  p->watch = 0;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
@@ -146,6 +148,7 @@ static void after_fork_parent(void) { reserved = 0; }
 
 MP_OS_FORKED static void after_fork_child(void) {
   mp_proc_ref mine = reserved;
+  mp_watch_forked();
   reserved = 0;
   mp_usable = false;
   self_ref = 0;

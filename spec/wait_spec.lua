@@ -1,0 +1,581 @@
+-- SPDX-License-Identifier: MIT
+-- mproc.wait: one call over queues, processes and descriptors; what it returns, when, and at what cost.
+
+local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
+local uv = require("luv")
+
+local HERE = "spec/wait_spec.lua"
+
+local SLICE = 0.1
+local MANY = 500
+
+describe("wait", function()
+  local mproc, proc
+  setup(function()
+    mproc = require("mproc")
+    proc = require("spec.support.proc")
+  end)
+  leaks.watch()
+
+  local function start(f, ...)
+    return mproc.Process(f, ...):start()
+  end
+
+  local function finish(p)
+    assert.is_true(p:join(60))
+    assert.equal(0, p.exitcode)
+    p:close()
+  end
+
+  local function kill(p)
+    p:kill()
+    assert.is_true(p:join(20))
+    p:close()
+  end
+
+  -- Asserts that wait(...) raises at this file's line and says `text`.
+  local function assert_refuses(text, ...)
+    local ok, message = pcall(function(...)
+      local ready = mproc.wait(...)
+      return ready
+    end, ...)
+    assert.is_false(ok, "no error was raised")
+    assert.truthy(message:find(HERE, 1, true), "blames another place: " .. message)
+    assert.truthy(message:find(text, 1, true), ("does not say %q: %s"):format(text, message))
+  end
+
+  -- Asserts that exactly these are ready, in this order, within `timeout`.
+  local function assert_ready(expected, list, timeout)
+    local ready, word = mproc.wait(list, timeout or 20)
+    assert.equal(#expected, #ready)
+    for i, object in ipairs(expected) do
+      assert.is_true(rawequal(object, ready[i]), "another object is at " .. i)
+    end
+    assert.equal(#expected == 0 and "timeout" or nil, word)
+  end
+
+  local function fd_pair()
+    local fds = assert(uv.pipe())
+    return fds.read, fds.write
+  end
+
+  local function close_fds(...)
+    for _, fd in ipairs({ ... }) do
+      assert(uv.fs_close(fd))
+    end
+  end
+
+  local function assert_lasts(least, f, ...)
+    local began = mproc.time()
+    f(...)
+    local spent = mproc.time() - began
+    assert.truthy(spent >= least, "returned early, after " .. spent)
+    assert.truthy(spent < least + 1, "returned late, after " .. spent)
+  end
+
+  it("gives all that are ready, in the list's order", function()
+    local a <close> = mproc.Queue()
+    local b <close> = mproc.SimpleQueue()
+    local c <close> = mproc.JoinableQueue()
+    c:put(1)
+    a:put(nil)
+    assert_ready({ a, c }, { a, b, c })
+    assert_ready({ c, a }, { c, b, a })
+    assert_ready({ a, a }, { a, b, a })
+    b:put("x")
+    assert_ready({ a, b, c }, { a, b, c }, 0)
+  end)
+
+  it("gives an empty list and a word when none is in time", function()
+    local q <close> = mproc.Queue()
+    local fd, other = fd_pair()
+    local p = start(function() mproc.sleep(100) end)
+    for _, timeout in ipairs({ 0, -1, -math.huge }) do
+      assert_lasts(0, assert_ready, {}, { q, fd, p }, timeout)
+    end
+    for _, timeout in ipairs({ 0.02, SLICE, 2.5 * SLICE }) do
+      assert_lasts(timeout, assert_ready, {}, { q, fd, p }, timeout)
+    end
+    kill(p)
+    close_fds(fd, other)
+  end)
+
+  it("takes no message: what is ready stays so", function()
+    local q <close> = mproc.Queue()
+    q:put("kept")
+    for _ = 1, 3 do
+      assert_ready({ q }, { q })
+    end
+    assert.equal("kept", q:get(0))
+    assert_ready({}, { q }, 0)
+  end)
+
+  it("returns as soon as another process puts, not at the next slice", function()
+    local there <close> = mproc.Queue()
+    local back <close> = mproc.Queue()
+    local idle <close> = mproc.Queue()
+    local p = start(function()
+      for _, v in there:items() do
+        proc.wait_asleep(mproc.getppid())
+        back:put(v)
+      end
+    end)
+    local late = 0
+    for i = 1, 20 do
+      there:put(i)
+      local began = mproc.time()
+      assert_ready({ back }, { idle, back })
+      late = late + (mproc.time() - began > 0.8 * SLICE and 1 or 0)
+      assert.equal(i, back:get(0))
+    end
+    assert.truthy(late <= 4, late .. " of 20 waits lasted a slice")
+    there:close()
+    finish(p)
+  end)
+
+  it("sees a closed queue as ready, but not before its last lease has ended", function()
+    local q = mproc.Queue()
+    q:put(1)
+    local _, lease = q:lease(0)
+    local p = start(function()
+      proc.wait_asleep(mproc.getppid())
+      q:close()
+    end)
+    finish(p)
+    assert_ready({}, { q }, 0.02)
+    lease:close()
+    assert_ready({ q }, { q })
+    assert.equal(1, q:get(0))
+    assert_ready({ q }, { q })
+    assert.same({ nil, "closed" }, { q:get(0) })
+  end)
+
+  it("sees a message that a dead process had in hand come back", function()
+    local q <close> = mproc.Queue()
+    local ready <close> = mproc.Queue()
+    q:put("precious")
+    local p = start(function()
+      local _, lease = q:lease()
+      ready:put(true)
+      mproc.sleep(100)
+      lease:done()
+    end)
+    assert.is_true(ready:get(20))
+    assert_ready({}, { q }, 0)
+    p:kill()
+    assert_ready({ q }, { q })
+    assert.equal("precious", q:get(0))
+    kill(p)
+  end)
+
+  describe("for processes", function()
+    it("sees each end, however it comes, as soon as it comes", function()
+      local go <close> = mproc.Queue()
+      local returns = start(function() go:get() end)
+      local raises = start(function()
+        io.stderr:close()
+        go:get()
+        error("on purpose")
+      end)
+      local killed = start(function() mproc.sleep(100) end)
+      local list = { returns, raises, killed }
+      assert_ready({}, list, 0.01)
+      killed:kill()
+      assert_ready({ killed }, list)
+      assert.equal(-9, killed.exitcode)
+      list[3] = nil
+      go:put(1)
+      go:put(1)
+      while #list > 0 do
+        for _, p in ipairs(mproc.wait(list, 20)) do
+          assert.is_number(p.exitcode)
+          table.remove(list, list[1] == p and 1 or 2)
+        end
+      end
+      assert.equal(0, returns.exitcode)
+      assert.equal(1, raises.exitcode)
+      assert_ready({ returns, raises, killed }, { returns, raises, killed }, 0)
+      for _, p in ipairs({ returns, raises, killed }) do
+        p:close()
+      end
+    end)
+
+    it("leaves a sentinel open that it did not make", function()
+      local p = start(function() mproc.sleep(100) end)
+      local fd = p.sentinel
+      assert_ready({}, { p, fd }, 0.01)
+      assert.equal(fd, p.sentinel)
+      p:kill()
+      assert_ready({ p, fd }, { p, fd })
+      kill(p)
+    end)
+
+    it("sees the end of the parent and of a sibling too", function()
+      local q <close> = mproc.Queue()
+      local pids <close> = mproc.Queue()
+      local sibling = start(function() mproc.sleep(100) end)
+      local p = start(function()
+        start(function()
+          local parent = mproc.parent_process()
+          assert(#mproc.wait({ parent, sibling }, 0.01) == 0)
+          pids:put(mproc.getpid())
+          assert(mproc.wait({ sibling, parent })[1] == sibling)
+          q:put("sibling ended")
+          assert(mproc.wait({ parent })[1] == parent)
+          q:put("parent ended")
+        end)
+        mproc.sleep(100)
+      end)
+      local grandchild = pids:get(20)
+      sibling:kill()
+      assert.equal("sibling ended", q:get(20))
+      p:kill()
+      assert.equal("parent ended", q:get(20))
+      kill(p)
+      kill(sibling)
+      proc.until_true(function() return not proc.state(grandchild) or proc.state(grandchild) == "Z" end, "its end")
+    end)
+  end)
+
+  describe("for descriptors", function()
+    it("sees one turn readable", function()
+      local q <close> = mproc.Queue()
+      local fd, other = fd_pair()
+      assert_ready({}, { q, fd }, 0)
+      local p = start(function()
+        proc.wait_asleep(mproc.getppid())
+        uv.fs_write(other, "x")
+      end)
+      assert_ready({ fd }, { q, fd })
+      finish(p)
+      q:put(1)
+      assert_ready({ fd, q, fd }, { fd, q, fd * 1.0 })
+      close_fds(fd, other)
+    end)
+
+    it("sees the end of what it reads", function()
+      local fd, other = fd_pair()
+      close_fds(other)
+      assert_ready({ fd }, { fd })
+      close_fds(fd)
+    end)
+
+    it("raises for one that is not open, and names its place", function()
+      local q <close> = mproc.Queue()
+      local fd, other = fd_pair()
+      close_fds(fd)
+      assert_refuses("list[3]", { q, other, fd })
+      q:put(1)
+      assert_refuses("list[2]", { q, fd })
+      close_fds(other)
+    end)
+  end)
+
+  it("waits for all kinds at once, and wakes for each", function()
+    local q <close> = mproc.Queue()
+    local step <close> = mproc.Queue()
+    local fd, other = fd_pair()
+    local ended = start(function() step:get() end)
+    local list = { q, fd, ended }
+    local actor = start(function()
+      for _, what in ipairs({ "queue", "fd", "end" }) do
+        proc.wait_asleep(mproc.getppid())
+        if what == "queue" then
+          q:put(what)
+        elseif what == "fd" then
+          uv.fs_write(other, "x")
+        else
+          step:put(what)
+        end
+        if what ~= "end" then
+          proc.until_true(function() return q:empty() end, "the message is taken")
+        end
+      end
+    end)
+    assert_ready({ q }, list)
+    assert.equal("queue", q:get(0))
+    assert_ready({ fd }, list)
+    assert.equal("x", uv.fs_read(fd, 1))
+    assert_ready({ ended }, list)
+    finish(ended)
+    finish(actor)
+    close_fds(fd, other)
+  end)
+
+  describe("with " .. MANY .. " objects", function()
+    local queues
+    before_each(function()
+      queues = {}
+      for i = 1, MANY do
+        queues[i] = mproc.Queue()
+      end
+    end)
+    after_each(function()
+      queues = nil
+    end)
+
+    it("wakes for whichever is put into", function()
+      local order <close> = mproc.Queue()
+      local p = start(function()
+        for _, i in order:items() do
+          proc.wait_asleep(mproc.getppid())
+          queues[i]:put(i)
+        end
+      end)
+      for _, i in ipairs({ 1, MANY, 250, 251, 2 }) do
+        order:put(i)
+        assert_ready({ queues[i] }, queues)
+        assert.equal(i, queues[i]:get(0))
+      end
+      order:close()
+      finish(p)
+    end)
+
+    it("uses next to no time while idle", function()
+      local before = os.clock()
+      assert_ready({}, queues, 1)
+      local used = os.clock() - before
+      assert.truthy(used < 0.01, used .. " s of CPU in a second")
+    end)
+
+    it("takes time in proportion, not more", function()
+      local function cpu_of(list)
+        local least = math.huge
+        for _ = 1, 5 do
+          local before = os.clock()
+          for _ = 1, 10 do
+            mproc.wait(list, 0.001)
+          end
+          least = math.min(least, os.clock() - before)
+        end
+        return least
+      end
+      local few, many = cpu_of({ table.unpack(queues, 1, MANY // 10) }), cpu_of(queues)
+      assert.truthy(many < 30 * few, ("%g s for %d, %g s for %d"):format(few, MANY // 10, many, MANY))
+    end)
+  end)
+
+  it("uses less than 5 ms of CPU in a second of waiting", function()
+    local q <close> = mproc.Queue()
+    local fd, other = fd_pair()
+    local p = start(function() mproc.sleep(100) end)
+    local before = os.clock()
+    assert_ready({}, { q, fd, p }, 1)
+    local used = os.clock() - before
+    assert.truthy(used < 0.005, used .. " s of CPU in a second")
+    kill(p)
+    close_fds(fd, other)
+  end)
+
+  it("shares a queue with others that wait for it, asleep in get or in wait", function()
+    local COUNT = 300
+    local q = mproc.Queue()
+    local taken <close> = mproc.Queue()
+    local processes = {}
+    for n = 1, 4 do
+      processes[n] = start(function()
+        while true do
+          if n > 2 then
+            mproc.wait({ q })
+          end
+          local v, word = q:get(n <= 2 and 20 or 0)
+          if word == "closed" then
+            return
+          elseif v then
+            taken:put(v)
+          end
+        end
+      end)
+    end
+    for i = 1, COUNT do
+      q:put(i)
+      if i % 10 == 0 then
+        mproc.sleep(0.001) -- lets them fall asleep again
+      end
+    end
+    local seen = {}
+    for _ = 1, COUNT do
+      local v = taken:get(20)
+      assert.is_nil(seen[v])
+      seen[v] = true
+    end
+    q:close()
+    for _, p in ipairs(processes) do
+      finish(p)
+    end
+    assert.is_true(taken:empty())
+  end)
+
+  it("killed, leaves nothing behind and nobody worse off", function()
+    local q <close> = mproc.Queue()
+    local idle <close> = mproc.Queue()
+    local answers <close> = mproc.Queue()
+    local chunks = require("mproc.core").stats().chunks
+    local doomed = {}
+    for i = 1, 5 do
+      doomed[i] = start(function() mproc.wait({ q, idle }) end)
+      proc.wait_asleep(doomed[i].pid)
+    end
+    local survivor = start(function()
+      mproc.wait({ idle, q })
+      answers:put(q:get(0))
+    end)
+    proc.wait_asleep(survivor.pid)
+    for _, p in ipairs(doomed) do
+      kill(p)
+    end
+    q:put("for the survivor")
+    assert.equal("for the survivor", answers:get(20))
+    finish(survivor)
+    proc.until_true(function()
+      return require("mproc.core").stats().chunks <= chunks + 4 -- segments of the queues
+    end, "their tables are freed")
+  end)
+
+  it("works in a child as in its parent, both at once", function()
+    local mine <close> = mproc.Queue()
+    local its <close> = mproc.Queue()
+    local fd = mine:fileno() -- so that there is something to inherit
+    local p = start(function()
+      for i = 1, 50 do
+        assert(mproc.wait({ its })[1] == its)
+        assert(its:get(0) == i)
+        mine:put(i)
+      end
+    end)
+    for i = 1, 50 do
+      its:put(i)
+      assert_ready({ mine }, { mine })
+      assert.equal(i, mine:get(0))
+    end
+    finish(p)
+    assert.equal(fd, mine:fileno())
+  end)
+
+  it("works, a slice late, where no descriptor is left", function()
+    local r = program.shell([[ulimit -n 12; exec ${LUA:-lua5.4} -e '
+      local mproc = require("mproc")
+      local q, idle = mproc.Queue(), mproc.Queue()
+      local p = mproc.Process(function()
+        mproc.sleep(0.05)
+        q:put("came")
+        mproc.sleep(0.3)
+      end):start()
+      local held = {}
+      repeat held[#held + 1] = io.open("/dev/null") until not io.open("/dev/null")
+      local began = mproc.time()
+      assert(mproc.wait({ idle, q, p }, 20)[1] == q)
+      assert(mproc.time() - began < 2)
+      print(q:get(0))
+      assert(mproc.wait({ idle, q, p }, 20)[1] == p)
+      print(select(3, q:fileno()))
+    ']], 30)
+    assert.equal("came\nEMFILE\n", r.out, r.err)
+  end)
+
+  it("ends on Ctrl-C, inside a coroutine as well", function()
+    local r = program.shell([[exec ${LUA:-lua5.4} -e '
+      local mproc = require("mproc")
+      local q, me = mproc.Queue(), mproc.getpid()
+      local p = mproc.Process(function()
+        mproc.sleep(0.3)
+        os.execute("kill -INT " .. me)
+      end):start()
+      local co = coroutine.create(function() mproc.wait({ q }) end)
+      local ok, message = coroutine.resume(co)
+      print(ok, message)
+    ' 2>&1]], 20)
+    assert.truthy(r.out:find("interrupted!", 1, true), r.out .. r.err)
+  end)
+
+  describe("for objects that test themselves", function()
+    local Inbox = {}
+    Inbox.__index = Inbox
+    function Inbox.__mproc_wait(inbox)
+      return { inbox.queue }, inbox.arrived
+    end
+    function Inbox:arrived()
+      self.value = self.value or self.queue:get(0)
+      return self.value ~= nil and self.value ~= "not yet"
+    end
+
+    it("asks them again whenever their source is ready", function()
+      local q <close> = mproc.Queue()
+      local other <close> = mproc.Queue()
+      local inbox = setmetatable({ queue = q }, Inbox)
+      assert_ready({}, { other, inbox }, 0.02)
+      other:put(1)
+      assert_ready({ other }, { other, inbox })
+      other:get()
+      local p = start(function()
+        proc.wait_asleep(mproc.getppid())
+        q:put("now")
+      end)
+      assert_ready({ inbox }, { other, inbox })
+      finish(p)
+      assert.equal("now", inbox.value)
+      other:put(2)
+      assert_ready({ inbox, other }, { inbox, other })
+    end)
+
+    it("lets many share a source", function()
+      local q <close> = mproc.Queue()
+      local arrived = {}
+      local function test(self)
+        local n = q:get(0)
+        if n then
+          arrived[n] = true
+        end
+        return arrived[self.n]
+      end
+      local list = {}
+      for n = 1, MANY do
+        list[n] = setmetatable({ n = n }, { __mproc_wait = function() return { q }, test end })
+      end
+      local p = start(function()
+        proc.wait_asleep(mproc.getppid())
+        q:put(7)
+      end)
+      assert_ready({ list[7] }, list)
+      finish(p)
+    end)
+  end)
+
+  describe("given bad input", function()
+    it("names the place in the list", function()
+      local q <close> = mproc.Queue()
+      local unstarted = mproc.Process(print)
+      assert_refuses("list[2]", { q, -1 })
+      assert_refuses("list[2]", { q, 1.5 })
+      assert_refuses("list[2]", { q, 1 << 40 })
+      assert_refuses("list[1]", { "x", q })
+      assert_refuses("list[2]: it is nil", { q, nil, q, n = 3 })
+      assert_refuses("list[2]", { q, true })
+      assert_refuses("list[2]", { q, {} })
+      assert_refuses("list[2]: it cannot be waited for; wait takes queues", { q, mproc.Lock() })
+      assert_refuses("list[2]: it cannot be waited for; wait takes queues", { q, io.stdout })
+      assert_refuses("call start() first", { q, unstarted })
+      assert_refuses("list[1]: process 'MainProcess'", { mproc.current_process() })
+      unstarted:close()
+      assert_refuses("is closed", { q, unstarted })
+    end)
+
+    it("says what a list and a timeout are", function()
+      local q <close> = mproc.Queue()
+      assert_refuses("wait({ q, p })", q)
+      assert_refuses("list", nil)
+      assert_refuses("list", 3)
+      assert_refuses("n must be a count", { q, n = -1 })
+      assert_refuses("block", { q }, true)
+      assert_refuses("number", { q }, "1")
+      assert_refuses("timeout", { q }, 0 / 0)
+    end)
+
+    it("raises for an empty list without a timeout, and waits for the timeout of one with", function()
+      assert_refuses("for ever", {})
+      assert_lasts(0.05, assert_ready, {}, {}, 0.05)
+      assert_ready({}, {}, 0)
+    end)
+  end)
+end)

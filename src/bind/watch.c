@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* wait and fileno for Lua. lua/mproc/wait.lua checks the list and says what is wrong with it. */
+#include "bind/watch.h"
+
+#include <errno.h>
+
+static const mp_watchable *known[2 * MP_TYPES];
+static size_t nknown;
+
+void mp_box_watchable(const mp_watchable *w) {
+  for (size_t i = 0; i < nknown; i++)
+    if (known[i] == w) return;
+  if (nknown < sizeof known / sizeof *known) known[nknown++] = w;
+}
+
+static bool box_source(const mp_box *b, mp_source *s) {
+  for (size_t i = 0; i < nknown; i++) {
+    if (known[i]->family != b->family) continue;
+    *s = (mp_source){.bell = known[i]->bell(b->it), .ready = known[i]->ready, .arg = b->it, .fd = -1};
+    return s->bell != NULL;
+  }
+  return false;
+}
+
+/* fileno() -> descriptor, or nil, message, NAME */
+int mp_box_fileno(lua_State *L) {
+  mp_source s;
+  mp_box *b = mp_box_any(L, 1);
+  if (!b || !b->it) return mp_box_refuse(L, 1, "queue or connection");
+  mp_bind_enter(L);
+  if (!box_source(b, &s)) return mp_bind_misuse(L, "nothing arrives here; it has no descriptor");
+  int fd = mp_watch_fd(b->handle, &s);
+  if (fd < 0) return mp_bind_fail(L, fd, "cannot make a descriptor");
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* What is at the top as a source: NULL, or what is wrong with it. */
+static const char *read_source(lua_State *L, mp_source *s) {
+  *s = (mp_source){.fd = -1};
+  if (lua_isinteger(L, -1)) {
+    s->fd = (int)lua_tointeger(L, -1);
+    return NULL;
+  }
+  const mp_box *b = mp_box_any(L, -1);
+  if (b && !b->it) return "it is closed";
+  if ((b && box_source(b, s)) || mp_process_source(L, -1, s)) return NULL;
+  return "it cannot be waited for";
+}
+
+static int bad_source(lua_State *L, lua_Integer i, const char *why) {
+  lua_pushnil(L);
+  lua_pushinteger(L, i);
+  lua_pushstring(L, why);
+  return 3;
+}
+
+static int bad_fd(lua_State *L, const mp_source *s) {
+  lua_Integer i = 0;
+  while (s[i].found != -EBADF) i++;
+  return bad_source(L, i + 1, "no file is open there");
+}
+
+static int push_found(lua_State *L, const mp_source *s, lua_Integer n) {
+  lua_Integer k = 0;
+  lua_newtable(L);
+  for (lua_Integer i = 0; i < n; i++) {
+    if (!s[i].found) continue;
+    lua_pushinteger(L, i + 1);
+    lua_rawseti(L, -2, ++k);
+  }
+  return 1;
+}
+
+/* wait(sources, n[, timeout]) -> the indices of those that are ready, in order, none when the time is over; or nil, the
+ * index of a source that is none, why; or nil, message, NAME. Sources: descriptors, boxes, handles of processes. */
+static int watch_wait(lua_State *L) {
+  mp_bind_enter(L);
+  lua_Integer n = luaL_checkinteger(L, 2);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  mp_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);
+  mp_os_pollfd *fds = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *fds, 0);
+  for (lua_Integer i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, i + 1);
+    const char *why = read_source(L, &s[i]);
+    lua_pop(L, 1);
+    if (why) return bad_source(L, i + 1, why);
+  }
+  int r = mp_watch_wait(s, (size_t)n, fds, &w);
+  if (r == -EINTR) return mp_bind_interrupted(L);
+  if (r == -EBADF) return bad_fd(L, s);
+  if (r < 0 && r != -ETIMEDOUT) return mp_bind_fail(L, r, "cannot wait");
+  return push_found(L, s, n);
+}
+
+void mp_bind_watch(lua_State *L) {
+  lua_pushcfunction(L, watch_wait);
+  lua_setfield(L, -2, "wait");
+}

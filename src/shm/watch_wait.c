@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for many things at once: look at all; then, with every bell armed on one wake pipe, look again and poll the
+ * pipe, the descriptors and the ends of processes, a slice at a time.
+ */
+#include <errno.h>
+
+#include "os/process.h"
+#include "shm/watch.h"
+
+enum { NO_FD = -1, SPIN_MOST = 16 /* sources; looking at more takes as long as sleeping */ };
+
+typedef struct vigil {
+  mp_source *s;
+  size_t n;
+  mp_os_pollfd *fds; /* of the sources that have one, in their order; then the pipe */
+  size_t nfds;       /* without the pipe */
+  int pipe;
+} vigil;
+
+static void list_fds(vigil *v) {
+  v->nfds = 0;
+  for (size_t i = 0; i < v->n; i++)
+    if (v->s[i].fd != NO_FD) v->fds[v->nfds++] = (mp_os_pollfd){v->s[i].fd, POLLIN, 0};
+  v->fds[v->nfds] = (mp_os_pollfd){v->pipe, POLLIN, 0};
+}
+
+/* --- one look --- */
+
+static void arm(vigil *v) {
+  if (v->pipe == NO_FD) return;
+  for (size_t i = 0; i < v->n; i++)
+    if (v->s[i].bell) mp_watch_arm(v->s[i].bell);
+  mp_watch_armed();
+}
+
+static int look(vigil *v) {
+  int found = 0;
+  for (size_t i = 0; i < v->n; i++) found += v->s[i].found = v->s[i].ready && v->s[i].ready(v->s[i].arg);
+  return found;
+}
+
+/* How many more the descriptors show, or -EBADF. */
+static int note_fds(vigil *v) {
+  int more = 0, bad = 0;
+  const mp_os_pollfd *p = v->fds;
+  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+    if (s->fd == NO_FD) continue;
+    short shown = p++->revents;
+    if (shown & POLLNVAL) bad = s->found = -EBADF;
+    if (!shown || s->found) continue;
+    s->found = 1;
+    more++;
+  }
+  return bad ? bad : more;
+}
+
+/* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a bell was rung; -EINTR, -EBADF, or what poll says. */
+static int pass(vigil *v, uint64_t until) {
+  arm(v);
+  int found = look(v);
+  int shown = mp_os_poll_many(v->fds, v->nfds + (v->pipe != NO_FD), found ? 0 : until);
+  if (shown <= 0) return found ? found : shown ? shown : -ETIMEDOUT;
+  if (v->pipe != NO_FD && v->fds[v->nfds].revents) mp_os_wake_drain(v->pipe);
+  int more = note_fds(v);
+  if (more < 0) return more;
+  return found + more ? found + more : -EAGAIN;
+}
+
+/* --- going to sleep and back --- */
+
+static void open_pidfds(vigil *v) {
+  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+    int fd = s->pid ? mp_os_pidfd(s->pid) : NO_FD;
+    if (fd >= 0) s->fd = fd;
+  }
+}
+
+static void close_pidfds(vigil *v) {
+  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+    if (!s->pid || s->fd == NO_FD) continue;
+    mp_os_close(s->fd);
+    s->fd = NO_FD;
+  }
+}
+
+static uint32_t count_bells(const vigil *v) {
+  uint32_t n = 0;
+  for (size_t i = 0; i < v->n; i++) n += v->s[i].bell != NULL;
+  return n;
+}
+
+static void enter_bells(vigil *v, uint64_t inode) {
+  uint32_t at = mp_watch_kept;
+  for (size_t i = 0; i < v->n; i++)
+    if (v->s[i].bell) mp_watch_put(at++, v->s[i].bell, v->pipe, inode);
+  mp_watch_count(at);
+}
+
+/* Without descriptors or memory for it, slices must do. */
+static void watch_bells(vigil *v) {
+  uint64_t inode;
+  uint32_t n = count_bells(v);
+  if (!n || !mp_watch_reserve(mp_watch_kept + n)) return;
+  int pipe = mp_os_wake_open(&inode);
+  if (pipe < 0) return;
+  v->pipe = pipe;
+  enter_bells(v, inode);
+}
+
+static void begin(vigil *v) {
+  open_pidfds(v);
+  watch_bells(v);
+  list_fds(v);
+}
+
+static void end(vigil *v) {
+  mp_watch_count(mp_watch_kept);
+  mp_watch_release();
+  if (v->pipe != NO_FD) mp_os_close(v->pipe);
+  close_pidfds(v);
+}
+
+/* --- waiting --- */
+
+static bool any_ready(void *arg) {
+  const vigil *v = arg;
+  for (size_t i = 0; i < v->n; i++)
+    if (v->s[i].ready(v->s[i].arg)) return true;
+  return false;
+}
+
+/* Only what is in memory can be looked at so often. */
+static bool spin(vigil *v) {
+  if (v->n > SPIN_MOST || count_bells(v) < v->n) return false;
+  return mp_bell_spin(any_ready, v);
+}
+
+static bool is_nothing(int r) { return r == -EAGAIN || r == -ETIMEDOUT || r == -EINTR; }
+
+/* A slice at most: 0: nothing yet; how many are ready; or an error. */
+static int sleep_once(vigil *v, const mp_wait *w) {
+  int r = pass(v, mp_wait_slice(w));
+  if (r == -EAGAIN || !is_nothing(r)) return r == -EAGAIN ? 0 : r;
+  if (r == -ETIMEDOUT) mp_shm_sweep();
+  int over = mp_wait_check(w);
+  int found = over == -ETIMEDOUT ? look(v) : 0;
+  return found ? found : over;
+}
+
+static int sleep_until(vigil *v, const mp_wait *w) {
+  int r;
+  begin(v);
+  mp_bell_asleep(true);
+  do r = sleep_once(v, w);
+  while (r == 0);
+  mp_bell_asleep(false);
+  end(v);
+  return r;
+}
+
+int mp_watch_wait(mp_source *s, size_t n, mp_os_pollfd *fds, const mp_wait *w) {
+  vigil v = {s, n, fds, 0, NO_FD};
+  if (mp_watch_fds) mp_watch_look_all();
+  list_fds(&v);
+  int r = pass(&v, 0);
+  if (!is_nothing(r)) return r;
+  r = mp_wait_check(w);
+  if (r) return r;
+  if (spin(&v)) r = pass(&v, 0);
+  return r > 0 ? r : sleep_until(&v, w);
+}
