@@ -165,6 +165,30 @@ def barrier_rounds(count):
     return count / seconds / 1e3
 
 
+def identity(x):
+    return x
+
+
+def pool_map(count):
+    """Millions of tasks a second, each a chunk of its own."""
+    with mp.Pool(2) as pool:
+        pool.map(identity, range(1000), 1)
+        began = time.monotonic()
+        pool.map(identity, range(count), 1)
+        return count / (time.monotonic() - began) / 1e6
+
+
+def pool_apply(count):
+    """Microseconds."""
+    with mp.Pool(1) as pool:
+        for _ in range(100):
+            pool.apply(identity, (1,))
+        began = time.monotonic()
+        for _ in range(count):
+            pool.apply(identity, (1,))
+        return (time.monotonic() - began) / count * 1e6
+
+
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
@@ -177,6 +201,8 @@ JOBS = {
     "array_set": array_set,
     "array_bytes": array_bytes,
     "array_set_bytes": array_set_bytes,
+    "pool_map": pool_map,
+    "pool_apply": pool_apply,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
     "barrier": barrier_rounds,
 }

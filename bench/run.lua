@@ -16,6 +16,11 @@ local PROGRAMS = {
   "bench/value_add.lua",
   "bench/array_bulk.lua",
   "bench/barrier.lua",
+  "bench/pool_map.lua",
+  "bench/pool_apply.lua",
+  "bench/pool_chunks.lua",
+  "bench/pool_cpu.lua",
+  "bench/pool_ends.lua",
 }
 
 local harness = require("bench.harness")
