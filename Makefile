@@ -37,8 +37,8 @@ SOURCES = \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \
-  src/bind/worker.c \
   src/bind/watch.c \
+  src/bind/worker.c \
   src/codec/array_part.c \
   src/codec/decode.c \
   src/codec/decode_object.c \
