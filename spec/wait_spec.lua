@@ -306,6 +306,7 @@ describe("wait", function()
       local list = { a:submit(function() return go:get() end), b:submit(function() return "b" end) }
       assert_ready({ list[2] }, list)
       go:put("a")
+      assert_ready({ list[1] }, { list[1] })
       assert_ready(list, list)
     end)
   end)
