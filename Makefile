@@ -109,16 +109,20 @@ LUA_MODULES = \
   lua/mproc/pool_errors.lua \
   lua/mproc/pool_feed.lua \
   lua/mproc/pool_functions.lua \
+  lua/mproc/pool_here.lua \
   lua/mproc/pool_job.lua \
   lua/mproc/pool_label.lua \
   lua/mproc/pool_lists.lua \
   lua/mproc/pool_options.lua \
   lua/mproc/pool_progress.lua \
+  lua/mproc/pool_run.lua \
   lua/mproc/pool_search.lua \
   lua/mproc/pool_serial.lua \
   lua/mproc/pool_source.lua \
   lua/mproc/pool_stats.lua \
   lua/mproc/pool_stream.lua \
+  lua/mproc/pool_tasks.lua \
+  lua/mproc/pool_words.lua \
   lua/mproc/pool_worker.lua \
   lua/mproc/process.lua \
   lua/mproc/queue.lua \

@@ -140,6 +140,61 @@ describe("the example", function()
     end)
   end)
 
+  it("pool_wordcount adds up what its workers count", function()
+    local tree = os.tmpname()
+    os.remove(tree)
+    assert(lfs.mkdir(tree))
+    for i = 1, 30 do
+      local file <close> = assert(io.open(("%s/f%d"):format(tree, i), "w"))
+      file:write(("Foo bar foo\n"):rep(i))
+    end
+    local out = output("pool_wordcount.lua", { tree })
+    os.execute("rm -rf " .. program.quote(tree))
+    assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
+  end)
+
+  it("pool_primes finds the first one, and the first twins", function()
+    assert.same({
+      "the first prime above 1000000000000 is 1000000000039, candidate number 20",
+      "the first twins are 1000000000061 and 1000000000063",
+    }, lines_of(output("pool_primes.lua", { 10 ^ 12 // 1 | 0 })))
+  end)
+
+  it("pool_pi throws other points in each worker", function()
+    local out = output("pool_pi.lua", { 400000 })
+    local sum = 0
+    for n in out:gmatch("worker %d threw (%d+) points") do
+      sum = sum + math.tointeger(n)
+    end
+    assert.equal(400000, sum)
+    local pi = out:match("400000 points, 0 draws alike, pi is about ([%d.]+)")
+    assert.is_true(math.abs(tonumber(pi) - math.pi) < 0.05)
+  end)
+
+  it("pool_mandelbrot draws its rows in order", function()
+    local lines = lines_of(output("pool_mandelbrot.lua", { 72 }))
+    assert.equal(24, #lines)
+    for i = 1, 12 do -- the set is symmetrical
+      assert.equal(lines[i], lines[25 - i])
+      assert.equal(72, #lines[i])
+    end
+    assert.matches("####", lines[12])
+    local name = os.tmpname()
+    assert.equal("", output("pool_mandelbrot.lua", { 90, name }))
+    local file <close> = assert(io.open(name, "rb"))
+    assert.equal(#"P5 90 60 255\n" + 90 * 60, #file:read("a"))
+    os.remove(name)
+  end)
+
+  it("pool_weblog sums up a log, and names the line that is none", function()
+    assert.same({
+      "100001 lines, 249950000 bytes sent",
+      "status: 200 97706, 404 2000, 500 294",
+      "paths:  /api/items 16667, /api/items/7 16667, /index.html 16667",
+      "1 bad lines\tline 100001: not a log line: this is no line of a log",
+    }, lines_of(output("pool_weblog.lua")))
+  end)
+
   it("programs are all tested here", function()
     for name in lfs.dir("examples") do
       if name:find("%.lua$") then

@@ -33,7 +33,8 @@ describe("a pool", function()
   describe("applies", function()
     it("a function and gives all its results", function()
       local pool <close> = mproc.Pool(2)
-      assert.same({ 3, nil, "x", nil, n = 4 }, table.pack(pool:apply(function(a, b) return a + b, nil, "x", nil end, { 1, 2 })))
+      local function several(a, b) return a + b, nil, "x", nil end
+      assert.same({ 3, nil, "x", nil, n = 4 }, table.pack(pool:apply(several, { 1, 2 })))
       assert.equal(0, select("#", pool:apply(function() end)))
       assert.equal(1, select("#", pool:apply(function() return nil end)))
     end)
@@ -312,7 +313,6 @@ describe("a pool", function()
     end)
 
     it("what a value says that cannot be read, on either side", function()
-      local pool <close> = mproc.Pool(1)
       local mt = { __mproc_encode = function(self) return self.mode end }
       local here = mproc.getpid()
       mproc.register("spec.pool_hook", mt, {
@@ -348,8 +348,10 @@ describe("a pool", function()
       end
       assert.matches("serial = true", message_of(function() mproc.Pool(0) end))
       assert.matches("did you write", message_of(function() mproc.Pool({ initializer = 5 }) end))
-      for name, bad in pairs({ maxtasksperchild = 0, on_crash = "again", retries = -1, task_timeout = 0, rlimit = { x = 1 },
-        progress = 5, cpu_affinity = 1, initargs = 5, serial = "yes", proceses = 2 }) do
+      for name, bad in pairs({
+        maxtasksperchild = 0, on_crash = "again", retries = -1, task_timeout = 0, rlimit = { x = 1 },
+        progress = 5, cpu_affinity = 1, initargs = 5, serial = "yes", proceses = 2,
+      }) do
         assert.matches(name, message_of(function() mproc.Pool({ processes = 1, [name] = bad }) end))
       end
     end)

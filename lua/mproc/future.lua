@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Futures: what a pool's asynchronous calls give, a job (pool_job.lua) that users can ask and wait for; as_completed and
--- wait_all. Used by pool.lua and init.lua.
+-- Futures: what a pool's asynchronous calls give, a job (pool_job.lua) that users can ask and wait for; as_completed
+-- and wait_all. Used by pool.lua and init.lua.
 --
 -- Beside a job's fields: is_future, results (packed) or failed and err; read: its error has been seen; was_cancelled;
 -- callbacks. Its pool's owner alone can use it.
@@ -218,28 +218,26 @@ local function await_any(list, is_enough, subject, deadline)
   return true
 end
 
+local function first_ended(list)
+  for i, f in ipairs(list) do
+    if f.ended then
+      return i
+    end
+  end
+end
+
 -- An iterator of the futures as they end; it ends with nil, "timeout" when the time (for all of them) is over.
 function future.as_completed(list, timeout)
   check_list(list, "as_completed")
   errors.check_timeout(timeout)
   local deadline, waiting = drive.deadline(timeout), table.move(list, 1, #list, 1, {})
-  local found
-  local function look_for_one()
-    for i, f in ipairs(waiting) do
-      if f.ended then
-        found = table.remove(waiting, i)
-        return true
-      end
-    end
-    return false
-  end
   return function()
     if #waiting == 0 then
       return nil
-    elseif not await_any(waiting, look_for_one, nil, deadline) then
+    elseif not await_any(waiting, first_ended, waiting, deadline) then
       return nil, "timeout"
     end
-    return found
+    return table.remove(waiting, first_ended(waiting))
   end
 end
 
@@ -253,12 +251,7 @@ local ENOUGH = {
     return true
   end,
   first_completed = function(list)
-    for _, f in ipairs(list) do
-      if f.ended then
-        return true
-      end
-    end
-    return #list == 0
+    return #list == 0 or first_ended(list)
   end,
 }
 

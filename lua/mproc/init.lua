@@ -8,7 +8,7 @@ local current = require("mproc.current")
 local fork = require("mproc.fork")
 local future = require("mproc.future")
 local pool = require("mproc.pool")
-local pool_worker = require("mproc.pool_worker")
+local pool_here = require("mproc.pool_here")
 local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
@@ -26,7 +26,7 @@ local mproc = {
   Pool = pool,
   as_completed = future.as_completed,
   wait_all = future.wait_all,
-  worker = pool_worker.current,
+  worker = pool_here.current,
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Pool: a number of workers that run tasks. This file makes it, takes single tasks and ends it; its other methods are
--- in pool_lists.lua, pool_stream.lua, pool_search.lua and pool_stats.lua. Used by init.lua.
+-- Pool: a number of workers that run tasks. This file makes it and ends it; its other methods are in
+-- pool_tasks.lua, pool_lists.lua, pool_stream.lua, pool_search.lua and pool_stats.lua. Used by init.lua.
 --
 -- A pool has no thread or process of its own beside its workers: its owner moves it along in every call that waits
 -- (pool_drive.lua). Fields beyond those of pool_chunks, pool_crew, pool_functions and pool_job: maker (pid), state
@@ -12,9 +12,7 @@ local crew = require("mproc.pool_crew")
 local drive = require("mproc.pool_drive")
 local errors = require("mproc.errors")
 local functions = require("mproc.pool_functions")
-local future = require("mproc.future")
 local job = require("mproc.pool_job")
-local label = require("mproc.pool_label")
 local lists = require("mproc.pool_lists")
 local options = require("mproc.pool_options")
 local pool_errors = require("mproc.pool_errors")
@@ -22,6 +20,8 @@ local search = require("mproc.pool_search")
 local serial = require("mproc.pool_serial")
 local stats = require("mproc.pool_stats")
 local stream = require("mproc.pool_stream")
+local tasks = require("mproc.pool_tasks")
+local words = require("mproc.pool_words")
 
 local UNREAD_SHOWN = 10
 
@@ -29,6 +29,7 @@ local Pool = { __name = "mproc.Pool" }
 Pool.__index = Pool
 
 for name, method in pairs({
+  apply = tasks.apply, submit = tasks.submit, apply_async = tasks.apply_async,
   map = lists.map, starmap = lists.starmap, each = lists.each,
   map_async = lists.map_async, starmap_async = lists.starmap_async,
   imap = stream.imap, imap_unordered = stream.imap_unordered,
@@ -38,138 +39,21 @@ for name, method in pairs({
   Pool[name] = method
 end
 
--- --- single tasks ---
-
--- Of a job with one item.
-local function deliver_single(self, _, ok, ...)
-  if self.ended then
-    return
-  elseif ok then
-    self:succeed(...)
-  else
-    self:abort((...))
-  end
-end
-
--- Why the arguments, or the function, could not be sent, by the names that they have in the call.
-local function raise_unsendable(f, what, reason, name, ...)
-  if name then
-    errors.raise("cannot send the task: %s", reason)
-  end
-  local bytes, precise = core.freeze(f, "f")
-  if bytes then
-    bytes, precise = core.freeze(table.pack(...), what)
-  end
-  reason = bytes and reason or precise
-  if type(reason) == "string" then
-    errors.raise("%s", reason)
-  end
-  error(reason, 0)
-end
-
--- verb: for messages. what: names the arguments in errors. more: fields of the future.
-local function submit(self, verb, f, more, what, ...)
-  drive.check_owner(self)
-  job.check_function(f, ("pool:%s(f, ...)"):format(verb))
-  job.check_open(self)
-  local version = functions.version_or_none(self, f)
-  local task = setmetatable(more, future.Future)
-  task.verb, task.f, task.mode, task.single, task.deliver = verb, f, label.CALL, true, deliver_single
-  job.begin(self, task)
-  if self.broken then
-    task:abort(self.broken_error)
-    return task
-  end
-  task.fed, task.exhausted = 1, true
-  local ok, reason, name = chunks.send(self, task, 0, 1, version, f, what, ...)
-  if not ok then
-    task.is_future = false
-    task:abort(reason)
-    raise_unsendable(f, what, reason, name, ...)
-  end
-  return task
-end
-
--- A Future of f(...).
-function Pool:submit(f, ...)
-  return submit(self, "submit", f, { is_future = true }, "args", ...)
-end
-
-local function pack_args(args)
-  if args == nil then
-    return { n = 0 }
-  elseif type(args) ~= "table" then
-    errors.raise("args must be a list of arguments, got %s; write pool:apply(f, { %s })", errors.show(args),
-      type(args) == "string" and ("%q"):format(args) or tostring(args))
-  end
-  local n = args.n or #args
-  if math.type(n) ~= "integer" or n < 0 then
-    errors.raise("args.n must be the number of arguments, got %s", errors.show(n))
-  elseif n == 0 and next(args) ~= nil and args.n == nil then
-    errors.raise("args is a table without a list part; write kwargs for named arguments, as in pool:apply(f, {}, { ... })")
-  end
-  return { n = n, table.unpack(args, 1, n) }
-end
-
-local function with_kwargs(args, kwargs)
-  local packed = pack_args(args)
-  if kwargs ~= nil then
-    if type(kwargs) ~= "table" then
-      errors.raise("kwargs must be a table of named arguments, got %s", errors.show(kwargs))
-    end
-    packed.n = packed.n + 1
-    packed[packed.n] = kwargs
-  end
-  return packed
-end
-
-local function check_callbacks(given)
-  if given == nil then
-    return nil, nil
-  elseif type(given) ~= "table" then
-    errors.raise("the callbacks are a table { callback = f, error_callback = g }, got %s", errors.show(given))
-  end
-  for name, f in pairs(given) do
-    if name ~= "callback" and name ~= "error_callback" then
-      errors.raise("there is callback and error_callback, but no %s", errors.show(name))
-    elseif type(f) ~= "function" then
-      errors.raise("%s must be a function, got %s", name, errors.show(f))
-    end
-  end
-  return given.callback, given.error_callback
-end
-
--- A Future of f(args..., kwargs). callbacks: { callback = f(results...), error_callback = f(error) }.
-function Pool:apply_async(f, args, kwargs, callbacks)
-  local packed = with_kwargs(args, kwargs)
-  local callback, error_callback = check_callbacks(callbacks)
-  return submit(self, "apply_async", f, { is_future = true, callback = callback, error_callback = error_callback },
-    "args", table.unpack(packed, 1, packed.n))
-end
-
--- f(args..., kwargs), run by a worker: all its results.
-function Pool:apply(f, args, kwargs)
-  local packed = with_kwargs(args, kwargs)
-  return lists.finish(submit(self, "apply", f, {}, "args", table.unpack(packed, 1, packed.n)))
-end
-
 -- --- for futures and streams ---
 
 -- Nobody wants what a job still has out.
 function Pool:abandon(of)
-  of.abandoned = true
-  if not of.ended then
-    job.finish(of)
-  end
+  words.stop(self, of.stop_word)
+  job.finish(of)
 end
 
 -- True when nothing of the job had begun, and nothing will.
 function Pool:withdraw(of)
-  return self == nil and of == nil
+  return words.withdraw(self, of.stop_word)
 end
 
 function Pool:has_begun(of)
-  return self ~= nil and of ~= nil
+  return words.has_begun(self, of.stop_word)
 end
 
 -- --- moving along, and the end ---

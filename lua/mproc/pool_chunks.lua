@@ -10,12 +10,13 @@ local core = require("mproc.core")
 local functions = require("mproc.pool_functions")
 local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool_errors")
+local words = require("mproc.pool_words")
 
 local chunks = {}
 
 local SHIFT, MASK = label.SHIFT, label.MASK
 local SEAT_SHIFT, SEAT_MASK, STATUS_MASK = label.SEAT_SHIFT, label.SEAT_MASK, label.STATUS_MASK
-local DONE, FAILED, SKIPPED = label.DONE, label.FAILED, label.SKIPPED
+local DONE, SKIPPED = label.DONE, label.SKIPPED
 local SMOOTH = 0.3 -- the weight of a new measurement
 local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 
@@ -36,6 +37,14 @@ local function add(pool, job, base, count, version)
   return id
 end
 
+-- The stop word of a job that has ended, once no message names it.
+function chunks.free_word(pool, of)
+  if of.ended and of.messages == 0 then
+    words.give_back(pool, of.stop_word)
+    of.stop_word = 0
+  end
+end
+
 -- `n` of its items need no more.
 local function settle(pool, id, chunk, n)
   chunk.left = chunk.left - n
@@ -46,6 +55,7 @@ local function settle(pool, id, chunk, n)
     if chunk.version then
       functions.release(pool, chunk.version)
     end
+    chunks.free_word(pool, chunk.job)
   end
 end
 
@@ -147,7 +157,7 @@ local function skip(pool, id, chunk, offset, count)
   for k = offset, offset + count - 1 do
     if first_report(chunk, k) then
       settle(pool, id, chunk, 1)
-      chunk.job:deliver(chunk.base + k + 1, false, chunk.job.stop_error)
+      chunk.job:deliver(chunk.base + k + 1, false) -- it has ended: nobody hears
     end
   end
 end
@@ -237,6 +247,9 @@ function chunks.orphan(pool, death, a, b, c, ok, ...)
   chunks.note_cut(chunk)
   for k = first, stop - 1 do
     chunk.had[k] = true
+  end
+  if chunk.job.ended then
+    return settle(pool, id, chunk, stop - first)
   end
   local base, single = chunk.base, b & label.MODE_MASK == label.CALL
   if not ok then -- it cannot even be read here: nobody can run it

@@ -64,7 +64,7 @@ local function run_due(pool)
   return any
 end
 
--- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them down.
+-- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
 drive.run_due = run_due
 
 local function nap_seconds(pool)

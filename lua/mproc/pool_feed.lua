@@ -35,6 +35,20 @@ local function by_time(self)
   return math.min(n // 1 | 0, self.last_count * GROWTH, COUNT_MAX)
 end
 
+-- Of a stream: so many more may go out before some are fetched.
+local function room(self)
+  local least = math.max(WINDOW_MIN, 2 * self.granule) * self.pool.size
+  local bytes = self.bytes + self.out
+  local most = WINDOW_MAX
+  if self.cost then
+    most = math.min(most, self.pool.size * AHEAD * by_time(self))
+  end
+  if bytes > 0 then
+    most = math.min(most, WINDOW_BYTES // bytes)
+  end
+  return math.max(least, most) - (self.fed - self.fetched)
+end
+
 -- How many items the next chunk shall have.
 local function next_count(self)
   if self.source.singly then
@@ -53,21 +67,10 @@ local function next_count(self)
   else
     n = 1
   end
+  if self.window then
+    n = math.min(n, room(self))
+  end
   return whole_chunks(self, math.min(n, pool.max_tasks or n))
-end
-
--- Of a stream: so many more may go out before some are fetched.
-local function room(self)
-  local least = math.max(WINDOW_MIN, 2 * self.granule) * self.pool.size
-  local bytes = self.bytes + self.out
-  local most = WINDOW_MAX
-  if self.cost then
-    most = math.min(most, self.pool.size * AHEAD * by_time(self))
-  end
-  if bytes > 0 then
-    most = math.min(most, WINDOW_BYTES // bytes)
-  end
-  return math.max(least, most) - (self.fed - self.fetched)
 end
 
 local function has_room(self)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- How functions get to a pool's workers: code and upvalues are frozen, each frozen form is a version, and each worker
--- is sent a version once, by its mailbox, before the first task that names it. Used by pool_chunks.lua and pool_crew.lua.
+-- is sent a version once, by its mailbox, before the first task that names it. Used by pool_chunks.lua, pool_lists.lua
+-- and others that make jobs.
 --
 -- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), alive (a copy that keeps the
 -- shared objects in it). pool.published: id -> version, pool.frozen: id -> bytes, which a worker inherits by fork.

@@ -4,12 +4,13 @@
 --
 -- Fields: pool, verb, f, number (of the job in its pool), single (one task, no items); mode (pool_label.lua); version;
 -- source, granule (pool_source.lua, pool_feed.lua); fed, arrived: items sent and reported; exhausted: no more to send;
--- messages: chunks out; cost: seconds an item; bytes, out: of a result, of an item; stop_word (0: none), stop_error;
+-- messages: chunks out; cost: seconds an item; bytes, out: of a result, of an item; stop_word (0: none);
 -- ended; deaths. deliver(job, index, ok, ...) takes one item's outcome, complete(job) makes the job's of them.
 -- Invariant: pool.live holds the jobs that have not ended; each ends once, by job.finish.
 
 local errors = require("mproc.errors")
 local functions = require("mproc.pool_functions")
+local words = require("mproc.pool_words")
 
 local job = {}
 
@@ -17,6 +18,7 @@ function job.prepare(pool)
   pool.live, pool.nlive, pool.next_job = {}, 0, 1
   pool.feeding = {} -- a list of jobs with more to send
   pool.due = {} -- a list of ended jobs whose callbacks have not run
+  words.prepare(pool)
   pool.unread = {} -- failed futures that nobody has asked yet, in order
 end
 
@@ -39,7 +41,8 @@ end
 
 local REMEDY = {
   closed = "the pool is closed: close(), join() or the end of its scope came before; make a new one with mproc.Pool()",
-  terminated = "the pool is terminated: terminate() or an error in its scope ended it; make a new one with mproc.Pool()",
+  terminated = "the pool is terminated: terminate() or an error in its scope ended it; make a new one with "
+    .. "mproc.Pool()",
 }
 
 function job.check_open(pool)
@@ -52,7 +55,7 @@ end
 function job.begin(pool, self)
   self.pool, self.number = pool, pool.next_job
   self.fed, self.arrived, self.messages, self.bytes, self.out = 0, 0, 0, 0, 0
-  self.stop_word, self.ended = 0, false
+  self.stop_word, self.ended = words.take(pool), false
   pool.next_job = pool.next_job + 1
   pool.live[self], pool.nlive = true, pool.nlive + 1
   if self.version then
@@ -82,6 +85,10 @@ function job.finish(self)
     if self.failed then
       table.insert(pool.unread, self)
     end
+  end
+  if self.messages == 0 then
+    words.give_back(pool, self.stop_word)
+    self.stop_word = 0
   end
   if self.progress then
     self.progress:finish(self)

@@ -45,11 +45,10 @@ local function complete(self)
   if self.failed then
     return self:abort(self.err)
   end
-  local n = self.fed
-  if self.with_count then
-    self.values.n = n
+  if self.shape then
+    return self:succeed(self:shape())
   end
-  self:succeed(self.shape and self:shape() or self.values)
+  self:succeed(self.values)
 end
 
 -- All that an iterator has, as a list: an asynchronous call takes it at once.

@@ -82,10 +82,15 @@ function CHECKS.retries(value)
 end
 
 function CHECKS.task_timeout(value)
-  if type(value) ~= "number" or not (value > 0) then
+  if type(value) ~= "number" or value ~= value or value <= 0 then
     errors.raise("task_timeout must be a number of seconds above 0, got %s", errors.show(value))
   end
   return value
+end
+
+local LIMITS = {}
+for name in ("as core cpu data fsize nofile nproc stack"):gmatch("%a+") do
+  LIMITS[name] = true
 end
 
 function CHECKS.rlimit(value)
@@ -94,7 +99,7 @@ function CHECKS.rlimit(value)
   end
   local limits = {}
   for name, amount in pairs(value) do
-    if type(name) ~= "string" or not (" as core cpu data fsize nofile nproc stack "):find(" " .. name .. " ", 1, true) then
+    if not LIMITS[name] then
       errors.raise("rlimit has as, core, cpu, data, fsize, nofile, nproc and stack; it has no %s", errors.show(name))
     end
     limits[name] = check_count("rlimit." .. name, amount, 0)

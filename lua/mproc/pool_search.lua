@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A pool's calls that give less than a list of results: reduce, filter, any, all, find. The last three stop as soon as the
--- answer is known. Used by pool.lua.
+-- A pool's calls that give less than a list of results: reduce, filter, any, all, find. The last three stop as soon as
+-- the answer is known. Used by pool.lua.
 
 local errors = require("mproc.errors")
 local job = require("mproc.pool_job")
@@ -51,7 +51,8 @@ end
 
 -- The list of the items for which f gives something true, in order.
 function search.filter(pool, f, ...)
-  return lists.finish(lists.begin(pool, "filter", label.MAP | label.TEST, f, { shape = kept_of, wrap = keep_items }, ...))
+  local more = { shape = kept_of, wrap = keep_items }
+  return lists.finish(lists.begin(pool, "filter", label.MAP | label.TEST, f, more, ...))
 end
 
 -- The answer can be given once all items before the decisive one have arrived.
@@ -177,8 +178,8 @@ local function partial(f, combine)
   end
 end
 
--- combine(combine(initial, f(item 1)), f(item 2)) and so on; combine must not care how that is bracketed, for the workers
--- combine what they have. Without items it is `initial`.
+-- combine(combine(initial, f(item 1)), f(item 2)) and so on; combine must not care how that is bracketed, for the
+-- workers combine what they have. Without items it is `initial`.
 function search.reduce(pool, f, items, combine, initial, chunksize)
   job.check_function(f, "pool:reduce(f, items, combine, initial)")
   if type(combine) ~= "function" then

@@ -3,6 +3,7 @@
 -- print sees it. Used by pool.lua.
 
 local core = require("mproc.core")
+local here = require("mproc.pool_here")
 local worker = require("mproc.pool_worker")
 
 local serial = {}
@@ -14,8 +15,8 @@ function serial.prepare(pool)
   local known = {}
   local record = { index = 1, pid = core.getpid(), tasks_done = 0, store = {}, serial = true }
   local seat = {
-    index = 1, inherited = pool.frozen, peers = 0, max_tasks = math.huge, initializer = pool.initializer,
-    initargs = pool.initargs, finalizer = pool.finalizer,
+    index = 1, record = record, inherited = pool.frozen, peers = 0, stops = pool.stops,
+    max_tasks = math.huge, initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer,
   }
   pool.results = core.queue()
   pool.tasks = pool.results
@@ -23,7 +24,7 @@ function serial.prepare(pool)
 
   function pool.run_here(...)
     local a, b, c = ...
-    local was = worker.pretend(record)
+    local was = here.pretend(record)
     if seat.initializer then
       local args = core.thaw(seat.initargs)
       local initializer = seat.initializer
@@ -31,7 +32,7 @@ function serial.prepare(pool)
       initializer(table.unpack(args, 1, args.n))
     end
     worker.handle(seat, known, a, b, c, LEASE, true, select(4, ...))
-    worker.pretend(was)
+    here.pretend(was)
     return core.time(), 0
   end
 end

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Where a job's items come from: a list, several lists at once, or the iterator of a generic for. Used by pool_lists.lua,
--- pool_stream.lua and pool_feed.lua.
+-- Where a job's items come from: a list, several lists at once, or the iterator of a generic for. Used by
+-- pool_lists.lua, pool_stream.lua and pool_feed.lua.
 --
--- source:pull(n) -> list, count[, packed][, failed, err]: up to n items; fewer only at the end. packed: an iterator gave
--- several values at once, so each item is a list of arguments. source.size: how many there are, or nil.
+-- source:pull(n) -> list, count[, packed][, failed, err]: up to n items; fewer only at the end. packed: an iterator
+-- gave several values at once, so each item is a list of arguments. source.size: how many there are, or nil.
 -- source:close() ends an iterator early, as a break does.
 
 local errors = require("mproc.errors")
@@ -124,8 +124,8 @@ local function zip(lists)
   local shortest = math.huge
   for i = 1, #lists do
     if not is_list(lists[i]) or is_iterator(lists[i]) then
-      errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; its element %d is %s",
-        i, errors.show(lists[i]))
+      errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; its element %d is "
+        .. "%s", i, errors.show(lists[i]))
     end
     shortest = math.min(shortest, length(lists[i]))
   end

@@ -13,8 +13,8 @@ function Stats:__tostring()
   local lines = { ("%d tasks done, %d failed, %d retried, %d pending; %d workers"):format(self.done, self.failed,
     self.retried, self.pending, #self.workers) }
   for _, w in ipairs(self.workers) do
-    lines[#lines + 1] = ("  worker %d (pid %d): %d done, %d failed, worked %.3f s, waited %.3f s"):format(w.index, w.pid,
-      w.done, w.failed, w.working, w.waiting)
+    lines[#lines + 1] = ("  worker %d (pid %d): %d done, %d failed, worked %.3f s, waited %.3f s"):format(
+      w.index, w.pid, w.done, w.failed, w.working, w.waiting)
   end
   return table.concat(lines, "\n")
 end
@@ -39,8 +39,8 @@ function stats.workers(pool)
   return pids
 end
 
--- done, failed, retried, pending: tasks; working, waiting: seconds, over all workers there ever were; workers: a list of
--- { index, pid, done, failed, working, waiting } of those that live. tostring tells it in words.
+-- done, failed, retried, pending: tasks; working, waiting: seconds, over all workers there ever were; workers: a list
+-- of { index, pid, done, failed, working, waiting } of those that live. tostring tells it in words.
 function stats.of(pool)
   drive.check_owner(pool)
   local now = core.time()

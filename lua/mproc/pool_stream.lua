@@ -2,8 +2,8 @@
 -- imap and imap_unordered: items go out a bounded window ahead of what is fetched, so that an endless input takes
 -- constant memory. Used by pool.lua.
 --
--- The job keeps index -> value in ready (errors in errors[index]); ordered, `fetched` is the last index given; unordered,
--- arrivals lists the indices as they came. The iterator alone refers to its End, whose closing or collection ends the job.
+-- The job keeps index -> value in ready (errors in errors[index]). `fetched` counts what was given; unordered, arrivals
+-- lists the indices as they came. The iterator alone refers to its End, whose closing or collection ends the job.
 
 local core = require("mproc.core")
 local drive = require("mproc.pool_drive")
@@ -23,7 +23,7 @@ local Stream = { __name = "mproc.Stream" }
 Stream.__index = Stream
 
 function Stream:deliver(index, ok, value)
-  if self.ended or self.abandoned then
+  if self.ended then
     return
   end
   self.arrived = self.arrived + 1
