@@ -20,6 +20,7 @@
 #include "harness.h"
 #include "shm/end.h"
 #include "shm/queue_inside.h"
+#include "witness.h"
 
 #define SMALL 64
 #define BIG 96 /* an extent here */

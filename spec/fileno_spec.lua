@@ -248,6 +248,69 @@ describe("fileno", function()
     end)
   end
 
+  it("of a connection wakes a loop for messages and for the end", function()
+    for _, loop in pairs(loops) do
+      local a, b = mproc.Pipe()
+      local fd = a:fileno()
+      assert.is_false(readable(fd))
+      local p = start(function()
+        a:close()
+        for i = 1, 5 do
+          b:send(i)
+          b:recv()
+        end
+      end)
+      b:close()
+      local received = {}
+      loop(fd, function()
+        if not a:poll() then
+          assert(not a:poll())
+          return false
+        end
+        local v, word = a:recv(0)
+        if v then
+          received[#received + 1] = v
+          a:send("next")
+        end
+        return word == "closed"
+      end)
+      assert.same({ 1, 2, 3, 4, 5 }, received)
+      finish(p)
+      a:close()
+      assert.is_false(pcall(a.fileno, a))
+    end
+  end)
+
+  it("of a connection is not readable once poll has found nothing", function()
+    local a, b = mproc.Pipe()
+    local fd = a:fileno()
+    b:send(1)
+    assert.is_true(a:poll())
+    assert.is_true(readable(fd))
+    finish(start(function() a:recv() end))
+    assert.is_true(readable(fd)) -- nobody has looked here
+    assert.is_false((a:poll()))
+    assert.is_false(readable(fd))
+    a:close()
+    b:close()
+  end)
+
+  it("of a pool wakes a loop that moves it along", function()
+    local pool <close> = mproc.Pool(2)
+    local results = {}
+    for i = 1, 10 do
+      pool:submit(function() return i * i end):add_done_callback(function(f) results[#results + 1] = f:get() end)
+    end
+    local deadly = pool:submit(function() os.exit(3) end)
+    luv_loop(pool:fileno(), function()
+      while pool:step() do end
+      return #results == 10 and deadly:done()
+    end)
+    table.sort(results)
+    assert.same({ 1, 4, 9, 16, 25, 36, 49, 64, 81, 100 }, results)
+    assert.equal("worker_died", deadly:exception().kind)
+  end)
+
   it("serves loops in several processes that watch one queue", function()
     local COUNT = 400
     local q, taken <close> = mproc.Queue(), mproc.Queue()

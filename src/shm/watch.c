@@ -117,10 +117,10 @@ void mp_watch_release(void) {
   mp_arena_unlock();
 }
 
-void mp_watch_leave(void) {
+void mp_watch_leave_table(void) {
   static const mp_wait brief = {0, NULL, NULL};
   mp_watch_kept = 0;
-  if (!mp_watch_table || mp_arena_lock(&brief) != 0) return;
+  if (mp_arena_lock(&brief) != 0) return;
   give_back();
   mp_arena_unlock();
 }

@@ -79,8 +79,11 @@ void mp_watch_forget(void);
 static inline void mp_watch_forked(void) {
   if (mp_watch_table || mp_watch_fds) mp_watch_forget();
 }
-/* For sweep.c: this process leaves. */
-void mp_watch_leave(void);
+/* For those who end this process in order: nothing is looked at any more, and the table must not be in hand. */
+void mp_watch_leave_table(void);
+static inline void mp_watch_leave(void) {
+  if (mp_watch_table) mp_watch_leave_table();
+}
 
 #pragma GCC visibility pop
 #endif
