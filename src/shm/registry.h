@@ -16,13 +16,9 @@
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
-<<<<<<< HEAD
- * name       the reserver, before the fork              for messages; empty when it was forked by something else
-=======
  * watch      the process itself                         the chunk (index + 1) that says what it watches (watch.h), or 0;
  *                                                       in a dead slot meaningless
- * name       the process itself                         for messages; empty when it was forked by something else
->>>>>>> 91fe358 (wait and fileno: work in progress)
+ * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
 #define MP_SHM_REGISTRY_H
