@@ -25,16 +25,6 @@ static int slice_begins(void *arg) {
 
 mp_wait t_witness_wait(t_witness *s) { return (mp_wait){MP_FOREVER, slice_begins, s}; }
 
-bool t_asleep(pid_t pid) {
-  char name[64], state = 0;
-  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  FILE *f = fopen(name, "r");
-  CHECK(f);
-  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
-  fclose(f);
-  return n == 1 && state == 'S';
-}
-
 static void be_witness(t_witness *s, void (*f)(t_witness *)) {
   f(s);
   s->woken = mp_os_now();
