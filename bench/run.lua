@@ -13,6 +13,8 @@ local PROGRAMS = {
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/alternation.lua",
+  "bench/lock.lua",
   "bench/value_add.lua",
   "bench/array_bulk.lua",
   "bench/barrier.lua",

@@ -285,6 +285,7 @@ void mp_proc_release(mp_proc_ref ref, bool never_came) {
 void mp_shm_stats_get(mp_shm_stats *s) {
   memset(s, 0, sizeof *s);
   if (lock_briefly() != 0) return;
+  mp_holds_flush();
   s->objects = mp_object_count();
   for (uint32_t i = 0; i < mp_a->top_proc; i++) s->processes += state_of(i) != MP_PROC_FREE;
   for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
