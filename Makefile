@@ -22,6 +22,7 @@ SOURCES = \
   src/bind/arena.c \
   src/bind/bind.c \
   src/bind/codec.c \
+  src/bind/condition.c \
   src/bind/joinable.c \
   src/bind/lease.c \
   src/bind/mutex.c \
@@ -57,6 +58,7 @@ SOURCES = \
   src/shm/bell.c \
   src/shm/children.c \
   src/shm/chunk.c \
+  src/shm/condition.c \
   src/shm/leave.c \
   src/shm/mutex.c \
   src/shm/object.c \
@@ -72,6 +74,7 @@ SOURCES = \
 LUA_MODULES = \
   lua/mproc/child.lua \
   lua/mproc/class.lua \
+  lua/mproc/condition.lua \
   lua/mproc/context.lua \
   lua/mproc/current.lua \
   lua/mproc/ending.lua \

@@ -24,6 +24,7 @@ build = {
         "src/bind/arena.c",
         "src/bind/bind.c",
         "src/bind/codec.c",
+        "src/bind/condition.c",
         "src/bind/joinable.c",
         "src/bind/lease.c",
         "src/bind/mutex.c",
@@ -59,6 +60,7 @@ build = {
         "src/shm/bell.c",
         "src/shm/children.c",
         "src/shm/chunk.c",
+        "src/shm/condition.c",
         "src/shm/leave.c",
         "src/shm/mutex.c",
         "src/shm/object.c",
@@ -77,6 +79,7 @@ build = {
     -- lua begin
     ["mproc.child"] = "lua/mproc/child.lua",
     ["mproc.class"] = "lua/mproc/class.lua",
+    ["mproc.condition"] = "lua/mproc/condition.lua",
     ["mproc.context"] = "lua/mproc/context.lua",
     ["mproc.current"] = "lua/mproc/current.lua",
     ["mproc.ending"] = "lua/mproc/ending.lua",

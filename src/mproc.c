@@ -26,6 +26,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_object(L);
   mp_bind_queue(L);
   mp_bind_mutex(L);
+  mp_bind_condition(L);
   mp_bind_arena(L);
   mp_bind_process(L);
   mp_bind_system(L);

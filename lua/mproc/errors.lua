@@ -33,9 +33,9 @@ function errors.show(value)
   return "a " .. type(value)
 end
 
--- A timeout is nil or a number of seconds.
+-- A timeout is nil or a number of seconds, and no NaN.
 function errors.check_timeout(timeout)
-  if timeout == nil or type(timeout) == "number" then
+  if timeout == nil or (type(timeout) == "number" and timeout == timeout) then
     return
   end
   local hint = type(timeout) == "boolean" and " (Python's 'block' is not needed: nil waits for ever, 0 does not wait)"

@@ -2,6 +2,7 @@
 -- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
 
 local core = require("mproc.core")
+local condition = require("mproc.condition")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local fork = require("mproc.fork")
@@ -17,6 +18,7 @@ local mproc = {
 
   Lock = sync.Lock,
   RLock = sync.RLock,
+  Condition = condition.Condition,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

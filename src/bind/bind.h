@@ -21,6 +21,7 @@
 #define MP_LEASE_TYPE "mproc.Lease"
 #define MP_LOCK_TYPE "mproc.Lock"
 #define MP_RLOCK_TYPE "mproc.RLock"
+#define MP_CONDITION_TYPE "mproc.Condition"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -47,6 +48,7 @@ int mp_bind_trouble(lua_State *L, int err, const char *what);
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
 void mp_bind_mutex(lua_State *L);
+void mp_bind_condition(lua_State *L); /* after mp_bind_mutex */
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);

@@ -10,6 +10,10 @@
  * A ringer: pending(word); the store that others shall see; mp_bell_ring; pending(NULL). Killed before its store it has
  * changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the turn to the next, who looks first.
  * Slices (MP_SLICE) make the rest correct: whatever wake is lost, somebody looks again.
+ *
+ * A nap is the same sleep without a turn, on the word in the process's own slot (mp_proc.nap): for objects that know whom
+ * they wake. Who sleeps there is always the one, so that a ring that comes late, or to the slot's next process, only
+ * makes it look once more.
  */
 #ifndef MP_SHM_BELL_H
 #define MP_SHM_BELL_H
@@ -30,19 +34,24 @@ typedef struct mp_bell {
 } mp_bell;
 
 int mp_bell_init(mp_bell *b);
-void mp_bell_wake(mp_bell *b);
+void mp_word_wake(_Atomic uint32_t *word);
 
-static inline void mp_bell_ring(mp_bell *b) {
+static inline void mp_word_ring(_Atomic uint32_t *word) {
   atomic_thread_fence(
       memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
-  if (atomic_load_explicit(&b->word, memory_order_relaxed) == MP_BELL_ARMED) mp_bell_wake(b);
+  if (atomic_load_explicit(word, memory_order_relaxed) == MP_BELL_ARMED) mp_word_wake(word);
 }
+static inline void mp_bell_ring(mp_bell *b) { mp_word_ring(&b->word); }
 
 /* Rings for a state that stands already: nothing is stored between. */
 void mp_bell_ring_again(mp_bell *b);
 
 /* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. */
 int mp_bell_wait(mp_bell *b, bool (*ready)(void *arg), void *arg, const mp_wait *w);
+
+/* The same for this process alone: others ring mp_nap_word(its slot). */
+int mp_nap(bool (*ready)(void *arg), void *arg, const mp_wait *w);
+_Atomic uint32_t *mp_nap_word(uint32_t proc);
 
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
 bool mp_bell_may_spin(void);

@@ -12,31 +12,61 @@
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
-static mp_handle held[MP_MUTEX_MOST];
-static unsigned nheld;
+static struct holding {
+  mp_handle lock, object;
+  _Atomic uint64_t *cell; /* of mp_mutex_at_release, or NULL */
+} held[MP_MUTEX_MOST];
+static unsigned nheld, ncells;
 static mp_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
   if (holder == mp_proc_self()) return;
   holder = mp_proc_self();
-  while (nheld > 0) mp_object_unuse(held[--nheld]);
+  ncells = 0;
+  while (nheld > 0) {
+    const struct holding *e = &held[--nheld];
+    mp_object_unuse(e->lock);
+    if (e->cell) mp_object_unuse(e->object);
+  }
 }
 
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  held[nheld++] = h;
+  held[nheld++] = (struct holding){h, 0, NULL};
   mp_object_use_held(h);
   x->depth = 1;
   atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
 }
 
-static void forget(mp_handle h) {
+static struct holding *find(mp_handle h) {
   unsigned i = nheld - 1;
-  while (i > 0 && held[i] != h) i--;
-  held[i] = held[--nheld];
+  while (i > 0 && held[i].lock != h) i--;
+  return &held[i];
+}
+
+static void forget(mp_handle h) {
+  struct holding *e = find(h);
+  *e = held[--nheld];
   mp_object_unuse(h);
+}
+
+static void put_to_zero(struct holding *e) {
+  if (!e->cell) return;
+  atomic_store_explicit(e->cell, 0, memory_order_release);
+  e->cell = NULL;
+  ncells--;
+  mp_object_unuse(e->object);
+}
+
+void mp_mutex_at_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
+  struct holding *e = find(h);
+  put_to_zero(e);
+  if (!cell) return;
+  mp_object_use_held(object);
+  *e = (struct holding){h, object, cell};
+  ncells++;
 }
 
 void mp_mutex_init(mp_mutex *x, uint32_t kind) {
@@ -119,6 +149,7 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
 }
 
 void mp_mutex_release(mp_mutex *x, mp_handle h) {
+  if (ncells) put_to_zero(find(h));
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
   forget(h);

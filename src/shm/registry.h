@@ -14,6 +14,8 @@
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
+ * nap        the process itself, asleep: ARMED, awake:  the word of bell.h that it alone sleeps on
+ *            IDLE; a ringer: ARMED->IDLE (CAS)
  * name       the process itself                         for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
