@@ -8,6 +8,8 @@ local PROGRAMS = {
   "bench/start_join.lua",
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
+  "bench/condition.lua",
+  "MPROC_SPIN=0 bench/condition.lua",
   "bench/integers.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",

@@ -67,7 +67,7 @@ static int condition_wait(lua_State *L) {
 static int notify(lua_State *L, const char *method, uint64_t n) {
   self s = check_held(L, method);
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_condition_notify(s.condition->it, n, &w);
+  int err = mp_condition_notify(s.condition->it, s.condition->handle, s.lock->handle, n, &w);
   return err ? mp_bind_trouble(L, err, "condition") : 0;
 }
 

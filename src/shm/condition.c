@@ -119,30 +119,27 @@ static uint64_t nth(mp_condition *c, uint64_t n) {
   return high;
 }
 
-/* Rings for all who are notified and may still sleep. Without m, too: a ring too many costs a look. */
-static void ring_notified(mp_condition *c) {
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++)
-    if (notified(c, mp_cell(&c->cells, p))) mp_word_ring(mp_nap_word(p));
-}
-
-static void commit(mp_condition *c, uint64_t t) {
-  int64_t first = oldest(c);
-  if (first >= 0) mp_os_pending(mp_nap_word((uint32_t)first));
-  atomic_store_explicit(&c->upto, t, memory_order_seq_cst);
-  if (first >= 0) mp_word_ring(mp_nap_word((uint32_t)first));
+/* Rings for all who are notified and may still sleep. Without m: a ring too many costs a look. */
+static void ring_notified(void *block) {
+  mp_condition *c = block;
+  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++) {
+    if (!notified(c, mp_cell(&c->cells, p))) continue;
+    mp_os_pending(mp_nap_word(p));
+    mp_word_ring(mp_nap_word(p));
+  }
   mp_os_pending(NULL);
 }
 
-int mp_condition_notify(mp_condition *c, uint64_t n, const mp_wait *w) {
+int mp_condition_notify(mp_condition *c, mp_handle h, mp_handle lock_handle, uint64_t n, const mp_wait *w) {
   if (n == 0 || upto(c) == c->ticket) return 0;
   int err = lock(c, w);
   if (err) return err;
   settle_left(c);
   forget_dead(c);
-  commit(c, nth(c, n));
+  atomic_store_explicit(&c->upto, nth(c, n), memory_order_seq_cst);
   settle_left(c);
   mp_os_mutex_unlock(&c->m);
-  ring_notified(c);
+  mp_mutex_after_release(lock_handle, h, ring_notified, c);
   return 0;
 }
 
@@ -164,7 +161,7 @@ static bool is_notified(void *arg) {
 /* With the lock. What an earlier wait has left in the cell is used up, or settled. */
 static int enter(waiting *s, mp_condition *c, mp_handle lock_handle, const mp_wait *w) {
   *s = (waiting){c, mp_cells_reach(&c->cells), c->ticket + 1};
-  mp_mutex_at_release(lock_handle, 0, NULL);
+  mp_mutex_before_release(lock_handle, 0, NULL);
   if (*s->cell & LEFT) {
     int err = lock(c, w);
     if (err) return err;
@@ -212,7 +209,7 @@ int mp_condition_wait(mp_condition *c, mp_handle h, mp_mutex *x, mp_handle lock_
   x->depth = depth;
   *abandoned = r == MP_ABANDONED;
   if (!take(&s)) return why;
-  mp_mutex_at_release(lock_handle, h, s.cell);
+  mp_mutex_before_release(lock_handle, h, s.cell);
   return 0;
 }
 

@@ -26,8 +26,9 @@
  * once more: never one too few. What TAKEN owes is given only when p was killed: a process that ends in order has
  * ended its work, though it should have released the lock.
  *
- * A waiter needs m never, but after Ctrl-C. It sleeps on its own word (bell.h), which a notifier names in its pending cell
- * before it commits; the first that wakes rings for the others, should the notifier be dead.
+ * A waiter needs m never, but after Ctrl-C. It sleeps on its own word (bell.h). A notifier rings once it has released the
+ * lock: who is woken before that could only go to sleep again, in line for the lock. A notifier killed in between rings
+ * for nobody, and those it notified look when their slice ends. The first that wakes rings for the others as well.
  */
 #ifndef MP_SHM_CONDITION_H
 #define MP_SHM_CONDITION_H
@@ -52,8 +53,8 @@ int mp_condition_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETI
  * deadline. 0: notified; -ETIMEDOUT; both with the lock held; -EINTR: the lock is held unless its owner kept it for
  * another MP_SLICE. *abandoned: its last owner had died holding it. */
 int mp_condition_wait(mp_condition *c, mp_handle h, mp_mutex *x, mp_handle lock, const mp_wait *w, bool *abandoned);
-/* Notifies the n oldest living waiters, or all. 0, -EINTR, -ETIMEDOUT: nobody. */
-int mp_condition_notify(mp_condition *c, uint64_t n, const mp_wait *w);
+/* Notifies the n oldest living waiters, or all, who wake when the lock is released. 0; -EINTR, -ETIMEDOUT: nobody. */
+int mp_condition_notify(mp_condition *c, mp_handle h, mp_handle lock, uint64_t n, const mp_wait *w);
 /* How many wait and are not notified; a snapshot. */
 unsigned mp_condition_waiting(mp_condition *c);
 

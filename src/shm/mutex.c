@@ -13,28 +13,32 @@
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
 static struct holding {
-  mp_handle lock, object;
-  _Atomic uint64_t *cell; /* of mp_mutex_at_release, or NULL */
+  mp_handle lock;
+  mp_handle before, after; /* objects in use for what comes before and after the release; 0: none */
+  _Atomic uint64_t *cell;
+  void (*ring)(void *block);
+  void *block;
 } held[MP_MUTEX_MOST];
-static unsigned nheld, ncells;
+static unsigned nheld, nasked; /* nasked: what is to be done at releases */
 static mp_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
   if (holder == mp_proc_self()) return;
   holder = mp_proc_self();
-  ncells = 0;
+  nasked = 0;
   while (nheld > 0) {
     const struct holding *e = &held[--nheld];
     mp_object_unuse(e->lock);
-    if (e->cell) mp_object_unuse(e->object);
+    if (e->before) mp_object_unuse(e->before);
+    if (e->after) mp_object_unuse(e->after);
   }
 }
 
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  held[nheld++] = (struct holding){h, 0, NULL};
+  held[nheld++] = (struct holding){.lock = h};
   mp_object_use_held(h);
   x->depth = 1;
   atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
@@ -52,21 +56,44 @@ static void forget(mp_handle h) {
   mp_object_unuse(h);
 }
 
-static void put_to_zero(struct holding *e) {
-  if (!e->cell) return;
-  atomic_store_explicit(e->cell, 0, memory_order_release);
-  e->cell = NULL;
-  ncells--;
-  mp_object_unuse(e->object);
+static void let_go(mp_handle *object) {
+  mp_handle h = *object;
+  *object = 0;
+  nasked--;
+  mp_object_unuse(h);
 }
 
-void mp_mutex_at_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
+static void do_before(struct holding *e) {
+  if (!e->before) return;
+  atomic_store_explicit(e->cell, 0, memory_order_release);
+  let_go(&e->before);
+}
+
+static void do_after(struct holding *e) {
+  if (!e->after) return;
+  e->ring(e->block);
+  let_go(&e->after);
+}
+
+void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
   struct holding *e = find(h);
-  put_to_zero(e);
+  do_before(e);
   if (!cell) return;
   mp_object_use_held(object);
-  *e = (struct holding){h, object, cell};
-  ncells++;
+  nasked++;
+  e->before = object;
+  e->cell = cell;
+}
+
+void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *), void *block) {
+  struct holding *e = find(h);
+  if (e->after == object) return;
+  do_after(e);
+  mp_object_use_held(object);
+  nasked++;
+  e->after = object;
+  e->ring = ring;
+  e->block = block;
 }
 
 void mp_mutex_init(mp_mutex *x, uint32_t kind) {
@@ -149,9 +176,11 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
 }
 
 void mp_mutex_release(mp_mutex *x, mp_handle h) {
-  if (ncells) put_to_zero(find(h));
+  struct holding *e = nasked ? find(h) : NULL;
+  if (e) do_before(e);
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
+  if (e) do_after(e);
   forget(h);
 }
 
