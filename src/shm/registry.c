@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "os/process.h"
+#include "shm/bell.h"
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
@@ -74,6 +75,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
   p->watch = 0;
+  p->nap = MP_BELL_IDLE;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
