@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Claim: two processes that notify each other in turn over one condition take a tenth of Python's time: the waiter
--- sleeps
--- on a word of its own, and a wait costs no message. In microseconds from notify to the answer's wake.
+-- sleeps on a word of its own, and a wait costs no message. In microseconds from notify to the answer's wake.
 
 local harness = require("bench.harness")
 local raw = require("raw")
