@@ -147,6 +147,106 @@ def array_set_bytes(count):
     return rate(job) * count / 1e9
 
 
+def meet(barrier, count):
+    for _ in range(count):
+        barrier.wait()
+
+
+def barrier_rounds(count):
+    """Thousands of rounds a second of two processes."""
+    b = mp.Barrier(2)
+    p = mp.Process(target=meet, args=(b, count + 100))
+    p.start()
+    meet(b, 100)
+    began = time.monotonic()
+    meet(b, count)
+    seconds = time.monotonic() - began
+    p.join()
+    return count / seconds / 1e3
+
+
+def identity(x):
+    return x
+
+
+def pool_map(count):
+    """Millions of tasks a second, each a chunk of its own."""
+    with mp.Pool(2) as pool:
+        pool.map(identity, range(1000), 1)
+        began = time.monotonic()
+        pool.map(identity, range(count), 1)
+        return count / (time.monotonic() - began) / 1e6
+
+
+def pool_apply(count):
+    """Microseconds."""
+    with mp.Pool(1) as pool:
+        for _ in range(100):
+            pool.apply(identity, (1,))
+        began = time.monotonic()
+        for _ in range(count):
+            pool.apply(identity, (1,))
+        return (time.monotonic() - began) / count * 1e6
+def answer_turns(ping, pong, count):
+    pong.release()
+    for _ in range(count):
+        ping.acquire()
+        pong.release()
+
+
+def alternation(count):
+    """Rounds a second of two processes that take turns by two semaphores."""
+    ping, pong = mp.Semaphore(0), mp.Semaphore(0)
+    p = mp.Process(target=answer_turns, args=(ping, pong, count))
+    p.start()
+    pong.acquire()
+    began = time.monotonic()
+    for _ in range(count):
+        ping.release()
+        pong.acquire()
+    seconds = time.monotonic() - began
+    p.join()
+    return count / seconds
+
+
+def lock(count):
+    """Nanoseconds to take a lock that nobody else wants, and let it go."""
+    one = mp.Lock()
+    began = time.monotonic()
+    for _ in range(count):
+        one.acquire()
+        one.release()
+    return (time.monotonic() - began) / count * 1e9
+
+
+CONTEND_SECONDS = 0.6
+CONTEND_BATCH = 1000
+
+
+def contend(one, go, counts):
+    go.wait()
+    stop, count = time.monotonic() + CONTEND_SECONDS, 0
+    while time.monotonic() < stop:
+        for _ in range(CONTEND_BATCH):
+            one.acquire()
+            one.release()
+        count += CONTEND_BATCH
+    counts.put(count)
+
+
+def contended_lock(processes):
+    """Millions of acquisitions a second by that many processes together."""
+    one, go, counts = mp.Lock(), mp.Event(), mp.Queue()
+    workers = [mp.Process(target=contend, args=(one, go, counts)) for _ in range(processes)]
+    for p in workers:
+        p.start()
+    go.set()
+    total = sum(counts.get() for _ in workers)
+    for p in workers:
+        p.join()
+    return total / CONTEND_SECONDS / 1e6
+
+
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
@@ -154,12 +254,18 @@ JOBS = {
     "integers": lambda count: one_way(count, None) / 1e6,
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,
+    "alternation": alternation,
+    "lock": lock,
+    "contended_lock": contended_lock,
     "value_add": value_add,
     "array_list": array_list,
     "array_set": array_set,
     "array_bytes": array_bytes,
     "array_set_bytes": array_set_bytes,
+    "pool_map": pool_map,
+    "pool_apply": pool_apply,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
+    "barrier": barrier_rounds,
 }
 
 if __name__ == "__main__":

@@ -13,8 +13,16 @@ local PROGRAMS = {
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/alternation.lua",
+  "bench/lock.lua",
   "bench/value_add.lua",
   "bench/array_bulk.lua",
+  "bench/barrier.lua",
+  "bench/pool_map.lua",
+  "bench/pool_apply.lua",
+  "bench/pool_chunks.lua",
+  "bench/pool_cpu.lua",
+  "bench/pool_ends.lua",
 }
 
 local harness = require("bench.harness")

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SALT UINT64_C(0x9e3779b97f4a7c15)
+#define SURELY_RUN 1000000 /* ns: a step that takes longer may be a sleep */
 
 const char *t_what = "start";
 long t_point;
@@ -116,6 +117,38 @@ bool t_step(pid_t pid, long steps) {
     if (WIFEXITED(status) || WIFSIGNALED(status)) return true;
   }
   return *ended;
+}
+
+bool t_asleep(pid_t pid) {
+  char name[64], state = 0;
+  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+  FILE *f = fopen(name, "r");
+  CHECK(f);
+  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
+  fclose(f);
+  return n == 1 && state == 'S';
+}
+
+static sigset_t sigchld(void) {
+  sigset_t chld;
+  sigemptyset(&chld);
+  sigaddset(&chld, SIGCHLD);
+  return chld;
+}
+
+void t_block_sigchld(void) {
+  sigset_t chld = sigchld();
+  sigprocmask(SIG_BLOCK, &chld, NULL);
+}
+
+bool t_step_awake(pid_t pid) {
+  int status;
+  sigset_t chld = sigchld();
+  const struct timespec t = {0, SURELY_RUN};
+  ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+  while (waitpid(pid, &status, WNOHANG) == 0)
+    if (sigtimedwait(&chld, NULL, &t) < 0 && t_asleep(pid)) return false;
+  return true;
 }
 
 void t_end(pid_t pid) {

@@ -45,6 +45,10 @@ void t_nothing_left(void);
 pid_t t_trace(void (*f)(void *), void *arg);
 bool t_step(pid_t pid, long steps);
 void t_end(pid_t pid);
+bool t_asleep(pid_t pid); /* in the kernel, wherever */
+/* One instruction; false when it went to sleep instead. After t_block_sigchld. */
+bool t_step_awake(pid_t pid);
+void t_block_sigchld(void);
 /* MP_STRIDE: every how manieth instruction is tried; 1. */
 long t_stride(void);
 long t_first(void); /* 1 + MP_OFFSET modulo the stride */

@@ -13,7 +13,6 @@
 #define TRIES 4
 #define SLOW_TRIES 50
 #define PAUSE_US 50
-#define SURELY_RUN 1000000 /* ns: a step that takes longer may be a sleep */
 
 t_witness *t_witnesses;
 
@@ -25,38 +24,6 @@ static int slice_begins(void *arg) {
 }
 
 mp_wait t_witness_wait(t_witness *s) { return (mp_wait){MP_FOREVER, slice_begins, s}; }
-
-bool t_asleep(pid_t pid) {
-  char name[64], state = 0;
-  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  FILE *f = fopen(name, "r");
-  CHECK(f);
-  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
-  fclose(f);
-  return n == 1 && state == 'S';
-}
-
-static sigset_t sigchld(void) {
-  sigset_t chld;
-  sigemptyset(&chld);
-  sigaddset(&chld, SIGCHLD);
-  return chld;
-}
-
-void t_block_sigchld(void) {
-  sigset_t chld = sigchld();
-  sigprocmask(SIG_BLOCK, &chld, NULL);
-}
-
-bool t_step_awake(pid_t pid) {
-  int status;
-  sigset_t chld = sigchld();
-  const struct timespec t = {0, SURELY_RUN};
-  ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
-  while (waitpid(pid, &status, WNOHANG) == 0)
-    if (sigtimedwait(&chld, NULL, &t) < 0 && t_asleep(pid)) return false;
-  return true;
-}
 
 static void be_witness(t_witness *s, void (*f)(t_witness *)) {
   f(s);

@@ -27,10 +27,6 @@ void t_witness_map(void);
 void t_witness_sleep(int i, void (*f)(t_witness *));
 /* Its wait; its deadline may be changed. */
 mp_wait t_witness_wait(t_witness *s);
-bool t_asleep(pid_t pid); /* in the kernel, wherever */
-/* One instruction of a traced process; false when it went to sleep instead. After t_block_sigchld. */
-bool t_step_awake(pid_t pid);
-void t_block_sigchld(void);
 /* Waits for its return: true when that was before the deadline. */
 bool t_witness_woken(const t_witness *s, uint64_t deadline);
 static inline bool t_witness_young(const t_witness *s) { return mp_os_now() < s->armed + T_YOUNG; }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The Mandelbrot set, row by row: imap computes rows on all CPUs and gives them in order, so that the picture can be written
+-- The Mandelbrot set, row by row: imap computes rows on all CPUs and gives them in order, so that it is written
 -- while it is computed, and never is in memory as a whole.
 -- Usage: lua examples/pool_mandelbrot.lua [width [file.pgm]]
 

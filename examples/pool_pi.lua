@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Monte Carlo pi. Each worker has a random stream of its own: mproc seeds every process from the system's randomness, so no
+-- Monte Carlo pi. Each worker has a random stream of its own: mproc seeds every process from the system, so no
 -- two workers draw the same points. What a worker counts lasts from task to task in mproc.worker().store.
 -- Usage: lua examples/pool_pi.lua [points]
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A summary of a web server's log in Combined Log Format. The file may be larger than memory: imap reads a bounded window
--- of lines ahead, workers parse them, and what is wrong with a line says so with its number.
+-- A summary of a web server's log in Combined Log Format. The file may be larger than memory: imap reads a bounded
+-- window of lines ahead, workers parse them, and what is wrong with a line says so with its number.
 -- Usage: lua examples/pool_weblog.lua [access.log]   Without a file it writes one of 100,000 lines, and removes it.
 
 local mproc = require("mproc")

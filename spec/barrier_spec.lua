@@ -30,12 +30,6 @@ describe("a barrier", function()
     return mproc.Process(f, ...):start()
   end
 
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
   local function kill(p)
     p:kill()
     assert.is_true(p:join(20))

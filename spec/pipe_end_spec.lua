@@ -114,6 +114,29 @@ describe("a pipe", function()
       end
     end)
 
+    it("its process is killed while it starts others", function()
+      for round = 1, 30 do
+        local a, b = mproc.Pipe()
+        local p = start(function(c)
+          a:close()
+          c:send("up")
+          while true do
+            local child <close> = start(function() end)
+            child:join()
+          end
+        end, b)
+        b:close()
+        assert.equal("up", a:recv(20))
+        mproc.sleep(round % 6 * 0.001) -- any moment will do
+        p:kill()
+        local began = mproc.time()
+        assert.same({ nil, "closed" }, { a:recv(20) })
+        assert.truthy(mproc.time() - began < 2 * SOON) -- the last child may come up first
+        p:join()
+        p:close()
+      end
+    end)
+
     it("its process is killed and only its sibling reads", function()
       local a, b = mproc.Pipe()
       local said <close> = mproc.Queue()

@@ -107,7 +107,8 @@ local function tell_unread(self)
       end
     end
   end
-  self.unread = {}
+  count = count + self.unread_more
+  self.unread, self.unread_more = {}, 0
   if count > UNREAD_SHOWN then
     lines[#lines + 1] = ("mproc: and %d more\n"):format(count - UNREAD_SHOWN)
   end
@@ -134,7 +135,7 @@ end
 
 -- The streams' windows open: who joins waits for all of their input.
 local function open_windows(self)
-  for live in pairs(self.live) do
+  for _, live in pairs(self.live) do
     live.window = nil
   end
 end
@@ -171,10 +172,7 @@ function Pool:terminate()
   end
   self.state, self.finishing = "terminated", true
   crew.kill(self)
-  job.fail_all(self, function(live)
-    live.read = true -- no news to who called terminate
-    return pool_errors.terminated(pool_errors.name_task(live, 1))
-  end)
+  job.fail_all(self, pool_errors.terminated(), true)
   drive.run_due(self)
   crew.join(self)
   self.finished = true

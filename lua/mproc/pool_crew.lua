@@ -86,7 +86,7 @@ function crew.break_down(pool, err)
   pool.broken, pool.broken_error = true, err
   crew.kill(pool)
   chunks.drop_all(pool)
-  job.fail_all(pool, function() return err end)
+  job.fail_all(pool, err)
 end
 
 -- pool.death_error: what the item that ran is told. deaths: those of its earlier attempts.

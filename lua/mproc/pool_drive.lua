@@ -57,8 +57,11 @@ drive.run_callback = run_callback
 -- Runs the callbacks of what has ended. They may use the pool: each is taken off the list first.
 local function run_due(pool)
   local any = false
-  while pool.due[1] do
-    table.remove(pool.due, 1):run_callbacks(run_callback)
+  while pool.due[pool.due_from] do
+    local ended = pool.due[pool.due_from]
+    pool.due[pool.due_from] = nil
+    pool.due_from = pool.due_from + 1
+    ended:run_callbacks(run_callback)
     any = true
   end
   return any

@@ -33,16 +33,23 @@ function pool_errors.name_task(job, index)
   return ("item %d of %s"):format(index, call)
 end
 
--- "function <a.lua:3>"
-function pool_errors.name_function(f)
-  if type(f) ~= "function" then
-    return "a " .. type(f)
-  end
+local names = setmetatable({}, { __mode = "k" })
+
+local function describe(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then
     return "a C function"
   end
   return ("function <%s:%d>"):format(info.short_src, info.linedefined)
+end
+
+-- "function <a.lua:3>"
+function pool_errors.name_function(f)
+  if type(f) ~= "function" then
+    return "a " .. type(f)
+  end
+  names[f] = names[f] or describe(f)
+  return names[f]
 end
 
 -- deaths: what earlier attempts came to, oldest first; each { pid =, signal =, exitcode = }.
@@ -58,8 +65,8 @@ function pool_errors.timeout(task, seconds, pid)
     task, seconds, pid), { task = task, timeout = seconds, pid = pid })
 end
 
-function pool_errors.terminated(task)
-  return make("terminated", ("the pool was terminated before %s had ended"):format(task), { task = task })
+function pool_errors.terminated()
+  return make("terminated", "the pool was terminated before this task had ended")
 end
 
 function pool_errors.cancelled(task)

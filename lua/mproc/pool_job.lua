@@ -6,7 +6,7 @@
 -- source, granule (pool_source.lua, pool_feed.lua); fed, arrived: items sent and reported; exhausted: no more to send;
 -- messages: chunks out; cost: seconds an item; bytes, out: of a result, of an item; stop_word (0: none);
 -- ended; deaths. deliver(job, index, ok, ...) takes one item's outcome, complete(job) makes the job's of them.
--- Invariant: pool.live holds the jobs that have not ended; each ends once, by job.finish.
+-- Invariant: pool.live holds the jobs that have not ended, by number; each ends once, by job.finish.
 
 local errors = require("mproc.errors")
 local functions = require("mproc.pool_functions")
@@ -14,12 +14,14 @@ local words = require("mproc.pool_words")
 
 local job = {}
 
+local UNREAD_MAX = 1000 -- failed futures that are remembered
+
 function job.prepare(pool)
   pool.live, pool.nlive, pool.next_job = {}, 0, 1
   pool.feeding = {} -- a list of jobs with more to send
-  pool.due = {} -- a list of ended jobs whose callbacks have not run
+  pool.due, pool.due_from, pool.due_to = {}, 1, 0 -- ended jobs whose callbacks have not run
   words.prepare(pool)
-  pool.unread = {} -- failed futures that nobody has asked yet, in order
+  pool.unread, pool.unread_more = {}, 0 -- failed futures that nobody has asked yet; how many besides
 end
 
 local function is_callable(f)
@@ -57,11 +59,29 @@ function job.begin(pool, self)
   self.fed, self.arrived, self.messages, self.bytes, self.out = 0, 0, 0, 0, 0
   self.stop_word, self.ended = words.take(pool), false
   pool.next_job = pool.next_job + 1
-  pool.live[self], pool.nlive = true, pool.nlive + 1
+  pool.live[self.number], pool.nlive = self, pool.nlive + 1
   if self.version then
     functions.use(pool, self.version)
   end
   return self
+end
+
+-- Futures that were asked meanwhile make room; what is more than can be told is counted.
+local function note_unread(pool, failed)
+  if #pool.unread == UNREAD_MAX then
+    local kept = {}
+    for _, other in ipairs(pool.unread) do
+      if not other.read then
+        kept[#kept + 1] = other
+      end
+    end
+    if #kept > UNREAD_MAX // 2 then
+      pool.unread_more = pool.unread_more + #kept - UNREAD_MAX // 2
+      table.move({}, 1, #kept - UNREAD_MAX // 2, UNREAD_MAX // 2 + 1, kept)
+    end
+    pool.unread = kept
+  end
+  table.insert(pool.unread, failed)
 end
 
 -- The end of a job: nothing more of it is sent, what still arrives is dropped. Its callbacks are due.
@@ -71,7 +91,7 @@ function job.finish(self)
     return
   end
   self.ended, self.exhausted = true, true
-  pool.live[self], pool.nlive = nil, pool.nlive - 1
+  pool.live[self.number], pool.nlive = nil, pool.nlive - 1
   if self.version then
     functions.release(pool, self.version)
     self.version = nil
@@ -81,9 +101,10 @@ function job.finish(self)
     self.source = nil
   end
   if self.is_future then
-    table.insert(pool.due, self)
-    if self.failed then
-      table.insert(pool.unread, self)
+    pool.due_to = pool.due_to + 1
+    pool.due[pool.due_to] = self
+    if self.failed and not self.read then
+      note_unread(pool, self)
     end
   end
   if self.messages == 0 then
@@ -102,15 +123,19 @@ function job.check_complete(self)
   end
 end
 
--- Ends every job that has not ended with an error: of(job) makes it.
-function job.fail_all(pool, of)
-  local live = {}
-  for self in pairs(pool.live) do
-    live[#live + 1] = self
+-- Ends every job that has not ended with that error, oldest first. told: who asked for it needs no news of it.
+function job.fail_all(pool, err, told)
+  local numbers = {}
+  for number in pairs(pool.live) do
+    numbers[#numbers + 1] = number
   end
-  table.sort(live, function(a, b) return a.number < b.number end)
-  for _, self in ipairs(live) do
-    self:abort(of(self))
+  table.sort(numbers)
+  for _, number in ipairs(numbers) do
+    local self = pool.live[number]
+    if self then -- none of the others' ends has ended it
+      self.read = self.read or told
+      self:abort(err)
+    end
   end
   pool.feeding = {}
 end

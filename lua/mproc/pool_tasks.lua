@@ -79,7 +79,7 @@ local function pack_args(args)
   if math.type(n) ~= "integer" or n < 0 then
     errors.raise("args.n must be the number of arguments, got %s", errors.show(n))
   elseif n == 0 and next(args) ~= nil and args.n == nil then
-    errors.raise("args is a table without a list part; named arguments (kwargs) come after it: pool:apply(f, {}, {...})")
+    errors.raise("args is a table without a list part; named arguments (kwargs) come after it: apply(f, {}, {...})")
   end
   return { n = n, table.unpack(args, 1, n) }
 end

@@ -3,6 +3,7 @@
 #include "shm/bell.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "shm/proc.h"
@@ -27,6 +28,21 @@ void mp_bell_ring_again(mp_bell *b) {
   mp_os_pending(&b->word);
   mp_bell_ring(b);
   mp_os_pending(NULL);
+}
+
+uint32_t mp_bell_arm(mp_bell *b) {
+  uint32_t armed = atomic_fetch_and(&b->word, ~MP_BELL_IDLE) & ~MP_BELL_IDLE;
+  atomic_thread_fence(memory_order_seq_cst);
+  return armed;
+}
+
+bool mp_bell_ring_all(mp_bell *b) {
+  atomic_thread_fence(memory_order_seq_cst);
+  uint32_t armed = atomic_load_explicit(&b->word, memory_order_relaxed);
+  if (armed & MP_BELL_IDLE || MP_BROKEN(WAKE)) return false;
+  if (!atomic_compare_exchange_strong(&b->word, &armed, (armed ^ MP_BELL_PHASE) | MP_BELL_IDLE)) return false;
+  mp_os_futex_wake(&b->word, INT_MAX);
+  return true;
 }
 
 void mp_bell_asleep(bool asleep) {

@@ -11,6 +11,10 @@
  * A ringer: pending(word); the store that others shall see; mp_bell_ring; pending(NULL). Killed before its store it has
  * changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the turn to the next, who looks first.
  * Slices (MP_SLICE) make the rest correct: whatever wake is lost, somebody looks again.
+ *
+ * A crowd's bell: where one store releases all who wait, each of them sleeps on the word and nobody takes the turn. Then
+ * IDLE is a bit, and beside it PHASE changes with every ring that finds the word armed: who looked before a ring and
+ * sleeps after it is not fooled by another who has armed the word since. Who arms clears IDLE, who rings sets it.
  */
 #ifndef MP_SHM_BELL_H
 #define MP_SHM_BELL_H
@@ -24,6 +28,7 @@
 
 #define MP_BELL_ARMED 0u
 #define MP_BELL_IDLE 0x80000000u
+#define MP_BELL_PHASE 0x40000000u
 
 typedef struct mp_bell {
   _Alignas(128) mp_os_mutex turn;
@@ -54,7 +59,8 @@ static inline void mp_bell_ring(mp_bell *b) {
 /* Rings for a state that stands already: nothing is stored between. */
 void mp_bell_ring_again(mp_bell *b);
 
-/* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. */
+/* Waits until ready(arg): 0, -ETIMEDOUT, -EINTR. Call it without any lock. Once ready has said true it is not asked
+ * again, so it may take what it found. */
 int mp_bell_wait(mp_bell *b, bool (*ready)(void *arg), void *arg, const mp_wait *w);
 
 /* Looks for a while, if that may help: true once ready(arg). */
@@ -62,6 +68,14 @@ bool mp_bell_spin(bool (*ready)(void *arg), void *arg);
 
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
 bool mp_bell_may_spin(void);
+
+/* Looks for a while, if that may help: true once ready(arg). */
+bool mp_bell_spin(bool (*ready)(void *arg), void *arg);
+
+/* For a crowd: arms the bell, before a look; the value of the word to sleep on. */
+uint32_t mp_bell_arm(mp_bell *b);
+/* Rings as mp_bell_ring_sleeper does, for all. True when they slept and have been woken by this call. */
+bool mp_bell_ring_all(mp_bell *b);
 
 /* This process goes to sleep / is awake again: a hint for others' spinning. For waits outside the bell. */
 void mp_bell_asleep(bool asleep);

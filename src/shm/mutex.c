@@ -9,6 +9,7 @@
 #include "shm/proc.h"
 
 #define HUNGRY_AFTER MP_MS
+#define NAP (50 * MP_MS / 1000) /* some task switches */
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
@@ -68,16 +69,27 @@ static bool spin(mp_mutex *x, int *r) {
   return false;
 }
 
-static int take_place(mp_mutex *x, const mp_wait *w) {
+static void nap(const mp_wait *w) {
+  uint64_t until = mp_os_now() + NAP;
+  mp_os_sleep(w->deadline < until ? w->deadline : until);
+}
+
+/* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */
+static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
+  *m = -EBUSY;
+  if (x->crowded) nap(w);
   int r = mp_os_mutex_try(&x->line);
+  x->crowded = r == -EBUSY;
   while (r == -EBUSY || r == -ETIMEDOUT) {
     r = mp_os_mutex_until(&x->line, mp_wait_slice(w));
     if (r != -ETIMEDOUT) break;
-    int err = mp_wait_check(w);
-    if (err) return err;
+    *m = mp_os_mutex_try(&x->m);
+    int over = *m == -EBUSY ? mp_wait_check(w) : 0;
+    if (over) *m = over;
+    if (*m != -EBUSY) return false;
   }
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->line);
-  return r < 0 ? r : 0;
+  return true;
 }
 
 /* By the next one. */
@@ -89,20 +101,18 @@ static int wait_for(mp_mutex *x, const mp_wait *w) {
     if (r != -ETIMEDOUT) return r;
     r = mp_wait_check(w);
     if (r) return r;
-    if (mp_os_now() < hungry) continue;
     x->hungry = 1;
     hungry = MP_FOREVER;
   }
 }
 
 static int stand_in_line(mp_mutex *x, const mp_wait *w) {
+  int r;
   mp_bell_asleep(true);
-  int r = take_place(x, w);
-  if (r == 0) {
-    r = wait_for(x, w);
-    x->hungry = 0;
-    mp_os_mutex_unlock(&x->line);
-  }
+  bool next = take_place(x, w, &r);
+  if (next) r = wait_for(x, w);
+  if (next || r >= 0) x->hungry = 0;
+  if (next) mp_os_mutex_unlock(&x->line);
   mp_bell_asleep(false);
   return r;
 }

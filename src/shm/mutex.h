@@ -5,13 +5,18 @@
  * word     written by, order                              what a survivor sees
  * m        acquire, release: THE COMMIT of both           the system gives a dead owner's on, marked abandoned
  * line     who waits holds it while it is the next one    abandoned: the one behind it goes on in its place
- * hungry   the next one, once it has waited MP_HUNGRY;    1 though nobody waits: whoever comes stands in line,
- *          cleared when it has m or gives up              becomes the next one, and clears it
+ * hungry   the next one, once it has waited HUNGRY_AFTER; 1 though nobody waits: whoever comes stands in line,
+ *          cleared when it has m or gives up, and by who  becomes the next one, and clears it
+ *          takes m from behind one that is stopped
+ * crowded  1: who stands behind the next one; 0: who      a hint: a wrong one costs one nap
+ *          found the line empty
  * owner    the owner, after m, and 0 before it goes       a name for messages only; m tells the truth
  * depth    the owner                                      meaningless while nobody holds m
  *
  * Who comes while nobody is hungry may take m before those who wait (that is fast: no sleep between release and
- * acquire); who is hungry has it next. A process counts what it holds, and keeps those objects alive.
+ * acquire); who is hungry has it next. The line, a mutex, goes to whom the system runs first: who finds it crowded
+ * naps before joining it, so that those who stand in it already are run. A next one that is stopped (SIGSTOP) lets
+ * nobody pass; those behind it look at m after each slice. A process counts what it holds, and keeps those objects alive.
  */
 #ifndef MP_SHM_MUTEX_H
 #define MP_SHM_MUTEX_H
@@ -27,7 +32,8 @@ enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_mutex *
 typedef struct mp_mutex {
   mp_os_mutex m;
   _Atomic uint32_t hungry;
-  uint32_t depth, kind, pad;
+  uint32_t depth, kind;
+  _Atomic uint32_t crowded;
   _Atomic uint64_t owner;
   mp_os_mutex line;
 } mp_mutex;

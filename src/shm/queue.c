@@ -31,7 +31,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
 }
 
 void mp_queue_setup(void) {
-  static const mp_type type = {mp_queue_destroy, mp_joinable_settle};
+  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 

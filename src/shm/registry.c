@@ -221,12 +221,31 @@ static void clean(uint32_t slot) {
   mp_os_mutex_unlock(&p->life);
 }
 
-/* Killed before it could come up, and not yet reaped by its parent. The state is looked at last: what is gone cannot
- * change it any more. */
+static bool is_registered(pid_t pid) {
+  for (uint32_t i = 0; i < mp_a->top_proc; i++)
+    if (mp_proc_at(i)->pid == pid && state_of(i) == MP_PROC_LIVE && !mp_proc_slot_dead(i)) return true;
+  return false;
+}
+
+/* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so each is
+ * made when the reservation is twice as old as at the one before. */
+static bool never_forked(mp_proc *p, uint64_t age) {
+  static uint64_t next;
+  uint64_t now = mp_os_now();
+  if (!p->parent || !mp_proc_dead(p->parent) || now < next) return false;
+  bool perhaps = mp_os_mapped_elsewhere(mp_a, is_registered);
+  next = perhaps ? now + age : 0;
+  return !perhaps;
+}
+
+/* Its child was killed before it could come up and is not reaped yet, or there is none. The state is looked at last:
+ * what is gone cannot change it any more. */
 static bool stillborn(uint32_t slot) {
   mp_proc *p = mp_proc_at(slot);
   pid_t pid = p->pid;
-  return pid && mp_os_now() - p->since > MP_SLICE && mp_os_gone(pid) && state_of(slot) == MP_PROC_STARTING;
+  uint64_t age = mp_os_now() - p->since;
+  if (age < MP_SLICE || !(pid ? mp_os_gone(pid) : never_forked(p, age))) return false;
+  return state_of(slot) == MP_PROC_STARTING;
 }
 
 void mp_shm_sweep(void) {
@@ -266,6 +285,7 @@ void mp_proc_release(mp_proc_ref ref, bool never_came) {
 void mp_shm_stats_get(mp_shm_stats *s) {
   memset(s, 0, sizeof *s);
   if (lock_briefly() != 0) return;
+  mp_holds_flush();
   s->objects = mp_object_count();
   for (uint32_t i = 0; i < mp_a->top_proc; i++) s->processes += state_of(i) != MP_PROC_FREE;
   for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {

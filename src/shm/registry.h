@@ -10,6 +10,7 @@
  *            the child itself: STARTING->LIVE (CAS);    A killed reserver leaves STARTING: freed after MP_START_GRACE,
  *            cleaner: LIVE->DEAD or FREE (holds life);  a child that comes later than that finds its slot gone and exits.
  *            the parent: DEAD->FREE (arena lock)
+ *            a sweep: STARTING->FREE (arena lock) once it has found that there is no child, or none any more
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
  * pid        the reserver once it has forked, and       0: not known yet
  *            the process itself, before LIVE: the same

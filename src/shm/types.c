@@ -5,10 +5,12 @@
 #include "shm/object.h"
 #include "shm/queue.h"
 #include "shm/rwlock.h"
+#include "shm/semaphore.h"
 
 void mp_types_setup(void) {
   mp_queue_setup();
   mp_barrier_setup();
   mp_rwlock_setup();
+  mp_semaphore_setup();
   mp_end_setup();
 }
