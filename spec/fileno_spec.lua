@@ -469,7 +469,7 @@ describe("fileno", function()
   end
 
   it("gives nil, a message and a name when there is no descriptor for it", function()
-    local r = program.shell([[ulimit -n 11; exec ${LUA:-lua5.4} -e '
+    local r = program.shell([[ulimit -n 24; exec ${LUA:-lua5.4} -e '
       local mproc = require("mproc")
       local queues, n, fd, message, name = {}, 0
       repeat

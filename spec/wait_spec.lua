@@ -531,7 +531,7 @@ describe("wait", function()
   end)
 
   it("works, a slice late, where no descriptor is left", function()
-    local r = program.shell([[ulimit -n 12; exec ${LUA:-lua5.4} -e '
+    local r = program.shell([[ulimit -n 24; exec ${LUA:-lua5.4} -e '
       local mproc = require("mproc")
       local q, idle = mproc.Queue(), mproc.Queue()
       local p = mproc.Process(function()

@@ -57,8 +57,9 @@ static int note_fds(vigil *v) {
 
 /* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a bell was rung; -EINTR, -EBADF, or what poll says. */
 static int pass(vigil *v, uint64_t until) {
-  arm(v);
+  if (!MP_BROKEN(LOOK)) arm(v);
   int found = look(v);
+  if (MP_BROKEN(LOOK)) arm(v);
   int shown = mp_os_poll_many(v->fds, v->nfds + (v->pipe != NO_FD), found ? 0 : until);
   if (shown <= 0) return found ? found : shown ? shown : -ETIMEDOUT;
   if (v->pipe != NO_FD && v->fds[v->nfds].revents) mp_os_wake_drain(v->pipe);
