@@ -230,7 +230,7 @@ static bool never_forked(mp_proc *p, uint64_t age) {
   static uint64_t next;
   uint64_t now = mp_os_now();
   if (!p->parent || !mp_proc_dead(p->parent) || now < next) return false;
-  bool perhaps = mp_os_mapped_elsewhere(mp_a, is_registered);
+  bool perhaps = mp_os_mapped_elsewhere(mp_a, p->since, is_registered);
   next = perhaps ? now + age : 0;
   return !perhaps;
 }
