@@ -49,37 +49,39 @@ static void write_here(bool told) {
 
 /* --- those who sleep --- */
 
-static void sleep_and_read(t_witness *s) {
-  mp_wait w = t_witness_wait(s);
+static void sleep_and_read(t_sleeper *s) {
+  mp_wait w = t_watched(s);
   s->result = mp_rwlock_read(x, xh, &w);
+  s->woken = mp_os_now();
   if (s->result >= 0) mp_rwlock_end_read(x, xh);
 }
 
-static void sleep_and_write(t_witness *s) {
-  mp_wait w = t_witness_wait(s);
+static void sleep_and_write(t_sleeper *s) {
+  mp_wait w = t_watched(s);
   s->result = mp_rwlock_write(x, xh, &w);
+  s->woken = mp_os_now();
   if (s->result >= 0) mp_rwlock_end_write(x, xh);
 }
 
-static void reader_sleeps(void) { t_witness_sleep(0, sleep_and_read); }
-static void writer_sleeps(void) { t_witness_sleep(0, sleep_and_write); }
+static void reader_sleeps(void) { t_witness(0, sleep_and_read); }
+static void writer_sleeps(void) { t_witness(0, sleep_and_write); }
 
 static void readers_sleep(void) {
   gate_before = x->gate;
-  t_witness_sleep(0, sleep_and_read);
-  t_witness_sleep(1, sleep_and_read);
+  t_witness(0, sleep_and_read);
+  t_witness(1, sleep_and_read);
 }
 
-/* The n first have got it, or get it in time. *told: how many of them were told; */
+/* The n first have got it, or get it in time. *told: how many of them were told. */
 static int all_got_it(int n, int *told) {
   int r = t_witness_judge(n);
   *told = 0;
   for (int i = 0; i < n; i++) {
-    CHECK(t_witness_woken(&t_witnesses[i], MP_FOREVER));
-    CHECK(t_witnesses[i].result == MP_LOCKED || t_witnesses[i].result == MP_ABANDONED);
-    *told += t_witnesses[i].result;
+    int result = t_witness_result(i);
+    CHECK(result == MP_LOCKED || result == MP_ABANDONED);
+    *told += result;
   }
-  t_witness_end(n);
+  t_witness_end_all(n);
   return r;
 }
 
@@ -274,24 +276,24 @@ static int after_turned_away(bool done) {
 
 /* --- a dead writer, found by one who is killed in turn --- */
 
-static void write_for_ever(t_witness *s) {
+static void write_for_ever(t_sleeper *s) {
   s->result = mp_rwlock_write(x, xh, &t_soon);
   for (;;) pause();
 }
 
 static void dead_writer(void) {
   begin();
-  t_witness_sleep(0, write_for_ever);
+  t_witness(0, write_for_ever);
   CHECK(x->gate == (CLOSED | WRITES));
-  t_witness_end(1);
+  t_witness_end_all(1);
 }
 
 /* It died before it wrote. */
 static void dead_waiting_writer(void) {
   held_for_reading();
-  t_witness_sleep(0, write_for_ever);
+  t_witness(0, write_for_ever);
   CHECK(x->gate == CLOSED);
-  t_witness_end(1);
+  t_witness_end_all(1);
   mp_rwlock_end_read(x, xh);
 }
 
@@ -314,9 +316,9 @@ static int after_sweep(bool done) {
 /* Two sleep behind a writer that has died; the one who sweeps is killed. */
 static void dead_writer_before_readers(void) {
   begin();
-  t_witness_sleep(2, write_for_ever);
+  t_witness(2, write_for_ever);
   readers_sleep();
-  t_end(t_witnesses[2].pid);
+  t_witness_end(2);
 }
 
 static int after_sweep_before_readers(bool done) {
@@ -339,7 +341,7 @@ static void writer_waits_for_us(void) {
 static void given_to_stopped(void) {
   held_for_writing();
   reader_sleeps();
-  kill(t_witnesses[0].pid, SIGSTOP);
+  kill(t_witness_pid(0), SIGSTOP);
   mp_rwlock_end_write(x, xh);
 }
 
@@ -355,7 +357,7 @@ static int after_stopped(bool done) {
   bool told = wrote();
   CHECK(!done || !told);
   int n;
-  kill(t_witnesses[0].pid, SIGCONT);
+  kill(t_witness_pid(0), SIGCONT);
   all_got_it(1, &n); /* it may have a slice to sleep */
   CHECK(told || n == 0);
   works(told);
@@ -400,15 +402,10 @@ static const t_witnessed scenes[] = {
 };
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
-  setenv("MPROC_SPIN", "0", 1); /* a spin would be stepped through */
+  size_t n = sizeof scenes / sizeof *scenes;
+  t_sleepers_setup();
   t_start();
-  t_witness_map();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-    if (argc > 1 && !strstr(scenes[i].name, argv[1])) continue;
-    points += t_witness_run(&scenes[i]);
-    n++;
-  }
-  printf("%ld kill points\nok %ld\n", points, n);
+  if (t_run_witnessed(scenes, n, argc > 1 ? argv[1] : NULL)) return 1;
+  printf("ok %zu\n", n);
   return 0;
 }
