@@ -9,6 +9,7 @@
 #include "shm/proc.h"
 
 #define HUNGRY_AFTER MP_MS
+#define PASS_AFTER (4 * MP_MS)
 #define NAP (50 * MP_MS / 1000) /* some task switches */
 #define SPINS 100u
 
@@ -132,14 +133,22 @@ static void nap(const mp_wait *w) {
   mp_os_sleep(w->deadline < until ? w->deadline : until);
 }
 
+/* Waits for `it`, longer each time: a lock that is much in demand is looked at often, one that is held for long seldom. */
+static int try_for(mp_os_mutex *it, uint64_t *patience, const mp_wait *w) {
+  uint64_t until = mp_os_now() + *patience;
+  *patience = 2 * *patience < MP_SLICE ? 2 * *patience : MP_SLICE;
+  return mp_os_mutex_until(it, w->deadline < until ? w->deadline : until);
+}
+
 /* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */
 static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
+  uint64_t patience = PASS_AFTER;
   *m = -EBUSY;
   if (x->crowded) nap(w);
   int r = mp_os_mutex_try(&x->line);
   x->crowded = r == -EBUSY;
   while (r == -EBUSY || r == -ETIMEDOUT) {
-    r = mp_os_mutex_until(&x->line, mp_wait_slice(w));
+    r = try_for(&x->line, &patience, w);
     if (r != -ETIMEDOUT) break;
     *m = mp_os_mutex_try(&x->m);
     int over = *m == -EBUSY ? mp_wait_check(w) : 0;
@@ -152,15 +161,13 @@ static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
 
 /* By the next one. */
 static int wait_for(mp_mutex *x, const mp_wait *w) {
-  uint64_t hungry = mp_os_now() + HUNGRY_AFTER;
+  uint64_t patience = HUNGRY_AFTER;
   for (;;) {
-    uint64_t slice = mp_wait_slice(w);
-    int r = mp_os_mutex_until(&x->m, slice < hungry ? slice : hungry);
+    int r = try_for(&x->m, &patience, w);
     if (r != -ETIMEDOUT) return r;
     r = mp_wait_check(w);
     if (r) return r;
     x->hungry = 1;
-    hungry = MP_FOREVER;
   }
 }
 

@@ -7,7 +7,7 @@
  * line     who waits holds it while it is the next one    abandoned: the one behind it goes on in its place
  * hungry   the next one, once it has waited HUNGRY_AFTER; 1 though nobody waits: whoever comes stands in line,
  *          cleared when it has m or gives up, and by who  becomes the next one, and clears it
- *          takes m from behind one that is stopped
+ *          takes m from behind it
  * crowded  1: who stands behind the next one; 0: who      a hint: a wrong one costs one nap
  *          found the line empty
  * owner    the owner, after m, and 0 before it goes       a name for messages only; m tells the truth
@@ -15,8 +15,9 @@
  *
  * Who comes while nobody is hungry may take m before those who wait (that is fast: no sleep between release and
  * acquire); who is hungry has it next. The line, a mutex, goes to whom the system runs first: who finds it crowded
- * naps before joining it, so that those who stand in it already are run. A next one that is stopped (SIGSTOP) lets
- * nobody pass; those behind it look at m after each slice. A process counts what it holds, and keeps those objects alive.
+ * naps before joining it, so that those who stand in it already are run. Who stands in it looks at m now and then, and
+ * takes it if it is free: a next one that is stopped, or is not run, holds nobody up. A process counts what it holds,
+ * and keeps those objects alive.
  */
 #ifndef MP_SHM_MUTEX_H
 #define MP_SHM_MUTEX_H
