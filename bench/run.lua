@@ -9,6 +9,7 @@ local PROGRAMS = {
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
   "bench/pipe.lua",
+  "bench/wait_many.lua",
   "bench/integers.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",

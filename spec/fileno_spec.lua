@@ -177,6 +177,21 @@ describe("fileno", function()
       assert.is_true(readable(q:fileno()))
     end)
 
+    it("no more when qsize or empty has said so", function()
+      for _, ask in ipairs({ "qsize", "empty" }) do
+        local q <close> = mproc.Queue()
+        local fd = q:fileno()
+        q:put(1)
+        finish(start(function() q:get() end))
+        assert.is_true(readable(fd)) -- nobody has looked here
+        q[ask](q)
+        assert.is_false(readable(fd))
+        q:put(2)
+        q[ask](q)
+        assert.is_true(readable(fd))
+      end
+    end)
+
     it("no more when wait has seen that another process took all", function()
       local q <close> = mproc.Queue()
       local fd = q:fileno()
