@@ -24,6 +24,7 @@ SOURCES = \
   src/bind/barrier.c \
   src/bind/bind.c \
   src/bind/codec.c \
+  src/bind/condition.c \
   src/bind/element.c \
   src/bind/end.c \
   src/bind/event.c \
@@ -73,6 +74,7 @@ SOURCES = \
   src/shm/bell.c \
   src/shm/children.c \
   src/shm/chunk.c \
+  src/shm/condition.c \
   src/shm/end.c \
   src/shm/event.c \
   src/shm/leave.c \
@@ -97,6 +99,7 @@ LUA_MODULES = \
   lua/mproc/barrier.lua \
   lua/mproc/child.lua \
   lua/mproc/class.lua \
+  lua/mproc/condition.lua \
   lua/mproc/context.lua \
   lua/mproc/current.lua \
   lua/mproc/ending.lua \

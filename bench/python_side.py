@@ -68,6 +68,30 @@ def pipe_round_trip(count):
         here.recv()
     seconds = time.monotonic() - began
     here.send(None)
+def answer(c, ready):
+    with c:
+        ready.put(True)
+        while True:
+            c.wait()
+            c.notify()
+
+
+def condition(count):
+    """Microseconds from notify to the wake by the answer."""
+    c, ready = mp.Condition(), mp.Queue()
+    p = mp.Process(target=answer, args=(c, ready), daemon=True)
+    p.start()
+    ready.get()
+    with c:
+        for i in range(100):
+            c.notify()
+            c.wait()
+        began = time.monotonic()
+        for i in range(count):
+            c.notify()
+            c.wait()
+        seconds = time.monotonic() - began
+    p.kill()
     p.join()
     return seconds / count * 1e6
 
@@ -293,6 +317,7 @@ JOBS = {
     "wait_many": wait_many,
     "wait_idle": wait_idle,
     "pipe_round_trip": pipe_round_trip,
+    "condition": condition,
     "integers": lambda count: one_way(count, None) / 1e6,
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,

@@ -10,6 +10,8 @@ local PROGRAMS = {
   "MPROC_SPIN=0 bench/round_trip.lua",
   "bench/pipe.lua",
   "bench/wait_many.lua",
+  "bench/condition.lua",
+  "MPROC_SPIN=0 bench/condition.lua",
   "bench/integers.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",

@@ -2,8 +2,8 @@
 /*
  * A model of the read-write lock (src/shm/rwlock.c) for Spin: READERS and WRITERS, each ROUNDS times, KILLS of them killed
  * anywhere. A sleep ends when what it waits for is there, or, with LATE, at any time: wakes are the bell's matter (queue.pml).
- * No write may meet a read or another write, nobody waits for ever, and that a writer died while it wrote is told once, or
- * still to be told in the end. `make model` runs it, and its mutants, which must fail:
+ * No write may meet a read or another write, nobody waits for ever, and that the last writer died while it wrote is told to
+ * all who come until one writes. `make model` runs it, and its mutants, which must fail:
  *
  * @ pass -DREADERS=1 -DWRITERS=1 -DLATE
  * @ pass -DREADERS=2 -DWRITERS=1 -DLATE -DROUNDS=1
@@ -41,7 +41,8 @@ bool killed[ALL], dead[ALL];
 byte kills;
 /* what is asserted */
 byte reading, writing;
-bool owed; /* a writer has died while it wrote, and nobody has been told */
+bool mess; /* the last writer has died while it wrote */
+bool owed; /* or in its release */
 
 #ifdef NO_LIFE
 #define lives(p) true
@@ -82,15 +83,15 @@ inline recover() {
     fi
   };
   if
-  :: got && was && closed -> open_gate(writes || torn); unlock()
+  :: got && was && closed ->
+#ifndef NOT_TOLD
+    atomic { torn = torn || writes; writes = false };
+#endif
+    open_gate(torn);
+    unlock()
   :: got && !(was && closed) -> m = NOBODY
   :: !got
   fi
-}
-
-inline tell() {
-  assert(owed);
-  owed = false
 }
 
 /* got: it reads */
@@ -134,10 +135,8 @@ inline read_acquire() {
 #endif
     fi
   od;
-  if
-  :: got -> atomic { if :: torn && !closed -> torn = false; tell() :: else fi }
-  :: else
-  fi
+  assert(!got || !mess || torn);
+  assert(!got || !torn || owed)
 }
 
 inline await_no_reader() {
@@ -182,8 +181,7 @@ inline write_acquire() {
   if
   :: late
   :: else ->
-    /* close_gate: with m held, only a reader's telling can come between look and store, and makes the CAS fail */
-    atomic {
+    atomic { /* close_gate: nobody else changes it */
 #ifndef NOT_TOLD
       torn = torn || writes;
 #endif
@@ -195,7 +193,10 @@ inline write_acquire() {
     :: late -> seen = torn; open_gate(seen); unlock()
     :: else ->
       atomic {
-        if :: torn -> tell() :: else fi;
+        assert(torn || !mess);
+        assert(!torn || owed);
+        mess = false;
+        owed = false;
         torn = false;
         writes = true;
         got = true
@@ -209,6 +210,7 @@ inline die() {
   atomic {
     if :: m == me && writes -> owed = true :: else fi;
     if :: m == me -> m = NOBODY; abandoned = true :: else fi;
+    if :: inside && me >= READERS -> mess = true :: else fi;
     if :: inside && me < READERS -> reading-- :: inside && me >= READERS -> writing-- :: else fi;
     inside = false;
     dead[me] = true
@@ -275,19 +277,6 @@ end:
 #endif
 }
 
-/* All have ended: what is owed is kept. */
-proctype watch() {
-  byte p;
-end:
-  do
-  :: p < ALL -> dead[p]; p++
-  :: p == ALL -> break
-  od;
-end2:
-  timeout;
-  assert(!owed || torn || (abandoned && writes))
-}
-
 proctype killer() {
   byte i;
   do
@@ -310,7 +299,6 @@ init {
     :: i >= READERS && i < ALL -> run writer(i); run settler(i); i++
     :: i == ALL -> break
     od;
-    run watch();
     run killer()
   }
 }

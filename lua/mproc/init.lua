@@ -3,6 +3,7 @@
 
 local core = require("mproc.core")
 local barrier = require("mproc.barrier")
+local condition = require("mproc.condition")
 local context = require("mproc.context")
 local current = require("mproc.current")
 local event = require("mproc.event")
@@ -41,6 +42,7 @@ local mproc = {
   Value = core.value,
   Array = core.array,
   wait = wait.wait,
+  Condition = condition.Condition,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

@@ -34,9 +34,9 @@ void mp_os_close(int fd);
 void mp_os_sigint_default(void);
 
 /* mapping.c */
-/* Whether a process other than the known ones has the shared area that begins at `start`, as this one has. True also
- * when that cannot be told: without /proc, or where processes hide theirs from each other. */
-bool mp_os_mapped_elsewhere(const void *start, bool (*known)(pid_t pid));
+/* Whether a process other than the known ones, made at or after the time `since`, has the shared area that begins at
+ * `start`, as this one has. True also when that cannot be told: without /proc, or where processes hide theirs. */
+bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid));
 
 /* child.c: what a child does first */
 /* The system kills this process when its parent's thread ends. Does not return when that has already happened. */

@@ -13,32 +13,90 @@
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
-MP_OS_LARGE mp_handle mp_mutex_held[MP_MUTEX_MOST];
-static mp_handle *const held = mp_mutex_held;
-static unsigned nheld;
+typedef struct mp_holding {
+  mp_handle lock;
+  mp_handle before, after; /* objects in use for what comes before and after the release; 0: none */
+  _Atomic uint64_t *cell;
+  void (*ring)(void *block);
+  void *block;
+} mp_holding;
+MP_OS_LARGE mp_holding mp_mutex_held[MP_MUTEX_MOST];
+static mp_holding *const held = mp_mutex_held;
+static unsigned nheld, nasked; /* nasked: what is to be done at releases */
 static mp_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
   if (holder == mp_proc_self()) return;
   holder = mp_proc_self();
-  while (nheld > 0) mp_object_unuse(held[--nheld]);
+  nasked = 0;
+  while (nheld > 0) {
+    const mp_holding *e = &held[--nheld];
+    mp_object_unuse(e->lock);
+    if (e->before) mp_object_unuse(e->before);
+    if (e->after) mp_object_unuse(e->after);
+  }
 }
 
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  held[nheld++] = h;
+  held[nheld++] = (mp_holding){.lock = h};
   mp_object_use_held(h);
   x->depth = 1;
   atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
 }
 
-static void forget(mp_handle h) {
+static mp_holding *find(mp_handle h) {
   unsigned i = nheld - 1;
-  while (i > 0 && held[i] != h) i--;
-  held[i] = held[--nheld];
+  while (i > 0 && held[i].lock != h) i--;
+  return &held[i];
+}
+
+static void forget(mp_handle h) {
+  mp_holding *e = find(h);
+  *e = held[--nheld];
   mp_object_unuse(h);
+}
+
+static void let_go(mp_handle *object) {
+  mp_handle h = *object;
+  *object = 0;
+  nasked--;
+  mp_object_unuse(h);
+}
+
+static void do_before(mp_holding *e) {
+  if (!e->before) return;
+  atomic_store_explicit(e->cell, 0, memory_order_release);
+  let_go(&e->before);
+}
+
+static void do_after(mp_holding *e) {
+  if (!e->after) return;
+  e->ring(e->block);
+  let_go(&e->after);
+}
+
+void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
+  mp_holding *e = find(h);
+  do_before(e);
+  if (!cell) return;
+  mp_object_use_held(object);
+  nasked++;
+  e->before = object;
+  e->cell = cell;
+}
+
+void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *), void *block) {
+  mp_holding *e = find(h);
+  if (e->after == object) return;
+  do_after(e);
+  mp_object_use_held(object);
+  nasked++;
+  e->after = object;
+  e->ring = ring;
+  e->block = block;
 }
 
 void mp_mutex_init(mp_mutex *x, uint32_t kind) {
@@ -130,8 +188,11 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
 }
 
 void mp_mutex_release(mp_mutex *x, mp_handle h) {
+  mp_holding *e = nasked ? find(h) : NULL;
+  if (e) do_before(e);
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
+  if (e) do_after(e);
   forget(h);
 }
 

@@ -46,6 +46,12 @@ int mp_mutex_new(uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM 
 int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w);
 /* By its holder. */
 void mp_mutex_release(mp_mutex *x, mp_handle h);
+/* By the holder of the mutex in h, for what belongs to its release, and lies in `object`, which lives until then. Of each
+ * at most one per lock: what was asked before is done now.
+ * Just before it lets go, *cell is put to 0; NULL: nothing. */
+void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell);
+/* Just after it has let go, ring(block) is called, which only rings. */
+void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *block), void *block);
 static inline bool mp_mutex_mine(const mp_mutex *x) { return mp_os_mutex_mine(&x->m); }
 static inline bool mp_mutex_locked(const mp_mutex *x) { return mp_os_mutex_held(&x->m); }
 /* Who holds it, or 0. */

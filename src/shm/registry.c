@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "os/process.h"
+#include "shm/bell.h"
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
@@ -14,6 +15,7 @@
 
 #define MP_START_GRACE (60000 * MP_MS)
 #define MP_BRIEF (2000 * MP_MS)
+#define MP_LOOK (500 * MP_MS)
 #define LOST_SLOT_TEXT "mproc: this process came up too long after its fork and lost its place; it ends\n"
 
 uint32_t mp_me;
@@ -74,6 +76,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
   p->watch = 0;
+  p->nap = MP_BELL_IDLE;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
@@ -227,14 +230,14 @@ static bool is_registered(pid_t pid) {
   return false;
 }
 
-/* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so each is
- * made when the reservation is twice as old as at the one before. */
+/* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so the next is
+ * made when the reservation is twice as old, or MP_LOOK later. */
 static bool never_forked(mp_proc *p, uint64_t age) {
   static uint64_t next;
   uint64_t now = mp_os_now();
   if (!p->parent || !mp_proc_dead(p->parent) || now < next) return false;
-  bool perhaps = mp_os_mapped_elsewhere(mp_a, is_registered);
-  next = perhaps ? now + age : 0;
+  bool perhaps = mp_os_mapped_elsewhere(mp_a, p->since, is_registered);
+  next = perhaps ? now + (age < MP_LOOK ? age : MP_LOOK) : 0;
   return !perhaps;
 }
 

@@ -19,6 +19,8 @@
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
  * watch      the process itself                         the chunk (index + 1) that says what it watches (watch.h), or 0;
  *                                                       in a dead slot meaningless
+ * nap        the process itself, asleep: ARMED, awake:  the word of bell.h that it alone sleeps on
+ *            IDLE; a ringer: ARMED->IDLE (CAS)
  * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The types of objects there are. Called once per process tree by L3 and by the C tests. */
 #include "shm/barrier.h"
+#include "shm/condition.h"
 #include "shm/end.h"
 #include "shm/object.h"
 #include "shm/queue.h"
@@ -13,4 +14,5 @@ void mp_types_setup(void) {
   mp_rwlock_setup();
   mp_semaphore_setup();
   mp_end_setup();
+  mp_condition_setup();
 }
