@@ -2,6 +2,8 @@
 """The same jobs with Python's multiprocessing: prints one number. Usage: python_side.py JOB COUNT"""
 
 import multiprocessing
+import multiprocessing.connection
+import resource
 import sys
 import time
 
@@ -92,6 +94,44 @@ def condition(count):
     p.kill()
     p.join()
     return seconds / count * 1e6
+
+
+MANY = 500
+
+
+def many_pipes():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if hard > 0 else 4096, hard))
+    return [mp.Pipe(False) for _ in range(MANY)]
+
+
+def answer(order, pipes):
+    while (i := order.get()) is not None:
+        pipes[i][1].send(i)
+
+
+def wait_many(count):
+    """Microseconds from a put to the answer in one of 500 pipes that are waited for."""
+    order, pipes = mp.Queue(), many_pipes()
+    p = mp.Process(target=answer, args=(order, pipes))
+    p.start()
+    readers = [reader for reader, _ in pipes]
+    began = time.monotonic()
+    for i in range(count):
+        order.put(i % MANY)
+        multiprocessing.connection.wait(readers)[0].recv()
+    seconds = time.monotonic() - began
+    order.put(None)
+    p.join()
+    return seconds / count * 1e6
+
+
+def wait_idle(_):
+    """Milliseconds of CPU in a second of waiting for 500 pipes."""
+    readers = [reader for reader, _ in many_pipes()]
+    began = time.process_time()
+    multiprocessing.connection.wait(readers, 1)
+    return (time.process_time() - began) * 1e3
 
 
 def producer(q, ready, go, count, value):
@@ -274,6 +314,8 @@ def contended_lock(processes):
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
+    "wait_many": wait_many,
+    "wait_idle": wait_idle,
     "pipe_round_trip": pipe_round_trip,
     "condition": condition,
     "integers": lambda count: one_way(count, None) / 1e6,

@@ -9,6 +9,7 @@ local PROGRAMS = {
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
   "bench/pipe.lua",
+  "bench/wait_many.lua",
   "bench/condition.lua",
   "MPROC_SPIN=0 bench/condition.lua",
   "bench/integers.lua",

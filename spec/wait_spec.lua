@@ -346,33 +346,48 @@ describe("wait", function()
   end)
 
   it("waits for all kinds at once, and wakes for each", function()
-    local q <close> = mproc.Queue()
-    local step <close> = mproc.Queue()
+    local q = mproc.Queue()
+    local event = mproc.Event()
+    local near, far = mproc.Pipe()
     local fd, other = fd_pair()
-    local ended = start(function() step:get() end)
-    local list = { q, fd, ended }
+    local pool <close> = mproc.Pool(1)
+    local answer <close> = mproc.Queue()
+    local stop <close> = mproc.Queue()
+    local go <close> = mproc.Queue()
+    local future = pool:submit(function() return answer:get() end)
+    local process = start(function() stop:get() end)
+    local kinds = {
+      { q, function() q:put(1) end, function() q:get(0) end },
+      { near, function() far:send(1) end, function() near:recv(0) end },
+      { event, function() event:set() end, function() event:clear() end },
+      { fd, function() uv.fs_write(other, "x") end, function() uv.fs_read(fd, 1) end },
+      { process, function() stop:put(1) end, function() end },
+      { future, function() answer:put("result") end, function() end },
+    }
+    local list = {}
+    for i, kind in ipairs(kinds) do
+      list[i] = kind[1]
+    end
     local actor = start(function()
-      for _, what in ipairs({ "queue", "fd", "end" }) do
+      for _, i in go:items() do
         proc.wait_asleep(mproc.getppid())
-        if what == "queue" then
-          q:put(what)
-        elseif what == "fd" then
-          uv.fs_write(other, "x")
-        else
-          step:put(what)
-        end
-        if what ~= "end" then
-          proc.until_true(function() return q:empty() end, "the message is taken")
-        end
+        kinds[i][2]()
       end
     end)
-    assert_ready({ q }, list)
-    assert.equal("queue", q:get(0))
-    assert_ready({ fd }, list)
-    assert.equal("x", uv.fs_read(fd, 1))
-    assert_ready({ ended }, list)
-    finish(ended)
+    for i, kind in ipairs(kinds) do
+      go:put(i)
+      assert_ready({ kind[1] }, list)
+      kind[3]()
+      if kind[1] == process then
+        table.remove(list, i) -- it stays ready
+      end
+    end
+    go:close()
+    assert.equal("result", future:get(0))
+    finish(process)
     finish(actor)
+    near:close()
+    far:close()
     close_fds(fd, other)
   end)
 
@@ -623,12 +638,12 @@ describe("wait", function()
     it("names the place in the list", function()
       local q <close> = mproc.Queue()
       local unstarted = mproc.Process(print)
-      assert_refuses("list[2]", { q, -1 })
-      assert_refuses("list[2]", { q, 1.5 })
-      assert_refuses("list[2]", { q, 1 << 40 })
+      assert_refuses("list[2]: -1 is no file descriptor", { q, -1 })
+      assert_refuses("list[2]: 1.5 is no file descriptor", { q, 1.5 })
+      assert_refuses("list[2]: 1099511627776 is no file descriptor", { q, 1 << 40 })
       assert_refuses("list[1]", { "x", q })
       assert_refuses("list[2]: it is nil", { q, nil, q, n = 3 })
-      assert_refuses("list[2]", { q, true })
+      assert_refuses("list[2]: it cannot be waited for; wait takes queues", { q, true })
       assert_refuses("list[2]", { q, {} })
       assert_refuses("list[2]: it cannot be waited for; wait takes queues", { q, mproc.Lock() })
       assert_refuses("list[2]: it cannot be waited for; wait takes queues", { q, io.stdout })

@@ -47,13 +47,13 @@ end
 local function source_of(value, i)
   if type(value) == "number" then
     local fd = math.tointeger(value)
-    return fd and fd >= 0 and fd <= FD_MAX and fd or refuse(i, tostring(value) .. " is no file descriptor")
-  elseif type(value) == "userdata" then
-    return value
+    return fd and fd >= 0 and fd <= FD_MAX and fd or refuse(i, value .. " is no file descriptor")
+  elseif value == nil then
+    refuse(i, "it is nil")
   end
   local hook = hook_of(value)
   if not hook then
-    refuse(i, value == nil and "it is nil" or nil)
+    return value
   end
   local source, test = hook(value)
   if source == nil then
@@ -62,26 +62,25 @@ local function source_of(value, i)
   return source, test
 end
 
--- sources: what is looked at; owners[k]: whose the k-th is, an index of the list; tests[i], where list[i] has one.
+-- sources, count: what is looked at; owners[k]: whose the k-th is, an index of the list; tests[i]: if list[i] has one.
 -- Objects with tests that share a source, as the futures of a pool do, have it looked at once: all tests are asked.
 local function make_plan(list, n)
-  local plan = { sources = {}, owners = {}, tests = {} }
-  local shared = {}
+  local sources, owners, tests, shared, count = {}, {}, {}, {}, 0
   for i = 1, n do
     local source, test = source_of(list[i], i)
-    plan.tests[i] = test
+    tests[i] = test
     if source and not (test and shared[source]) then
+      count = count + 1
+      sources[count], owners[count] = source, i
       shared[source] = test and true
-      table.insert(plan.sources, source)
-      table.insert(plan.owners, i)
     end
   end
-  return plan
+  return { sources = sources, count = count, owners = owners, tests = tests }
 end
 
 -- Marks in `ready` what is ready by itself. True; or false, message, NAME when the system refuses.
 local function look(plan, ready, timeout)
-  local found, at, why = core.wait(plan.sources, timeout)
+  local found, at, why = core.wait(plan.sources, plan.count, timeout)
   if not found and type(at) == "number" then
     refuse(plan.owners[at], why)
   elseif not found then
@@ -111,11 +110,8 @@ local function look_and_ask(plan, list, ready, timeout)
   return ok, message, name
 end
 
--- Returns a list of those in `list` that are ready, in its order: at once if some are, else as soon as one is; {} and
--- "timeout" when none is in time; or nil, message, NAME.
-function wait.wait(list, timeout)
-  errors.check_timeout(timeout)
-  local n = check_list(list, timeout)
+-- A list of the indices of what is ready; or nil, message, NAME.
+local function wait_by_plan(list, n, timeout)
   local plan, ready = make_plan(list, n), {}
   local ok, message, name
   if next(plan.tests) then
@@ -126,11 +122,31 @@ function wait.wait(list, timeout)
   if not ok then
     return nil, message, name
   end
-  local result = {}
+  local found = {}
   for i = 1, n do
     if ready[i] then
-      table.insert(result, list[i])
+      table.insert(found, i)
     end
+  end
+  return found
+end
+
+-- Returns a list of those in `list` that are ready, in its order: at once if some are, else as soon as one is; {} and
+-- "timeout" when none is in time; or nil, message, NAME.
+function wait.wait(list, timeout)
+  errors.check_timeout(timeout)
+  local n = check_list(list, timeout)
+  -- Most lists are as core wants them. It says at once if this one is not.
+  local found, message, name = core.wait(list, n, timeout)
+  if not found and type(message) == "number" then
+    found, message, name = wait_by_plan(list, n, timeout)
+  end
+  if not found then
+    return nil, message, name
+  end
+  local result = {}
+  for k, i in ipairs(found) do
+    result[k] = list[i]
   end
   return result, not result[1] and "timeout" or nil
 end

@@ -3,6 +3,7 @@
 #include "bind/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 
 static const mp_watchable *known[2 * MP_TYPES];
 static size_t nknown;
@@ -46,8 +47,9 @@ int mp_box_fileno(lua_State *L) {
 static const char *read_source(lua_State *L, mp_source *s) {
   *s = (mp_source){.fd = -1};
   if (lua_isinteger(L, -1)) {
-    s->fd = (int)lua_tointeger(L, -1);
-    return NULL;
+    lua_Integer fd = lua_tointeger(L, -1);
+    s->fd = (int)fd;
+    return fd >= 0 && fd <= INT_MAX ? NULL : "";
   }
   const mp_box *b = mp_box_any(L, -1);
   return b ? box_source(b, s) : mp_process_source(L, -1, s) ? NULL : "";
@@ -77,13 +79,14 @@ static int push_found(lua_State *L, const mp_source *s, lua_Integer n) {
   return 1;
 }
 
-/* wait(sources[, timeout]) -> the indices of those that are ready, in order, none when the time is over; or nil, the index
- * of what is no source[, why]; or nil, message, NAME. Sources: descriptors, boxes, handles of processes. */
+/* wait(sources, n[, timeout]) -> the indices of those that are ready, in order, none when the time is over; or, before any
+ * wait, nil, the index of what is no source[, why]; or nil, message, NAME. Sources: descriptors, boxes, handles of
+ * processes. */
 static int watch_wait(lua_State *L) {
   mp_bind_enter(L);
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  lua_Integer n = luaL_checkinteger(L, 2);
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
   mp_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);
   mp_os_pollfd *fds = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *fds, 0);
   for (lua_Integer i = 0; i < n; i++) {

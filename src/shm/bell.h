@@ -78,9 +78,6 @@ _Atomic uint32_t *mp_nap_word(uint32_t proc);
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
 bool mp_bell_may_spin(void);
 
-/* Looks for a while, if that may help: true once ready(arg). */
-bool mp_bell_spin(bool (*ready)(void *arg), void *arg);
-
 /* For a crowd: arms the bell, before a look; the value of the word to sleep on. */
 uint32_t mp_bell_arm(mp_bell *b);
 /* Rings as mp_bell_ring_sleeper does, for all. True when they slept and have been woken by this call. */

@@ -452,5 +452,6 @@ uint64_t mp_queue_size(mp_queue *q) {
   bool locked = mp_queue_lock_both(q, &now) == 0;
   uint64_t n = count(q);
   if (locked) mp_queue_unlock_both(q);
+  mp_watch_look(&q->data); /* who is told that it is empty need not get to know it */
   return n;
 }

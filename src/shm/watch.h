@@ -59,7 +59,6 @@ void mp_watch_look_slowly(mp_bell *b);
 static inline void mp_watch_look(mp_bell *b) {
   if (__builtin_expect(mp_watch_fds != 0, 0)) mp_watch_look_slowly(b);
 }
-void mp_watch_look_all(void); /* likewise, at all of them */
 /* For mp_object_unuse: the last use of the object in that slot ends. */
 void mp_watch_drop(uint32_t slot);
 

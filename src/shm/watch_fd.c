@@ -91,16 +91,6 @@ void mp_watch_look_slowly(mp_bell *b) {
   }
 }
 
-void mp_watch_look_all(void) {
-  uint32_t served = 0;
-  for (uint32_t i = 0; i < mp_watch_kept; i++) {
-    if (!is_used(&places[i])) continue;
-    served = i;
-    if (!is_ready(&places[i])) rest(i);
-  }
-  beat(served);
-}
-
 /* --- opening and closing --- */
 
 static int keep_fd(int fd, int *where) {
