@@ -301,8 +301,6 @@ SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' S
 # Single-stepped instrumented code would take an hour, and is too slow for tests of wakes: those are left to `make ctest`.
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
-	  $(SANITIZED) CTEST_SKIP='killpoints_test wake_test barrier_kill_test rwlock_kill_test watch_kill_test' ctest)
-	  $(SANITIZED) CTEST_SKIP='killpoints_test wake_test barrier_kill_test rwlock_kill_test' ctest)
 	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' ctest)
 	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
