@@ -38,8 +38,8 @@ static bool wrote(void) { return (x->gate & (WRITES | TORN)) != 0; }
 static void got(int r, bool told) { CHECK(r == (told ? MP_ABANDONED : MP_LOCKED)); }
 
 static void read_here(bool told) {
-  got(mp_rwlock_read(x, xh, &now), told);
-  mp_rwlock_end_read(x, xh);
+  got(mp_rwlock_read(x, &now), told);
+  mp_rwlock_end_read(x);
 }
 
 static void write_here(bool told) {
@@ -51,9 +51,9 @@ static void write_here(bool told) {
 
 static void sleep_and_read(t_sleeper *s) {
   mp_wait w = t_watched(s);
-  s->result = mp_rwlock_read(x, xh, &w);
+  s->result = mp_rwlock_read(x, &w);
   s->woken = mp_os_now();
-  if (s->result >= 0) mp_rwlock_end_read(x, xh);
+  if (s->result >= 0) mp_rwlock_end_read(x);
 }
 
 static void sleep_and_write(t_sleeper *s) {
@@ -89,13 +89,13 @@ static int all_got_it(int n, int *told) {
 
 static void works(bool told) {
   int n;
-  got(mp_rwlock_read(x, xh, &now), told);
+  got(mp_rwlock_read(x, &now), told);
   reader_sleeps();
   CHECK(all_got_it(1, &n) != T_LATE && n == told);
   CHECK(mp_rwlock_write(x, xh, &now) == -EDEADLK);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   got(mp_rwlock_write(x, xh, &now), told);
-  CHECK(mp_rwlock_read(x, xh, &now) == -EDEADLK);
+  CHECK(mp_rwlock_read(x, &now) == -EDEADLK);
   mp_rwlock_end_write(x, xh);
   read_here(false);
   CHECK(x->gate % PHASE == 0 && mp_mutex_count() == 0);
@@ -133,13 +133,13 @@ static int after_then_sweep(bool done) {
 
 static void run_read(void *arg) {
   (void)arg;
-  if (mp_rwlock_read(x, xh, &now) >= 0) mp_rwlock_end_read(x, xh);
+  if (mp_rwlock_read(x, &now) >= 0) mp_rwlock_end_read(x);
 }
 
 static void run_read_twice(void *arg) {
-  CHECK(mp_rwlock_read(x, xh, &now) == MP_LOCKED);
+  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
   run_read(arg);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
 }
 
 static void run_write(void *arg) {
@@ -151,7 +151,7 @@ static void run_write(void *arg) {
 
 static void held_for_reading(void) {
   begin();
-  got(mp_rwlock_read(x, xh, &now), false);
+  got(mp_rwlock_read(x, &now), false);
 }
 
 static void held_for_writing(void) {
@@ -162,7 +162,7 @@ static void held_for_writing(void) {
 static void run_read_briefly(void *arg) {
   mp_wait w = {mp_os_now() + BRIEF, NULL, NULL};
   (void)arg;
-  CHECK(mp_rwlock_read(x, xh, &w) == -ETIMEDOUT);
+  CHECK(mp_rwlock_read(x, &w) == -ETIMEDOUT);
 }
 
 static void run_write_briefly(void *arg) {
@@ -172,7 +172,7 @@ static void run_write_briefly(void *arg) {
 }
 
 static int after_beside_reader(bool done) {
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   return after_then_write(done);
 }
 
@@ -183,7 +183,7 @@ static int after_beside_writer(bool done) {
 
 static int after_before_reader(bool done) {
   read_here(false); /* again */
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   return after_then_read(done);
 }
 
@@ -198,9 +198,9 @@ static void run_end_write(void *arg) {
 
 static void run_end_read(void *arg) {
   (void)arg;
-  CHECK(mp_rwlock_read(x, xh, &now) == MP_LOCKED);
+  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
   raise(SIGSTOP);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
 }
 
 /* It stops itself when its time is over, gate still closed. */
@@ -234,7 +234,7 @@ static int after_giving_up(bool done) {
   if (!moved_on()) mp_shm_sweep();
   int n, r = all_got_it(2, &n);
   CHECK(n == 0);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   works(false);
   return r;
 }
@@ -267,7 +267,7 @@ static int after_turned_away(bool done) {
   (void)done;
   CHECK(x->gate & CLOSED);
   mp_shm_sweep();
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   int n, r = all_got_it(1, &n);
   CHECK(n == 0);
   works(false);
@@ -294,7 +294,7 @@ static void dead_waiting_writer(void) {
   t_witness(0, write_for_ever);
   CHECK(x->gate == CLOSED);
   t_witness_end_all(1);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
 }
 
 /* Who came to read was told, and so is who comes after it. */
@@ -332,7 +332,7 @@ static int after_sweep_before_readers(bool done) {
 
 static void writer_waits_for_us(void) {
   begin();
-  got(mp_rwlock_read(x, xh, &now), false);
+  got(mp_rwlock_read(x, &now), false);
   writer_sleeps();
 }
 

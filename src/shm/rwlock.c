@@ -18,34 +18,6 @@ static bool swap(_Atomic uint64_t *cell, uint64_t from, uint64_t to) {
   return atomic_compare_exchange_strong(cell, &from, to);
 }
 
-/* --- what this process reads --- */
-
-/* As long as there can be objects, so that it never is full. Of another process, after a fork, until `reader` says
- * otherwise. */
-MP_OS_LARGE mp_handle mp_rwlock_reading[MP_OBJECT_MOST];
-static mp_handle *const reading = mp_rwlock_reading;
-static uint32_t nreading;
-static mp_proc_ref reader;
-
-/* A fork reads nothing that its parent reads; it only holds those objects. */
-static void own_list(void) {
-  if (reader == mp_proc_self()) return;
-  reader = mp_proc_self();
-  while (nreading > 0) mp_object_unuse(reading[--nreading]);
-}
-
-static void note(mp_handle h) {
-  reading[nreading++] = h;
-  mp_object_use_held(h);
-}
-
-static void forget(mp_handle h) {
-  uint32_t i = nreading - 1;
-  while (i > 0 && reading[i] != h) i--;
-  reading[i] = reading[--nreading];
-  mp_object_unuse(h);
-}
-
 /* --- gate, by the holder of m --- */
 
 /* Those who wait read before the next writer, who looks at their cells only once it has m. */
@@ -154,20 +126,18 @@ static int come(visit *v, const mp_wait *w) {
   return r < 0 ? r : 0;
 }
 
-int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w) {
+int mp_rwlock_read(mp_rwlock *x, const mp_wait *w) {
   visit v = {.x = x};
   int err = reach(x, w, &v.cell);
   if (err) return err;
-  own_list();
   uint64_t c = atomic_load_explicit(v.cell, memory_order_relaxed);
   if (c % STATES == READS) return atomic_store(v.cell, c + STATES), MP_LOCKED;
   err = come(&v, w);
   if (err) return err;
-  note(h);
   return atomic_load(&x->gate) & TORN ? MP_ABANDONED : MP_LOCKED;
 }
 
-void mp_rwlock_end_read(mp_rwlock *x, mp_handle h) {
+void mp_rwlock_end_read(mp_rwlock *x) {
   _Atomic uint64_t *cell = mp_cell_own(&x->cells);
   uint64_t c = atomic_load_explicit(cell, memory_order_relaxed);
   if (c != ONCE) {
@@ -175,7 +145,6 @@ void mp_rwlock_end_read(mp_rwlock *x, mp_handle h) {
     return;
   }
   stop_reading(x, cell);
-  forget(h);
 }
 
 uint64_t mp_rwlock_depth(mp_rwlock *x) {
@@ -265,7 +234,10 @@ static int settle(void *block, uint32_t proc) {
   return 0;
 }
 
+/* A reading outlasts its handle. */
+static bool claimed(void *block, uint32_t proc) { return mp_cell(&((mp_rwlock *)block)->cells, proc) != 0; }
+
 void mp_rwlock_setup(void) {
-  static const mp_type type = {.settle = settle};
+  static const mp_type type = {.settle = settle, .claimed = claimed};
   mp_object_type(MP_TYPE_RWLOCK, &type);
 }

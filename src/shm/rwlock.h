@@ -43,13 +43,14 @@ typedef struct mp_rwlock {
 
 int mp_rwlock_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
-/* One more reading, or the one writing, by this process of the lock with handle h: MP_LOCKED; MP_ABANDONED: the same, and
- * the last writer died while it wrote; -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that would write, a
- * writer that would read); -ENOLCK (as mp_mutex_acquire). _write: not for a process that writes already. */
-int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w);
+/* One more reading, or the one writing, by this process: MP_LOCKED; MP_ABANDONED: the same, and the last writer died while
+ * it wrote (who reads already is not told again); -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that
+ * would write, a writer that would read); -ENOLCK (as mp_mutex_acquire). h: its handle. _write: not for one that writes
+ * already. */
+int mp_rwlock_read(mp_rwlock *x, const mp_wait *w);
 int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w);
 /* By a process that does so. */
-void mp_rwlock_end_read(mp_rwlock *x, mp_handle h);
+void mp_rwlock_end_read(mp_rwlock *x);
 void mp_rwlock_end_write(mp_rwlock *x, mp_handle h);
 
 /* How often this process reads. */
