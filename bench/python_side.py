@@ -68,7 +68,11 @@ def pipe_round_trip(count):
         here.recv()
     seconds = time.monotonic() - began
     here.send(None)
-def answer(c, ready):
+    p.join()
+    return seconds / count * 1e6
+
+
+def answer_condition(c, ready):
     with c:
         ready.put(True)
         while True:
@@ -79,7 +83,7 @@ def answer(c, ready):
 def condition(count):
     """Microseconds from notify to the wake by the answer."""
     c, ready = mp.Condition(), mp.Queue()
-    p = mp.Process(target=answer, args=(c, ready), daemon=True)
+    p = mp.Process(target=answer_condition, args=(c, ready), daemon=True)
     p.start()
     ready.get()
     with c:
@@ -105,7 +109,7 @@ def many_pipes():
     return [mp.Pipe(False) for _ in range(MANY)]
 
 
-def answer(order, pipes):
+def answer_pipes(order, pipes):
     while (i := order.get()) is not None:
         pipes[i][1].send(i)
 
@@ -113,7 +117,7 @@ def answer(order, pipes):
 def wait_many(count):
     """Microseconds from a put to the answer in one of 500 pipes that are waited for."""
     order, pipes = mp.Queue(), many_pipes()
-    p = mp.Process(target=answer, args=(order, pipes))
+    p = mp.Process(target=answer_pipes, args=(order, pipes))
     p.start()
     readers = [reader for reader, _ in pipes]
     began = time.monotonic()
