@@ -42,7 +42,9 @@ static void own_list(void) {
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  held[nheld++] = (mp_holding){.lock = h};
+  mp_holding *e = &held[nheld++];
+  e->lock = h;
+  e->before = e->after = 0;
   mp_object_use_held(h);
   x->depth = 1;
   atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
@@ -56,7 +58,7 @@ static mp_holding *find(mp_handle h) {
 
 static void forget(mp_handle h) {
   mp_holding *e = find(h);
-  *e = held[--nheld];
+  if (e != &held[--nheld]) *e = held[nheld];
   mp_object_unuse(h);
 }
 
