@@ -2,6 +2,8 @@
 """The same jobs with Python's multiprocessing: prints one number. Usage: python_side.py JOB COUNT"""
 
 import multiprocessing
+import multiprocessing.connection
+import resource
 import sys
 import time
 
@@ -66,8 +68,70 @@ def pipe_round_trip(count):
         here.recv()
     seconds = time.monotonic() - began
     here.send(None)
+def answer(c, ready):
+    with c:
+        ready.put(True)
+        while True:
+            c.wait()
+            c.notify()
+
+
+def condition(count):
+    """Microseconds from notify to the wake by the answer."""
+    c, ready = mp.Condition(), mp.Queue()
+    p = mp.Process(target=answer, args=(c, ready), daemon=True)
+    p.start()
+    ready.get()
+    with c:
+        for i in range(100):
+            c.notify()
+            c.wait()
+        began = time.monotonic()
+        for i in range(count):
+            c.notify()
+            c.wait()
+        seconds = time.monotonic() - began
+    p.kill()
     p.join()
     return seconds / count * 1e6
+
+
+MANY = 500
+
+
+def many_pipes():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if hard > 0 else 4096, hard))
+    return [mp.Pipe(False) for _ in range(MANY)]
+
+
+def answer(order, pipes):
+    while (i := order.get()) is not None:
+        pipes[i][1].send(i)
+
+
+def wait_many(count):
+    """Microseconds from a put to the answer in one of 500 pipes that are waited for."""
+    order, pipes = mp.Queue(), many_pipes()
+    p = mp.Process(target=answer, args=(order, pipes))
+    p.start()
+    readers = [reader for reader, _ in pipes]
+    began = time.monotonic()
+    for i in range(count):
+        order.put(i % MANY)
+        multiprocessing.connection.wait(readers)[0].recv()
+    seconds = time.monotonic() - began
+    order.put(None)
+    p.join()
+    return seconds / count * 1e6
+
+
+def wait_idle(_):
+    """Milliseconds of CPU in a second of waiting for 500 pipes."""
+    readers = [reader for reader, _ in many_pipes()]
+    began = time.process_time()
+    multiprocessing.connection.wait(readers, 1)
+    return (time.process_time() - began) * 1e3
 
 
 def producer(q, ready, go, count, value):
@@ -147,6 +211,24 @@ def array_set_bytes(count):
     return rate(job) * count / 1e9
 
 
+def meet(barrier, count):
+    for _ in range(count):
+        barrier.wait()
+
+
+def barrier_rounds(count):
+    """Thousands of rounds a second of two processes."""
+    b = mp.Barrier(2)
+    p = mp.Process(target=meet, args=(b, count + 100))
+    p.start()
+    meet(b, 100)
+    began = time.monotonic()
+    meet(b, count)
+    seconds = time.monotonic() - began
+    p.join()
+    return count / seconds / 1e3
+
+
 def identity(x):
     return x
 
@@ -169,15 +251,79 @@ def pool_apply(count):
         for _ in range(count):
             pool.apply(identity, (1,))
         return (time.monotonic() - began) / count * 1e6
+def answer_turns(ping, pong, count):
+    pong.release()
+    for _ in range(count):
+        ping.acquire()
+        pong.release()
+
+
+def alternation(count):
+    """Rounds a second of two processes that take turns by two semaphores."""
+    ping, pong = mp.Semaphore(0), mp.Semaphore(0)
+    p = mp.Process(target=answer_turns, args=(ping, pong, count))
+    p.start()
+    pong.acquire()
+    began = time.monotonic()
+    for _ in range(count):
+        ping.release()
+        pong.acquire()
+    seconds = time.monotonic() - began
+    p.join()
+    return count / seconds
+
+
+def lock(count):
+    """Nanoseconds to take a lock that nobody else wants, and let it go."""
+    one = mp.Lock()
+    began = time.monotonic()
+    for _ in range(count):
+        one.acquire()
+        one.release()
+    return (time.monotonic() - began) / count * 1e9
+
+
+CONTEND_SECONDS = 0.6
+CONTEND_BATCH = 1000
+
+
+def contend(one, go, counts):
+    go.wait()
+    stop, count = time.monotonic() + CONTEND_SECONDS, 0
+    while time.monotonic() < stop:
+        for _ in range(CONTEND_BATCH):
+            one.acquire()
+            one.release()
+        count += CONTEND_BATCH
+    counts.put(count)
+
+
+def contended_lock(processes):
+    """Millions of acquisitions a second by that many processes together."""
+    one, go, counts = mp.Lock(), mp.Event(), mp.Queue()
+    workers = [mp.Process(target=contend, args=(one, go, counts)) for _ in range(processes)]
+    for p in workers:
+        p.start()
+    go.set()
+    total = sum(counts.get() for _ in workers)
+    for p in workers:
+        p.join()
+    return total / CONTEND_SECONDS / 1e6
 
 
 JOBS = {
     "start_join": start_join,
     "round_trip": round_trip,
+    "wait_many": wait_many,
+    "wait_idle": wait_idle,
     "pipe_round_trip": pipe_round_trip,
+    "condition": condition,
     "integers": lambda count: one_way(count, None) / 1e6,
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,
+    "alternation": alternation,
+    "lock": lock,
+    "contended_lock": contended_lock,
     "value_add": value_add,
     "array_list": array_list,
     "array_set": array_set,
@@ -186,6 +332,7 @@ JOBS = {
     "pool_map": pool_map,
     "pool_apply": pool_apply,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
+    "barrier": barrier_rounds,
 }
 
 if __name__ == "__main__":

@@ -33,45 +33,44 @@ static void make(void *arg) {
 
 static void begin(void) { make(NULL); }
 
-static void sleep_in_wait(t_witness *s) {
-  mp_wait w = t_witness_wait(s);
+static void sleep_in_wait(t_sleeper *s) {
+  mp_wait w = t_watched(s);
   uint64_t index = 0;
   s->result = mp_barrier_wait(b, false, &w, &index);
-  s->index = index;
+  s->number = index;
+  s->woken = mp_os_now();
 }
 
 static void others_wait(void) {
-  for (int i = 0; i < OTHERS; i++) t_witness_sleep(i, sleep_in_wait);
+  for (int i = 0; i < OTHERS; i++) t_witness(i, sleep_in_wait);
   CHECK(mp_barrier_waiting(b) == OTHERS);
   turn_before = b->turn;
+}
+
+static void all_came_to(int result) {
+  for (int i = 0; i < OTHERS; i++) CHECK(t_witness_result(i) == result);
 }
 
 /* Here, and with as many others as it needs, after a reset if it is broken. */
 static void works(void) {
   uint64_t index;
-  t_witness_end(OTHERS);
   mp_shm_sweep();
   mp_barrier_reset(b);
   CHECK(!mp_barrier_broken(b) && mp_barrier_waiting(b) == 0);
   others_wait();
   CHECK(mp_barrier_wait(b, false, &t_soon, &index) == 0 && index == OTHERS);
-  for (int i = 0; i < OTHERS; i++)
-    CHECK(t_witness_woken(&t_witnesses[i], MP_FOREVER) && t_witnesses[i].result == 0 &&
-          t_witnesses[i].index == (uint64_t)i);
-  t_witness_end(OTHERS);
+  all_came_to(0);
+  for (int i = 0; i < OTHERS; i++) CHECK(t_sleepers[i].number == (uint64_t)i);
+  t_witness_end_all(OTHERS);
   mp_object_unuse(bh);
   t_nothing_left();
-}
-
-static void all_came_to(int result) {
-  for (int i = 0; i < OTHERS; i++)
-    CHECK(t_witness_woken(&t_witnesses[i], MP_FOREVER) && t_witnesses[i].result == result);
 }
 
 /* The fate is decided: they are awake, or wake in time. */
 static int check_fate(int result) {
   int r = t_witness_judge(OTHERS);
   all_came_to(result);
+  t_witness_end_all(OTHERS);
   works();
   return r;
 }
@@ -101,7 +100,7 @@ static int after_last(bool done) {
 
 /* One of the others is missing: who comes without waiting breaks it. */
 static void one_waits(void) {
-  t_witness_sleep(0, sleep_in_wait);
+  t_witness(0, sleep_in_wait);
   turn_before = b->turn;
 }
 
@@ -109,13 +108,13 @@ static int after_late(bool done) {
   CHECK(!done || mp_barrier_broken(b));
   mp_shm_sweep();
   int r = T_IN_TIME;
-  if (mp_barrier_broken(b))
-    CHECK((r = t_witness_judge(1)) != T_IN_TIME || t_witnesses[0].result == -EPIPE);
-  else
+  if (mp_barrier_broken(b)) {
+    r = t_witness_judge(1);
+    CHECK(t_witness_result(0) == -EPIPE);
+  } else {
     CHECK(mp_barrier_waiting(b) == 1);
-  t_witness_end(1);
-  t_witness_sleep(0, sleep_in_wait); /* works() ends as many as it starts */
-  t_witness_sleep(1, sleep_in_wait);
+  }
+  t_witness_end_all(1);
   works();
   return r;
 }
@@ -124,9 +123,6 @@ static void come_first(void *arg) { come(arg); }
 
 static int after_first(bool done) {
   CHECK(!done || mp_barrier_broken(b));
-  mp_shm_sweep();
-  t_witness_sleep(0, sleep_in_wait);
-  t_witness_sleep(1, sleep_in_wait);
   works();
   return T_IN_TIME;
 }
@@ -180,16 +176,17 @@ static int after_reset_of_broken(bool done) {
 static void begun_reset(void) {
   begin();
   others_wait();
-  for (int i = 0; i < OTHERS; i++) kill(t_witnesses[i].pid, SIGSTOP);
+  for (int i = 0; i < OTHERS; i++) kill(t_witness_pid(i), SIGSTOP);
   atomic_store(&b->turn, (turn_before & ~UINT64_C(0xffff)) | RESETTING);
 }
 
 static int after_begun_reset(bool done) {
   (void)done;
   CHECK(!mp_barrier_broken(b) || decided());
-  for (int i = 0; i < OTHERS; i++) kill(t_witnesses[i].pid, SIGCONT);
+  for (int i = 0; i < OTHERS; i++) kill(t_witness_pid(i), SIGCONT);
   mp_barrier_reset(b);
   all_came_to(-EPIPE);
+  t_witness_end_all(OTHERS);
   works();
   return T_IN_TIME;
 }
@@ -201,16 +198,15 @@ static void sweep(void *arg) { (void)arg, mp_shm_sweep(); }
 static void one_is_dead(void) {
   begin();
   others_wait();
-  t_end(t_witnesses[1].pid);
+  t_witness_end(1);
 }
 
 static int after_sweep(bool done) {
   CHECK(!done || b->turn != turn_before);
   if (b->turn == turn_before) mp_shm_sweep();
   int r = t_witness_judge(1);
-  CHECK(t_witness_woken(&t_witnesses[0], MP_FOREVER) && t_witnesses[0].result == -EPIPE && mp_barrier_broken(b));
-  t_witness_end(1);
-  for (int i = 0; i < OTHERS; i++) t_witness_sleep(i, sleep_in_wait);
+  CHECK(t_witness_result(0) == -EPIPE && mp_barrier_broken(b));
+  t_witness_end(0);
   works();
   return r;
 }
@@ -253,15 +249,10 @@ static const t_witnessed scenes[] = {
 };
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
-  setenv("MPROC_SPIN", "0", 1); /* a spin would be stepped through */
+  size_t n = sizeof scenes / sizeof *scenes;
+  t_sleepers_setup();
   t_start();
-  t_witness_map();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-    if (argc > 1 && !strstr(scenes[i].name, argv[1])) continue;
-    points += t_witness_run(&scenes[i]);
-    n++;
-  }
-  printf("%ld kill points\nok %ld\n", points, n);
+  if (t_run_witnessed(scenes, n, argc > 1 ? argv[1] : NULL)) return 1;
+  printf("ok %zu\n", n);
   return 0;
 }

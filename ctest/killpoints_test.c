@@ -278,36 +278,8 @@ static void after_reserve(void) {
   CHECK(s.objects == 0 && s.chunks == 0);
 }
 
-/* Last of all: a reservation cut short is given up only after a minute, so the count of processes stays higher. */
+/* Last of all: a reservation cut short is given up after a slice, so the count of processes stays higher for a while. */
 static const t_op reserving = {"reserve a process", nothing, reserve_and_undo, after_reserve, NULL};
-
-/* One process dies at point j of an operation; the one that cleans up dies at every point k of that. */
-static long run_recovery_of(const t_op *o, long j, long step) {
-  long points = 0;
-  for (long k = t_first();; k += step) {
-    t_deadline(20);
-    t_what = o->name;
-    o->before();
-    bool over = t_kill_after(j, o->run, NULL, o->meanwhile);
-    t_what = "recovery";
-    bool done = over || t_kill_after(k, run_recovery, NULL, NULL);
-    o->after();
-    if (over) return -1;
-    if (done) return points;
-    points++;
-  }
-}
-
-static long run_recoveries(const t_op *o) {
-  long points = 0;
-  for (long j = t_first();; j += 23 * t_stride()) {
-    long n = run_recovery_of(o, j, 7 * t_stride());
-    if (n < 0) break;
-    points += n;
-  }
-  printf("  recovery of %-24s %6ld kill points\n", o->name, points);
-  return points;
-}
 
 static void fork_inside(void *arg) {
   (void)arg;
@@ -345,7 +317,7 @@ int main(int argc, char **argv) {
   }
   static const size_t recovered[] = {1, 3, 4, 6, 7, 9, 12};
   for (size_t i = 0; argc < 2 && i < sizeof recovered / sizeof *recovered; i++, n++)
-    points += run_recoveries(&ops[recovered[i]]);
+    points += t_run_recovery(&ops[recovered[i]], run_recovery);
   if (argc < 2) points += t_run_op(&reserving) + run_births(), n += 2;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;

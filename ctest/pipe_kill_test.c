@@ -7,7 +7,10 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -203,6 +206,12 @@ static void receive_inner(void *arg) {
   mp_queue_done(&g);
 }
 
+static void reserve(void *arg) {
+  mp_proc_ref child;
+  (void)arg;
+  CHECK(mp_proc_reserve(&child) == 0);
+}
+
 static void sweep(void *arg) {
   (void)arg;
   mp_shm_sweep();
@@ -239,6 +248,14 @@ static void after_close_with_parcels(void) {
   mp_shm_sweep();
   check_end();
   CHECK(!mp_object_live(parcel_h));
+  let_go();
+}
+
+/* A place for a child holds far as well, until a sweep finds that there is no child. */
+static void after_reserve(void) {
+  mp_shm_stats s = {.processes = 2};
+  for (; s.processes > 1; usleep(1000)) mp_shm_sweep(), mp_shm_stats_get(&s);
+  check_end();
   let_go();
 }
 
@@ -307,6 +324,7 @@ static const t_op ops[] = {
     {"close by the collector", two_each_way, collect_far, after_close, unuse_far},
     {"leave in order", two_each_way, leave, after_close, unuse_far},
     {"drop the ends", two_each_way, drop_ends, after_close, unuse_far},
+    {"reserve a child's place", with_small, reserve, after_reserve, unuse_far},
     {"close, last of both ends", two_each_way, close_far, after_nothing, unuse_both},
     {"close, parcels on the way", with_parcels, close_far, after_close_with_parcels, unuse_far},
     {"close, the other end on the way", with_itself, close_far, after_nothing, unuse_both},
@@ -400,6 +418,48 @@ static long run_close_during_send(void) {
   return points;
 }
 
+/* --- a child that is slow to come up keeps its place, and far, though its parent is dead --- */
+
+static void fork_reserved(void *arg) {
+  mp_proc_ref child;
+  (void)arg;
+  CHECK(mp_proc_reserve(&child) == 0);
+  if (fork() == 0) _exit(0);
+  for (;;) pause();
+}
+
+/* Stopped before its first instruction. */
+static pid_t await_birth(pid_t parent) {
+  int status = 0;
+  unsigned long born = 0;
+  ptrace(PTRACE_SETOPTIONS, parent, NULL, (void *)PTRACE_O_TRACEFORK);
+  while (status >> 8 != (SIGTRAP | PTRACE_EVENT_FORK << 8)) {
+    ptrace(PTRACE_CONT, parent, NULL, NULL);
+    waitpid(parent, &status, 0);
+    CHECK(WIFSTOPPED(status));
+  }
+  ptrace(PTRACE_GETEVENTMSG, parent, NULL, &born);
+  waitpid((pid_t)born, &status, __WALL);
+  return (pid_t)born;
+}
+
+static void slow_birth(void) {
+  t_what = "slow birth";
+  t_deadline(20);
+  with_small();
+  pid_t parent = t_trace(fork_reserved, NULL);
+  unuse_far();
+  pid_t born = await_birth(parent);
+  t_end(parent);
+  for (uint64_t until = mp_os_now() + 5 * MP_SLICE; mp_os_now() < until; usleep(1000)) {
+    mp_shm_sweep();
+    CHECK(receive(near) == -ETIMEDOUT);
+  }
+  ptrace(PTRACE_DETACH, born, NULL, NULL);
+  while (receive(near) != -EPIPE) usleep(1000), mp_shm_sweep();
+  let_go();
+}
+
 int main(int argc, char **argv) {
   static const char *const recovered[] = {"close", "close, parcels on the way", "close, the other end on the way",
                                           "close, last of both ends", "send an end"};
@@ -413,7 +473,7 @@ int main(int argc, char **argv) {
     for (size_t k = 0; k < sizeof recovered / sizeof *recovered; k++)
       if (strcmp(recovered[k], ops[i].name) == 0) points += run_recoveries(&ops[i]), n++;
   }
-  if (argc < 2) points += run_close_during_send(), n++;
+  if (argc < 2) points += run_close_during_send(), slow_birth(), n += 2;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }

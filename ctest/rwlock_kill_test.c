@@ -2,7 +2,7 @@
 /*
  * A process is killed at every instruction of what it does to a read-write lock, alone, beside others that hold it, and
  * while others sleep in it. Those must get it, at once where the dead process had let go, else when a sweep has found it
- * dead; nobody is shut out, that a writer died while it wrote is told once, and nothing is left.
+ * dead; nobody is shut out, all are told that a writer died while it wrote until another writes, and nothing is left.
  * MP_STRIDE=n tries every nth instruction only (default 1), MP_OFFSET=m begins at the m modulo nth.
  */
 #include <errno.h>
@@ -22,7 +22,6 @@ enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* white box: gate */
 static mp_rwlock *x;
 static mp_handle xh;
 static uint64_t gate_before;
-static int tellings; /* how often somebody who lives was told of a dead writer */
 static const mp_wait now = {0, NULL, NULL};
 
 static void make(void *arg) {
@@ -31,78 +30,75 @@ static void make(void *arg) {
   x = mp_object_block(xh, MP_TYPE_RWLOCK);
 }
 
-static void begin(void) {
-  make(NULL);
-  tellings = 0;
-}
-
+static void begin(void) { make(NULL); }
 static void nothing(void) {}
 static bool moved_on(void) { return x->gate / PHASE != gate_before / PHASE; }
 static bool wrote(void) { return (x->gate & (WRITES | TORN)) != 0; }
 
-static void got(int r) {
-  CHECK(r == MP_LOCKED || r == MP_ABANDONED);
-  tellings += r;
+static void got(int r, bool told) { CHECK(r == (told ? MP_ABANDONED : MP_LOCKED)); }
+
+static void read_here(bool told) {
+  got(mp_rwlock_read(x, &now), told);
+  mp_rwlock_end_read(x);
 }
 
-static void read_here(void) {
-  got(mp_rwlock_read(x, xh, &now));
-  mp_rwlock_end_read(x, xh);
-}
-
-static void write_here(void) {
-  got(mp_rwlock_write(x, xh, &now));
+static void write_here(bool told) {
+  got(mp_rwlock_write(x, xh, &now), told);
   mp_rwlock_end_write(x, xh);
 }
 
 /* --- those who sleep --- */
 
-static void sleep_and_read(t_witness *s) {
-  mp_wait w = t_witness_wait(s);
-  s->result = mp_rwlock_read(x, xh, &w);
-  if (s->result >= 0) mp_rwlock_end_read(x, xh);
+static void sleep_and_read(t_sleeper *s) {
+  mp_wait w = t_watched(s);
+  s->result = mp_rwlock_read(x, &w);
+  s->woken = mp_os_now();
+  if (s->result >= 0) mp_rwlock_end_read(x);
 }
 
-static void sleep_and_write(t_witness *s) {
-  mp_wait w = t_witness_wait(s);
+static void sleep_and_write(t_sleeper *s) {
+  mp_wait w = t_watched(s);
   s->result = mp_rwlock_write(x, xh, &w);
+  s->woken = mp_os_now();
   if (s->result >= 0) mp_rwlock_end_write(x, xh);
 }
 
-static void reader_sleeps(void) { t_witness_sleep(0, sleep_and_read); }
-static void writer_sleeps(void) { t_witness_sleep(0, sleep_and_write); }
+static void reader_sleeps(void) { t_witness(0, sleep_and_read); }
+static void writer_sleeps(void) { t_witness(0, sleep_and_write); }
 
 static void readers_sleep(void) {
   gate_before = x->gate;
-  t_witness_sleep(0, sleep_and_read);
-  t_witness_sleep(1, sleep_and_read);
+  t_witness(0, sleep_and_read);
+  t_witness(1, sleep_and_read);
 }
 
-/* The n first have got it, or get it in time. */
-static int all_got_it(int n) {
+/* The n first have got it, or get it in time. *told: how many of them were told. */
+static int all_got_it(int n, int *told) {
   int r = t_witness_judge(n);
+  *told = 0;
   for (int i = 0; i < n; i++) {
-    CHECK(t_witness_woken(&t_witnesses[i], MP_FOREVER));
-    got(t_witnesses[i].result);
+    int result = t_witness_result(i);
+    CHECK(result == MP_LOCKED || result == MP_ABANDONED);
+    *told += result;
   }
-  t_witness_end(n);
+  t_witness_end_all(n);
   return r;
 }
 
 /* --- what must hold afterwards --- */
 
-static void works(int told) {
-  if (tellings < told) read_here();
-  CHECK(tellings == told);
-  got(mp_rwlock_read(x, xh, &now));
+static void works(bool told) {
+  int n;
+  got(mp_rwlock_read(x, &now), told);
   reader_sleeps();
-  CHECK(all_got_it(1) != T_LATE);
+  CHECK(all_got_it(1, &n) != T_LATE && n == told);
   CHECK(mp_rwlock_write(x, xh, &now) == -EDEADLK);
-  mp_rwlock_end_read(x, xh);
-  got(mp_rwlock_write(x, xh, &now));
-  CHECK(mp_rwlock_read(x, xh, &now) == -EDEADLK);
+  mp_rwlock_end_read(x);
+  got(mp_rwlock_write(x, xh, &now), told);
+  CHECK(mp_rwlock_read(x, &now) == -EDEADLK);
   mp_rwlock_end_write(x, xh);
-  CHECK(tellings == told && x->gate % PHASE == 0 && mp_mutex_count() == 0);
+  read_here(false);
+  CHECK(x->gate % PHASE == 0 && mp_mutex_count() == 0);
   mp_object_unuse(xh);
   t_nothing_left();
 }
@@ -111,8 +107,7 @@ static void works(int told) {
 static int after_then_read(bool done) {
   bool told = wrote();
   CHECK(!done || !told);
-  read_here();
-  CHECK(tellings == told);
+  read_here(told);
   works(told);
   return T_IN_TIME;
 }
@@ -120,9 +115,8 @@ static int after_then_read(bool done) {
 static int after_then_write(bool done) {
   bool told = wrote();
   CHECK(!done || !told);
-  write_here();
-  CHECK(tellings == told);
-  works(told);
+  write_here(told);
+  works(false);
   return T_IN_TIME;
 }
 
@@ -139,13 +133,13 @@ static int after_then_sweep(bool done) {
 
 static void run_read(void *arg) {
   (void)arg;
-  if (mp_rwlock_read(x, xh, &now) >= 0) mp_rwlock_end_read(x, xh);
+  if (mp_rwlock_read(x, &now) >= 0) mp_rwlock_end_read(x);
 }
 
 static void run_read_twice(void *arg) {
-  CHECK(mp_rwlock_read(x, xh, &now) == MP_LOCKED);
+  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
   run_read(arg);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
 }
 
 static void run_write(void *arg) {
@@ -157,18 +151,18 @@ static void run_write(void *arg) {
 
 static void held_for_reading(void) {
   begin();
-  got(mp_rwlock_read(x, xh, &now));
+  got(mp_rwlock_read(x, &now), false);
 }
 
 static void held_for_writing(void) {
   begin();
-  got(mp_rwlock_write(x, xh, &now));
+  got(mp_rwlock_write(x, xh, &now), false);
 }
 
 static void run_read_briefly(void *arg) {
   mp_wait w = {mp_os_now() + BRIEF, NULL, NULL};
   (void)arg;
-  CHECK(mp_rwlock_read(x, xh, &w) == -ETIMEDOUT);
+  CHECK(mp_rwlock_read(x, &w) == -ETIMEDOUT);
 }
 
 static void run_write_briefly(void *arg) {
@@ -178,7 +172,7 @@ static void run_write_briefly(void *arg) {
 }
 
 static int after_beside_reader(bool done) {
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
   return after_then_write(done);
 }
 
@@ -188,8 +182,8 @@ static int after_beside_writer(bool done) {
 }
 
 static int after_before_reader(bool done) {
-  read_here(); /* again */
-  mp_rwlock_end_read(x, xh);
+  read_here(false); /* again */
+  mp_rwlock_end_read(x);
   return after_then_read(done);
 }
 
@@ -204,9 +198,9 @@ static void run_end_write(void *arg) {
 
 static void run_end_read(void *arg) {
   (void)arg;
-  CHECK(mp_rwlock_read(x, xh, &now) == MP_LOCKED);
+  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
   raise(SIGSTOP);
-  mp_rwlock_end_read(x, xh);
+  mp_rwlock_end_read(x);
 }
 
 /* It stops itself when its time is over, gate still closed. */
@@ -222,11 +216,14 @@ static void run_give_up(void *arg) {
   CHECK(mp_rwlock_write(x, xh, &w) == -ETIMEDOUT);
 }
 
+/* Who was given the lock before the writer died is told or not: it had written all. */
 static int after_opening(bool done) {
+  int n;
   bool told = wrote();
   CHECK(!done || moved_on());
   if (!moved_on()) mp_shm_sweep();
-  int r = all_got_it(2);
+  int r = all_got_it(2, &n);
+  CHECK(told || n == 0);
   works(told);
   return r;
 }
@@ -235,17 +232,18 @@ static int after_giving_up(bool done) {
   CHECK(!done || moved_on());
   CHECK(!wrote());
   if (!moved_on()) mp_shm_sweep();
-  int r = all_got_it(2);
-  mp_rwlock_end_read(x, xh);
-  works(0);
+  int n, r = all_got_it(2, &n);
+  CHECK(n == 0);
+  mp_rwlock_end_read(x);
+  works(false);
   return r;
 }
 
 /* The system hands the mutex on to the next writer, who has perhaps been told already. */
 static int after_handing_on(bool done) {
-  int r = all_got_it(1);
-  CHECK(tellings <= !done);
-  works(tellings);
+  int n, r = all_got_it(1, &n);
+  CHECK(n <= !done);
+  works(false);
   return r;
 }
 
@@ -258,8 +256,9 @@ static bool anyone_reads(void) {
 static int after_end_read(bool done) {
   CHECK(!done || !anyone_reads());
   if (anyone_reads()) mp_shm_sweep();
-  int r = all_got_it(1);
-  works(0);
+  int n, r = all_got_it(1, &n);
+  CHECK(n == 0);
+  works(false);
   return r;
 }
 
@@ -268,63 +267,72 @@ static int after_turned_away(bool done) {
   (void)done;
   CHECK(x->gate & CLOSED);
   mp_shm_sweep();
-  mp_rwlock_end_read(x, xh);
-  int r = all_got_it(1);
-  works(0);
+  mp_rwlock_end_read(x);
+  int n, r = all_got_it(1, &n);
+  CHECK(n == 0);
+  works(false);
   return r;
 }
 
 /* --- a dead writer, found by one who is killed in turn --- */
 
-static void write_for_ever(t_witness *s) {
+static void write_for_ever(t_sleeper *s) {
   s->result = mp_rwlock_write(x, xh, &t_soon);
   for (;;) pause();
 }
 
 static void dead_writer(void) {
   begin();
-  t_witness_sleep(0, write_for_ever);
+  t_witness(0, write_for_ever);
   CHECK(x->gate == (CLOSED | WRITES));
-  t_witness_end(1);
+  t_witness_end_all(1);
 }
 
 /* It died before it wrote. */
 static void dead_waiting_writer(void) {
   held_for_reading();
-  t_witness_sleep(0, write_for_ever);
+  t_witness(0, write_for_ever);
   CHECK(x->gate == CLOSED);
-  t_witness_end(1);
-  mp_rwlock_end_read(x, xh);
+  t_witness_end_all(1);
+  mp_rwlock_end_read(x);
+}
+
+/* Who came to read was told, and so is who comes after it. */
+static int after_dead_writer(bool done) {
+  (void)done;
+  CHECK(wrote());
+  return after_then_write(false);
 }
 
 static void run_sweep(void *arg) { (void)arg, mp_shm_sweep(); }
 
 static int after_sweep(bool done) {
   CHECK(wrote() && (!done || x->gate == (PHASE | TORN)));
-  read_here();
-  works(1);
+  read_here(true);
+  works(true);
   return T_IN_TIME;
 }
 
 /* Two sleep behind a writer that has died; the one who sweeps is killed. */
 static void dead_writer_before_readers(void) {
   begin();
-  t_witness_sleep(2, write_for_ever);
+  t_witness(2, write_for_ever);
   readers_sleep();
-  t_end(t_witnesses[2].pid);
+  t_witness_end(2);
 }
 
 static int after_sweep_before_readers(bool done) {
   CHECK(!done || moved_on());
   if (!moved_on()) mp_shm_sweep();
-  int r = all_got_it(2);
-  works(1);
+  int n, r = all_got_it(2, &n);
+  CHECK(n == 2);
+  works(true);
   return r;
 }
 
 static void writer_waits_for_us(void) {
   begin();
-  got(mp_rwlock_read(x, xh, &now));
+  got(mp_rwlock_read(x, &now), false);
   writer_sleeps();
 }
 
@@ -333,7 +341,7 @@ static void writer_waits_for_us(void) {
 static void given_to_stopped(void) {
   held_for_writing();
   reader_sleeps();
-  kill(t_witnesses[0].pid, SIGSTOP);
+  kill(t_witness_pid(0), SIGSTOP);
   mp_rwlock_end_write(x, xh);
 }
 
@@ -348,8 +356,10 @@ static void run_write_over_a_slice(void *arg) {
 static int after_stopped(bool done) {
   bool told = wrote();
   CHECK(!done || !told);
-  kill(t_witnesses[0].pid, SIGCONT);
-  all_got_it(1); /* it may have a slice to sleep */
+  int n;
+  kill(t_witness_pid(0), SIGCONT);
+  all_got_it(1, &n); /* it may have a slice to sleep */
+  CHECK(told || n == 0);
   works(told);
   return T_IN_TIME;
 }
@@ -380,7 +390,7 @@ static const t_witnessed scenes[] = {
     {"end a read, a writer sleeps", begin, run_end_read, writer_sleeps, after_end_read, true},
     {"give up writing, readers sleep", held_for_reading, run_give_up, readers_sleep, after_giving_up, true},
     {"come to read, a writer sleeps", writer_waits_for_us, run_read, NULL, after_turned_away, false},
-    {"recovery: read after a dead writer", dead_writer, run_read, NULL, after_then_write, false},
+    {"recovery: read after a dead writer", dead_writer, run_read, NULL, after_dead_writer, false},
     {"recovery: write after a dead writer", dead_writer, run_write, NULL, after_then_read, false},
     {"recovery: sweep after a dead writer", dead_writer, run_sweep, NULL, after_sweep, false},
     {"recovery: sweep, readers sleep", dead_writer_before_readers, run_sweep, NULL, after_sweep_before_readers, false},
@@ -392,15 +402,10 @@ static const t_witnessed scenes[] = {
 };
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
-  setenv("MPROC_SPIN", "0", 1); /* a spin would be stepped through */
+  size_t n = sizeof scenes / sizeof *scenes;
+  t_sleepers_setup();
   t_start();
-  t_witness_map();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-    if (argc > 1 && !strstr(scenes[i].name, argv[1])) continue;
-    points += t_witness_run(&scenes[i]);
-    n++;
-  }
-  printf("%ld kill points\nok %ld\n", points, n);
+  if (t_run_witnessed(scenes, n, argc > 1 ? argv[1] : NULL)) return 1;
+  printf("ok %zu\n", n);
   return 0;
 }

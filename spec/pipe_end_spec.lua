@@ -5,7 +5,7 @@ local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
-local SOON = 0.5 -- what it may take; a sweep comes every 0.1 s
+local SOON = 2 -- it takes a tenth of a second, and what a busy machine adds
 
 describe("a pipe", function()
   local mproc, proc
@@ -109,6 +109,29 @@ describe("a pipe", function()
         local began = mproc.time()
         assert.same({ nil, "closed" }, { a:recv(20) })
         assert.truthy(mproc.time() - began < SOON)
+        p:join()
+        p:close()
+      end
+    end)
+
+    it("its process is killed while it starts others", function()
+      for round = 1, 30 do
+        local a, b = mproc.Pipe()
+        local p = start(function(c)
+          a:close()
+          c:send("up")
+          while true do
+            local child <close> = start(function() end)
+            child:join()
+          end
+        end, b)
+        b:close()
+        assert.equal("up", a:recv(20))
+        mproc.sleep(round % 6 * 0.001) -- any moment will do
+        p:kill()
+        local began = mproc.time()
+        assert.same({ nil, "closed" }, { a:recv(20) })
+        assert.truthy(mproc.time() - began < SOON) -- the last child may come up first
         p:join()
         p:close()
       end

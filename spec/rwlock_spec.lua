@@ -38,6 +38,7 @@ describe("a read-write lock", function()
 
   local function results(p)
     local all = table.pack(p:result(60))
+    assert.is_true(p:join(60)) -- results may come before the end
     p:close()
     return table.unpack(all, 1, all.n)
   end
@@ -321,57 +322,66 @@ describe("a read-write lock", function()
       kill(p)
     end)
 
-    it("that wrote: one of those who come is told", function()
+    it("that wrote: all who come are told, until one writes", function()
       local rw = mproc.RWLock()
-      for _, acquire in ipairs({ "read_acquire", "write_acquire" }) do
-        local release = acquire:gsub("acquire", "release")
+      for _ = 1, 3 do
         local p, has = writer(rw)
         has()
         kill(p)
-        assert.same({ true, "abandoned" }, { rw[acquire](rw, 0) })
-        rw[release](rw)
-        assert.same({ true }, { rw[acquire](rw, 0) })
-        rw[release](rw)
+        for _ = 1, 2 do
+          assert.same({ true, "abandoned" }, { rw:read_acquire(0) })
+          assert.same({ false, "timeout" }, { results(start(function() return rw:write_acquire(0) end)) })
+          rw:read_release()
+        end
+        assert.same({ true, "abandoned" }, { rw:write_acquire(0) })
+        rw:write_release()
+        assert.same({ true }, { rw:read_acquire(0) })
+        rw:read_release()
+        assert.same({ true }, { rw:write_acquire(0) })
+        rw:write_release()
       end
     end)
 
-    it("that wrote while others sleep: one of them is told, and all go on", function()
+    it("that wrote: a guard's second result says so", function()
+      local rw = mproc.RWLock()
+      local p, has = writer(rw)
+      has()
+      kill(p)
+      do
+        local guard <close>, word = rw:read_guard()
+        assert.truthy(guard)
+        assert.equal("abandoned", word)
+      end
+      local guard <close>, word = rw:guard()
+      assert.truthy(guard)
+      assert.equal("abandoned", word)
+    end)
+
+    it("that wrote while others sleep: they go on, and are told until one writes", function()
       local rw = mproc.RWLock()
       local victim, written = writer(rw)
       written()
-      local p, first_has, end_first = reader(rw)
-      local q, second_has, end_second = reader(rw)
-      local r, third_has, end_third = writer(rw)
-      for _, sleeper in ipairs({ p, q, r }) do
-        proc.wait_asleep(sleeper.pid)
+      local got = mproc.Queue()
+      local all = {}
+      for i, name in ipairs({ "read", "read", "write" }) do
+        all[i] = start(function()
+          local ok, word = rw[name .. "_acquire"](rw)
+          got:put({ name, ok, word })
+          rw[name .. "_release"](rw)
+        end)
+        proc.wait_asleep(all[i].pid)
       end
       signal("KILL", victim)
-      local told = 0
-      local function is_told(ok, word)
+      local told = true
+      for _ = 1, 3 do
+        local name, ok, word = table.unpack(got:get(20))
         assert.is_true(ok)
-        told = told + (word == "abandoned" and 1 or 0)
+        assert.equal(told and "abandoned" or nil, word)
+        told = told and name == "read"
       end
-      local ended = {}
-      local function end_readers()
-        is_told(first_has())
-        is_told(second_has())
-        end_first()
-        end_second()
+      for _, p in ipairs(all) do
+        results(p)
       end
-      proc.until_true(function()
-        local text = tostring(rw)
-        ended.writer_first = text:find("written by", 1, true) and not text:find("pid " .. victim.pid, 1, true)
-        return ended.writer_first or text:find("read by", 1, true)
-      end, "one of those who wait has it")
-      if not ended.writer_first then
-        end_readers()
-      end
-      is_told(third_has())
-      end_third()
-      if ended.writer_first then
-        end_readers()
-      end
-      assert.equal(1, told)
       assert.is_true(victim:join(20))
       victim:close()
     end)

@@ -33,6 +33,9 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_array(L);
   mp_bind_barrier(L);
   mp_bind_rwlock(L);
+  mp_bind_semaphore(L);
+  mp_bind_event(L);
+  mp_bind_condition(L);
   mp_bind_arena(L);
   mp_bind_process(L);
   mp_bind_system(L);

@@ -163,6 +163,12 @@ function Future:__tostring()
   return ("mproc.Future %d: %s"):format(self.number, state_of(self))
 end
 
+-- For mproc.wait: news of its pool comes by the queue of results; what else there may be, it learns from its own look.
+function Future:__mproc_wait()
+  drive.check_owner(self.pool)
+  return not self.ended and self.pool.results, Future.ready
+end
+
 function Future.__mproc_encode()
   error("a future belongs to the process that made its pool; get() its result and send that", 0)
 end

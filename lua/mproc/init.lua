@@ -3,8 +3,10 @@
 
 local core = require("mproc.core")
 local barrier = require("mproc.barrier")
+local condition = require("mproc.condition")
 local context = require("mproc.context")
 local current = require("mproc.current")
+local event = require("mproc.event")
 local fork = require("mproc.fork")
 local future = require("mproc.future")
 local pool = require("mproc.pool")
@@ -13,6 +15,7 @@ local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
 local rwlock = require("mproc.rwlock")
+local semaphore = require("mproc.semaphore")
 local sync = require("mproc.sync")
 local wait = require("mproc.wait")
 
@@ -32,10 +35,14 @@ local mproc = {
   RLock = sync.RLock,
   Barrier = barrier.Barrier,
   RWLock = rwlock.RWLock,
+  Semaphore = semaphore.Semaphore,
+  BoundedSemaphore = semaphore.BoundedSemaphore,
+  Event = event.Event,
 
   Value = core.value,
   Array = core.array,
   wait = wait.wait,
+  Condition = condition.Condition,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

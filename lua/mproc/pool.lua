@@ -74,6 +74,15 @@ function Pool:step(timeout)
   return any
 end
 
+-- A descriptor for event loops. When it is readable, several times a second at least, step() has something to look at.
+function Pool:fileno()
+  drive.check_owner(self)
+  if self.state == "terminated" then
+    errors.raise("this pool is terminated: nothing will move any more")
+  end
+  return self.results:fileno()
+end
+
 -- From now on there are n workers.
 function Pool:resize(n)
   drive.check_owner(self)

@@ -25,8 +25,11 @@ end
 -- guard:release() ends it early; a second one is harmless.
 Guard.__index = { release = Guard.__close, close = Guard.__close }
 
-local function finish(release, object, ok, ...)
-  release(object)
+-- A child that f forked, and that comes back from f, has nothing to release.
+local function finish(release, object, maker, ok, ...)
+  if maker == core.self() then
+    release(object)
+  end
   if not ok then
     error(..., 0)
   end
@@ -41,7 +44,7 @@ function scope.methods(acquire, release)
       errors.raise("with takes a function to call while it is held, got %s", errors.show(f))
     end
     acquire(object)
-    return finish(release, object, pcall(f, ...))
+    return finish(release, object, core.self(), pcall(f, ...))
   end
 
   local function guard(object, timeout)

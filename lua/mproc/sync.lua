@@ -7,12 +7,6 @@ local scope = require("mproc.scope")
 
 local sync = {}
 
-local function no_arguments(name, ...)
-  if select("#", ...) > 0 then
-    errors.raise("%s takes no arguments, got %s", name, errors.show((...)))
-  end
-end
-
 local function release_if_mine(lock)
   if lock:mine() then
     lock:release()
@@ -25,13 +19,13 @@ for _, name in ipairs({ "mproc.Lock", "mproc.RLock" }) do
 end
 
 function sync.Lock(...)
-  no_arguments("Lock", ...)
+  errors.no_arguments("Lock", ...)
   return core.lock()
 end
 
 -- Its owner may acquire it again, and releases it as often.
 function sync.RLock(...)
-  no_arguments("RLock", ...)
+  errors.no_arguments("RLock", ...)
   return core.rlock()
 end
 

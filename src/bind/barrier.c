@@ -80,6 +80,7 @@ static int barrier_wait(lua_State *L) {
   mp_barrier *b = check(L);
   uint64_t index;
   mp_wait w = mp_bind_wait(L, deadline_of(L));
+  lua_rawgeti(L, 1, BOX); /* held here, whatever the action does to the table */
   bool acts = push_field(L, ACTION) != LUA_TNIL;
   int r = mp_barrier_wait(b, acts, &w, &index);
   return r == MP_BARRIER_ACT ? act(L, b, index) : push_outcome(L, r, index);

@@ -27,6 +27,10 @@
 #define MP_BARRIER_BOX "mproc.Barrier.box"
 #define MP_RWLOCK_TYPE "mproc.RWLock"
 #define MP_CONNECTION_TYPE "mproc.Connection"
+#define MP_SEMAPHORE_TYPE "mproc.Semaphore"
+#define MP_BOUNDED_SEMAPHORE_TYPE "mproc.BoundedSemaphore"
+#define MP_EVENT_TYPE "mproc.Event"
+#define MP_CONDITION_TYPE "mproc.Condition"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_bind_enter(lua_State *L);
@@ -60,6 +64,9 @@ void mp_bind_value(lua_State *L);
 void mp_bind_array(lua_State *L);
 void mp_bind_barrier(lua_State *L);
 void mp_bind_rwlock(lua_State *L);
+void mp_bind_semaphore(lua_State *L);
+void mp_bind_event(lua_State *L);
+void mp_bind_condition(lua_State *L); /* after mp_bind_mutex */
 void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);

@@ -8,6 +8,7 @@
 
 #include "bind/object.h"
 #include "bind/queue.h"
+#include "bind/watch.h"
 #include "codec/codec.h"
 #include "shm/end.h"
 
@@ -235,6 +236,13 @@ static int new_pipe(lua_State *L) {
   return 2;
 }
 
+static mp_bell *arrivals(void *it) {
+  mp_queue *in = mp_end_in(it);
+  return in ? &in->data : NULL;
+}
+
+static bool has_arrived(void *it) { return mp_queue_ready(mp_end_in(it)); }
+
 static const luaL_Reg methods[] = {
     {"send", connection_send},
     {"recv", connection_recv},
@@ -242,6 +250,7 @@ static const luaL_Reg methods[] = {
     {"send_bytes", connection_send_bytes},
     {"recv_bytes", connection_recv_bytes},
     {"close", connection_close},
+    {"fileno", mp_box_fileno},
     {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
@@ -272,6 +281,8 @@ void mp_bind_end(lua_State *L) {
     make_class(L, open_names[kind], kind, false);
     make_class(L, closed_names[kind], kind, true);
   }
+  static const mp_watchable watchable = {&family, arrivals, has_arrived};
+  mp_box_watchable(&watchable);
   mp_box_can_close(&family, "this end of the pipe is closed");
   lua_pushcfunction(L, new_pipe);
   lua_setfield(L, -2, "pipe");

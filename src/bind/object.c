@@ -46,6 +46,7 @@ int mp_box_refuse(lua_State *L, int idx, const char *what) {
   const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
   if (closed) return mp_bind_misuse(L, closed);
   if (b && !b->it) return luaL_argerror(L, idx, "it is gone: its owner has been collected");
+  if (lua_isnone(L, idx)) lua_settop(L, idx); /* or what is pushed next would be the argument */
   return luaL_typeerror(L, idx, lua_pushfstring(L, "%s (call its methods with a colon)", what));
 }
 

@@ -19,7 +19,7 @@ static mp_box *check(lua_State *L) { return mp_box_self(L, &family, "read-write 
 static int rwlock_read_acquire(lua_State *L) {
   mp_box *b = check(L);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  int r = mp_rwlock_read(b->it, b->handle, &w);
+  int r = mp_rwlock_read(b->it, &w);
   if (r == -EDEADLK)
     return mp_bind_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
                              "or write_release first");
@@ -42,10 +42,9 @@ static int rwlock_write_acquire(lua_State *L) {
 
 /* read_release() */
 static int rwlock_read_release(lua_State *L) {
-  mp_box *b = check(L);
-  if (!mp_rwlock_depth(b->it))
-    return mp_bind_misuse(L, "cannot release: this process does not read; read_acquire first");
-  mp_rwlock_end_read(b->it, b->handle);
+  mp_rwlock *x = check(L)->it;
+  if (!mp_rwlock_depth(x)) return mp_bind_misuse(L, "cannot release: this process does not read; read_acquire first");
+  mp_rwlock_end_read(x);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "bind/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 
 static const mp_watchable *known[2 * MP_TYPES];
 static size_t nknown;
@@ -13,45 +14,51 @@ void mp_box_watchable(const mp_watchable *w) {
   if (nknown < sizeof known / sizeof *known) known[nknown++] = w;
 }
 
-static bool box_source(const mp_box *b, mp_source *s) {
-  for (size_t i = 0; i < nknown; i++) {
-    if (known[i]->family != b->family) continue;
-    *s = (mp_source){.bell = known[i]->bell(b->it), .ready = known[i]->ready, .arg = b->it, .fd = -1};
-    return s->bell != NULL;
-  }
-  return false;
+static const mp_watchable *how(const mp_box *b) {
+  for (size_t i = 0; i < nknown; i++)
+    if (known[i]->family == b->family) return known[i];
+  return NULL;
+}
+
+/* NULL, or why not; "" where nothing more can be said. */
+static const char *box_source(const mp_box *b, mp_source *s) {
+  const mp_watchable *w = how(b);
+  if (!w) return "";
+  if (!b->it) return "it is closed";
+  *s = (mp_source){.bell = w->bell(b->it), .ready = w->ready, .arg = b->it, .fd = -1};
+  return s->bell ? NULL : "nothing ever arrives there: it only sends";
 }
 
 /* fileno() -> descriptor, or nil, message, NAME */
 int mp_box_fileno(lua_State *L) {
   mp_source s;
   mp_box *b = mp_box_any(L, 1);
-  if (!b || !b->it) return mp_box_refuse(L, 1, "queue or connection");
+  if (!b || !b->it || !how(b)) return mp_box_refuse(L, 1, "queue or connection");
   mp_bind_enter(L);
-  if (!box_source(b, &s)) return mp_bind_misuse(L, "nothing arrives here; it has no descriptor");
+  const char *why = box_source(b, &s);
+  if (why) return mp_bind_misuse(L, why);
   int fd = mp_watch_fd(b->handle, &s);
   if (fd < 0) return mp_bind_fail(L, fd, "cannot make a descriptor");
   lua_pushinteger(L, fd);
   return 1;
 }
 
-/* What is at the top as a source: NULL, or what is wrong with it. */
+/* What is at the top as a source: NULL, or why it is none. */
 static const char *read_source(lua_State *L, mp_source *s) {
   *s = (mp_source){.fd = -1};
   if (lua_isinteger(L, -1)) {
-    s->fd = (int)lua_tointeger(L, -1);
-    return NULL;
+    lua_Integer fd = lua_tointeger(L, -1);
+    s->fd = (int)fd;
+    return fd >= 0 && fd <= INT_MAX ? NULL : "";
   }
   const mp_box *b = mp_box_any(L, -1);
-  if (b && !b->it) return "it is closed";
-  if ((b && box_source(b, s)) || mp_process_source(L, -1, s)) return NULL;
-  return "it cannot be waited for";
+  return b ? box_source(b, s) : mp_process_source(L, -1, s) ? NULL : "";
 }
 
 static int bad_source(lua_State *L, lua_Integer i, const char *why) {
   lua_pushnil(L);
   lua_pushinteger(L, i);
-  lua_pushstring(L, why);
+  lua_pushstring(L, *why ? why : NULL);
   return 3;
 }
 
@@ -72,10 +79,12 @@ static int push_found(lua_State *L, const mp_source *s, lua_Integer n) {
   return 1;
 }
 
-/* wait(sources, n[, timeout]) -> the indices of those that are ready, in order, none when the time is over; or nil, the
- * index of a source that is none, why; or nil, message, NAME. Sources: descriptors, boxes, handles of processes. */
+/* wait(sources, n[, timeout]) -> the indices of those that are ready, in order, none when the time is over; or, before any
+ * wait, nil, the index of what is no source[, why]; or nil, message, NAME. Sources: descriptors, boxes, handles of
+ * processes. */
 static int watch_wait(lua_State *L) {
   mp_bind_enter(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
   lua_Integer n = luaL_checkinteger(L, 2);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
   mp_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);

@@ -31,6 +31,12 @@ enum {
   MP_BREAK_MARK,        /* whom the reset of a barrier breaks is not told so */
   MP_BREAK_TORN,        /* that a writer died while it wrote is not told */
   MP_BREAK_END,         /* an end of a pipe lets its queues go before it has closed them */
+  MP_BREAK_WATCH,       /* a ringer wakes nobody who watches */
+  MP_BREAK_ARM,         /* arming again does not keep a ringer that is late from undoing it */
+  MP_BREAK_LOOK,        /* a watcher looks before it arms, not after */
+  MP_BREAK_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
+  MP_BREAK_GOAL,        /* a release of others' permits that was cut short stays half done */
+  MP_BREAK_TELL,        /* who was woken in place of all wakes nobody else */
   MP_BREAK_COUNT
 };
 #define MP_BROKEN(what) (MP_BREAK == MP_BREAK_##what)

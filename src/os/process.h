@@ -33,6 +33,11 @@ void mp_os_close(int fd);
 /* Ctrl-C and its handler belong to the interpreter, which is gone when the exit hook runs: back to the default. */
 void mp_os_sigint_default(void);
 
+/* mapping.c */
+/* Whether a process other than the known ones, made at or after the time `since`, has the shared area that begins at
+ * `start`, as this one has. True also when that cannot be told: without /proc, or where processes hide theirs. */
+bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid));
+
 /* child.c: what a child does first */
 /* The system kills this process when its parent's thread ends. Does not return when that has already happened. */
 void mp_os_die_with(pid_t parent);

@@ -3,6 +3,7 @@
 #include "shm/bell.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "shm/proc.h"
@@ -17,16 +18,31 @@ int mp_bell_init(mp_bell *b) {
   return mp_os_mutex_init(&b->turn);
 }
 
-void mp_bell_wake(mp_bell *b) {
+void mp_word_wake(_Atomic uint32_t *word) {
   uint32_t armed = MP_BELL_ARMED;
   if (MP_BROKEN(WAKE)) return;
-  if (atomic_compare_exchange_strong(&b->word, &armed, MP_BELL_IDLE)) mp_os_futex_wake(&b->word, 1);
+  if (atomic_compare_exchange_strong(word, &armed, MP_BELL_IDLE)) mp_os_futex_wake(word, 1);
 }
 
 void mp_bell_ring_again(mp_bell *b) {
   mp_os_pending(&b->word);
   mp_bell_ring(b);
   mp_os_pending(NULL);
+}
+
+uint32_t mp_bell_arm(mp_bell *b) {
+  uint32_t armed = atomic_fetch_and(&b->word, ~MP_BELL_IDLE) & ~MP_BELL_IDLE;
+  atomic_thread_fence(memory_order_seq_cst);
+  return armed;
+}
+
+bool mp_bell_ring_all(mp_bell *b) {
+  atomic_thread_fence(memory_order_seq_cst);
+  uint32_t armed = atomic_load_explicit(&b->word, memory_order_relaxed);
+  if (armed & MP_BELL_IDLE || MP_BROKEN(WAKE)) return false;
+  if (!atomic_compare_exchange_strong(&b->word, &armed, (armed ^ MP_BELL_PHASE) | MP_BELL_IDLE)) return false;
+  mp_os_futex_wake(&b->word, INT_MAX);
+  return true;
 }
 
 void mp_bell_asleep(bool asleep) {
@@ -72,21 +88,22 @@ static int take_turn(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait
   return r < 0 ? r : 0;
 }
 
-/* One sleep of a slice at most, by the holder of the turn: 0 when ready, else why it woke. */
-static int sleep_once(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+/* One sleep of a slice at most, by the word's one sleeper: 0 when ready, else why it woke. */
+static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, const mp_wait *w) {
   int r = 0;
-  mp_os_pending(&b->word);
-  atomic_store(&b->word, MP_BELL_ARMED);
+  mp_os_pending(word);
+  atomic_store_explicit(word, MP_BELL_ARMED, memory_order_relaxed);
+  atomic_thread_fence(memory_order_seq_cst); /* against the ringer's: its store, then its look */
   bool now = ready(arg);
-  if (!now) r = mp_os_futex_wait(&b->word, MP_BELL_ARMED, mp_wait_slice(w));
-  atomic_store_explicit(&b->word, MP_BELL_IDLE, memory_order_relaxed);
+  if (!now) r = mp_os_futex_wait(word, MP_BELL_ARMED, mp_wait_slice(w));
+  atomic_store_explicit(word, MP_BELL_IDLE, memory_order_relaxed);
   mp_os_pending(NULL);
   return now || ready(arg) ? 0 : r ? r : -EAGAIN;
 }
 
-static int sleep_until(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+static int sleep_until(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, const mp_wait *w) {
   for (;;) {
-    int r = sleep_once(b, ready, arg, w);
+    int r = sleep_once(word, ready, arg, w);
     if (r == 0) return 0;
     if (r == -ETIMEDOUT) mp_shm_sweep();
     if (ready(arg)) return 0;
@@ -102,9 +119,21 @@ int mp_bell_wait(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w)
   mp_bell_asleep(true);
   int r = take_turn(b, ready, arg, w);
   if (r == 0) {
-    r = sleep_until(b, ready, arg, w);
+    r = sleep_until(&b->word, ready, arg, w);
     mp_os_mutex_unlock(&b->turn);
   }
   mp_bell_asleep(false);
   return r > 0 ? 0 : r;
+}
+
+_Atomic uint32_t *mp_nap_word(uint32_t proc) { return &mp_proc_at(proc)->nap; }
+
+int mp_nap(bool (*ready)(void *), void *arg, const mp_wait *w) {
+  if (ready(arg)) return 0;
+  if (w->deadline == 0) return -ETIMEDOUT;
+  if (mp_bell_spin(ready, arg)) return 0;
+  mp_bell_asleep(true);
+  int r = sleep_until(mp_nap_word(mp_me), ready, arg, w);
+  mp_bell_asleep(false);
+  return r;
 }

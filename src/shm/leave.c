@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "shm/children.h"
 #include "shm/object.h"
+#include "shm/watch.h"
 
 #define TERM_GRACE (1000 * MP_MS) /* what a daemon may take after SIGTERM */
 #define KILL_GRACE (5000 * MP_MS) /* after SIGKILL: only a system call that cannot be ended takes time */
@@ -57,7 +58,9 @@ static void report(void) {
  * children that are waited for here, learns it now. */
 static void close_ends(void) {
   bool alone = mp_child_next(-1, true) < 0 && mp_child_next(-1, false) < 0;
-  if (!alone && mp_shm_usable()) mp_holds_drop(MP_TYPE_END);
+  if (alone || !mp_shm_usable()) return;
+  mp_watch_leave();
+  mp_holds_drop(MP_TYPE_END);
 }
 
 MP_OS_FORKED void mp_children_finish(void) {

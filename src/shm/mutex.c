@@ -9,35 +9,95 @@
 #include "shm/proc.h"
 
 #define HUNGRY_AFTER MP_MS
+#define PASS_AFTER (4 * MP_MS)
+#define NAP (50 * MP_MS / 1000) /* some task switches */
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
-MP_OS_LARGE mp_handle mp_mutex_held[MP_MUTEX_MOST];
-static mp_handle *const held = mp_mutex_held;
-static unsigned nheld;
+typedef struct mp_holding {
+  mp_handle lock;
+  mp_handle before, after; /* objects in use for what comes before and after the release; 0: none */
+  _Atomic uint64_t *cell;
+  void (*ring)(void *block);
+  void *block;
+} mp_holding;
+MP_OS_LARGE mp_holding mp_mutex_held[MP_MUTEX_MOST];
+static mp_holding *const held = mp_mutex_held;
+static unsigned nheld, nasked; /* nasked: what is to be done at releases */
 static mp_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
   if (holder == mp_proc_self()) return;
   holder = mp_proc_self();
-  while (nheld > 0) mp_object_unuse(held[--nheld]);
+  nasked = 0;
+  while (nheld > 0) {
+    const mp_holding *e = &held[--nheld];
+    mp_object_unuse(e->lock);
+    if (e->before) mp_object_unuse(e->before);
+    if (e->after) mp_object_unuse(e->after);
+  }
 }
 
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  held[nheld++] = h;
+  held[nheld++] = (mp_holding){.lock = h};
   mp_object_use_held(h);
   x->depth = 1;
   atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
 }
 
-static void forget(mp_handle h) {
+static mp_holding *find(mp_handle h) {
   unsigned i = nheld - 1;
-  while (i > 0 && held[i] != h) i--;
-  held[i] = held[--nheld];
+  while (i > 0 && held[i].lock != h) i--;
+  return &held[i];
+}
+
+static void forget(mp_handle h) {
+  mp_holding *e = find(h);
+  *e = held[--nheld];
   mp_object_unuse(h);
+}
+
+static void let_go(mp_handle *object) {
+  mp_handle h = *object;
+  *object = 0;
+  nasked--;
+  mp_object_unuse(h);
+}
+
+static void do_before(mp_holding *e) {
+  if (!e->before) return;
+  atomic_store_explicit(e->cell, 0, memory_order_release);
+  let_go(&e->before);
+}
+
+static void do_after(mp_holding *e) {
+  if (!e->after) return;
+  e->ring(e->block);
+  let_go(&e->after);
+}
+
+void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
+  mp_holding *e = find(h);
+  do_before(e);
+  if (!cell) return;
+  mp_object_use_held(object);
+  nasked++;
+  e->before = object;
+  e->cell = cell;
+}
+
+void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *), void *block) {
+  mp_holding *e = find(h);
+  if (e->after == object) return;
+  do_after(e);
+  mp_object_use_held(object);
+  nasked++;
+  e->after = object;
+  e->ring = ring;
+  e->block = block;
 }
 
 void mp_mutex_init(mp_mutex *x, uint32_t kind) {
@@ -68,41 +128,56 @@ static bool spin(mp_mutex *x, int *r) {
   return false;
 }
 
-static int take_place(mp_mutex *x, const mp_wait *w) {
+static void nap(const mp_wait *w) {
+  uint64_t until = mp_os_now() + NAP;
+  mp_os_sleep(w->deadline < until ? w->deadline : until);
+}
+
+/* Waits for `it`, longer each time: a lock that is much in demand is looked at often, one that is held for long seldom. */
+static int try_for(mp_os_mutex *it, uint64_t *patience, const mp_wait *w) {
+  uint64_t until = mp_os_now() + *patience;
+  *patience = 2 * *patience < MP_SLICE ? 2 * *patience : MP_SLICE;
+  return mp_os_mutex_until(it, w->deadline < until ? w->deadline : until);
+}
+
+/* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */
+static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
+  uint64_t patience = PASS_AFTER;
+  *m = -EBUSY;
+  if (x->crowded) nap(w);
   int r = mp_os_mutex_try(&x->line);
+  x->crowded = r == -EBUSY;
   while (r == -EBUSY || r == -ETIMEDOUT) {
-    r = mp_os_mutex_until(&x->line, mp_wait_slice(w));
+    r = try_for(&x->line, &patience, w);
     if (r != -ETIMEDOUT) break;
-    int err = mp_wait_check(w);
-    if (err) return err;
+    *m = mp_os_mutex_try(&x->m);
+    int over = *m == -EBUSY ? mp_wait_check(w) : 0;
+    if (over) *m = over;
+    if (*m != -EBUSY) return false;
   }
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->line);
-  return r < 0 ? r : 0;
+  return true;
 }
 
 /* By the next one. */
 static int wait_for(mp_mutex *x, const mp_wait *w) {
-  uint64_t hungry = mp_os_now() + HUNGRY_AFTER;
+  uint64_t patience = HUNGRY_AFTER;
   for (;;) {
-    uint64_t slice = mp_wait_slice(w);
-    int r = mp_os_mutex_until(&x->m, slice < hungry ? slice : hungry);
+    int r = try_for(&x->m, &patience, w);
     if (r != -ETIMEDOUT) return r;
     r = mp_wait_check(w);
     if (r) return r;
-    if (mp_os_now() < hungry) continue;
     x->hungry = 1;
-    hungry = MP_FOREVER;
   }
 }
 
 static int stand_in_line(mp_mutex *x, const mp_wait *w) {
+  int r;
   mp_bell_asleep(true);
-  int r = take_place(x, w);
-  if (r == 0) {
-    r = wait_for(x, w);
-    x->hungry = 0;
-    mp_os_mutex_unlock(&x->line);
-  }
+  bool next = take_place(x, w, &r);
+  if (next) r = wait_for(x, w);
+  if (next || r >= 0) x->hungry = 0;
+  if (next) mp_os_mutex_unlock(&x->line);
   mp_bell_asleep(false);
   return r;
 }
@@ -120,8 +195,11 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
 }
 
 void mp_mutex_release(mp_mutex *x, mp_handle h) {
+  mp_holding *e = nasked ? find(h) : NULL;
+  if (e) do_before(e);
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
+  if (e) do_after(e);
   forget(h);
 }
 

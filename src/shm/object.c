@@ -12,7 +12,7 @@
 #define NO_STEP UINT64_MAX
 
 static mp_type types[MP_TYPES];
-static bool late; /* a finalizer found the arena lock busy: some bit of my row has no use any more */
+static bool late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
 
 /* This process's local uses, by slot; inherited by fork as the holds are. */
 MP_OS_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
@@ -56,6 +56,12 @@ static void hold_clear(uint32_t slot) { row(mp_me)[slot / 64] &= ~(UINT64_C(1) <
 static bool held_by_anyone(uint32_t slot) {
   for (uint32_t p = 0; p < mp_a->top_proc; p++)
     if (row(p)[slot / 64] >> (slot % 64) & 1) return true;
+  return false;
+}
+
+static bool held_by_another(uint32_t slot) {
+  for (uint32_t p = 0; p < mp_a->top_proc; p++)
+    if (p != mp_me && row(p)[slot / 64] >> (slot % 64) & 1) return true;
   return false;
 }
 
@@ -180,10 +186,22 @@ void mp_object_use_kept(mp_handle h) {
   uses[slot_of(h)]++;
 }
 
-static void release_and_unlock(uint32_t slot) {
-  mp_holds_flush();
+/* Lets go a hold that has no use any more, unless this process still has a claim there that others wait for. */
+static void drop_hold(uint32_t slot) {
+  mp_object *o = mp_object_at(slot);
+  unsigned type = (unsigned)(o->state >> 8) & 0xff;
+  bool (*claimed)(void *, uint32_t) = type < MP_TYPES ? types[type].claimed : NULL;
+  if (claimed && !MP_BROKEN(CLAIM) && claimed(mp_chunk_data(o->chunk), mp_me) && (o->flight || held_by_another(slot))) {
+    late = true;
+    return;
+  }
   hold_clear(slot);
   die_if_unheld(slot);
+}
+
+static void release_and_unlock(uint32_t slot) {
+  mp_holds_flush();
+  drop_hold(slot);
   mp_object_bury(false);
   mp_arena_unlock();
 }
@@ -220,9 +238,7 @@ void mp_holds_flush(void) {
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
       uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
-      if (uses[slot]) continue;
-      hold_clear(slot);
-      die_if_unheld(slot);
+      if (!uses[slot]) drop_hold(slot);
     }
   mp_object_bury(false);
 }

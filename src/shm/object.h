@@ -64,6 +64,9 @@ typedef struct mp_type { /* what a type does besides living; each may be NULL */
   /* A process that held it is dead or leaves: what the block says of that process is undone, and who waits for it is
    * woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
   int (*settle)(void *block, uint32_t proc);
+  /* True while the block says something of that process that settle must find: then its hold outlasts its last use as
+   * long as others know the object. Under the arena lock. */
+  bool (*claimed)(void *block, uint32_t proc);
 } mp_type;
 /* Once per process tree and type, by mp_types_setup. */
 void mp_object_type(int type, const mp_type *is);
@@ -115,7 +118,7 @@ void mp_holds_copy(uint32_t from_proc, uint32_t to_proc);
 void mp_holds_clear(uint32_t proc); /* and buries what nobody holds now */
 /* Settles all that a dead process held. Without a lock. 0 or the first error. */
 int mp_holds_settle(uint32_t proc);
-void mp_holds_flush(void);    /* lets go what finalizers could not */
+void mp_holds_flush(void);    /* lets go what could not be let go when its last use ended */
 void mp_flight_recover(void); /* for recovery, in this order: the flight log, */
 void mp_object_rebuild(void); /* the lists, and what was dying */
 uint32_t mp_object_count(void);

@@ -17,7 +17,7 @@ typedef struct mp_proc {
   uint64_t since;         /* when it was reserved */
   _Atomic int32_t pid, exit;
   _Atomic uint32_t inhand, asleep;
-  _Atomic uint32_t watch, pad;
+  _Atomic uint32_t watch, nap;
   char name[MP_PROC_NAME]; /* cut, and ended by a 0; the process's own */
 } mp_proc;
 _Static_assert(sizeof(mp_proc) == MP_LINE, "the registry's stride is part of the layout");

@@ -31,7 +31,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
 }
 
 void mp_queue_setup(void) {
-  static const mp_type type = {mp_queue_destroy, mp_joinable_settle};
+  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 
@@ -452,5 +452,6 @@ uint64_t mp_queue_size(mp_queue *q) {
   bool locked = mp_queue_lock_both(q, &now) == 0;
   uint64_t n = count(q);
   if (locked) mp_queue_unlock_both(q);
+  mp_watch_look(&q->data); /* who is told that it is empty need not get to know it */
   return n;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "os/process.h"
+#include "shm/bell.h"
 #include "shm/chunk.h"
 #include "shm/object.h"
 #include "shm/proc.h"
@@ -14,6 +15,7 @@
 
 #define MP_START_GRACE (60000 * MP_MS)
 #define MP_BRIEF (2000 * MP_MS)
+#define MP_LOOK (500 * MP_MS)
 #define LOST_SLOT_TEXT "mproc: this process came up too long after its fork and lost its place; it ends\n"
 
 uint32_t mp_me;
@@ -74,6 +76,7 @@ static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
   p->watch = 0;
+  p->nap = MP_BELL_IDLE;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
@@ -221,12 +224,31 @@ static void clean(uint32_t slot) {
   mp_os_mutex_unlock(&p->life);
 }
 
-/* Killed before it could come up, and not yet reaped by its parent. The state is looked at last: what is gone cannot
- * change it any more. */
+static bool is_registered(pid_t pid) {
+  for (uint32_t i = 0; i < mp_a->top_proc; i++)
+    if (mp_proc_at(i)->pid == pid && state_of(i) == MP_PROC_LIVE && !mp_proc_slot_dead(i)) return true;
+  return false;
+}
+
+/* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so the next is
+ * made when the reservation is twice as old, or MP_LOOK later. */
+static bool never_forked(mp_proc *p, uint64_t age) {
+  static uint64_t next;
+  uint64_t now = mp_os_now();
+  if (!p->parent || !mp_proc_dead(p->parent) || now < next) return false;
+  bool perhaps = mp_os_mapped_elsewhere(mp_a, p->since, is_registered);
+  next = perhaps ? now + (age < MP_LOOK ? age : MP_LOOK) : 0;
+  return !perhaps;
+}
+
+/* Its child was killed before it could come up and is not reaped yet, or there is none. The state is looked at last:
+ * what is gone cannot change it any more. */
 static bool stillborn(uint32_t slot) {
   mp_proc *p = mp_proc_at(slot);
   pid_t pid = p->pid;
-  return pid && mp_os_now() - p->since > MP_SLICE && mp_os_gone(pid) && state_of(slot) == MP_PROC_STARTING;
+  uint64_t age = mp_os_now() - p->since;
+  if (age < MP_SLICE || !(pid ? mp_os_gone(pid) : never_forked(p, age))) return false;
+  return state_of(slot) == MP_PROC_STARTING;
 }
 
 void mp_shm_sweep(void) {
@@ -266,6 +288,7 @@ void mp_proc_release(mp_proc_ref ref, bool never_came) {
 void mp_shm_stats_get(mp_shm_stats *s) {
   memset(s, 0, sizeof *s);
   if (lock_briefly() != 0) return;
+  mp_holds_flush();
   s->objects = mp_object_count();
   for (uint32_t i = 0; i < mp_a->top_proc; i++) s->processes += state_of(i) != MP_PROC_FREE;
   for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {

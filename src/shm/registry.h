@@ -10,19 +10,18 @@
  *            the child itself: STARTING->LIVE (CAS);    A killed reserver leaves STARTING: freed after MP_START_GRACE,
  *            cleaner: LIVE->DEAD or FREE (holds life);  a child that comes later than that finds its slot gone and exits.
  *            the parent: DEAD->FREE (arena lock)
+ *            a sweep: STARTING->FREE (arena lock) once it has found that there is no child, or none any more
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
  * pid        the reserver once it has forked, and       0: not known yet
  *            the process itself, before LIVE: the same
  * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
-<<<<<<< HEAD
- * name       the reserver, before the fork              for messages; empty when it was forked by something else
-=======
  * watch      the process itself                         the chunk (index + 1) that says what it watches (watch.h), or 0;
  *                                                       in a dead slot meaningless
- * name       the process itself                         for messages; empty when it was forked by something else
->>>>>>> 91fe358 (wait and fileno: work in progress)
+ * nap        the process itself, asleep: ARMED, awake:  the word of bell.h that it alone sleeps on
+ *            IDLE; a ringer: ARMED->IDLE (CAS)
+ * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_REGISTRY_H
 #define MP_SHM_REGISTRY_H

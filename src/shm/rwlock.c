@@ -14,36 +14,8 @@ enum { READS = 1, WAITS, GIVEN, STATES };             /* in a cell, below the de
 
 static uint64_t phase_of(uint64_t gate) { return gate / PHASE; }
 static mp_bell *bell_of(mp_rwlock *x, uint64_t gate) { return &x->readers[phase_of(gate) % MP_RWLOCK_BELLS]; }
-static bool swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
-  return atomic_compare_exchange_strong(word, &from, to);
-}
-
-/* --- what this process reads --- */
-
-/* As long as there can be objects, so that it never is full. Of another process, after a fork, until `reader` says
- * otherwise. */
-MP_OS_LARGE mp_handle mp_rwlock_reading[MP_OBJECT_MOST];
-static mp_handle *const reading = mp_rwlock_reading;
-static uint32_t nreading;
-static mp_proc_ref reader;
-
-/* A fork reads nothing that its parent reads; it only holds those objects. */
-static void own_list(void) {
-  if (reader == mp_proc_self()) return;
-  reader = mp_proc_self();
-  while (nreading > 0) mp_object_unuse(reading[--nreading]);
-}
-
-static void note(mp_handle h) {
-  reading[nreading++] = h;
-  mp_object_use_held(h);
-}
-
-static void forget(mp_handle h) {
-  uint32_t i = nreading - 1;
-  while (i > 0 && reading[i] != h) i--;
-  reading[i] = reading[--nreading];
-  mp_object_unuse(h);
+static bool swap(_Atomic uint64_t *cell, uint64_t from, uint64_t to) {
+  return atomic_compare_exchange_strong(cell, &from, to);
 }
 
 /* --- gate, by the holder of m --- */
@@ -70,24 +42,21 @@ static void open_gate(mp_rwlock *x, uint64_t torn) {
   mp_os_pending(NULL);
 }
 
-/* What the last holder of m left is either open, or closed by one who died. */
-static void close_gate(mp_rwlock *x) {
-  for (;;) {
-    uint64_t gate = atomic_load(&x->gate);
-    uint64_t torn = gate & WRITES && !MP_BROKEN(TORN) ? TORN : gate & TORN;
-    if (swap(&x->gate, gate, phase_of(gate) * PHASE | torn | CLOSED)) return;
-  }
+/* What the last holder of m left is open, or was closed by one who died. Returns TORN or 0. */
+static uint64_t close_gate(mp_rwlock *x) {
+  uint64_t gate = atomic_load(&x->gate);
+  uint64_t torn = gate & (MP_BROKEN(TORN) ? TORN : TORN | WRITES) ? TORN : 0;
+  atomic_store(&x->gate, phase_of(gate) * PHASE | torn | CLOSED);
+  return torn;
 }
 
-/* Opens for a writer that died; or finds that another has done so, or is about to. */
+/* Opens for a writer that died; or finds that another has done so, or is about to. Those who are given the lock must
+ * find TORN there already. */
 static void recover(mp_rwlock *x) {
   int r = mp_os_mutex_try(&x->m.m);
   if (r < 0) return;
-  uint64_t gate = atomic_load(&x->gate);
-  if (r == MP_ABANDONED) {
-    mp_os_mutex_consistent(&x->m.m);
-    if (gate & CLOSED) open_gate(x, gate & (WRITES | TORN) ? TORN : 0);
-  }
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->m.m);
+  if (atomic_load(&x->gate) & CLOSED) open_gate(x, close_gate(x));
   mp_os_mutex_unlock(&x->m.m);
 }
 
@@ -157,27 +126,18 @@ static int come(visit *v, const mp_wait *w) {
   return r < 0 ? r : 0;
 }
 
-/* Whether this process is the one that is told. With gate closed, the writer will be. */
-static int told(mp_rwlock *x) {
-  uint64_t gate = atomic_load(&x->gate);
-  if ((gate & (TORN | CLOSED)) != TORN) return MP_LOCKED;
-  return swap(&x->gate, gate, gate & ~(uint64_t)TORN) ? MP_ABANDONED : MP_LOCKED;
-}
-
-int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w) {
+int mp_rwlock_read(mp_rwlock *x, const mp_wait *w) {
   visit v = {.x = x};
   int err = reach(x, w, &v.cell);
   if (err) return err;
-  own_list();
   uint64_t c = atomic_load_explicit(v.cell, memory_order_relaxed);
   if (c % STATES == READS) return atomic_store(v.cell, c + STATES), MP_LOCKED;
   err = come(&v, w);
   if (err) return err;
-  note(h);
-  return told(x);
+  return atomic_load(&x->gate) & TORN ? MP_ABANDONED : MP_LOCKED;
 }
 
-void mp_rwlock_end_read(mp_rwlock *x, mp_handle h) {
+void mp_rwlock_end_read(mp_rwlock *x) {
   _Atomic uint64_t *cell = mp_cell_own(&x->cells);
   uint64_t c = atomic_load_explicit(cell, memory_order_relaxed);
   if (c != ONCE) {
@@ -185,7 +145,6 @@ void mp_rwlock_end_read(mp_rwlock *x, mp_handle h) {
     return;
   }
   stop_reading(x, cell);
-  forget(h);
 }
 
 uint64_t mp_rwlock_depth(mp_rwlock *x) {
@@ -221,14 +180,13 @@ int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w) {
   if (mp_rwlock_depth(x)) return -EDEADLK;
   int err = mp_mutex_acquire(&x->m, h, w);
   if (err < 0) return err;
-  close_gate(x);
+  uint64_t torn = close_gate(x);
   err = await_no_reader(x, w);
-  uint64_t gate = atomic_load(&x->gate);
   if (!err) {
-    atomic_store(&x->gate, phase_of(gate) * PHASE | WRITES | CLOSED);
-    return gate & TORN ? MP_ABANDONED : MP_LOCKED;
+    atomic_store(&x->gate, phase_of(atomic_load(&x->gate)) * PHASE | WRITES | CLOSED);
+    return torn ? MP_ABANDONED : MP_LOCKED;
   }
-  open_gate(x, gate & TORN);
+  open_gate(x, torn);
   mp_mutex_release(&x->m, h);
   return err;
 }
@@ -276,7 +234,10 @@ static int settle(void *block, uint32_t proc) {
   return 0;
 }
 
+/* A reading outlasts its handle. */
+static bool claimed(void *block, uint32_t proc) { return mp_cell(&((mp_rwlock *)block)->cells, proc) != 0; }
+
 void mp_rwlock_setup(void) {
-  static const mp_type type = {.settle = settle};
+  static const mp_type type = {.settle = settle, .claimed = claimed};
   mp_object_type(MP_TYPE_RWLOCK, &type);
 }

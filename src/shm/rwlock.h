@@ -2,15 +2,14 @@
 /*
  * The lock that many may read and one may write (layer 1). Called by L3.
  *
- * m        the writers' mutex. Its holder alone changes gate, but for TORN.
+ * m        the writers' mutex. Its holder alone changes gate.
  * gate     phase << 3 | TORN | WRITES | CLOSED. CLOSED: a writer waits for the readers to leave, or WRITES; who does not
- *          read already waits. TORN: a writer died while it wrote, and nobody has been told.
- *            writer              0 -> CLOSED; once no reader is left, CLOSED -> CLOSED | WRITES, TORN goes: it is told
+ *          read already waits. TORN: the last writer died while it wrote; all who come are told, until one writes.
+ *            a writer            0 -> CLOSED; once no reader is left, CLOSED -> CLOSED | WRITES, and TORN goes
  *            it releases, or     -> phase + 1, 0 (TORN stays when it gives up): THE COMMIT of both
  *            gives up
- *            who finds m         CLOSED | WRITES -> phase + 1, TORN; CLOSED -> phase + 1: by a reader or settle. The next
- *            abandoned           writer goes on from CLOSED in the same phase, WRITES -> TORN
- *            a reader            TORN -> 0, CAS: it is told
+ *            who finds m         CLOSED | WRITES -> CLOSED | TORN. A writer goes on from there, in the same phase; a reader,
+ *            abandoned           or settle, goes on to phase + 1, TORN or 0
  * cell[p]  depth << 2 | READS, or WAITS, GIVEN, or 0. Process p: 0 -> READS, then a look at gate: closed, it steps back.
  *          -> WAITS while it sleeps. WAITS -> GIVEN: CAS by m's holder before it opens gate, so that who waited reads
  *          before the next write, however soon that comes; GIVEN -> READS: CAS by p when it wakes; GIVEN -> WAITS: CAS by
@@ -44,13 +43,14 @@ typedef struct mp_rwlock {
 
 int mp_rwlock_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
-/* One more reading, or the one writing, by this process of the lock with handle h: MP_LOCKED; MP_ABANDONED: the same, and
- * the last writer died while it wrote; -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that would write, a
- * writer that would read); -ENOLCK (as mp_mutex_acquire). _write: not for a process that writes already. */
-int mp_rwlock_read(mp_rwlock *x, mp_handle h, const mp_wait *w);
+/* One more reading, or the one writing, by this process: MP_LOCKED; MP_ABANDONED: the same, and the last writer died while
+ * it wrote (who reads already is not told again); -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that
+ * would write, a writer that would read); -ENOLCK (as mp_mutex_acquire). h: its handle. _write: not for one that writes
+ * already. */
+int mp_rwlock_read(mp_rwlock *x, const mp_wait *w);
 int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w);
 /* By a process that does so. */
-void mp_rwlock_end_read(mp_rwlock *x, mp_handle h);
+void mp_rwlock_end_read(mp_rwlock *x);
 void mp_rwlock_end_write(mp_rwlock *x, mp_handle h);
 
 /* How often this process reads. */

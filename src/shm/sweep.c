@@ -60,7 +60,7 @@ int mp_proc_settle(uint32_t slot) {
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
  * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
 MP_OS_FORKED void mp_proc_depart(void) {
-  if (mp_usable && mp_watch_table) mp_watch_leave();
+  if (mp_usable) mp_watch_leave();
   if (!mp_usable || !mp_noted || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
   mp_usable = false;
   mp_proc_settle(mp_me);

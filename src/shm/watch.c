@@ -117,10 +117,10 @@ void mp_watch_release(void) {
   mp_arena_unlock();
 }
 
-void mp_watch_leave(void) {
+void mp_watch_leave_table(void) {
   static const mp_wait brief = {0, NULL, NULL};
   mp_watch_kept = 0;
-  if (!mp_watch_table || mp_arena_lock(&brief) != 0) return;
+  if (mp_arena_lock(&brief) != 0) return;
   give_back();
   mp_arena_unlock();
 }
@@ -129,7 +129,7 @@ void mp_watch_leave(void) {
 
 void mp_watch_arm(mp_bell *b) {
   uint32_t v = atomic_load_explicit(&b->watched, memory_order_relaxed);
-  while (!atomic_compare_exchange_weak(&b->watched, &v, (v + 2) | 1)) {}
+  while (!atomic_compare_exchange_weak(&b->watched, &v, (v + (MP_BROKEN(ARM) ? 0 : 2)) | 1)) {}
 }
 
 /* --- ringing --- */
@@ -168,6 +168,7 @@ static void wake_watcher(uint32_t slot, uint64_t bell) {
 }
 
 void mp_watch_ring(mp_bell *b) {
+  if (MP_BROKEN(WATCH)) return;
   uint32_t seen = atomic_load_explicit(&b->watched, memory_order_acquire);
   for (uint32_t p = 0; p < mp_a->top_proc; p++)
     if (mp_proc_at(p)->watch) wake_watcher(p, mp_offset(b));

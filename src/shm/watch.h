@@ -59,7 +59,6 @@ void mp_watch_look_slowly(mp_bell *b);
 static inline void mp_watch_look(mp_bell *b) {
   if (__builtin_expect(mp_watch_fds != 0, 0)) mp_watch_look_slowly(b);
 }
-void mp_watch_look_all(void); /* likewise, at all of them */
 /* For mp_object_unuse: the last use of the object in that slot ends. */
 void mp_watch_drop(uint32_t slot);
 
@@ -79,8 +78,11 @@ void mp_watch_forget(void);
 static inline void mp_watch_forked(void) {
   if (mp_watch_table || mp_watch_fds) mp_watch_forget();
 }
-/* For sweep.c: this process leaves. */
-void mp_watch_leave(void);
+/* For those who end this process in order: nothing is looked at any more, and the table must not be in hand. */
+void mp_watch_leave_table(void);
+static inline void mp_watch_leave(void) {
+  if (mp_watch_table) mp_watch_leave_table();
+}
 
 #pragma GCC visibility pop
 #endif

@@ -54,7 +54,7 @@ static void rest(uint32_t i) {
   mp_os_wake_drain(places[i].pipe);
   arm(i);
   mp_watch_armed();
-  if (is_ready(&places[i])) mp_os_wake_self(places[i].pipe);
+  if (is_ready(&places[i]) && !MP_BROKEN(LOOK)) mp_os_wake_self(places[i].pipe);
 }
 
 static void make_sentry(uint32_t i) {
@@ -89,16 +89,6 @@ void mp_watch_look_slowly(mp_bell *b) {
     beat(i);
     return;
   }
-}
-
-void mp_watch_look_all(void) {
-  uint32_t served = 0;
-  for (uint32_t i = 0; i < mp_watch_kept; i++) {
-    if (!is_used(&places[i])) continue;
-    served = i;
-    if (!is_ready(&places[i])) rest(i);
-  }
-  beat(served);
 }
 
 /* --- opening and closing --- */

@@ -57,8 +57,9 @@ static int note_fds(vigil *v) {
 
 /* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a bell was rung; -EINTR, -EBADF, or what poll says. */
 static int pass(vigil *v, uint64_t until) {
-  arm(v);
+  if (!MP_BROKEN(LOOK)) arm(v);
   int found = look(v);
+  if (MP_BROKEN(LOOK)) arm(v);
   int shown = mp_os_poll_many(v->fds, v->nfds + (v->pipe != NO_FD), found ? 0 : until);
   if (shown <= 0) return found ? found : shown ? shown : -ETIMEDOUT;
   if (v->pipe != NO_FD && v->fds[v->nfds].revents) mp_os_wake_drain(v->pipe);
@@ -132,7 +133,7 @@ static bool any_ready(void *arg) {
 
 /* Only what is in memory can be looked at so often. */
 static bool spin(vigil *v) {
-  if (v->n > SPIN_MOST || count_bells(v) < v->n) return false;
+  if (!v->n || v->n > SPIN_MOST || count_bells(v) < v->n) return false;
   return mp_bell_spin(any_ready, v);
 }
 
@@ -159,9 +160,15 @@ static int sleep_until(vigil *v, const mp_wait *w) {
   return r;
 }
 
+/* Their descriptors, if they have any, are not readable any more when nothing is there. */
+static void look_for_loops(const vigil *v) {
+  for (size_t i = 0; i < v->n && mp_watch_fds; i++)
+    if (v->s[i].bell) mp_watch_look(v->s[i].bell);
+}
+
 int mp_watch_wait(mp_source *s, size_t n, mp_os_pollfd *fds, const mp_wait *w) {
   vigil v = {s, n, fds, 0, NO_FD};
-  if (mp_watch_fds) mp_watch_look_all();
+  look_for_loops(&v);
   list_fds(&v);
   int r = pass(&v, 0);
   if (!is_nothing(r)) return r;

@@ -1,0 +1,66 @@
+-- SPDX-License-Identifier: MIT
+-- Claims: a lock that nobody else wants, taken and let go, in nanoseconds; and one that two processes want all the
+-- time, in millions of acquisitions a second by both together.
+
+local harness = require("bench.harness")
+local mproc = require("mproc")
+
+local COUNT = 5000000
+local CONTENDERS = 2
+local BATCH = 1000
+
+harness.run({
+  title = "lock + unlock, ns",
+  better = "less",
+  mproc = function()
+    local l = mproc.Lock()
+    local began = mproc.time()
+    for _ = 1, COUNT do
+      l:acquire()
+      l:release()
+    end
+    return (mproc.time() - began) / COUNT * 1e9
+  end,
+  python = harness.python("lock", 1000000),
+  reach = "<= 76",
+  reached = function(found)
+    return found.median <= 76
+  end,
+})
+
+local function contend(l, go, counts)
+  go:wait()
+  local stop, count = mproc.time() + harness.SECONDS, 0
+  repeat
+    for _ = 1, BATCH do
+      l:acquire()
+      l:release()
+    end
+    count = count + BATCH
+  until mproc.time() >= stop
+  counts:put(count)
+end
+
+harness.run({
+  title = "lock wanted by two, M/s",
+  better = "more",
+  mproc = function()
+    local l, go, counts = mproc.Lock(), mproc.Event(), mproc.Queue()
+    local all, sum = {}, 0
+    for i = 1, CONTENDERS do
+      all[i] = mproc.Process(contend, l, go, counts):start()
+    end
+    go:set()
+    for _, p in ipairs(all) do
+      sum = sum + counts:get()
+      p:join()
+      p:close()
+    end
+    return sum / harness.SECONDS / 1e6
+  end,
+  python = harness.python("contended_lock", CONTENDERS),
+  reach = ">= 0.8 x Python",
+  reached = function(found)
+    return found.python and found.median >= 0.8 * found.python
+  end,
+})

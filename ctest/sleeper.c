@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* Processes that sleep while another is killed. The contracts stand in sleeper.h. */
+#define _GNU_SOURCE
+#include "sleeper.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TRIES 4
+#define SLOW_TRIES 50
+#define LOST_MOST 3 /* per scenario; more would only take time */
+#define PAUSE_US 50
+
+t_sleeper *t_sleepers;
+bool t_control;
+
+void t_sleepers_setup(void) {
+  setenv("MPROC_SPIN", "0", 1);
+  t_block_sigchld();
+  const char *mode = getenv("MP_CONTROL");
+  t_control = mode && strcmp(mode, "nopending") == 0;
+  t_sleepers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+void t_without_kernel(void) {
+  if (t_control) mp_os_robust = NULL;
+}
+
+static int slice_begins(void *arg) {
+  ((t_sleeper *)arg)->armed = mp_os_now();
+  return 0;
+}
+
+mp_wait t_watched(t_sleeper *s) { return (mp_wait){MP_FOREVER, slice_begins, s}; }
+
+pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *)) {
+  memset(s, 0, sizeof *s);
+  s->armed = mp_os_now();
+  pid_t pid = fork();
+  if (pid) return pid;
+  f(s);
+  for (;;) pause();
+}
+
+void t_await_armed(mp_bell *b) {
+  while (b->word & MP_BELL_IDLE) usleep(PAUSE_US);
+}
+
+void t_await_asleep(pid_t pid) {
+  while (!t_asleep(pid)) usleep(PAUSE_US);
+}
+
+bool t_woken_by(const t_sleeper *s, uint64_t deadline) {
+  while (!s->woken && mp_os_now() < deadline) usleep(PAUSE_US);
+  return s->woken && s->woken < deadline;
+}
+
+bool t_young(const t_sleeper *s) { return mp_os_now() < s->armed + T_YOUNG; }
+
+void t_run_to_stop(pid_t pid) {
+  int status;
+  ptrace(PTRACE_CONT, pid, NULL, NULL);
+  waitpid(pid, &status, 0);
+}
+
+bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps) {
+  for (long i = 0; i < steps; i++)
+    if (s->woken || !t_step_awake(pid)) return true;
+  return false;
+}
+
+static unsigned count(const t_scene *o) { return o->sleepers ? o->sleepers : 1; }
+
+/* The sleepers must wake by themselves, or at once when they get what the dead process did not give them. */
+static int judge(const t_scene *o) {
+  bool helped = !o->committed();
+  for (unsigned i = 0; i < count(o); i++)
+    if (!t_young(&t_sleepers[i]) && !t_sleepers[i].woken) return T_SLOW;
+  uint64_t since = mp_os_now();
+  if (helped) o->help();
+  for (unsigned i = 0; i < count(o); i++)
+    if (!t_woken_by(&t_sleepers[i], since + T_PROMPT)) return T_LATE;
+  return T_IN_TIME;
+}
+
+int t_try_scene(const void *scene, long k, bool *done) {
+  const t_scene *o = scene;
+  pid_t pids[T_SLEEPERS];
+  t_deadline(20);
+  o->before();
+  pid_t killed = t_trace(o->run, NULL);
+  if (o->starts_late) t_run_to_stop(killed);
+  for (unsigned i = 0; i < count(o); i++) pids[i] = t_sleep(&t_sleepers[i], o->sleep);
+  for (unsigned i = 0; i < count(o); i++) t_await_asleep(pids[i]);
+  *done = t_step(killed, k);
+  t_end(killed);
+  int r = judge(o);
+  for (unsigned i = 0; i < count(o); i++) t_end(pids[i]);
+  if (r == T_IN_TIME) o->after(t_sleepers);
+  o->let_go();
+  return r;
+}
+
+/* True when it was in time at least once. */
+static bool in_time(t_try *f, const void *arg, long k, bool *done) {
+  int late = 0, slow = 0;
+  t_point = k;
+  while (late < TRIES) {
+    int r = f(arg, k, done);
+    if (r == T_IN_TIME) return true;
+    late += r == T_LATE;
+    slow += r == T_SLOW;
+    CHECK(slow < SLOW_TRIES);
+  }
+  return false;
+}
+
+long t_run_points(const char *name, t_try *f, const void *arg) {
+  long points = 0, lost = 0;
+  bool done = false;
+  t_what = name;
+  long stride = t_control ? 1 : t_stride(); /* a sample could miss the few instructions that control is about */
+  for (long k = t_control ? 1 : t_first(); !done && lost < LOST_MOST; k += stride, points++) {
+    if (in_time(f, arg, k, &done)) continue;
+    if (!t_control) fprintf(stderr, "%s, kill point %ld: the wake was lost\n", name, k);
+    lost++;
+  }
+  printf("  %-44s %6ld kill points, %ld wakes lost\n", name, points, lost);
+  return lost;
+}

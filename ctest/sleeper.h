@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests of wakes: processes that sleep on a bell while another, single-stepped, is killed at a chosen instruction.
+ * What was committed must reach the sleepers within T_PROMPT, half a slice: a wake that is lost costs a whole one.
+ *
+ * A point counts only if the sleepers' slices were young when the other was killed: else a slice's end could pass for
+ * a wake. A late wake is tried again, for it may be the machine that was slow; one that was lost is lost every time.
+ */
+#ifndef MP_CTEST_SLEEPER_H
+#define MP_CTEST_SLEEPER_H
+
+#include "harness.h"
+#include "shm/bell.h"
+
+#define T_PROMPT (50 * MP_MS)
+#define T_YOUNG (40 * MP_MS) /* + T_PROMPT < MP_SLICE */
+enum { T_SLEEPERS = 8 };
+enum { T_IN_TIME, T_LATE, T_SLOW };
+
+typedef struct t_sleeper {
+  _Atomic uint64_t armed;  /* when its present slice began, or a little before */
+  _Atomic uint64_t woken;  /* when its call returned; 0: not yet */
+  _Atomic uint64_t number; /* for the test: what it got */
+  _Atomic int32_t result;
+} t_sleeper;
+
+typedef struct t_scene {
+  const char *name;
+  void (*before)(void);
+  void (*sleep)(t_sleeper *); /* what the sleepers call; it fills in result and woken */
+  void (*run)(void *);        /* what is killed; calls t_without_kernel first */
+  bool (*committed)(void);    /* the sleepers have what they wait for */
+  void (*help)(void);         /* if not: does what gives it to them */
+  void (*after)(const t_sleeper *);
+  void (*let_go)(void); /* last of all */
+  unsigned sleepers;    /* 0: one */
+  bool starts_late;     /* run stops itself once it has done what comes before the sleepers' sleep */
+} t_scene;
+
+extern t_sleeper *t_sleepers; /* [T_SLEEPERS], in memory shared with them */
+/* Set by main() from MP_CONTROL=nopending: the process that is killed leaves the kernel's part out, and wakes are lost. */
+extern bool t_control;
+void t_without_kernel(void);
+
+/* Before t_start: no spinning, which would be stepped through; and SIGCHLD blocked, for t_step_sleeper. */
+void t_sleepers_setup(void);
+
+mp_wait t_watched(t_sleeper *s); /* for ever, noting each slice's begin */
+pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *));
+void t_await_armed(mp_bell *b);
+void t_await_asleep(pid_t pid);
+bool t_woken_by(const t_sleeper *s, uint64_t deadline);
+bool t_young(const t_sleeper *s);
+
+/* Runs a traced process to where it stops itself. */
+void t_run_to_stop(pid_t pid);
+/* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
+bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
+
+/* One try at point k: T_IN_TIME, T_LATE or T_SLOW; *done when the operation had ended before it. */
+typedef int t_try(const void *arg, long k, bool *done);
+int t_try_scene(const void *scene, long k, bool *done);
+/* Every point (of the sample). Prints, and returns how many wakes were lost. */
+long t_run_points(const char *name, t_try *f, const void *arg);
+
+#endif

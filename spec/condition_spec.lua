@@ -1,0 +1,802 @@
+-- SPDX-License-Identifier: MIT
+-- Conditions: who is woken, in which order, what a death does, and what becomes of the lock.
+
+local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
+
+local HERE = "spec/condition_spec.lua"
+local LIMIT = 20 -- seconds: nothing here takes so long
+
+-- Asserts that f(...) raises an error that blames this file and says `text`.
+local function assert_blames(text, f, ...)
+  local ok, message = pcall(function(...)
+    f(...)
+    return nil -- no tail call: this frame is the caller to blame
+  end, ...)
+  assert.is_false(ok, "no error was raised")
+  assert.equal("string", type(message))
+  assert.truthy(message:find(HERE, 1, true), "blames another place: " .. message)
+  assert.truthy(message:find(text, 1, true), ("does not say %q: %s"):format(text, message))
+end
+
+local function waiting(c)
+  return tonumber(tostring(c):match("(%d+) waiting$"))
+end
+
+describe("a condition", function()
+  local mproc, proc
+  setup(function()
+    mproc = require("mproc")
+    proc = require("spec.support.proc")
+  end)
+  leaks.watch()
+
+  local function until_waiting(c, n)
+    proc.until_true(function() return waiting(c) == n end, n .. " waiting")
+  end
+
+  local function start(f, ...)
+    return mproc.Process(f, ...):start()
+  end
+
+  local function finish(p)
+    assert.is_true(p:join(LIMIT))
+    assert.equal(0, p.exitcode)
+    p:close()
+  end
+
+  local function kill(p)
+    p:kill()
+    assert.is_true(p:join(LIMIT))
+    p:close()
+  end
+
+  local function signal(p, name)
+    assert(os.execute(("kill -%s %d"):format(name, p.pid)))
+    if name == "STOP" then
+      proc.until_true(function() return proc.state(p.pid) == "T" end, "the stop of " .. p.pid)
+    end
+  end
+
+  -- A process that waits once and puts { name, what wait returned } into out. It waits already when this returns.
+  local function waiter(c, out, name, timeout)
+    local before = waiting(c)
+    local p = start(function()
+      out:put({ name, c:with(function() return c:wait(timeout) end) })
+    end)
+    until_waiting(c, before + 1)
+    return p
+  end
+
+  local function notify(c, n)
+    c:with(function() c:notify(n) end)
+  end
+
+  local function names(out, n)
+    local got = {}
+    for i = 1, n do
+      got[i] = out:get(LIMIT)[1]
+    end
+    table.sort(got)
+    return table.concat(got, " ")
+  end
+
+  describe("by itself", function()
+    it("has the methods of its lock", function()
+      local c = mproc.Condition()
+      assert.is_false(c:locked())
+      assert.is_nil(c:owner())
+      assert.same({ true }, { c:acquire() })
+      assert.same({ true }, { c:acquire(0) }) -- an RLock
+      assert.is_true(c:locked())
+      assert.equal(mproc.getpid(), c:owner())
+      c:release()
+      assert.is_true(c:locked())
+      c:release()
+      assert.is_false(c:locked())
+      assert_blames("nobody holds it", function() c:release() end)
+    end)
+
+    it("has the scopes of its lock", function()
+      local c = mproc.Condition()
+      assert.same({ 1, nil, 3 }, { c:with(function(...) return ... end, 1, nil, 3) })
+      assert.has_error(function() c:with(error, "raised") end, "raised")
+      assert.is_false(c:locked())
+      do
+        local _ <close> = c:guard()
+        assert.is_true(c:locked())
+      end
+      assert.is_false(c:locked())
+    end)
+
+    it("takes the lock it is given, and shares it", function()
+      local lock = mproc.Lock()
+      local full, empty = mproc.Condition(lock), mproc.Condition(lock)
+      full:acquire()
+      assert.is_true(lock:locked())
+      assert.is_true(empty:locked())
+      assert.same({ false, "timeout" }, { empty:acquire(0) })
+      assert_blames("RLock", function() empty:acquire() end)
+      assert.same({ false, "timeout" }, { empty:wait(0) })
+      lock:release()
+      assert.is_false(full:locked())
+    end)
+
+    it("takes nothing else for a lock", function()
+      for _, v in ipairs({ 1, "lock", {}, true, print, mproc.Queue() }) do
+        assert_blames("mproc.RLock()", function() mproc.Condition(v) end)
+      end
+      assert_blames("mproc.RLock()", function() mproc.Condition(mproc.Condition()) end)
+    end)
+
+    it("wants the lock held", function()
+      local c = mproc.Condition()
+      for _, method in ipairs({ "wait", "notify", "notify_all" }) do
+        assert_blames("acquire the lock first", function() c[method](c) end)
+      end
+      assert_blames("acquire the lock first", function() c:wait_for(function() return true end) end)
+      local p <close> = start(function()
+        c:acquire()
+        mproc.sleep(100)
+      end)
+      proc.until_true(function() return c:locked() end, "the lock held")
+      assert_blames("acquire the lock first", function() c:wait(1) end)
+      assert_blames("acquire the lock first", function() c:notify() end)
+      p:kill()
+    end)
+
+    it("tells wrong arguments", function()
+      local c = mproc.Condition()
+      local _ <close> = c:guard()
+      assert_blames("block", function() c:wait(true) end)
+      assert_blames("NaN", function() c:wait(0 / 0) end)
+      assert_blames("number", function() c:wait("soon") end)
+      assert_blames("negative", function() c:notify(-1) end)
+      assert_blames("integer", function() c:notify(1.5) end)
+      assert_blames("number", function() c:notify("all") end)
+      assert_blames("function", function() c:wait_for() end)
+      assert_blames("function", function() c:wait_for(true) end)
+      assert_blames("timeout", function() c:wait_for(function() end, true) end)
+      assert_blames("timeout", function() c:wait_for(function() end, 0 / 0) end)
+      for _, method in ipairs({ "wait", "notify", "notify_all", "wait_for", "acquire" }) do
+        assert_blames("colon", function() c[method](nil) end)
+        assert_blames("colon", function() c[method]({}) end)
+      end
+    end)
+
+    it("gives up waiting at its time, and holds the lock again", function()
+      local c = mproc.Condition()
+      local _ <close> = c:guard()
+      for _, timeout in ipairs({ 0, -1, 0.05 }) do
+        local began = mproc.time()
+        assert.same({ false, "timeout" }, { c:wait(timeout) })
+        local took = mproc.time() - began
+        assert.is_true(took >= timeout and took < 5, "took " .. took)
+        assert.equal(mproc.getpid(), c:owner())
+      end
+    end)
+
+    it("remembers no notification that nobody waited for", function()
+      local c = mproc.Condition()
+      local _ <close> = c:guard()
+      assert.same({ n = 0 }, table.pack(c:notify()))
+      assert.same({ n = 0 }, table.pack(c:notify(5)))
+      assert.same({ n = 0 }, table.pack(c:notify_all()))
+      assert.same({ false, "timeout" }, { c:wait(0.01) })
+    end)
+
+    it("tells its lock and how many wait", function()
+      local c = mproc.Condition()
+      assert.truthy(tostring(c):find("^Condition %d+ %(RLock %d+: free%): 0 waiting$"), tostring(c))
+      c:acquire()
+      local name = ("held 1 times by 'MainProcess' (pid %d)"):format(mproc.getpid())
+      assert.truthy(tostring(c):find(name, 1, true), tostring(c))
+      c:release()
+    end)
+
+    it("waits inside a coroutine", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local p
+      local results = { coroutine.wrap(function()
+        local _ <close> = c:guard()
+        p = start(function()
+          c:acquire()
+          c:notify()
+          c:release()
+          out:put("notified")
+        end)
+        return c:wait(LIMIT)
+      end)() }
+      assert.same({ true }, results)
+      assert.equal("notified", out:get(LIMIT))
+      finish(p)
+    end)
+
+    it("is the same after a trip, with the same lock", function()
+      local q <close> = mproc.Queue()
+      local c = mproc.Condition()
+      q:put({ c, { c } })
+      local back = q:get(0)
+      assert.equal(c, back[1])
+      assert.is_true(rawequal(back[1], back[2][1]))
+      assert.not_equal(c, mproc.Condition())
+      c:acquire()
+      assert.equal(mproc.getpid(), back[1]:owner())
+      back[1]:release()
+      assert.is_false(c:locked())
+    end)
+
+    it("lives as long as a message names it", function()
+      local q <close> = mproc.Queue()
+      q:put(mproc.Condition())
+      collectgarbage()
+      collectgarbage()
+      local c = q:get(0)
+      assert.same({ false, "timeout" }, { c:with(function() return c:wait(0) end) })
+    end)
+  end)
+
+  describe("wakes", function()
+    it("one that waits, which then holds the lock", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local p = start(function()
+        c:acquire()
+        local results = { c:wait() }
+        out:put({ results, c:owner() })
+        c:release()
+      end)
+      until_waiting(c, 1)
+      assert.is_false(c:locked()) -- nothing is held meanwhile
+      notify(c)
+      assert.same({ { true }, p.pid }, out:get(LIMIT))
+      finish(p)
+    end)
+
+    it("nobody before the lock is released", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local p = waiter(c, out, "a")
+      c:acquire()
+      c:notify()
+      assert.equal(0, waiting(c))
+      assert.same({ nil, "empty" }, { out:get(0.2) })
+      c:release()
+      assert.equal("a", names(out, 1))
+      finish(p)
+    end)
+
+    it("those that have waited longest, as many as asked for", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local all = {}
+      for i, name in ipairs({ "a", "b", "c", "d", "e", "f" }) do
+        all[i] = waiter(c, out, name)
+      end
+      notify(c)
+      assert.equal("a", names(out, 1))
+      notify(c, 0)
+      notify(c, 3)
+      assert.equal("b c d", names(out, 3))
+      assert.same({ nil, "empty" }, { out:get(0.15) })
+      assert.equal(2, waiting(c))
+      notify(c, 1000) -- more than wait
+      assert.equal("e f", names(out, 2))
+      assert.equal(0, waiting(c))
+      for _, p in ipairs(all) do
+        finish(p)
+      end
+    end)
+
+    it("each at once when notified one by one under one lock", function()
+      local c = mproc.Condition(mproc.Lock())
+      local out <close> = mproc.Queue()
+      local all = { waiter(c, out, "a"), waiter(c, out, "b"), waiter(c, out, "c") }
+      c:with(function()
+        c:notify()
+        c:notify()
+      end)
+      assert.equal("a b", names(out, 2))
+      assert.equal(1, waiting(c))
+      notify(c)
+      assert.equal("c", names(out, 1))
+      for _, p in ipairs(all) do
+        finish(p)
+      end
+    end)
+
+    it("a hundred", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local all = {}
+      for i = 1, 100 do
+        all[i] = start(function()
+          out:put({ i, c:with(function() return c:wait() end) })
+        end)
+      end
+      until_waiting(c, 100)
+      notify(c, 40)
+      assert.equal(40, #names(out, 40):gsub("%d+ ?", "."))
+      assert.equal(60, waiting(c))
+      c:with(function() c:notify_all() end)
+      names(out, 60)
+      assert.equal(0, waiting(c))
+      for _, p in ipairs(all) do
+        finish(p)
+      end
+    end)
+
+    it("one that held its lock several times, and gives it back as often", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local p = start(function()
+        c:acquire()
+        c:acquire()
+        c:acquire()
+        c:wait()
+        c:release()
+        c:release()
+        out:put(c:mine())
+        c:release()
+        out:put(c:mine())
+      end)
+      until_waiting(c, 1)
+      assert.is_true(c:acquire(0)) -- it is free altogether
+      c:notify()
+      c:release()
+      assert.is_true(out:get(LIMIT))
+      assert.is_false(out:get(LIMIT))
+      finish(p)
+    end)
+
+    it("a process that ran before the condition was made", function()
+      local requests <close> = mproc.Queue()
+      local out <close> = mproc.Queue()
+      local p = start(function()
+        local c = requests:get()
+        out:put({ c:with(function() return c:wait() end) })
+      end)
+      local c = mproc.Condition()
+      requests:put(c)
+      until_waiting(c, 1)
+      notify(c)
+      assert.same({ true }, out:get(LIMIT))
+      finish(p)
+    end)
+
+    it("its grandparent, and a process waits in turn", function()
+      local c = mproc.Condition()
+      local turn = 0
+      local out <close> = mproc.Queue()
+      c:acquire()
+      local p = start(function()
+        local inner = start(function()
+          for _ = 1, 200 do
+            c:with(function()
+              c:notify()
+              c:wait()
+            end)
+          end
+          out:put("done")
+        end)
+        inner:join()
+      end)
+      for _ = 1, 200 do
+        assert.is_true(c:wait(LIMIT))
+        turn = turn + 1
+        c:notify()
+      end
+      c:release()
+      assert.equal("done", out:get(LIMIT))
+      assert.equal(200, turn)
+      finish(p)
+    end)
+
+    it("only its own waiters when it shares the lock", function()
+      local lock = mproc.Lock()
+      local a, b = mproc.Condition(lock), mproc.Condition(lock)
+      local out <close> = mproc.Queue()
+      local pa, pb = waiter(a, out, "a"), waiter(b, out, "b")
+      notify(b)
+      assert.equal("b", names(out, 1))
+      assert.equal(1, waiting(a))
+      notify(a)
+      assert.equal("a", names(out, 1))
+      finish(pa)
+      finish(pb)
+    end)
+  end)
+
+  describe("wait_for", function()
+    it("returns at once what is true already", function()
+      local c = mproc.Condition()
+      local _ <close> = c:guard()
+      assert.same({ "yes" }, { c:wait_for(function() return "yes", 2 end) })
+      assert.same({ 1 }, { c:wait_for(function() return 1 end, 0) })
+    end)
+
+    it("waits until it is true, with the lock held at each look", function()
+      local c = mproc.Condition()
+      local q <close> = mproc.Queue()
+      local p = start(function()
+        for i = 1, 3 do
+          c:acquire()
+          q:put(i)
+          c:notify()
+          c:release()
+        end
+      end)
+      local owners = {}
+      c:acquire()
+      local last = c:wait_for(function()
+        owners[#owners + 1] = c:owner()
+        return q:qsize() == 3 and q:qsize()
+      end, LIMIT)
+      c:release()
+      assert.equal(3, last)
+      for _, owner in ipairs(owners) do
+        assert.equal(mproc.getpid(), owner)
+      end
+      finish(p)
+    end)
+
+    it("has one timeout for all its waits", function()
+      local c = mproc.Condition()
+      local p = start(function()
+        while true do
+          c:with(function() c:notify_all() end)
+        end
+      end)
+      local looks = 0
+      local began = mproc.time()
+      c:acquire()
+      local results = table.pack(c:wait_for(function()
+        looks = looks + 1
+        return false
+      end, 0.3))
+      local took = mproc.time() - began
+      c:release()
+      kill(p)
+      assert.same({ false, "timeout", n = 2 }, results)
+      assert.is_true(took >= 0.3 and took < 5, "took " .. took)
+      assert.is_true(looks > 2, looks .. " looks")
+    end)
+
+    it("looks once more when its time is over", function()
+      local c = mproc.Condition()
+      local _ <close> = c:guard()
+      local began = mproc.time()
+      assert.equal("late", c:wait_for(function() return mproc.time() - began >= 0.05 and "late" end, 0.05))
+      assert.same({ false, "timeout" }, { c:wait_for(function() return nil end, 0) })
+      assert.same({ false, "timeout" }, { c:wait_for(function() return nil end, -1) })
+    end)
+
+    it("leaves the lock held when its function raises", function()
+      local c = mproc.Condition()
+      local p = start(function()
+        while true do
+          c:with(function() c:notify_all() end)
+        end
+      end)
+      c:acquire()
+      local looks = 0
+      assert.has_error(function()
+        c:wait_for(function()
+          looks = looks + 1
+          return looks == 3 and error("no", 0)
+        end, LIMIT)
+      end, "no")
+      assert.is_true(c:mine())
+      assert.equal(0, waiting(c))
+      c:release()
+      kill(p)
+    end)
+
+    it("does not wait when its function has released the lock", function()
+      local c = mproc.Condition()
+      c:acquire()
+      assert_blames("released", function()
+        c:wait_for(function() c:release() end)
+      end)
+    end)
+  end)
+
+  describe("survives", function()
+    it("a waiter that is killed", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a = waiter(c, out, "a")
+      local b = waiter(c, out, "b")
+      kill(a)
+      notify(c)
+      assert.equal("b", names(out, 1))
+      finish(b)
+    end)
+
+    it("a notified one that is stopped, and then killed: the next one is notified", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a, b, d = waiter(c, out, "a"), waiter(c, out, "b"), waiter(c, out, "d")
+      signal(a, "STOP")
+      notify(c)
+      assert.equal(2, waiting(c))
+      assert.same({ nil, "empty" }, { out:get(0.2) }) -- it is the stopped one's
+      kill(a)
+      assert.equal("b", names(out, 1))
+      assert.same({ nil, "empty" }, { out:get(0.2) })
+      assert.equal(1, waiting(c))
+      notify(c)
+      assert.equal("d", names(out, 1))
+      finish(b)
+      finish(d)
+    end)
+
+    it("a notified one that is stopped, and then goes on", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a, b = waiter(c, out, "a"), waiter(c, out, "b", 0.2)
+      signal(a, "STOP")
+      notify(c)
+      assert.same({ "b", false, "timeout" }, out:get(LIMIT))
+      signal(a, "CONT")
+      assert.same({ "a", true }, out:get(LIMIT))
+      finish(a)
+      finish(b)
+    end)
+
+    it("the death of one that was notified and has not released the lock", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local woken <close> = mproc.Queue()
+      local a = start(function()
+        c:acquire()
+        c:wait()
+        woken:put(true)
+        mproc.sleep(100)
+      end)
+      until_waiting(c, 1)
+      local b = waiter(c, out, "b")
+      notify(c)
+      assert.is_true(woken:get(LIMIT))
+      kill(a)
+      assert.same({ "b", true, "abandoned" }, out:get(LIMIT))
+      finish(b)
+    end)
+
+    it("no notification twice: one that was used is gone with its process", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local woken <close> = mproc.Queue()
+      local function use(then_do)
+        return start(function()
+          c:acquire()
+          c:wait()
+          then_do()
+        end)
+      end
+      local after_release = use(function()
+        c:release()
+        woken:put(true)
+        mproc.sleep(100)
+      end)
+      until_waiting(c, 1)
+      local in_order = use(function() woken:put(true) end) -- forgets the lock
+      until_waiting(c, 2)
+      local b = waiter(c, out, "b")
+      notify(c)
+      assert.is_true(woken:get(LIMIT))
+      kill(after_release)
+      notify(c)
+      assert.is_true(woken:get(LIMIT))
+      finish(in_order)
+      assert.same({ nil, "empty" }, { out:get(0.3) })
+      assert.equal(1, waiting(c))
+      assert.same({ true, "abandoned" }, { c:acquire() })
+      c:notify()
+      c:release()
+      assert.same({ "b", true }, out:get(LIMIT))
+      finish(b)
+    end)
+
+    it("the death of the lock's owner while notified ones want it", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a, b = waiter(c, out, "a"), waiter(c, out, "b")
+      local owner = start(function()
+        c:acquire()
+        c:notify_all()
+        out:put({ "notified" })
+        mproc.sleep(100)
+      end)
+      assert.equal("notified", names(out, 1))
+      proc.wait_asleep(a.pid)
+      kill(owner)
+      local words = {}
+      for _ = 1, 2 do
+        local got = out:get(LIMIT)
+        assert.is_true(got[2])
+        words[#words + 1] = got[3]
+      end
+      assert.same({ "abandoned" }, words) -- the first to have it learns it
+      finish(a)
+      finish(b)
+    end)
+
+    it("the death of the lock's owner at the end of a waiter's time", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a = waiter(c, out, "a", 0.3)
+      local owner = start(function()
+        c:acquire()
+        out:put({ "held" })
+        mproc.sleep(100)
+      end)
+      assert.equal("held", names(out, 1))
+      assert.same({ nil, "empty" }, { out:get(0.6) }) -- past its time: it waits for the lock
+      assert.equal(1, waiting(c))
+      kill(owner)
+      assert.same({ "a", false, "timeout", "abandoned" }, out:get(LIMIT))
+      assert.equal(0, waiting(c))
+      finish(a)
+    end)
+
+    it("a notification at the end of a waiter's time", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a = waiter(c, out, "a", 0.1)
+      c:acquire()
+      mproc.sleep(0.3) -- its time is over, and it cannot have the lock
+      c:notify()
+      c:release()
+      assert.same({ "a", true }, out:get(LIMIT))
+      finish(a)
+    end)
+
+    it("a fork by a process that has been notified", function()
+      local c = mproc.Condition()
+      local out <close> = mproc.Queue()
+      local a = start(function()
+        c:acquire()
+        c:wait()
+        local inner = start(function() out:put({ "inner", c:mine(), waiting(c) }) end)
+        inner:join()
+        c:release()
+        out:put({ "outer" })
+      end)
+      until_waiting(c, 1)
+      local b = waiter(c, out, "b")
+      notify(c)
+      assert.same({ "inner", false, 1 }, out:get(LIMIT))
+      assert.equal("outer", names(out, 1))
+      assert.equal(1, waiting(c))
+      notify(c)
+      assert.equal("b", names(out, 1))
+      finish(a)
+      finish(b)
+    end)
+
+    it("its collection by one that was notified and still holds the lock", function()
+      local out <close> = mproc.Queue()
+      local lock = mproc.Lock()
+      local p = start(function()
+        local function once()
+          local c = mproc.Condition(lock)
+          out:put(c)
+          c:acquire()
+          c:wait()
+        end
+        once()
+        collectgarbage()
+        collectgarbage()
+        lock:release()
+        out:put("released")
+      end)
+      do
+        local c = out:get(LIMIT)
+        until_waiting(c, 1)
+        notify(c)
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.equal("released", out:get(LIMIT))
+      finish(p)
+    end)
+  end)
+
+  describe("in a full arena", function()
+    it("is refused with a reason", function()
+      local r = program.text([[
+        local mproc = require("mproc")
+        local all, reason = {}, nil
+        repeat
+          local c, message, name = mproc.Condition()
+          all[#all + 1] = c
+          reason = not c and name .. ": " .. message
+        until reason
+        print(#all > 10, reason)
+        local c = all[#all]
+        print(c:with(function() return c:wait(0) end))
+      ]], { env = "MPROC_ARENA=4M" })
+      assert.truthy(r.out:find("^true\tENOMEM: the arena is full.-\nfalse\ttimeout\n$"), r.out .. r.err)
+    end)
+  end)
+
+  describe("ends by Ctrl-C", function()
+    local PRELUDE = [[
+      local mproc = require("mproc")
+      local proc = require("spec.support.proc")
+      local parent = mproc.getpid()
+      local c = mproc.Condition()
+      local function interrupt()
+        proc.wait_asleep(parent)
+        os.execute("kill -INT " .. parent)
+      end
+      local function daemon(f)
+        mproc.Process{ daemon = true, target = function() f() mproc.sleep(100) end }:start()
+      end
+      c:acquire()
+    ]]
+
+    local function run(text)
+      local r = program.text(PRELUDE .. text, { seconds = LIMIT })
+      assert.is_false(r.timed_out)
+      assert.equal(0, r.code, r.err)
+      return r.out
+    end
+
+    it("and has the lock again when nobody keeps it", function()
+      local out = run([[
+        daemon(interrupt)
+        print(pcall(c.wait, c))
+        print(c:mine(), tostring(c):match("%d+ waiting"))
+      ]])
+      assert.truthy(out:find("^false\t.-interrupted!\ntrue\t0 waiting\n$"), out)
+    end)
+
+    it("inside a coroutine and wait_for", function()
+      local out = run([[
+        daemon(interrupt)
+        print(coroutine.wrap(function() return pcall(c.wait_for, c, function() end, 30) end)())
+        c:release()
+      ]])
+      assert.truthy(out:find("^false\t.-interrupted!\n$"), out)
+    end)
+
+    it("without the lock when another one keeps it, and leaves a scope in order", function()
+      local out = run([[
+        daemon(function()
+          c:acquire()
+          interrupt()
+        end)
+        print(pcall(c.with, c, function() c:wait() end))
+        print(c:mine(), tostring(c):match("%d+ waiting"))
+        print(c:acquire(0))
+      ]])
+      assert.truthy(out:find("^false\t.-interrupted!\nfalse\t0 waiting\nfalse\ttimeout\n$"), out)
+    end)
+
+    it("when it was notified and cannot have the lock: the next one is notified", function()
+      local out = run([[
+        local q = mproc.Queue()
+        local function waits() return tostring(c):match("(%d+) waiting") end
+        local function others()
+          q:put{ "heir", c:with(function() return c:wait() end) }
+        end
+        daemon(function()
+          proc.until_true(function() return waits() == "1" end, "the parent waits")
+          daemon(others)
+          proc.until_true(function() return waits() == "2" end, "the heir waits")
+          c:acquire()
+          c:notify()
+          interrupt()
+          proc.until_true(function() return waits() == "0" end, "the heir is notified")
+          c:release()
+        end)
+        print(pcall(c.wait, c))
+        print(table.unpack(q:get(20)))
+      ]])
+      assert.truthy(out:find("^false\t.-interrupted!\nheir\ttrue\n$"), out)
+    end)
+  end)
+end)

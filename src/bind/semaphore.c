@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Semaphore and BoundedSemaphore for Lua. lua/mproc/semaphore.lua makes them and adds with and guard. */
+#include "shm/semaphore.h"
+
+#include <errno.h>
+
+#include "bind/object.h"
+
+static const char *name_of(const void *block) {
+  const mp_semaphore *s = block;
+  return s->kind == MP_SEMAPHORE_BOUNDED ? MP_BOUNDED_SEMAPHORE_TYPE : MP_SEMAPHORE_TYPE;
+}
+
+static const mp_family family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
+
+static mp_box *check(lua_State *L) { return mp_box_self(L, &family, "semaphore"); }
+
+/* acquire([timeout]) -> true | false, "timeout" */
+static int semaphore_acquire(lua_State *L) {
+  mp_semaphore *s = check(L)->it;
+  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  int r = mp_semaphore_acquire(s, &w);
+  if (r != 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "semaphore");
+  lua_pushboolean(L, r == 0);
+  if (r == 0) return 1;
+  lua_pushliteral(L, "timeout");
+  return 2;
+}
+
+static uint64_t check_count(lua_State *L, int arg) {
+  if (lua_isnoneornil(L, arg)) return 1;
+  lua_Integer k = luaL_checkinteger(L, arg);
+  luaL_argcheck(L, k >= 1, arg, "a release gives back one permit or more");
+  return (uint64_t)k;
+}
+
+static int refuse_release(lua_State *L, mp_semaphore *s, uint64_t k) {
+  if (s->kind == MP_SEMAPHORE_PLAIN)
+    return mp_bind_misuse(L, "cannot release: the semaphore's value would be larger than any integer");
+  uint64_t value = s->value;
+  return mp_bind_misuse(L, lua_pushfstring(L,
+                                           "cannot release %I: %I of the semaphore's %I permits are out; release what "
+                                           "was acquired, once, or use mproc.Semaphore(), which has no bound",
+                                           (LUAI_UACINT)k, (LUAI_UACINT)(s->max - value), (LUAI_UACINT)s->max));
+}
+
+/* release([k = 1]) */
+static int semaphore_release(lua_State *L) {
+  mp_semaphore *s = check(L)->it;
+  uint64_t k = check_count(L, 2);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int r = mp_semaphore_release(s, k, &w);
+  if (r == 0) return 0;
+  return r == -EOVERFLOW ? refuse_release(L, s, k) : mp_bind_trouble(L, r, "semaphore");
+}
+
+/* get_value() -> permits there */
+static int semaphore_get_value(lua_State *L) {
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  uint64_t value;
+  int r = mp_semaphore_value(check(L)->it, &w, &value);
+  if (r) return mp_bind_trouble(L, r, "semaphore");
+  lua_pushinteger(L, (lua_Integer)value);
+  return 1;
+}
+
+/* "; 'a' (pid 1) has 2, 'b' (pid 2) has 1" */
+static void add_holders(luaL_Buffer *to, mp_semaphore *s) {
+  mp_proc_ref who;
+  uint64_t n;
+  const char *between = "; ";
+  for (uint32_t p = 0; (n = mp_semaphore_holder(s, &p, &who)) != 0; p++, between = ", ") {
+    luaL_addstring(to, between);
+    mp_push_holder(to->L, who);
+    luaL_addvalue(to);
+    lua_pushfstring(to->L, " has %I", (LUAI_UACINT)n);
+    luaL_addvalue(to);
+  }
+}
+
+static int semaphore_tostring(lua_State *L) {
+  mp_box *b = check(L);
+  mp_semaphore *s = b->it;
+  luaL_Buffer text;
+  int number = (int)(b->handle & MP_SLOT_MASK);
+  LUAI_UACINT value = (LUAI_UACINT)s->value;
+  luaL_buffinit(L, &text);
+  if (s->kind == MP_SEMAPHORE_BOUNDED)
+    lua_pushfstring(L, "BoundedSemaphore %d: value %I of %I", number, value, (LUAI_UACINT)s->max);
+  else
+    lua_pushfstring(L, "Semaphore %d: value %I", number, value);
+  luaL_addvalue(&text);
+  add_holders(&text, s);
+  luaL_pushresult(&text);
+  return 1;
+}
+
+/* The count was checked by lua/mproc/semaphore.lua. */
+static int make(lua_State *L, uint32_t kind, const char *name) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  mp_handle h;
+  mp_bind_enter(L);
+  mp_box *b = mp_box_push(L, &family, name);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = mp_semaphore_new(kind, (uint64_t)n, &w, &h);
+  if (err) return mp_bind_trouble(L, err, "semaphore");
+  mp_box_fill(b, h);
+  return 1;
+}
+
+static int new_semaphore(lua_State *L) { return make(L, MP_SEMAPHORE_PLAIN, MP_SEMAPHORE_TYPE); }
+static int new_bounded(lua_State *L) { return make(L, MP_SEMAPHORE_BOUNDED, MP_BOUNDED_SEMAPHORE_TYPE); }
+
+static const luaL_Reg methods[] = {
+    {"acquire", semaphore_acquire},
+    {"release", semaphore_release},
+    {"get_value", semaphore_get_value},
+    {NULL, NULL},
+};
+static const luaL_Reg metamethods[] = {{"__tostring", semaphore_tostring}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"semaphore", new_semaphore}, {"bounded_semaphore", new_bounded}, {NULL, NULL}};
+
+void mp_bind_semaphore(lua_State *L) {
+  mp_box_class(L, MP_SEMAPHORE_TYPE, &family, methods, metamethods);
+  mp_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &family, methods, metamethods);
+  luaL_setfuncs(L, makers, 0);
+}

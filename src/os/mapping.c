@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who else has a shared area mapped, found in /proc. For a fork of which nobody knows whether it has happened: where
+ * nobody else has the area, there is no child. No malloc: a wait runs it.
+ */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+enum { LINE = 256, BLOCK = 4096 };
+
+typedef struct lines { /* of a file under /proc, one after the other */
+  int fd;
+  size_t at, n;
+  char block[BLOCK];
+} lines;
+
+static int next_byte(lines *l) {
+  if (l->at == l->n) {
+    ssize_t n = read(l->fd, l->block, sizeof l->block);
+    if (n <= 0) return -1;
+    l->n = (size_t)n;
+    l->at = 0;
+  }
+  return (unsigned char)l->block[l->at++];
+}
+
+/* The next line, cut when it is long; false at the end. */
+static bool next_line(lines *l, char *to) {
+  size_t n = 0;
+  int c;
+  while ((c = next_byte(l)) >= 0 && c != '\n')
+    if (n < LINE - 1) to[n++] = (char)c;
+  to[n] = 0;
+  return c >= 0;
+}
+
+typedef struct mapping {
+  unsigned long from;
+  char device[16], inode[32];
+} mapping;
+
+/* The mapping of that process ("self" or a pid) that begins at `from`. False when it has none, or may not be asked. */
+static bool find_mapping(const char *pid, unsigned long from, mapping *m) {
+  char path[64], line[LINE];
+  lines l = {.n = 0};
+  snprintf(path, sizeof path, "/proc/%.20s/maps", pid);
+  l.fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool found = false;
+  while (l.fd >= 0 && !found && next_line(&l, line))
+    found = sscanf(line, "%lx-%*x %*s %*s %15s %31s", &m->from, m->device, m->inode) == 3 && m->from == from;
+  if (l.fd >= 0) close(l.fd);
+  return found;
+}
+
+/* A time on the monotonic clock on the one by which processes' starts are told, or earlier: the second runs on while the
+ * machine sleeps, and a container may have shifted either. */
+static uint64_t since_boot(uint64_t since) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  uint64_t boot = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec, age = mp_os_now() - since;
+  uint64_t shifted = boot > age ? boot - age : 0;
+  return shifted < since ? shifted : since;
+}
+
+/* False when it surely started before that moment. True also when it has gone. */
+static bool started_since(const char *pid, uint64_t since) {
+  char path[64], text[1024];
+  unsigned long long ticks = 0;
+  snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+  if (fd >= 0) close(fd);
+  text[n > 0 ? n : 0] = 0;
+  const char *rest = strrchr(text, ')'); /* the name, before, may contain anything */
+  if (!rest ||
+      sscanf(rest, ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &ticks) != 1)
+    return true;
+  return (ticks + 1) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) >= since;
+}
+
+typedef struct search {
+  mapping own;
+  uint64_t since;
+  bool (*known)(pid_t pid);
+} search;
+
+static bool is_other(const search *s, const char *name) {
+  mapping m;
+  pid_t pid = (pid_t)strtol(name, NULL, 10);
+  return pid > 0 && !s->known(pid) && started_since(name, s->since) && find_mapping(name, s->own.from, &m) &&
+         strcmp(m.inode, s->own.inode) == 0 && strcmp(m.device, s->own.device) == 0;
+}
+
+static bool any_other(const search *s, int proc) {
+  _Alignas(struct dirent64) char block[BLOCK];
+  long n;
+  while ((n = syscall(SYS_getdents64, proc, block, sizeof block)) > 0)
+    for (long at = 0; at < n;) {
+      struct dirent64 *e = (struct dirent64 *)(void *)(block + at);
+      if (is_other(s, e->d_name)) return true;
+      at += e->d_reclen;
+    }
+  return n < 0;
+}
+
+bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid)) {
+  search s = {.since = since_boot(since), .known = known};
+  if (prctl(PR_GET_DUMPABLE) != 1 || !find_mapping("self", (unsigned long)start, &s.own)) return true;
+  int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return true;
+  bool found = any_other(&s, proc);
+  close(proc);
+  return found;
+}

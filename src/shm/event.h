@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event (layer 1): a flag that processes wait for. Called by L3.
+ *
+ * word    written by, order                              what a survivor sees
+ * state   set, by CAS: generation + 1 and the flag;      all there is to know. Set already: set changes nothing. THE COMMIT
+ *         clear: the flag off                            of both
+ * bell    a crowd's (bell.h): who waits arms and sleeps  its word is pending while its maker may owe a wake: the system
+ *         on its word; set rings for all                 then wakes one who sleeps
+ * told    set, after a ring that woke those who slept:   the generation of which everybody asleep has been told. Another
+ *         its generation; who was woken, after his own   than state's: a wake may have been a dying process's, and the
+ *                                                        only one
+ *
+ * Who waits is released when the flag is up or the generation is not the one it found: a clear() right after the set()
+ * takes nothing from it. Who was woken, released or not, wakes all others unless `told` says that they know, and has the
+ * word pending until then: whoever is killed, setter or waiter, hands the duty to one who sleeps.
+ */
+#ifndef MP_SHM_EVENT_H
+#define MP_SHM_EVENT_H
+
+#include "shm/bell.h"
+#include "shm/object.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_event {
+  _Alignas(MP_LINE) _Atomic uint64_t state; /* generation << 1 | MP_EVENT_SET */
+  _Atomic uint64_t told;
+  mp_bell bell;
+} mp_event;
+
+enum { MP_EVENT_SET = 1 };
+
+int mp_event_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+void mp_event_set(mp_event *e);
+void mp_event_clear(mp_event *e);
+/* Waits until it is set, or has been since the call began: 0, -ETIMEDOUT, -EINTR. */
+int mp_event_wait(mp_event *e, const mp_wait *w);
+static inline bool mp_event_is_set(const mp_event *e) {
+  return (atomic_load_explicit(&e->state, memory_order_acquire) & MP_EVENT_SET) != 0;
+}
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Semaphores (layer 1): permits that any process takes and any process gives back. Called by L3.
+ *
+ * A plain one is a counter: what a dead process took stays taken. A bounded one knows who has what, lets no more come
+ * back than are out, and takes a dead or leaving process's permits back.
+ *
+ * word      written by, order                                what a survivor sees
+ * value     plain: acquire and release, by CAS: THE COMMIT   the truth
+ *           bounded: under m, after the commit               a cache, max - the cells' sum; who waits must not trust it
+ *                                                            while m is abandoned: it repairs
+ *  bounded only, under m:
+ * cell[p]   acquire by p, +1: THE COMMIT of acquire          how many permits p has out. THE TRUTH while goal is 0
+ *           settle, 0: THE COMMIT of settle
+ *           release, down, after goal                        between goal - 1 and the sum before: repair goes on
+ * giver     release, before goal                             whose cell is lowered first
+ * goal      release: 1 + what shall be out: THE COMMIT of    0: no release was under way. Else it has happened, and repair
+ *           release; 0 once cells and value say so           lowers cells, in the same order, until their sum is goal - 1
+ *
+ * A store that lets somebody in is made with the bell pending, so a waiter is woken whoever dies; it then finds the
+ * value, or m abandoned. Any process may release what another took: its own cell is lowered first, then the others' in
+ * their order. A cell that is not 0 stands in an object its process holds: a claim (object.h). Nobody watches a
+ * semaphore (watch.h).
+ */
+#ifndef MP_SHM_SEMAPHORE_H
+#define MP_SHM_SEMAPHORE_H
+
+#include "shm/bell.h"
+#include "shm/cells.h"
+#include "shm/object.h"
+
+#pragma GCC visibility push(hidden)
+
+#define MP_SEMAPHORE_MOST ((uint64_t)INT64_MAX)
+enum { MP_SEMAPHORE_PLAIN, MP_SEMAPHORE_BOUNDED };
+
+typedef struct mp_semaphore {
+  uint32_t kind, pad;
+  uint64_t max; /* bounded */
+  _Alignas(MP_LINE) _Atomic uint64_t value;
+  mp_os_mutex m;
+  _Atomic uint64_t goal;
+  _Atomic uint32_t giver;
+  mp_bell bell;
+  mp_cells cells; /* there in bounded ones only */
+} mp_semaphore;
+
+void mp_semaphore_setup(void); /* for types.c */
+/* n permits, at most MP_SEMAPHORE_MOST. 0 -ENOMEM -EINTR -ETIMEDOUT */
+int mp_semaphore_new(uint32_t kind, uint64_t n, const mp_wait *w, mp_handle *out);
+
+/* Takes one permit: 0, -ETIMEDOUT, -EINTR. */
+int mp_semaphore_acquire(mp_semaphore *s, const mp_wait *w);
+/* Gives back k >= 1 permits, all or none: 0; -EOVERFLOW: bounded, fewer are out; plain, there would be more than
+ * MP_SEMAPHORE_MOST; -EINTR, -ETIMEDOUT: a stopped process is in the way. */
+int mp_semaphore_release(mp_semaphore *s, uint64_t k, const mp_wait *w);
+/* Permits there. 0, -EINTR, -ETIMEDOUT. */
+int mp_semaphore_value(mp_semaphore *s, const mp_wait *w, uint64_t *value);
+/* The first process from *proc on that has permits of a bounded one out, and how many; 0 at the end. A glance: for
+ * messages. */
+uint64_t mp_semaphore_holder(mp_semaphore *s, uint32_t *proc, mp_proc_ref *who);
+
+#pragma GCC visibility pop
+#endif
