@@ -159,6 +159,9 @@ function Pool:join(timeout)
       return false, "timeout"
     end
     self.finished = true
+    if self.run_here and self.finalizer then
+      self.finalizer()
+    end
   end
   tell_unread(self)
   return true

@@ -45,6 +45,7 @@ local function start(pool, index)
   end
   seat.process, seat.pid, seat.started = process, process.pid, core.time()
   pool.crew[index], pool.by_pid[seat.pid] = seat, seat
+  pool.sources = nil
   return true
 end
 
@@ -113,6 +114,7 @@ local function drop(pool, seat)
   if pool.crew[seat.index] == seat then
     pool.crew[seat.index] = nil
   end
+  pool.sources = nil
   seat.process:close()
   pool.gone.done = (pool.gone.done or 0) + seat.done
   pool.gone.failed = (pool.gone.failed or 0) + seat.failed
@@ -231,6 +233,19 @@ function crew.check_timeouts(pool)
     end
   end
   return soonest
+end
+
+-- A list of `first` and the workers' handles, for core.wait, and its length. The same until a worker comes or goes.
+function crew.sources(pool, first)
+  if not pool.sources then
+    local list, n = { first }, 1
+    for _, seat in pairs(pool.crew) do
+      n = n + 1
+      list[n] = getmetatable(seat.process).__mproc_wait(seat.process)
+    end
+    pool.sources, pool.nsources = list, n
+  end
+  return pool.sources, pool.nsources
 end
 
 function crew.kill(pool)

@@ -11,7 +11,8 @@ local label = require("mproc.pool_label")
 
 local drive = {}
 
-local SLICE = 0.02 -- a worker's death is noticed within this time
+local SHORT = 0.005 -- so long results alone are waited for, which is quicker; then for ends of workers as well
+local SLICE = 0.02 -- where the system refuses that, ends are looked for so often
 local BATCH = 256 -- results taken in before more is sent
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
@@ -78,6 +79,20 @@ local function nap_seconds(pool)
   return pool.cost < NAP_MIN and math.min(expected / 4, NAP_MAX) or 0
 end
 
+-- Until there is a result, or a worker has ended.
+local function wait_for_all(pool, timeout)
+  if timeout <= 0 then
+    return
+  end
+  local sources, n = crew.sources(pool, pool.results)
+  if pool.fill_again then
+    timeout = math.min(timeout, SLICE)
+  end
+  if not core.wait(sources, n, timeout < math.huge and timeout or nil) then
+    core.sleep(math.min(timeout, SLICE))
+  end
+end
+
 -- Waits for news for at most `timeout` seconds.
 local function wait_for_news(pool, timeout)
   local nap = math.min(nap_seconds(pool), timeout)
@@ -85,19 +100,20 @@ local function wait_for_news(pool, timeout)
     core.sleep(nap)
     return take_in(pool, core.fetch(pool.results, 0))
   end
-  local slice = math.min(timeout, SLICE)
   if pool.task_timeout then
-    slice = math.min(slice, math.max(0, crew.check_timeouts(pool) - core.time()))
+    timeout = math.min(timeout, math.max(0, crew.check_timeouts(pool) - core.time()))
   end
-  return take_in(pool, core.fetch(pool.results, slice))
+  if take_in(pool, core.fetch(pool.results, math.min(timeout, SHORT))) then
+    return true
+  end
+  wait_for_all(pool, timeout - SHORT)
+  return take_in(pool, core.fetch(pool.results, 0))
 end
 
 -- One round. True when something has happened. Nothing that has happened is waited for.
 function drive.step(pool, timeout)
-  if pool.feeding[1] then
-    feed.pool(pool)
-  end
-  local any = take_batch(pool, BATCH) > 0
+  local any = pool.feeding[1] and feed.pool(pool) or false
+  any = take_batch(pool, BATCH) > 0 or any
   any = run_due(pool) or any
   if not any and timeout > 0 and not pool.run_here then
     any = wait_for_news(pool, timeout)

@@ -121,6 +121,7 @@ local function send(self, items, count)
   else
     send_singly(self, items, count)
   end
+  self.exhausted = self.exhausted or self.fed == self.source.size
   return true
 end
 
@@ -174,9 +175,9 @@ local function remove(list, self)
   end
 end
 
--- An iterator that a job reads may use the pool as well, so the list may change meanwhile.
+-- True when a job has ended by it. An iterator that a job reads may use the pool as well, so the list may change.
 function feed.pool(pool)
-  local i = 1
+  local i, ended = 1, pool.nended
   while pool.feeding[i] do
     local self = pool.feeding[i]
     if self.ended or not feed.job(self) then
@@ -185,6 +186,7 @@ function feed.pool(pool)
       i = i + 1
     end
   end
+  return pool.nended > ended
 end
 
 -- A job with a source begins.

@@ -17,7 +17,7 @@ local job = {}
 local UNREAD_MAX = 1000 -- failed futures that are remembered
 
 function job.prepare(pool)
-  pool.live, pool.nlive, pool.next_job = {}, 0, 1
+  pool.live, pool.nlive, pool.nended, pool.next_job = {}, 0, 0, 1
   pool.feeding = {} -- a list of jobs with more to send
   pool.due, pool.due_from, pool.due_to = {}, 1, 0 -- ended jobs whose callbacks have not run
   words.prepare(pool)
@@ -91,7 +91,7 @@ function job.finish(self)
     return
   end
   self.ended, self.exhausted = true, true
-  pool.live[self.number], pool.nlive = nil, pool.nlive - 1
+  pool.live[self.number], pool.nlive, pool.nended = nil, pool.nlive - 1, pool.nended + 1
   if self.version then
     functions.release(pool, self.version)
     self.version = nil
