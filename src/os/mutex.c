@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Robust process-shared mutexes. Where the C library keeps the owner's thread id is known here alone.
+ * Robust process-shared mutexes. Where the C library keeps the owner's thread id is known here and in os.h alone.
  * The timed lock must follow the monotonic clock: a deadline on the wall clock hangs when that is set back.
  */
 #define _GNU_SOURCE
@@ -9,23 +9,16 @@
 #include <errno.h>
 #include <time.h>
 
-#define OWNER_MASK 0x3fffffffu
 #define OWNER_DIED 0x40000000u
 #define NS_PER_S UINT64_C(1000000000)
 
 #if defined(__GLIBC__)
-static uint32_t word_of(const mp_os_mutex *m) { return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_ACQUIRE); }
-
 static int lock_until(mp_os_mutex *m, const struct timespec *t) {
   return pthread_mutex_clocklock(m, CLOCK_MONOTONIC, t);
 }
 #else
 /* musl: the lock word is the second int; its timed lock waits for a difference, so that the wall clock's
  * steps cannot stretch a wait once it has begun. */
-static uint32_t word_of(const mp_os_mutex *m) {
-  return (uint32_t)__atomic_load_n(&((const int *)(const void *)m)[1], __ATOMIC_ACQUIRE);
-}
-
 static int lock_until(mp_os_mutex *m, const struct timespec *t) {
   struct timespec mono, wall;
   clock_gettime(CLOCK_MONOTONIC, &mono);
@@ -63,13 +56,7 @@ int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) {
 
 void mp_os_mutex_consistent(mp_os_mutex *m) { pthread_mutex_consistent(m); }
 
-MP_OS_FORKED uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return word_of(m) & OWNER_MASK; }
-
-bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
-
-bool mp_os_mutex_held(const mp_os_mutex *m) { return mp_os_mutex_owner(m) != 0; }
-
 bool mp_os_mutex_abandoned(const mp_os_mutex *m) {
-  uint32_t w = word_of(m);
-  return (w & OWNER_MASK) == 0 && (w & OWNER_DIED) != 0;
+  uint32_t w = mp_os_mutex_word(m);
+  return (w & MP_OS_OWNER) == 0 && (w & OWNER_DIED) != 0;
 }

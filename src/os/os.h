@@ -58,19 +58,28 @@ static inline int mp_os_mutex_try(mp_os_mutex *m) {
 int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline);
 void mp_os_mutex_consistent(mp_os_mutex *m);
 static inline void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
-/* One load: true while the thread that attached (mp_os_pending_attach) holds it. */
-bool mp_os_mutex_mine(const mp_os_mutex *m);
+/* The lock's word; musl has it as the second int. */
+static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
+#if defined(__GLIBC__)
+  return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_ACQUIRE);
+#else
+  return (uint32_t)__atomic_load_n(&((const int *)(const void *)m)[1], __ATOMIC_ACQUIRE);
+#endif
+}
+#define MP_OS_OWNER 0x3fffffffu
 /* The id of the thread that holds it, or 0. */
-uint32_t mp_os_mutex_owner(const mp_os_mutex *m);
+static inline uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return mp_os_mutex_word(m) & MP_OS_OWNER; }
+extern uint32_t mp_os_tid; /* of the thread that attached (mp_os_pending_attach) */
+/* One load: true while the thread that attached holds it. */
+static inline bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
 /* One load: true while a living thread holds it. */
-bool mp_os_mutex_held(const mp_os_mutex *m);
+static inline bool mp_os_mutex_held(const mp_os_mutex *m) { return mp_os_mutex_owner(m) != 0; }
 /* One load: true when its last owner died holding it and nobody has taken it since. */
 bool mp_os_mutex_abandoned(const mp_os_mutex *m);
 
 /* futex.c */
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline); /* 0 -EAGAIN -EINTR -ETIMEDOUT */
 void mp_os_futex_wake(_Atomic uint32_t *word, int n);
-extern uint32_t mp_os_tid; /* of the thread that attached */
 /* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. */
 void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.

@@ -19,10 +19,9 @@
 #define LOST_SLOT_TEXT "mproc: this process came up too long after its fork and lost its place; it ends\n"
 
 uint32_t mp_me;
-static mp_proc_ref self_ref, reserved; /* reserved: for the next fork of this thread */
+mp_proc_ref mp_self;
+static mp_proc_ref reserved; /* reserved: for the next fork of this thread */
 MP_OS_THREAD_LOCAL bool mp_usable;
-
-mp_proc_ref mp_proc_self(void) { return self_ref; }
 
 static unsigned state_of(uint32_t slot) { return (unsigned)mp_proc_state(slot) & 0xff; }
 static mp_proc_ref ref_of(uint32_t slot) { return (mp_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot; }
@@ -100,10 +99,10 @@ static int reserve(mp_proc_ref parent, mp_proc_ref *out) {
 }
 
 int mp_proc_reserve(mp_proc_ref *child) {
-  int err = reserve(self_ref, child);
+  int err = reserve(mp_self, child);
   if (err == -EAGAIN) {
     mp_shm_sweep();
-    err = reserve(self_ref, child);
+    err = reserve(mp_self, child);
   }
   if (!err) reserved = *child;
   return err;
@@ -136,7 +135,7 @@ MP_OS_FORKED static bool enter(mp_proc_ref ref) {
   mp_os_pending_attach(&p->life);
   atomic_fetch_add_explicit(&mp_a->awake, 1, memory_order_relaxed);
   mp_me = slot;
-  self_ref = ref;
+  mp_self = ref;
   mp_usable = true;
   return true;
 }
@@ -144,7 +143,7 @@ MP_OS_FORKED static bool enter(mp_proc_ref ref) {
 /* fork() by anyone: luaposix, a C library, ourselves. Nothing here can fail the fork; without a slot the child
  * merely cannot use mproc. */
 static void before_fork(void) {
-  if (!reserved && self_ref && reserve(0, &reserved) != 0) reserved = 0;
+  if (!reserved && mp_self && reserve(0, &reserved) != 0) reserved = 0;
 }
 
 static void after_fork_parent(void) { reserved = 0; }
@@ -154,7 +153,7 @@ MP_OS_FORKED static void after_fork_child(void) {
   mp_watch_forked();
   reserved = 0;
   mp_usable = false;
-  self_ref = 0;
+  mp_self = 0;
   if (mine && !enter(mine)) {
     ssize_t n = write(STDERR_FILENO, LOST_SLOT_TEXT, sizeof LOST_SLOT_TEXT - 1);
     _exit(n < 0 ? 2 : 1);
@@ -174,7 +173,7 @@ static int register_first(void) {
 }
 
 int mp_shm_attach(void) {
-  if (mp_a) return self_ref ? 0 : -EAGAIN;
+  if (mp_a) return mp_self ? 0 : -EAGAIN;
   int err = mp_arena_map();
   return err ? err : register_first();
 }
@@ -274,7 +273,7 @@ void mp_proc_release(mp_proc_ref ref, bool never_came) {
   uint32_t slot = mp_ref_slot(ref);
   if (ref_of(slot) != ref) return;
   /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
-  if (self_ref && mp_proc_at(slot)->parent == self_ref) mp_proc_at(slot)->parent = 0;
+  if (mp_self && mp_proc_at(slot)->parent == mp_self) mp_proc_at(slot)->parent = 0;
   if (state_of(slot) == MP_PROC_LIVE && mp_proc_slot_dead(slot)) clean(slot);
   if (lock_briefly() != 0) return;
   if (ref_of(slot) == ref) {
