@@ -180,31 +180,32 @@ static void wait_for_all(void *arg) {
   mp_os_close(s[QUEUES + 1].fd);
 }
 
+static void make_descriptor(mp_queue *of, mp_handle h) {
+  mp_source s = source_of(of);
+  CHECK(mp_watch_fd(h, &s) >= 0);
+}
+
 /* Rings itself as well. */
-static void use_descriptors(void *arg) {
-  mp_source own = source_of(q);
+static void use_descriptor(void *arg) {
   (void)arg;
-  CHECK(mp_watch_fd(qh, &own) >= 0);
-  mp_source s = source_of(others[0]);
-  CHECK(mp_watch_fd(others_h[0], &s) >= 0);
+  make_descriptor(q, qh);
   t_put_prepared(q, SMALL);
   CHECK(t_get_number(q, now) == 1);
   wait_for(q, &now);
-  mp_object_unuse(others_h[0]);
 }
 
-static void drop_last_descriptor(void *arg) {
-  mp_source s = source_of(q);
+static void drop_descriptors(void *arg) {
   (void)arg;
-  CHECK(mp_watch_fd(qh, &s) >= 0);
+  make_descriptor(q, qh);
+  make_descriptor(others[0], others_h[0]);
   mp_object_unuse(qh);
-  CHECK(mp_watch_fds == 0);
+  mp_object_unuse(others_h[0]);
+  CHECK(mp_watch_fds == 0 && mp_watch_table == 0);
 }
 
 static void leave_in_order(void *arg) {
-  mp_source s = source_of(q);
   (void)arg;
-  CHECK(mp_watch_fd(qh, &s) >= 0);
+  make_descriptor(q, qh);
   mp_noted = true; /* else it leaves more to its cleaner */
   mp_proc_depart();
 }
@@ -225,8 +226,8 @@ static void after_watcher(void) {
 
 static const t_op ops[] = {
     {"wait for many", new_queues, wait_for_all, after_watcher, NULL},
-    {"make and use descriptors", new_queues, use_descriptors, after_watcher, NULL},
-    {"make and drop a descriptor", new_queues, drop_last_descriptor, after_watcher, NULL},
+    {"make and use a descriptor", new_queues, use_descriptor, after_watcher, NULL},
+    {"make and drop descriptors", new_queues, drop_descriptors, after_watcher, NULL},
     {"leave with a descriptor", new_queues, leave_in_order, after_watcher, NULL},
 };
 
