@@ -153,6 +153,7 @@ bool t_step_awake(pid_t pid) {
 
 void t_end(pid_t pid) {
   int status;
+  CHECK(pid > 0); /* a fork that failed: kill(-1) would end everything */
   kill(pid, SIGKILL);
   waitpid(pid, &status, 0);
 }
