@@ -195,6 +195,43 @@ describe("the example", function()
     }, lines_of(output("pool_weblog.lua")))
   end)
 
+  it("leased_jobs does every job though workers die", function()
+    local out = output("leased_jobs.lua")
+    local jobs, deaths, sum = out:match("^(%d+) jobs done, (%d+) workers died on the way, .- (%d+)\n$")
+    assert.same({ "12", "650" }, { jobs, sum })
+    assert.is_true(tonumber(deaths) >= 4, deaths)
+  end)
+
+  it("life moves its glider by one cell in four generations", function()
+    local function cells(generations)
+      local found = {}
+      for row, line in ipairs(lines_of(output("life.lua", { generations }))) do
+        for column in line:gmatch("()#") do
+          found[#found + 1] = ("%d,%d"):format(row, column)
+        end
+      end
+      return found
+    end
+    assert.same({ "2,3", "3,4", "4,2", "4,3", "4,4" }, cells(0))
+    assert.same({ "3,4", "4,5", "5,3", "5,4", "5,5" }, cells(4))
+  end)
+
+  it("bank sets its books right after a death", function()
+    assert.same({
+      "exit code 9, together 1700",
+      "the last owner died within a transfer of 300",
+      "accounts 1050 and 950, together 2000",
+    }, lines_of(output("bank.lua")))
+  end)
+
+  it("dialog finds the number", function()
+    assert.same({ "guesser found 421 with 6 guesses" }, lines_of(output("dialog.lua")))
+  end)
+
+  it("luv_loop hears of all results and goes on ticking", function()
+    assert.same({ "20 results, their sum is 2870", "the loop went on ticking: true" }, lines_of(output("luv_loop.lua")))
+  end)
+
   it("programs are all tested here", function()
     for name in lfs.dir("examples") do
       if name:find("%.lua$") then

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Every ```lua block of the README and the guides runs as it stands, as a program of its own; when a ```text block
--- follows, that is what it prints. Every make target they name exists.
+-- Every ```lua block of the README and the guides runs as it stands, as a program of its own; a ```text block that
+-- follows is what it prints; without one it prints nothing. Every make target they name exists.
 
 local lfs = require("lfs")
 local program = require("spec.support.program")
@@ -55,9 +55,7 @@ for _, path in ipairs(documents) do
           assert.equal("", result.err)
           assert.equal(0, result.code)
           local following = blocks[i + 1]
-          if following and following.language == "text" then
-            assert.equal(following.text, result.out)
-          end
+          assert.equal(following and following.language == "text" and following.text or "", result.out)
         end)
       elseif block.language == "sh" then
         for targets in block.text:gmatch("%f[%w]make ([%w%-=_/ ]+)") do
