@@ -360,13 +360,15 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease
   return 0;
 }
 
-/* Whether a record lies at `at`; *closed is what held before the look. */
-static bool more(mp_queue *q, uint64_t at, bool *closed) {
-  if (at && at != atomic_load_explicit(&q->seen, memory_order_relaxed) && q->seen) return true;
+/* Whether a record lies at *at, the start; *closed is what held before the look. Of a queue that nothing had been put
+ * into, the start is known only after the tail: the first put may have come in between. */
+static bool more(mp_queue *q, uint64_t *at, bool *closed) {
+  if (*at && *at != atomic_load_explicit(&q->seen, memory_order_relaxed) && q->seen) return true;
   *closed = atomic_load_explicit(&q->closed, memory_order_acquire);
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
   atomic_store_explicit(&q->seen, tail, memory_order_relaxed);
-  return tail && tail != at;
+  if (!*at) *at = mp_queue_start(q);
+  return tail && tail != *at;
 }
 
 static bool test_record(const mp_queue_test *t, uint64_t at) {
@@ -385,7 +387,7 @@ static int test_next(mp_queue *q, uint64_t at, const mp_queue_test *t) {
   bool closed = false;
   int64_t returned = q->nret ? mp_extent_returned(q) : -1;
   if (returned >= 0) return mp_extent_passes(t, (uint64_t)returned) ? 0 : -EMSGSIZE;
-  if (!more(q, at, &closed)) return none(q, closed);
+  if (!more(q, &at, &closed)) return none(q, closed);
   return test_record(t, at) ? 0 : -EMSGSIZE;
 }
 
@@ -393,7 +395,7 @@ static int test_next(mp_queue *q, uint64_t at, const mp_queue_test *t) {
 static int take_next(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease, const mp_wait *w) {
   bool closed = false;
   if (q->nret && take_returned(q, g, lease)) return 0;
-  return more(q, at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
+  return more(q, &at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
 }
 
 /* One try: as take_next, or -EMSGSIZE. */

@@ -32,7 +32,7 @@ typedef struct mp_extent { /* at the start of an extent's chunk; then handles, t
 
 static inline uint64_t mp_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
 static inline uint64_t mp_record_span(uint32_t bytes) { return sizeof(mp_record) + ((bytes + 15u) & ~15u); }
-static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on */
+static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on; 0: nothing was put before */
   uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
   uint32_t first = atomic_load_explicit(&q->first, memory_order_acquire);
   return head || !first ? head : mp_chunk_offset(first - 1) + sizeof(mp_segment);

@@ -226,7 +226,8 @@ static void drop_handles_of_extent(uint64_t i) {
 
 /* Records before tail stand still, whatever a producer does meanwhile. */
 static void drop_handles_of_records(mp_queue *q) {
-  uint64_t pos = mp_queue_start(q), tail = atomic_load_explicit(&q->tail, memory_order_acquire);
+  uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
+  uint64_t pos = mp_queue_start(q); /* after the tail: a first put may be going on */
   while (tail && pos != tail) {
     mp_record *r = mp_at(pos);
     if (r->type == MP_RECORD_JUMP) {
