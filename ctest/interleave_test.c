@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two processes on one queue: one stands still between two instructions of its operation, each in turn, while the other
+ * does all of its own; then the first goes on. Every message must have been taken once or be there still, in order.
+ * Neither waits: who finds a lock taken gives up, and has done nothing. MP_STRIDE=n tries every nth instruction.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "harness.h"
+
+#define SMALL 64
+#define BIG 96 /* an extent here */
+#define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
+#define STEPS_MOST 200000
+#define NUMBERS 8 /* messages are 1..NUMBERS */
+#define FIRST_OF_FIRST                                                                                                 \
+  3 /* what the one that stands still puts; 1 and 2 may be there before; the other puts from 5 on */
+#define FIRST_OF_OTHER 5
+
+typedef struct told { /* by either side: in memory that mproc knows nothing of */
+  _Atomic uint32_t put[NUMBERS + 1], taken[NUMBERS + 1];
+} told;
+
+typedef struct scene {
+  const char *name;
+  void (*before)(void);
+  void (*first)(void *); /* stepped */
+  void (*other)(void);
+} scene;
+
+static told *t;
+static mp_queue *q;
+static mp_handle qh;
+static size_t size;
+static uint64_t next_number;
+static const mp_wait now = {0, NULL, NULL};
+
+/* --- operations of either side --- */
+
+static int put_number(uint64_t number) {
+  static uint64_t bytes[BIG / 8];
+  bytes[0] = number;
+  mp_piece piece = {bytes, size};
+  mp_parcel m = {&piece, 1, size, NULL, 0};
+  int err = mp_queue_put(q, &m, &now);
+  CHECK(err == 0 || err == -ETIMEDOUT || err == -EPIPE);
+  if (!err) t->put[number]++;
+  return err;
+}
+
+static void took(int err, mp_got *g) {
+  CHECK(err == 0 || err == -ETIMEDOUT || err == -EPIPE);
+  if (err) return;
+  uint64_t number = *(const uint64_t *)g->data;
+  CHECK(g->len == size && number >= 1 && number <= NUMBERS);
+  t->taken[number]++;
+  mp_queue_done(g);
+}
+
+static void take(void) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  took(mp_queue_get(q, buf, &g, &now), &g);
+}
+
+static void lease(void) {
+  mp_got g;
+  took(mp_queue_lease(q, &g, &now), &g);
+}
+
+static bool is_whole(void *arg, const void *data, size_t len) {
+  (void)arg, (void)data;
+  return len == size;
+}
+
+static void take_if_whole(void) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  static const mp_queue_test whole = {is_whole, NULL};
+  mp_got g;
+  took(mp_queue_get_if(q, buf, &g, &whole, &now), &g);
+}
+
+static void give_back(void) {
+  mp_got g;
+  if (mp_queue_lease(q, &g, &now) == 0) mp_lease_give_back(&g);
+}
+
+static void close_it(void) { (void)mp_queue_close(q, &now); }
+static void look(void) {
+  CHECK(mp_queue_size(q) <= NUMBERS);
+  (void)mp_queue_ready(q);
+}
+static void put_two(void) {
+  if (put_number(next_number++) == 0) (void)put_number(next_number++);
+}
+
+static void first_takes(void *arg) { (void)arg, take(); }
+static void first_leases(void *arg) { (void)arg, lease(); }
+static void first_takes_if(void *arg) { (void)arg, take_if_whole(); }
+static void first_puts(void *arg) { (void)arg, (void)put_number(FIRST_OF_FIRST); }
+static void first_looks(void *arg) { (void)arg, look(); }
+static void first_closes(void *arg) { (void)arg, close_it(); }
+static void first_gives_back(void *arg) { (void)arg, give_back(); }
+
+/* --- what stands before --- */
+
+static void fresh_of(size_t bytes, uint64_t maxsize) {
+  q = t_queue(maxsize, &qh);
+  size = bytes;
+}
+
+static void fresh(void) { fresh_of(SMALL, 0); }
+static void fresh_big(void) { fresh_of(BIG, 0); }
+static void bounded(void) { fresh_of(SMALL, 2); }
+static void two(void) { fresh(), (void)put_number(1), (void)put_number(2); }
+static void two_big(void) { fresh_big(), (void)put_number(1), (void)put_number(2); }
+static void two_bounded(void) { bounded(), (void)put_number(1), (void)put_number(2); }
+
+/* Empty, and what is put next lies in another segment. */
+static void at_segment_end(void) {
+  fresh();
+  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) {
+    t_put_number(q, i, SMALL);
+    CHECK(t_get_number(q, now) == i);
+  }
+}
+
+/* The first of them ends its segment. */
+static void two_across_segments(void) {
+  fresh();
+  for (uint64_t i = 1; i < RECORDS_PER_SEGMENT; i++) {
+    t_put_number(q, i, SMALL);
+    CHECK(t_get_number(q, now) == i);
+  }
+  (void)put_number(1), (void)put_number(2);
+}
+
+/* --- the audit --- */
+
+static void drain(void) {
+  uint64_t left = mp_queue_size(q), found = 0, last = 0;
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  while (mp_queue_get(q, buf, &g, &now) == 0) {
+    uint64_t number = *(const uint64_t *)g.data;
+    CHECK(number >= 1 && number <= NUMBERS);
+    bool of_other = number >= FIRST_OF_OTHER, last_of_other = last >= FIRST_OF_OTHER;
+    CHECK(number > last || of_other != last_of_other); /* in order, but the two sides' own puts may mix */
+    last = number, found++;
+    t->taken[number]++;
+    mp_queue_done(&g);
+  }
+  CHECK(found == left);
+}
+
+static void audit(void) {
+  mp_shm_sweep();
+  drain();
+  for (int i = 1; i <= NUMBERS; i++) CHECK(t->put[i] <= 1 && t->taken[i] == t->put[i]);
+  mp_object_unuse(qh);
+  t_nothing_left();
+}
+
+/* True when the first had ended before. */
+static bool meet_after(long steps, const scene *s) {
+  t_point = steps;
+  memset(t, 0, sizeof *t);
+  next_number = FIRST_OF_OTHER;
+  s->before();
+  pid_t pid = t_trace(s->first, NULL);
+  bool over = t_step(pid, steps);
+  s->other();
+  CHECK(t_step(pid, STEPS_MOST));
+  t_end(pid);
+  audit();
+  return over;
+}
+
+static long everywhere(const scene *s) {
+  long points = 0;
+  t_what = s->name;
+  for (long k = t_first(); !meet_after(k, s); k += t_stride(), points++) t_deadline(20);
+  printf("  %-44s %6ld points\n", s->name, points);
+  return points;
+}
+
+static const scene scenes[] = {
+    {"get, while the first messages are put", fresh, first_takes, put_two},
+    {"lease, while the first messages are put", fresh, first_leases, put_two},
+    {"get if, while the first messages are put", fresh, first_takes_if, put_two},
+    {"get, while the first extents are put", fresh_big, first_takes, put_two},
+    {"get, while a segment is begun", at_segment_end, first_takes, put_two},
+    {"lease, while a segment is begun", at_segment_end, first_leases, put_two},
+    {"look, while the first messages are put", fresh, first_looks, put_two},
+    {"look, while a message is taken", two_across_segments, first_looks, take},
+    {"put the first one, while another does", fresh, first_puts, put_two},
+    {"put the first one, while somebody takes", fresh, first_puts, take},
+    {"put the first one, while it is closed", fresh, first_puts, close_it},
+    {"put, beginning a segment, while others do", at_segment_end, first_puts, put_two},
+    {"put, beginning a segment, while some take", at_segment_end, first_puts, take},
+    {"put an extent, while somebody takes", two_big, first_puts, take},
+    {"put into a full queue, while somebody takes", two_bounded, first_puts, take},
+    {"get, while another does", two, first_takes, take},
+    {"get, while another does, across segments", two_across_segments, first_takes, take},
+    {"get, while another leases, across segments", two_across_segments, first_takes, lease},
+    {"get an extent, while another does", two_big, first_takes, take},
+    {"get from a full queue, while others put", two_bounded, first_takes, put_two},
+    {"lease, while another gets", two, first_leases, take},
+    {"lease and give back, while another gets", two, first_gives_back, take},
+    {"lease an extent and give it back, meanwhile", two_big, first_gives_back, take},
+    {"lease and give back, while others put", two, first_gives_back, put_two},
+    {"close, while others put", fresh, first_closes, put_two},
+    {"close, while somebody takes", two, first_closes, take},
+};
+
+int main(void) {
+  t_start();
+  t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(t != MAP_FAILED);
+  mp_queue_inline_max = SMALL + 16;
+  long points = 0;
+  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += everywhere(&scenes[i]);
+  printf("ok %ld\n", points);
+  return 0;
+}
