@@ -235,7 +235,7 @@ MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null |
 ctest: $(CTESTS)
 	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
 
-STEPPED = killpoints_test wake_test interleave_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
+STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_meeting_test.c)) $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
 
 killpoints: $(STEPPED:%=$(BUILD)/ctest/%)
 	@for test in $^; do MP_STRIDE=1 MP_OFFSET=0 $$test || exit 1; done

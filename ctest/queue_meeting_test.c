@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "harness.h"
+#include "meeting.h"
 
 #define SMALL 64
 #define BIG 96 /* an extent here */
 #define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
-#define STEPS_MOST 200000
 #define NUMBERS 8 /* messages are 1..NUMBERS */
 #define FIRST_OF_FIRST                                                                                                 \
   3 /* what the one that stands still puts; 1 and 2 may be there before; the other puts from 5 on */
@@ -23,13 +21,6 @@
 typedef struct told { /* by either side: in memory that mproc knows nothing of */
   _Atomic uint32_t put[NUMBERS + 1], taken[NUMBERS + 1];
 } told;
-
-typedef struct scene {
-  const char *name;
-  void (*before)(void);
-  void (*first)(void *); /* stepped */
-  void (*other)(void);
-} scene;
 
 static told *t;
 static mp_queue *q;
@@ -108,6 +99,8 @@ static void first_gives_back(void *arg) { (void)arg, give_back(); }
 /* --- what stands before --- */
 
 static void fresh_of(size_t bytes, uint64_t maxsize) {
+  memset(t, 0, sizeof *t);
+  next_number = FIRST_OF_OTHER;
   q = t_queue(maxsize, &qh);
   size = bytes;
 }
@@ -157,72 +150,48 @@ static void drain(void) {
 }
 
 static void audit(void) {
-  mp_shm_sweep();
   drain();
   for (int i = 1; i <= NUMBERS; i++) CHECK(t->put[i] <= 1 && t->taken[i] == t->put[i]);
   mp_object_unuse(qh);
   t_nothing_left();
 }
 
-/* True when the first had ended before. */
-static bool meet_after(long steps, const scene *s) {
-  t_point = steps;
-  memset(t, 0, sizeof *t);
-  next_number = FIRST_OF_OTHER;
-  s->before();
-  pid_t pid = t_trace(s->first, NULL);
-  bool over = t_step(pid, steps);
-  s->other();
-  CHECK(t_step(pid, STEPS_MOST));
-  t_end(pid);
-  audit();
-  return over;
-}
+#define SCENE(name, before, first, other)                                                                              \
+  { name, before, first, other, audit }
 
-static long everywhere(const scene *s) {
-  long points = 0;
-  t_what = s->name;
-  for (long k = t_first(); !meet_after(k, s); k += t_stride(), points++) t_deadline(20);
-  printf("  %-44s %6ld points\n", s->name, points);
-  return points;
-}
-
-static const scene scenes[] = {
-    {"get, while the first messages are put", fresh, first_takes, put_two},
-    {"lease, while the first messages are put", fresh, first_leases, put_two},
-    {"get if, while the first messages are put", fresh, first_takes_if, put_two},
-    {"get, while the first extents are put", fresh_big, first_takes, put_two},
-    {"get, while a segment is begun", at_segment_end, first_takes, put_two},
-    {"lease, while a segment is begun", at_segment_end, first_leases, put_two},
-    {"look, while the first messages are put", fresh, first_looks, put_two},
-    {"look, while a message is taken", two_across_segments, first_looks, take},
-    {"put the first one, while another does", fresh, first_puts, put_two},
-    {"put the first one, while somebody takes", fresh, first_puts, take},
-    {"put the first one, while it is closed", fresh, first_puts, close_it},
-    {"put, beginning a segment, while others do", at_segment_end, first_puts, put_two},
-    {"put, beginning a segment, while some take", at_segment_end, first_puts, take},
-    {"put an extent, while somebody takes", two_big, first_puts, take},
-    {"put into a full queue, while somebody takes", two_bounded, first_puts, take},
-    {"get, while another does", two, first_takes, take},
-    {"get, while another does, across segments", two_across_segments, first_takes, take},
-    {"get, while another leases, across segments", two_across_segments, first_takes, lease},
-    {"get an extent, while another does", two_big, first_takes, take},
-    {"get from a full queue, while others put", two_bounded, first_takes, put_two},
-    {"lease, while another gets", two, first_leases, take},
-    {"lease and give back, while another gets", two, first_gives_back, take},
-    {"lease an extent and give it back, meanwhile", two_big, first_gives_back, take},
-    {"lease and give back, while others put", two, first_gives_back, put_two},
-    {"close, while others put", fresh, first_closes, put_two},
-    {"close, while somebody takes", two, first_closes, take},
+static const t_meeting scenes[] = {
+    SCENE("get, while the first messages are put", fresh, first_takes, put_two),
+    SCENE("lease, while the first messages are put", fresh, first_leases, put_two),
+    SCENE("get if, while the first messages are put", fresh, first_takes_if, put_two),
+    SCENE("get, while the first extents are put", fresh_big, first_takes, put_two),
+    SCENE("get, while a segment is begun", at_segment_end, first_takes, put_two),
+    SCENE("lease, while a segment is begun", at_segment_end, first_leases, put_two),
+    SCENE("look, while the first messages are put", fresh, first_looks, put_two),
+    SCENE("look, while a message is taken", two_across_segments, first_looks, take),
+    SCENE("put the first one, while another does", fresh, first_puts, put_two),
+    SCENE("put the first one, while somebody takes", fresh, first_puts, take),
+    SCENE("put the first one, while it is closed", fresh, first_puts, close_it),
+    SCENE("put, beginning a segment, while others do", at_segment_end, first_puts, put_two),
+    SCENE("put, beginning a segment, while some take", at_segment_end, first_puts, take),
+    SCENE("put an extent, while somebody takes", two_big, first_puts, take),
+    SCENE("put into a full queue, while somebody takes", two_bounded, first_puts, take),
+    SCENE("get, while another does", two, first_takes, take),
+    SCENE("get, while another does, across segments", two_across_segments, first_takes, take),
+    SCENE("get, while another leases, across segments", two_across_segments, first_takes, lease),
+    SCENE("get an extent, while another does", two_big, first_takes, take),
+    SCENE("get from a full queue, while others put", two_bounded, first_takes, put_two),
+    SCENE("lease, while another gets", two, first_leases, take),
+    SCENE("lease and give back, while another gets", two, first_gives_back, take),
+    SCENE("lease an extent and give it back, meanwhile", two_big, first_gives_back, take),
+    SCENE("lease and give back, while others put", two, first_gives_back, put_two),
+    SCENE("close, while others put", fresh, first_closes, put_two),
+    SCENE("close, while somebody takes", two, first_closes, take),
 };
 
 int main(void) {
   t_start();
-  t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  CHECK(t != MAP_FAILED);
+  t = t_shared(sizeof *t);
   mp_queue_inline_max = SMALL + 16;
-  long points = 0;
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += everywhere(&scenes[i]);
-  printf("ok %ld\n", points);
+  t_run_meetings(scenes, sizeof scenes / sizeof *scenes);
   return 0;
 }

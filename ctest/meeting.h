@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Two processes that meet: one stands still between two instructions of its operation, each in turn, while the other,
+ * this one, does all of its own; then the first goes on to its end. Neither may wait for the other. */
+#ifndef MP_CTEST_MEETING_H
+#define MP_CTEST_MEETING_H
+
+#include "harness.h"
+
+typedef struct t_meeting {
+  const char *name;
+  void (*before)(void);
+  void (*first)(void *); /* stepped, in a child */
+  void (*other)(void);
+  void (*after)(void); /* the audit */
+} t_meeting;
+
+/* For every instruction (of the sample) of first. Prints and returns how many. */
+long t_run_meeting(const t_meeting *m);
+/* All of them, and "ok N". */
+void t_run_meetings(const t_meeting *m, size_t n);
+
+/* Zeroed memory that all processes share and mproc knows nothing of. */
+void *t_shared(size_t bytes);
+
+#endif
