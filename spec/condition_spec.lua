@@ -97,18 +97,6 @@ describe("a condition", function()
       assert_blames("nobody holds it", function() c:release() end)
     end)
 
-    it("has the scopes of its lock", function()
-      local c = mproc.Condition()
-      assert.same({ 1, nil, 3 }, { c:with(function(...) return ... end, 1, nil, 3) })
-      assert.has_error(function() c:with(error, "raised") end, "raised")
-      assert.is_false(c:locked())
-      do
-        local _ <close> = c:guard()
-        assert.is_true(c:locked())
-      end
-      assert.is_false(c:locked())
-    end)
-
     it("takes the lock it is given, and shares it", function()
       local lock = mproc.Lock()
       local full, empty = mproc.Condition(lock), mproc.Condition(lock)

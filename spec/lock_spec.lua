@@ -341,68 +341,10 @@ describe("a lock", function()
       end)
 
       describe("has scopes:", function()
-        it("with returns what the function does", function()
-          local l = make()
-          local results = table.pack(l:with(function(...)
-            return l:owner(), ...
-          end, 1, nil, 3, nil))
-          assert.same({ mproc.getpid(), 1, nil, 3, nil, n = 5 }, results)
-          assert.is_false(l:locked())
-        end)
-
-        it("with releases on an error and passes it on as it was", function()
-          local l, raised = make(), { code = 7 }
-          local ok, err = pcall(l.with, l, function() error(raised) end)
-          assert.is_false(ok)
-          assert.equal(raised, err)
-          assert.is_false(l:locked())
-        end)
-
         it("with accepts that the function has released it", function()
           local l = make()
           l:with(function() l:release() end)
           assert.is_false(l:locked())
-        end)
-
-        it("with refuses what is no function, and takes nothing", function()
-          local l = make()
-          blame.caller(function() l:with(5) end, "function")
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard releases where its scope ends, however", function()
-          local l = make()
-          do
-            local _ <close> = l:guard()
-            assert.equal(mproc.getpid(), l:owner())
-          end
-          assert.is_false(l:locked())
-          pcall(function()
-            local _ <close> = l:guard()
-            error("leaves")
-          end)
-          assert.is_false(l:locked())
-          local function leave()
-            local _ <close> = l:guard()
-            return l:owner()
-          end
-          assert.equal(mproc.getpid(), (leave()))
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard ends early when told, and says so", function()
-          local l = make()
-          local guard <close> = l:guard()
-          assert.truthy(tostring(guard):find("Guard", 1, true))
-          assert.is_nil(tostring(guard):find("released", 1, true))
-          guard:release()
-          assert.truthy(tostring(guard):find("released", 1, true))
-          assert.is_false(l:locked())
-          l:acquire()
-          guard:release()
-          guard:close()
-          assert.is_true(l:locked())
-          l:release()
         end)
 
         it("a guard accepts that the lock was released by hand", function()
@@ -422,29 +364,6 @@ describe("a lock", function()
           local guard, word = l:guard(0)
           assert.equal("abandoned", word)
           guard:release()
-        end)
-
-        it("a guard that a child inherits releases nothing there", function()
-          local l = make()
-          do
-            local guard <close> = l:guard()
-            local owner = elsewhere(function()
-              do
-                local _ <close> = guard
-              end
-              guard:release()
-              return l:owner()
-            end)
-            assert.equal(mproc.getpid(), owner)
-            assert.equal(mproc.getpid(), l:owner())
-          end
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard does not travel", function()
-          local l, q = make(), mproc.Queue()
-          local guard <close> = l:guard()
-          blame.caller(function() q:put(guard) end, "cannot send")
         end)
       end)
 

@@ -209,28 +209,6 @@ describe("a semaphore", function()
         kill(first)
       end)
 
-      it("has scopes", function()
-        local s = make(2)
-        assert.same({ 1, 7, 8, n = 3 }, table.pack(s:with(function(a, b)
-          return s:get_value(), a, b
-        end, 7, 8)))
-        assert.equal(2, s:get_value())
-        local ok, err = pcall(s.with, s, function() error({ code = 3 }) end)
-        assert.is_false(ok)
-        assert.equal(3, err.code)
-        assert.equal(2, s:get_value())
-        do
-          local _ <close> = s:guard()
-          assert.equal(1, s:get_value())
-        end
-        assert.equal(2, s:get_value())
-        pcall(function()
-          local _ <close> = s:guard()
-          error("leaves")
-        end)
-        assert.equal(2, s:get_value())
-      end)
-
       it("has guards that end early, once", function()
         local s = make(1)
         local guard <close> = s:guard(0)
@@ -238,23 +216,6 @@ describe("a semaphore", function()
         guard:release()
         guard:release()
         assert.equal(1, s:get_value())
-      end)
-
-      it("has guards that end nothing in a child that inherits them", function()
-        local s = make(2)
-        do
-          local guard <close> = s:guard()
-          local p = start(function()
-            do
-              local _ <close> = guard
-            end
-            guard:release()
-            return s:get_value()
-          end)
-          assert.equal(1, p:result(20))
-          finish(p)
-        end
-        assert.equal(2, s:get_value())
       end)
 
       it("refuses impossible counts", function()
