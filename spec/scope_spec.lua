@@ -85,6 +85,15 @@ describe("a scope", function()
         assert.is_true(free(o))
       end)
 
+      it("refuses another self", function()
+        local o = make()
+        for _, self in ipairs({ {}, 5, mproc.Queue() }) do
+          blame.caller(function() o[it_with](self, print) end, "with a colon")
+          blame.caller(function() o[it_guard](self) end, "with a colon")
+        end
+        blame.caller(function() o[it_with](nil, print) end, "with a colon")
+      end)
+
       it("lets the function yield", function()
         local o = make()
         local go_on = coroutine.wrap(function()
