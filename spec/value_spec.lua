@@ -402,6 +402,18 @@ describe("a value", function()
       assert.is_false(v:lock():locked())
     end)
 
+    it("frees the lock when the coroutine of its function is closed", function()
+      local v = mproc.Value("int32", 1)
+      local co = coroutine.create(function()
+        v:update(coroutine.yield)
+      end)
+      coroutine.resume(co)
+      assert.is_true(v:lock():locked())
+      assert.is_true(coroutine.close(co))
+      assert.is_false(v:lock():locked())
+      assert.equal(2, v:update(function(old) return old + 1 end))
+    end)
+
     it("refuses to wait for itself", function()
       local v = mproc.Value("int32", 1)
       blame.caller(function() v:lock():with(function() v:update(function(old) return old + 1 end) end) end,
