@@ -2,6 +2,7 @@
 -- Events: the flag, who is released by set() and when, pulses, and what may be done to those who wait.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -13,21 +14,7 @@ describe("an event", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   -- Sleeps in wait and then puts what that gave.
   local function waiter(e, got, timeout)
@@ -203,14 +190,13 @@ describe("an event", function()
   it("releases the others while one who waits is stopped", function()
     local e, got = mproc.Event(), mproc.Queue()
     local stopped = waiter(e, got)
-    os.execute("kill -STOP " .. stopped.pid)
-    proc.until_true(function() return proc.state(stopped.pid) == "T" end, "a stopped process")
+    children.stop(stopped)
     local p = waiter(e, got)
     e:set()
     e:clear()
     assert.same({ true }, got:get(20))
     finish(p)
-    os.execute("kill -CONT " .. stopped.pid)
+    children.go_on(stopped)
     assert.same({ true }, got:get(20))
     finish(stopped)
   end)

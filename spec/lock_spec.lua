@@ -2,6 +2,7 @@
 -- Lock and RLock: who holds them, what a dead owner leaves, scopes, forks, waiting, and being fair.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -13,31 +14,11 @@ describe("a lock", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function stop(p)
-    os.execute("kill -STOP " .. p.pid)
-    proc.until_true(function() return proc.state(p.pid) == "T" end, "a stopped process")
-  end
+  local start, finish, kill, stop = children.start, children.finish, children.kill, children.stop
 
   -- Runs f(...) in another process and returns what that returns.
   local function elsewhere(f, ...)
-    local p <close> = start(f, ...)
-    return p:result(20)
+    return children.results(start(f, ...))
   end
 
   -- A process that holds it, and does no more.
@@ -152,7 +133,7 @@ describe("a lock", function()
         finish(third)
         assert.is_true(l:acquire(20))
         l:release()
-        os.execute("kill -CONT " .. first.pid)
+        children.go_on(first)
         assert.same({ true }, got:get(20))
         finish(first)
       end)

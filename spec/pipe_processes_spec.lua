@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A pipe between processes: order, sizes, sharing, ends that travel, a full arena, Ctrl-C.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -12,15 +13,7 @@ describe("a pipe between processes", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish = children.start, children.finish
 
   -- Echoes until the end of the stream. here: the parent's end, which the child inherits.
   local function echo(c, here)

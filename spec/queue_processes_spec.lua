@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A queue between processes: order, exactly once, blocked ends, readers and writers killed at any moment.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -12,21 +13,7 @@ describe("a queue between processes", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   it("carries values both ways", function()
     local there <close> = mproc.Queue()

@@ -2,6 +2,7 @@
 -- with and guard, of everything that can be held: what they return, and that they let go however a scope is left.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 
 describe("a scope", function()
@@ -12,9 +13,8 @@ describe("a scope", function()
   leaks.watch()
 
   -- What another process finds when it looks at what this one holds.
-  local function elsewhere(f, ...)
-    local p <close> = mproc.Process(f, ...):start()
-    return p:result(20)
+  local function elsewhere(f)
+    return children.results(children.start(f))
   end
 
   -- make() -> an object of which one can be had; free(object): whether another process could have it.

@@ -2,6 +2,7 @@
 -- Semaphores: counting, waiting, too many releases, permits of the dead, scopes, and what may be done to a waiter.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -15,26 +16,7 @@ describe("a semaphore", function()
 
   local KINDS = { "Semaphore", "BoundedSemaphore" }
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function stop(p)
-    os.execute("kill -STOP " .. p.pid)
-    proc.until_true(function() return proc.state(p.pid) == "T" end, "a stopped process")
-  end
+  local start, finish, kill, stop = children.start, children.finish, children.kill, children.stop
 
   local function elapsed(f, ...)
     local began = mproc.time()
