@@ -4,7 +4,6 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("an event", function()
   local mproc, proc
@@ -265,29 +264,4 @@ describe("an event", function()
     blame.caller(function() e.set(mproc.Semaphore()) end, "event")
     blame.caller(function() mproc.Event(1) end, "Event takes no arguments, got 1")
   end)
-
-  -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-  local PRELUDE = [[
-    local mproc = require("mproc")
-    local proc = require("spec.support.proc")
-    local parent = mproc.getpid()
-    local e = mproc.Event()
-    mproc.Process{ daemon = true, target = function()
-      proc.wait_asleep(parent)
-      os.execute("kill -INT " .. parent)
-      mproc.sleep(100)
-    end }:start()
-  ]]
-  for name, call in pairs({
-    ["a wait"] = "print(pcall(e.wait, e))",
-    ["a wait with a timeout"] = "print(pcall(e.wait, e, 30))",
-    ["a wait inside a coroutine"] = "print(coroutine.wrap(function() return pcall(e.wait, e) end)())",
-  }) do
-    it("lets Ctrl-C end " .. name, function()
-      local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-      assert.is_false(r.timed_out)
-      assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-      assert.equal(0, r.code)
-    end)
-  end
 end)

@@ -4,7 +4,6 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("a lock", function()
   local mproc, proc
@@ -360,35 +359,6 @@ describe("a lock", function()
         blame.caller(function() l.owner({}) end, "lock")
         assert.is_false(l:locked())
       end)
-
-      -- A daemon that holds the lock interrupts its parent as soon as that sleeps in the call under test.
-      local PRELUDE = [[
-        local mproc = require("mproc")
-        local proc = require("spec.support.proc")
-        local parent = mproc.getpid()
-        local l, ready = mproc.]] .. kind .. [[(), mproc.Queue()
-        mproc.Process{ daemon = true, target = function()
-          l:acquire()
-          ready:put(true)
-          proc.wait_asleep(parent)
-          os.execute("kill -INT " .. parent)
-          mproc.sleep(100)
-        end }:start()
-        ready:get()
-      ]]
-      for name, call in pairs({
-        ["an acquire"] = "print(pcall(l.acquire, l))",
-        ["an acquire with a timeout"] = "print(pcall(l.acquire, l, 30))",
-        ["an acquire inside a coroutine"] = "print(coroutine.wrap(function() return pcall(l.acquire, l) end)())",
-        ["a with"] = "print(pcall(l.with, l, print))",
-      }) do
-        it("lets Ctrl-C end " .. name, function()
-          local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-          assert.is_false(r.timed_out)
-          assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-          assert.equal(0, r.code)
-        end)
-      end
     end)
   end
 

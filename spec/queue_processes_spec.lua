@@ -3,7 +3,6 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("a queue between processes", function()
   local mproc, proc
@@ -322,35 +321,5 @@ describe("a queue between processes", function()
       return stats().objects <= before
     end, "the dead process's queues are freed")
     assert.is_nil(p)
-  end)
-
-  describe("ends on Ctrl-C", function()
-    -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-    local PRELUDE = [[
-      local mproc = require("mproc")
-      local proc = require("spec.support.proc")
-      local q, parent = mproc.Queue(1), mproc.getpid()
-      q:put("full")
-      local empty = mproc.Queue()
-      mproc.Process{ daemon = true, target = function()
-        proc.wait_asleep(parent)
-        os.execute("kill -INT " .. parent)
-      end }:start()
-    ]]
-    local CALLS = {
-      ["a get"] = "print(pcall(empty.get, empty))",
-      ["a get with a timeout"] = "print(pcall(empty.get, empty, 30))",
-      ["a put"] = "print(pcall(q.put, q, 2))",
-      ["a get inside a coroutine"] = "print(coroutine.wrap(function() return pcall(empty.get, empty) end)())",
-    }
-    for name, call in pairs(CALLS) do
-      it(name, function()
-        local result = program.text(PRELUDE .. call .. "\nprint('went on')",
-          { seconds = 25, env = "LUA_PATH='./?.lua;'\"$LUA_PATH\"" })
-        assert.is_false(result.timed_out)
-        assert.truthy(result.out:find("false\t.*interrupted!"), result.out .. result.err)
-        assert.truthy(result.out:find("went on", 1, true))
-      end)
-    end
   end)
 end)

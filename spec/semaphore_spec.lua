@@ -226,32 +226,6 @@ describe("a semaphore", function()
         blame.caller(function() s:guard(true) end, "block")
         assert.equal(1, s:get_value())
       end)
-
-      -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-      local PRELUDE = [[
-        local mproc = require("mproc")
-        local proc = require("spec.support.proc")
-        local parent = mproc.getpid()
-        local s = mproc.]] .. kind .. [[(0)
-        mproc.Process{ daemon = true, target = function()
-          proc.wait_asleep(parent)
-          os.execute("kill -INT " .. parent)
-          mproc.sleep(100)
-        end }:start()
-      ]]
-      for name, call in pairs({
-        ["an acquire"] = "print(pcall(s.acquire, s))",
-        ["an acquire with a timeout"] = "print(pcall(s.acquire, s, 30))",
-        ["an acquire inside a coroutine"] = "print(coroutine.wrap(function() return pcall(s.acquire, s) end)())",
-        ["a with"] = "print(pcall(s.with, s, print))",
-      }) do
-        it("lets Ctrl-C end " .. name, function()
-          local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-          assert.is_false(r.timed_out)
-          assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-          assert.equal(0, r.code)
-        end)
-      end
     end)
   end
 
