@@ -2,6 +2,7 @@
 -- mproc.Array: shared numbers by index, copies of many at once, bytes, its lock.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -16,15 +17,7 @@ describe("an array", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish = children.start, children.finish
 
   describe("of each type", function()
     it("is made of zeroes, or of a list", function()

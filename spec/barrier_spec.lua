@@ -1,22 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Barriers: processes that meet, those that come too late, are killed or leave, the action, and what a handle carries.
 
+local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
-
-local HERE = "spec/barrier_spec.lua"
-
--- Asserts that f(...) raises an error that blames this file and says `text`.
-local function assert_blames(text, f, ...)
-  local ok, message = pcall(function(...)
-    f(...)
-    return nil -- no tail call: this frame is the caller to blame
-  end, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.equal("string", type(message))
-  assert.truthy(message:find(HERE, 1, true), "blames another place: " .. message)
-  assert.truthy(message:find(text, 1, true), ("does not say %q: %s"):format(text, message))
-end
 
 describe("a barrier", function()
   local mproc, proc
@@ -26,22 +14,7 @@ describe("a barrier", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function results(p)
-    local all = table.pack(p:result(60))
-    assert.is_true(p:join(60)) -- results may come before the end
-    p:close()
-    return table.unpack(all, 1, all.n)
-  end
+  local start, kill, results = children.start, children.kill, children.results
 
   local function until_waiting(b, n)
     proc.until_true(function()
@@ -154,12 +127,12 @@ describe("a barrier", function()
       local stopped = waiter(b)
       until_waiting(b, 1)
       proc.wait_asleep(stopped.pid)
-      os.execute("kill -STOP " .. stopped.pid)
+      children.stop(stopped)
       local other = waiter(b)
       until_waiting(b, 2)
       assert.equal(2, b:wait(60))
       assert.equal(1, results(other))
-      os.execute("kill -CONT " .. stopped.pid)
+      children.go_on(stopped)
       assert.equal(0, results(stopped))
     end)
   end)
@@ -176,6 +149,47 @@ describe("a barrier", function()
     assert.truthy(tostring(b):find("broken", 1, true))
     assert.is_nil(b.count)
     assert.same({ nil, "broken" }, { results(p) })
+  end)
+
+  describe("has scopes", function()
+    it("that begin when all have met", function()
+      local b = mproc.Barrier(2)
+      local p = waiter(b)
+      until_waiting(b, 1)
+      assert.same({ 1, nil, 3, n = 3 }, table.pack(b:with(function(...)
+        assert.equal(0, (results(p)))
+        return ...
+      end, 1, nil, 3)))
+      p = waiter(b)
+      do
+        local _ <close> = assert(b:guard(20))
+        assert.truthy((results(p)))
+      end
+      assert.is_false(b.broken)
+    end)
+
+    it("that do not begin when they do not meet", function()
+      local b = mproc.Barrier(2, nil, 0.01)
+      local called
+      assert.same({ nil, "timeout", n = 2 }, table.pack(b:with(function() called = true end)))
+      assert.same({ nil, "broken", n = 2 }, table.pack(b:with(function() called = true end)))
+      assert.same({ nil, "broken", n = 2 }, table.pack(b:guard()))
+      b:reset()
+      assert.same({ nil, "timeout", n = 2 }, table.pack(b:guard(0)))
+      assert.is_nil(called)
+    end)
+
+    it("left by an error, which let nobody wait for who will not come", function()
+      local b = mproc.Barrier(2)
+      local p = start(function() return b:wait(), b:wait() end)
+      assert.has_error(function() b:with(error, "oops") end, "oops")
+      local first, second = results(p)
+      assert.truthy(first)
+      assert.is_nil(second)
+      assert.is_true(b.broken)
+      blame.call("function", b.with, b, 5)
+      blame.call("colon", b.with, {}, print)
+    end)
   end)
 
   describe("is broken", function()
@@ -432,7 +446,7 @@ describe("a barrier", function()
     it("which cannot wait there itself, nor yield", function()
       local b
       b = mproc.Barrier(1, function() b:wait() end)
-      assert_blames("action", b.wait, b)
+      blame.call("action", function() b:wait() end)
       assert.is_true(b.broken)
       b = mproc.Barrier(1, coroutine.yield)
       local ok, message = coroutine.wrap(function() return pcall(b.wait, b) end)()
@@ -505,7 +519,7 @@ describe("a barrier", function()
       local q = mproc.Queue()
       local out = io.stdout
       local b = mproc.Barrier(2, function() out:write("x") end)
-      assert_blames("action", q.put, q, b)
+      blame.call("action", q.put, q, b)
     end)
   end)
 
@@ -537,21 +551,21 @@ describe("a barrier", function()
 
   it("refuses what makes no sense, and blames the caller's line", function()
     for _, parties in ipairs({ 0, -1, 1.5, "2", {}, 0 / 0, math.huge }) do
-      assert_blames("parties", mproc.Barrier, parties)
+      blame.call("parties", mproc.Barrier, parties)
     end
-    assert_blames("parties", mproc.Barrier)
-    assert_blames("third argument", mproc.Barrier, 2, 5)
-    assert_blames("action", mproc.Barrier, 2, "f")
-    assert_blames("timeout", mproc.Barrier, 2, nil, true)
-    assert_blames("timeout", mproc.Barrier, 2, nil, "1")
-    assert_blames("timeout", mproc.Barrier, 2, nil, 0 / 0)
+    blame.call("parties", mproc.Barrier)
+    blame.call("third argument", mproc.Barrier, 2, 5)
+    blame.call("action", mproc.Barrier, 2, "f")
+    blame.call("timeout", mproc.Barrier, 2, nil, true)
+    blame.call("timeout", mproc.Barrier, 2, nil, "1")
+    blame.call("timeout", mproc.Barrier, 2, nil, 0 / 0)
     local b = mproc.Barrier(2)
-    assert_blames("timeout", b.wait, b, true)
-    assert_blames("seconds", b.wait, b, "soon")
-    assert_blames("colon", b.wait, {})
-    assert_blames("colon", b.wait, mproc.Queue())
-    assert_blames("parties", function() b.parties = 3 end)
-    assert_blames("x", function() b.x = 3 end)
+    blame.call("timeout", b.wait, b, true)
+    blame.call("seconds", b.wait, b, "soon")
+    blame.call("colon", b.wait, {})
+    blame.call("colon", b.wait, mproc.Queue())
+    blame.call("parties", function() b.parties = 3 end)
+    blame.call("x", function() b.x = 3 end)
     assert.is_false(b.broken)
   end)
 

@@ -1,23 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- Conditions: who is woken, in which order, what a death does, and what becomes of the lock.
 
+local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
-local HERE = "spec/condition_spec.lua"
 local LIMIT = 20 -- seconds: nothing here takes so long
-
--- Asserts that f(...) raises an error that blames this file and says `text`.
-local function assert_blames(text, f, ...)
-  local ok, message = pcall(function(...)
-    f(...)
-    return nil -- no tail call: this frame is the caller to blame
-  end, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.equal("string", type(message))
-  assert.truthy(message:find(HERE, 1, true), "blames another place: " .. message)
-  assert.truthy(message:find(text, 1, true), ("does not say %q: %s"):format(text, message))
-end
 
 local function waiting(c)
   return tonumber(tostring(c):match("(%d+) waiting$"))
@@ -35,28 +24,7 @@ describe("a condition", function()
     proc.until_true(function() return waiting(c) == n end, n .. " waiting")
   end
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(LIMIT))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(LIMIT))
-    p:close()
-  end
-
-  local function signal(p, name)
-    assert(os.execute(("kill -%s %d"):format(name, p.pid)))
-    if name == "STOP" then
-      proc.until_true(function() return proc.state(p.pid) == "T" end, "the stop of " .. p.pid)
-    end
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   -- A process that waits once and puts { name, what wait returned } into out. It waits already when this returns.
   local function waiter(c, out, name, timeout)
@@ -94,19 +62,7 @@ describe("a condition", function()
       assert.is_true(c:locked())
       c:release()
       assert.is_false(c:locked())
-      assert_blames("nobody holds it", function() c:release() end)
-    end)
-
-    it("has the scopes of its lock", function()
-      local c = mproc.Condition()
-      assert.same({ 1, nil, 3 }, { c:with(function(...) return ... end, 1, nil, 3) })
-      assert.has_error(function() c:with(error, "raised") end, "raised")
-      assert.is_false(c:locked())
-      do
-        local _ <close> = c:guard()
-        assert.is_true(c:locked())
-      end
-      assert.is_false(c:locked())
+      blame.call("nobody holds it", function() c:release() end)
     end)
 
     it("takes the lock it is given, and shares it", function()
@@ -116,7 +72,7 @@ describe("a condition", function()
       assert.is_true(lock:locked())
       assert.is_true(empty:locked())
       assert.same({ false, "timeout" }, { empty:acquire(0) })
-      assert_blames("RLock", function() empty:acquire() end)
+      blame.call("RLock", function() empty:acquire() end)
       assert.same({ false, "timeout" }, { empty:wait(0) })
       lock:release()
       assert.is_false(full:locked())
@@ -124,43 +80,43 @@ describe("a condition", function()
 
     it("takes nothing else for a lock", function()
       for _, v in ipairs({ 1, "lock", {}, true, print, mproc.Queue() }) do
-        assert_blames("mproc.RLock()", function() mproc.Condition(v) end)
+        blame.call("mproc.RLock()", function() mproc.Condition(v) end)
       end
-      assert_blames("mproc.RLock()", function() mproc.Condition(mproc.Condition()) end)
+      blame.call("mproc.RLock()", function() mproc.Condition(mproc.Condition()) end)
     end)
 
     it("wants the lock held", function()
       local c = mproc.Condition()
       for _, method in ipairs({ "wait", "notify", "notify_all" }) do
-        assert_blames("acquire the lock first", function() c[method](c) end)
+        blame.call("acquire the lock first", function() c[method](c) end)
       end
-      assert_blames("acquire the lock first", function() c:wait_for(function() return true end) end)
+      blame.call("acquire the lock first", function() c:wait_for(function() return true end) end)
       local p <close> = start(function()
         c:acquire()
         mproc.sleep(100)
       end)
       proc.until_true(function() return c:locked() end, "the lock held")
-      assert_blames("acquire the lock first", function() c:wait(1) end)
-      assert_blames("acquire the lock first", function() c:notify() end)
+      blame.call("acquire the lock first", function() c:wait(1) end)
+      blame.call("acquire the lock first", function() c:notify() end)
       p:kill()
     end)
 
     it("tells wrong arguments", function()
       local c = mproc.Condition()
       local _ <close> = c:guard()
-      assert_blames("block", function() c:wait(true) end)
-      assert_blames("NaN", function() c:wait(0 / 0) end)
-      assert_blames("number", function() c:wait("soon") end)
-      assert_blames("negative", function() c:notify(-1) end)
-      assert_blames("integer", function() c:notify(1.5) end)
-      assert_blames("number", function() c:notify("all") end)
-      assert_blames("function", function() c:wait_for() end)
-      assert_blames("function", function() c:wait_for(true) end)
-      assert_blames("timeout", function() c:wait_for(function() end, true) end)
-      assert_blames("timeout", function() c:wait_for(function() end, 0 / 0) end)
+      blame.call("block", function() c:wait(true) end)
+      blame.call("NaN", function() c:wait(0 / 0) end)
+      blame.call("number", function() c:wait("soon") end)
+      blame.call("negative", function() c:notify(-1) end)
+      blame.call("integer", function() c:notify(1.5) end)
+      blame.call("number", function() c:notify("all") end)
+      blame.call("function", function() c:wait_for() end)
+      blame.call("function", function() c:wait_for(true) end)
+      blame.call("timeout", function() c:wait_for(function() end, true) end)
+      blame.call("timeout", function() c:wait_for(function() end, 0 / 0) end)
       for _, method in ipairs({ "wait", "notify", "notify_all", "wait_for", "acquire" }) do
-        assert_blames("colon", function() c[method](nil) end)
-        assert_blames("colon", function() c[method]({}) end)
+        blame.call("colon", function() c[method](nil) end)
+        blame.call("colon", function() c[method]({}) end)
       end
     end)
 
@@ -496,7 +452,7 @@ describe("a condition", function()
     it("does not wait when its function has released the lock", function()
       local c = mproc.Condition()
       c:acquire()
-      assert_blames("released", function()
+      blame.call("released", function()
         c:wait_for(function() c:release() end)
       end)
     end)
@@ -518,7 +474,7 @@ describe("a condition", function()
       local c = mproc.Condition()
       local out <close> = mproc.Queue()
       local a, b, d = waiter(c, out, "a"), waiter(c, out, "b"), waiter(c, out, "d")
-      signal(a, "STOP")
+      children.stop(a)
       notify(c)
       assert.equal(2, waiting(c))
       assert.same({ nil, "empty" }, { out:get(0.2) }) -- it is the stopped one's
@@ -536,10 +492,10 @@ describe("a condition", function()
       local c = mproc.Condition()
       local out <close> = mproc.Queue()
       local a, b = waiter(c, out, "a"), waiter(c, out, "b", 0.2)
-      signal(a, "STOP")
+      children.stop(a)
       notify(c)
       assert.same({ "b", false, "timeout" }, out:get(LIMIT))
-      signal(a, "CONT")
+      children.go_on(a)
       assert.same({ "a", true }, out:get(LIMIT))
       finish(a)
       finish(b)

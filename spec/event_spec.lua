@@ -2,8 +2,8 @@
 -- Events: the flag, who is released by set() and when, pulses, and what may be done to those who wait.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("an event", function()
   local mproc, proc
@@ -13,21 +13,7 @@ describe("an event", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   -- Sleeps in wait and then puts what that gave.
   local function waiter(e, got, timeout)
@@ -56,6 +42,31 @@ describe("an event", function()
     assert.truthy(tostring(e):find("^Event %d+: clear$"), tostring(e))
     e:set()
     assert.truthy(tostring(e):find("^Event %d+: set$"), tostring(e))
+  end)
+
+  it("is set for a scope, and clear after it", function()
+    local e = mproc.Event()
+    local results = table.pack(e:with(function(...) return e:is_set(), ... end, 1, nil))
+    assert.same({ true, 1, nil, n = 3 }, results)
+    assert.is_false(e:is_set())
+    assert.has_error(function() e:with(error, "oops") end, "oops")
+    assert.is_false(e:is_set())
+    do
+      local guard <close> = e:guard()
+      assert.is_true(e:is_set())
+      guard:release()
+      assert.is_false(e:is_set())
+      e:set()
+    end
+    assert.is_true(e:is_set())
+  end)
+
+  it("wakes one who sleeps when a scope begins, however short that is", function()
+    local e, got = mproc.Event(), mproc.Queue()
+    local p = waiter(e, got)
+    e:with(function() end)
+    assert.same({ true }, got:get(20))
+    finish(p)
   end)
 
   it("does not wait when it is set", function()
@@ -178,14 +189,13 @@ describe("an event", function()
   it("releases the others while one who waits is stopped", function()
     local e, got = mproc.Event(), mproc.Queue()
     local stopped = waiter(e, got)
-    os.execute("kill -STOP " .. stopped.pid)
-    proc.until_true(function() return proc.state(stopped.pid) == "T" end, "a stopped process")
+    children.stop(stopped)
     local p = waiter(e, got)
     e:set()
     e:clear()
     assert.same({ true }, got:get(20))
     finish(p)
-    os.execute("kill -CONT " .. stopped.pid)
+    children.go_on(stopped)
     assert.same({ true }, got:get(20))
     finish(stopped)
   end)
@@ -247,32 +257,11 @@ describe("an event", function()
     blame.caller(function() e:wait(0 / 0) end, "timeout")
     blame.caller(function() e:wait({}) end, "seconds")
     blame.caller(function() e.wait() end, "event")
+    blame.caller(function() e:with(5) end, "function")
+    blame.caller(function() e:guard(true) end, "block")
+    blame.caller(function() e.with({}, print) end, "event")
+    assert.is_false(e:is_set())
     blame.caller(function() e.set(mproc.Semaphore()) end, "event")
     blame.caller(function() mproc.Event(1) end, "Event takes no arguments, got 1")
   end)
-
-  -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-  local PRELUDE = [[
-    local mproc = require("mproc")
-    local proc = require("spec.support.proc")
-    local parent = mproc.getpid()
-    local e = mproc.Event()
-    mproc.Process{ daemon = true, target = function()
-      proc.wait_asleep(parent)
-      os.execute("kill -INT " .. parent)
-      mproc.sleep(100)
-    end }:start()
-  ]]
-  for name, call in pairs({
-    ["a wait"] = "print(pcall(e.wait, e))",
-    ["a wait with a timeout"] = "print(pcall(e.wait, e, 30))",
-    ["a wait inside a coroutine"] = "print(coroutine.wrap(function() return pcall(e.wait, e) end)())",
-  }) do
-    it("lets Ctrl-C end " .. name, function()
-      local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-      assert.is_false(r.timed_out)
-      assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-      assert.equal(0, r.code)
-    end)
-  end
 end)

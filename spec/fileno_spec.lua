@@ -2,6 +2,7 @@
 -- q:fileno() in the event loops of others: lua-luv and cqueues, in one process and in several.
 
 local cqueues = require("cqueues")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local lfs = require("lfs")
 local program = require("spec.support.program")
@@ -19,15 +20,7 @@ describe("fileno", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish = children.start, children.finish
 
   -- Asked of the kernel, by a poll that mproc does not see.
   local function readable(fd)

@@ -2,8 +2,8 @@
 -- Lock and RLock: who holds them, what a dead owner leaves, scopes, forks, waiting, and being fair.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("a lock", function()
   local mproc, proc
@@ -13,31 +13,11 @@ describe("a lock", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function stop(p)
-    os.execute("kill -STOP " .. p.pid)
-    proc.until_true(function() return proc.state(p.pid) == "T" end, "a stopped process")
-  end
+  local start, finish, kill, stop = children.start, children.finish, children.kill, children.stop
 
   -- Runs f(...) in another process and returns what that returns.
   local function elsewhere(f, ...)
-    local p <close> = start(f, ...)
-    return p:result(20)
+    return children.results(start(f, ...))
   end
 
   -- A process that holds it, and does no more.
@@ -152,7 +132,7 @@ describe("a lock", function()
         finish(third)
         assert.is_true(l:acquire(20))
         l:release()
-        os.execute("kill -CONT " .. first.pid)
+        children.go_on(first)
         assert.same({ true }, got:get(20))
         finish(first)
       end)
@@ -341,68 +321,10 @@ describe("a lock", function()
       end)
 
       describe("has scopes:", function()
-        it("with returns what the function does", function()
-          local l = make()
-          local results = table.pack(l:with(function(...)
-            return l:owner(), ...
-          end, 1, nil, 3, nil))
-          assert.same({ mproc.getpid(), 1, nil, 3, nil, n = 5 }, results)
-          assert.is_false(l:locked())
-        end)
-
-        it("with releases on an error and passes it on as it was", function()
-          local l, raised = make(), { code = 7 }
-          local ok, err = pcall(l.with, l, function() error(raised) end)
-          assert.is_false(ok)
-          assert.equal(raised, err)
-          assert.is_false(l:locked())
-        end)
-
         it("with accepts that the function has released it", function()
           local l = make()
           l:with(function() l:release() end)
           assert.is_false(l:locked())
-        end)
-
-        it("with refuses what is no function, and takes nothing", function()
-          local l = make()
-          blame.caller(function() l:with(5) end, "function")
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard releases where its scope ends, however", function()
-          local l = make()
-          do
-            local _ <close> = l:guard()
-            assert.equal(mproc.getpid(), l:owner())
-          end
-          assert.is_false(l:locked())
-          pcall(function()
-            local _ <close> = l:guard()
-            error("leaves")
-          end)
-          assert.is_false(l:locked())
-          local function leave()
-            local _ <close> = l:guard()
-            return l:owner()
-          end
-          assert.equal(mproc.getpid(), (leave()))
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard ends early when told, and says so", function()
-          local l = make()
-          local guard <close> = l:guard()
-          assert.truthy(tostring(guard):find("Guard", 1, true))
-          assert.is_nil(tostring(guard):find("released", 1, true))
-          guard:release()
-          assert.truthy(tostring(guard):find("released", 1, true))
-          assert.is_false(l:locked())
-          l:acquire()
-          guard:release()
-          guard:close()
-          assert.is_true(l:locked())
-          l:release()
         end)
 
         it("a guard accepts that the lock was released by hand", function()
@@ -423,29 +345,6 @@ describe("a lock", function()
           assert.equal("abandoned", word)
           guard:release()
         end)
-
-        it("a guard that a child inherits releases nothing there", function()
-          local l = make()
-          do
-            local guard <close> = l:guard()
-            local owner = elsewhere(function()
-              do
-                local _ <close> = guard
-              end
-              guard:release()
-              return l:owner()
-            end)
-            assert.equal(mproc.getpid(), owner)
-            assert.equal(mproc.getpid(), l:owner())
-          end
-          assert.is_false(l:locked())
-        end)
-
-        it("a guard does not travel", function()
-          local l, q = make(), mproc.Queue()
-          local guard <close> = l:guard()
-          blame.caller(function() q:put(guard) end, "cannot send")
-        end)
       end)
 
       it("refuses wrong arguments", function()
@@ -460,35 +359,6 @@ describe("a lock", function()
         blame.caller(function() l.owner({}) end, "lock")
         assert.is_false(l:locked())
       end)
-
-      -- A daemon that holds the lock interrupts its parent as soon as that sleeps in the call under test.
-      local PRELUDE = [[
-        local mproc = require("mproc")
-        local proc = require("spec.support.proc")
-        local parent = mproc.getpid()
-        local l, ready = mproc.]] .. kind .. [[(), mproc.Queue()
-        mproc.Process{ daemon = true, target = function()
-          l:acquire()
-          ready:put(true)
-          proc.wait_asleep(parent)
-          os.execute("kill -INT " .. parent)
-          mproc.sleep(100)
-        end }:start()
-        ready:get()
-      ]]
-      for name, call in pairs({
-        ["an acquire"] = "print(pcall(l.acquire, l))",
-        ["an acquire with a timeout"] = "print(pcall(l.acquire, l, 30))",
-        ["an acquire inside a coroutine"] = "print(coroutine.wrap(function() return pcall(l.acquire, l) end)())",
-        ["a with"] = "print(pcall(l.with, l, print))",
-      }) do
-        it("lets Ctrl-C end " .. name, function()
-          local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-          assert.is_false(r.timed_out)
-          assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-          assert.equal(0, r.code)
-        end)
-      end
     end)
   end
 

@@ -2,6 +2,7 @@
 -- The end of a pipe's stream, in every way that it can come: at once, without a poll by the reader, and for both sides.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -15,21 +16,7 @@ describe("a pipe", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   describe("ends at once for a reader that sleeps, though nobody joins the sender:", function()
     local ENDINGS = {
@@ -346,10 +333,10 @@ describe("a pipe", function()
     b:close()
     a:send(1)
     assert.equal(1, a:recv(20))
-    os.execute("kill -STOP " .. p.pid)
+    children.stop(p)
     a:send(2)
     assert.same({ nil, "timeout" }, { a:recv(0.3) })
-    os.execute("kill -CONT " .. p.pid)
+    children.go_on(p)
     assert.equal(2, a:recv(20))
     a:close()
     finish(p)

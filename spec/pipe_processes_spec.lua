@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- A pipe between processes: order, sizes, sharing, ends that travel, a full arena, Ctrl-C.
+-- A pipe between processes: order, sizes, sharing, ends that travel, a full arena.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -12,15 +13,7 @@ describe("a pipe between processes", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish = children.start, children.finish
 
   -- Echoes until the end of the stream. here: the parent's end, which the child inherits.
   local function echo(c, here)
@@ -277,36 +270,5 @@ describe("a pipe between processes", function()
       end
     ]], { seconds = 20, env = "MPROC_ARENA=16M" })
     assert.equal("true\tnil\tENOMEM\tfalse\ttrue\n0\ttrue\ttrue\tnil\n", r.out, r.err)
-  end)
-
-  describe("ends a wait on Ctrl-C:", function()
-    -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-    local PRELUDE = [[
-      local mproc = require("mproc")
-      local proc = require("spec.support.proc")
-      local a, b = mproc.Pipe()
-      local parent = mproc.getpid()
-      mproc.Process{ daemon = true, target = function()
-        proc.wait_asleep(parent)
-        os.execute("kill -INT " .. parent)
-        mproc.sleep(100)
-      end }:start()
-    ]]
-    local CALLS = {
-      ["a recv"] = "print(pcall(b.recv, b))",
-      ["a recv with a timeout"] = "print(pcall(b.recv, b, 30))",
-      ["a recv_bytes"] = "print(pcall(b.recv_bytes, b, 10))",
-      ["a poll"] = "print(pcall(b.poll, b, 30))",
-      ["a recv inside a coroutine"] = "print(coroutine.wrap(function() return pcall(b.recv, b) end)())",
-    }
-    for name, call in pairs(CALLS) do
-      it(name, function()
-        local r = program.text(PRELUDE .. call .. "\na:send('went on') print(b:recv())",
-          { seconds = 25, env = "LUA_PATH='./?.lua;'\"$LUA_PATH\"" })
-        assert.is_false(r.timed_out)
-        assert.truthy(r.out:find("false\t.*interrupted!"), r.out .. r.err)
-        assert.truthy(r.out:find("went on", 1, true))
-      end)
-    end
   end)
 end)

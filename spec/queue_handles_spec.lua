@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Queues travel inside messages, to processes that already run, through any number of hops.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 
 describe("a handle to a queue", function()
@@ -11,15 +12,7 @@ describe("a handle to a queue", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish = children.start, children.finish
 
   local function collect()
     collectgarbage()

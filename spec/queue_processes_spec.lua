@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- A queue between processes: order, exactly once, blocked ends, readers and writers killed at any moment.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
-local program = require("spec.support.program")
 
 describe("a queue between processes", function()
   local mproc, proc
@@ -12,21 +12,7 @@ describe("a queue between processes", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   it("carries values both ways", function()
     local there <close> = mproc.Queue()
@@ -335,35 +321,5 @@ describe("a queue between processes", function()
       return stats().objects <= before
     end, "the dead process's queues are freed")
     assert.is_nil(p)
-  end)
-
-  describe("ends on Ctrl-C", function()
-    -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-    local PRELUDE = [[
-      local mproc = require("mproc")
-      local proc = require("spec.support.proc")
-      local q, parent = mproc.Queue(1), mproc.getpid()
-      q:put("full")
-      local empty = mproc.Queue()
-      mproc.Process{ daemon = true, target = function()
-        proc.wait_asleep(parent)
-        os.execute("kill -INT " .. parent)
-      end }:start()
-    ]]
-    local CALLS = {
-      ["a get"] = "print(pcall(empty.get, empty))",
-      ["a get with a timeout"] = "print(pcall(empty.get, empty, 30))",
-      ["a put"] = "print(pcall(q.put, q, 2))",
-      ["a get inside a coroutine"] = "print(coroutine.wrap(function() return pcall(empty.get, empty) end)())",
-    }
-    for name, call in pairs(CALLS) do
-      it(name, function()
-        local result = program.text(PRELUDE .. call .. "\nprint('went on')",
-          { seconds = 25, env = "LUA_PATH='./?.lua;'\"$LUA_PATH\"" })
-        assert.is_false(result.timed_out)
-        assert.truthy(result.out:find("false\t.*interrupted!"), result.out .. result.err)
-        assert.truthy(result.out:find("went on", 1, true))
-      end)
-    end
   end)
 end)

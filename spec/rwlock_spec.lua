@@ -1,22 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Read-write locks: who may hold them together, who waits for whom, the dead, the stopped, scopes and mistakes.
 
+local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
-
-local HERE = "spec/rwlock_spec.lua"
-
--- Asserts that f(...) raises an error that blames this file and says `text`.
-local function assert_blames(text, f, ...)
-  local ok, message = pcall(function(...)
-    f(...)
-    return nil -- no tail call: this frame is the caller to blame
-  end, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.equal("string", type(message))
-  assert.truthy(message:find(HERE, 1, true), "blames another place: " .. message)
-  assert.truthy(message:find(text, 1, true), ("does not say %q: %s"):format(text, message))
-end
 
 describe("a read-write lock", function()
   local mproc, proc
@@ -26,26 +14,7 @@ describe("a read-write lock", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function results(p)
-    local all = table.pack(p:result(60))
-    assert.is_true(p:join(60)) -- results may come before the end
-    p:close()
-    return table.unpack(all, 1, all.n)
-  end
-
-  local function signal(name, p)
-    os.execute(("kill -%s %d"):format(name, p.pid))
-  end
+  local start, kill, results = children.start, children.kill, children.results
 
   -- A process that calls acquire, says so and keeps what it got until it is told to release it, or is killed.
   local function holder(rw, acquire, release)
@@ -114,7 +83,7 @@ describe("a read-write lock", function()
         rw:read_release()
       end
       assert.is_true(results(start(function() return rw:write_acquire(0) end)))
-      assert_blames("does not read", rw.read_release, rw)
+      blame.call("does not read", rw.read_release, rw)
     end)
 
     it("no write meet a read or another write", function()
@@ -251,13 +220,13 @@ describe("a read-write lock", function()
       rw:write_acquire()
       local p, has, finish = reader(rw)
       proc.wait_asleep(p.pid)
-      signal("STOP", p)
+      children.stop(p)
       rw:write_release()
       local began = mproc.time()
       assert.is_true(rw:write_acquire(20))
       assert.truthy(mproc.time() - began < 2)
       rw:write_release()
-      signal("CONT", p)
+      children.go_on(p)
       assert.is_true(has())
       finish()
     end)
@@ -315,7 +284,7 @@ describe("a read-write lock", function()
       has()
       local p, written = writer(rw)
       proc.wait_asleep(p.pid)
-      signal("KILL", victim)
+      victim:kill()
       assert.same({ true }, { written() }) -- before it is reaped
       assert.is_true(victim:join(20))
       victim:close()
@@ -371,7 +340,7 @@ describe("a read-write lock", function()
         end)
         proc.wait_asleep(all[i].pid)
       end
-      signal("KILL", victim)
+      victim:kill()
       local told = true
       for _ = 1, 3 do
         local name, ok, word = table.unpack(got:get(20))
@@ -565,7 +534,7 @@ describe("a read-write lock", function()
     p, has, finish = writer(rw)
     has()
     assert.truthy(tostring(rw):find((": written by '%s' (pid %d)"):format(p.name, p.pid), 1, true))
-    assert_blames(tostring(p.pid), rw.write_release, rw)
+    blame.call(tostring(p.pid), rw.write_release, rw)
     finish()
   end)
 
@@ -593,7 +562,7 @@ describe("a read-write lock", function()
     for i = 1, 1024 do
       all[i]:write_acquire()
     end
-    assert_blames("1024", all[1025].write_acquire, all[1025])
+    blame.call("1024", all[1025].write_acquire, all[1025])
     assert.is_true(all[1025]:read_acquire(0))
     all[1025]:read_release()
     for i = 1, 1024 do
@@ -604,31 +573,31 @@ describe("a read-write lock", function()
   it("refuses what would wait for itself, and names the remedy", function()
     local rw = mproc.RWLock()
     rw:read_acquire()
-    assert_blames("read_release first", rw.write_acquire, rw)
-    assert_blames("read_release first", rw.write_acquire, rw, 0.01)
-    assert_blames("read_release first", rw.with, rw, print)
-    assert_blames("read_release first", rw.guard, rw)
+    blame.call("read_release first", rw.write_acquire, rw)
+    blame.call("read_release first", rw.write_acquire, rw, 0.01)
+    blame.call("read_release first", rw.with, rw, print)
+    blame.call("read_release first", rw.guard, rw)
     rw:read_release()
     rw:write_acquire()
-    assert_blames("write_release first", rw.read_acquire, rw)
-    assert_blames("write_release first", rw.read_with, rw, print)
-    assert_blames("write_release first", rw.write_acquire, rw)
+    blame.call("write_release first", rw.read_acquire, rw)
+    blame.call("write_release first", rw.read_with, rw, print)
+    blame.call("write_release first", rw.write_acquire, rw)
     assert.same({ false, "timeout" }, { rw:write_acquire(0.01) })
     rw:write_release()
-    assert_blames("nobody writes", rw.write_release, rw)
-    assert_blames("does not read", rw.read_release, rw)
+    blame.call("nobody writes", rw.write_release, rw)
+    blame.call("does not read", rw.read_release, rw)
   end)
 
   it("refuses wrong arguments, and blames the caller's line", function()
     local rw = mproc.RWLock()
-    assert_blames("no arguments", mproc.RWLock, 1)
-    assert_blames("timeout", rw.read_acquire, rw, true)
-    assert_blames("timeout", rw.write_acquire, rw, 0 / 0)
-    assert_blames("timeout", rw.guard, rw, false)
-    assert_blames("timeout", rw.read_guard, rw, "1")
-    assert_blames("function", rw.with, rw, 1)
-    assert_blames("colon", rw.read_acquire, mproc.Lock())
-    assert_blames("colon", rw.read_acquire, {})
+    blame.call("no arguments", mproc.RWLock, 1)
+    blame.call("timeout", rw.read_acquire, rw, true)
+    blame.call("timeout", rw.write_acquire, rw, 0 / 0)
+    blame.call("timeout", rw.guard, rw, false)
+    blame.call("timeout", rw.read_guard, rw, "1")
+    blame.call("function", rw.with, rw, 1)
+    blame.call("colon", rw.read_acquire, mproc.Lock())
+    blame.call("colon", rw.read_acquire, {})
     assert.truthy(tostring(rw):find("free", 1, true))
   end)
 

@@ -2,6 +2,7 @@
 -- Semaphores: counting, waiting, too many releases, permits of the dead, scopes, and what may be done to a waiter.
 
 local blame = require("spec.support.blame")
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -15,26 +16,7 @@ describe("a semaphore", function()
 
   local KINDS = { "Semaphore", "BoundedSemaphore" }
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
-
-  local function stop(p)
-    os.execute("kill -STOP " .. p.pid)
-    proc.until_true(function() return proc.state(p.pid) == "T" end, "a stopped process")
-  end
+  local start, finish, kill, stop = children.start, children.finish, children.kill, children.stop
 
   local function elapsed(f, ...)
     local began = mproc.time()
@@ -209,28 +191,6 @@ describe("a semaphore", function()
         kill(first)
       end)
 
-      it("has scopes", function()
-        local s = make(2)
-        assert.same({ 1, 7, 8, n = 3 }, table.pack(s:with(function(a, b)
-          return s:get_value(), a, b
-        end, 7, 8)))
-        assert.equal(2, s:get_value())
-        local ok, err = pcall(s.with, s, function() error({ code = 3 }) end)
-        assert.is_false(ok)
-        assert.equal(3, err.code)
-        assert.equal(2, s:get_value())
-        do
-          local _ <close> = s:guard()
-          assert.equal(1, s:get_value())
-        end
-        assert.equal(2, s:get_value())
-        pcall(function()
-          local _ <close> = s:guard()
-          error("leaves")
-        end)
-        assert.equal(2, s:get_value())
-      end)
-
       it("has guards that end early, once", function()
         local s = make(1)
         local guard <close> = s:guard(0)
@@ -238,23 +198,6 @@ describe("a semaphore", function()
         guard:release()
         guard:release()
         assert.equal(1, s:get_value())
-      end)
-
-      it("has guards that end nothing in a child that inherits them", function()
-        local s = make(2)
-        do
-          local guard <close> = s:guard()
-          local p = start(function()
-            do
-              local _ <close> = guard
-            end
-            guard:release()
-            return s:get_value()
-          end)
-          assert.equal(1, p:result(20))
-          finish(p)
-        end
-        assert.equal(2, s:get_value())
       end)
 
       it("refuses impossible counts", function()
@@ -283,32 +226,6 @@ describe("a semaphore", function()
         blame.caller(function() s:guard(true) end, "block")
         assert.equal(1, s:get_value())
       end)
-
-      -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-      local PRELUDE = [[
-        local mproc = require("mproc")
-        local proc = require("spec.support.proc")
-        local parent = mproc.getpid()
-        local s = mproc.]] .. kind .. [[(0)
-        mproc.Process{ daemon = true, target = function()
-          proc.wait_asleep(parent)
-          os.execute("kill -INT " .. parent)
-          mproc.sleep(100)
-        end }:start()
-      ]]
-      for name, call in pairs({
-        ["an acquire"] = "print(pcall(s.acquire, s))",
-        ["an acquire with a timeout"] = "print(pcall(s.acquire, s, 30))",
-        ["an acquire inside a coroutine"] = "print(coroutine.wrap(function() return pcall(s.acquire, s) end)())",
-        ["a with"] = "print(pcall(s.with, s, print))",
-      }) do
-        it("lets Ctrl-C end " .. name, function()
-          local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-          assert.is_false(r.timed_out)
-          assert.truthy(r.out:find("false\t.*interrupted!.*went on"), r.out .. r.err)
-          assert.equal(0, r.code)
-        end)
-      end
     end)
   end
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Signals: those that a process is sent by its handle, and Ctrl-C while something waits.
+-- Signals: those that a process is sent by its handle, and Ctrl-C that nobody catches (else see interrupt_spec.lua).
 
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
@@ -101,9 +101,8 @@ describe("a signal", function()
     assert.equal(-15, p.exitcode)
   end)
 
-  describe("of Ctrl-C", function()
-    -- A daemon interrupts its parent as soon as that sleeps in the call under test.
-    local PRELUDE = [[
+  it("of Ctrl-C that is not caught ends the program and its daemons", function()
+    local r = program.text([[
       local mproc = require("mproc")
       local proc = require("spec.support.proc")
       local parent = mproc.getpid()
@@ -113,31 +112,10 @@ describe("a signal", function()
         os.execute("kill -INT " .. parent)
         mproc.sleep(100)
       end }:start()
-    ]]
-    local CALLS = {
-      ["ends a join"] = "print(pcall(slow.join, slow))",
-      ["ends a join with a timeout"] = "print(pcall(slow.join, slow, 30))",
-      ["ends a result"] = "print(pcall(slow.result, slow))",
-      ["ends a sleep"] = "print(pcall(mproc.sleep, 30))",
-      ["ends a join inside a coroutine"] = "print(coroutine.wrap(function() return pcall(slow.join, slow) end)())",
-      ["ends a sleep inside a coroutine"] = "print(coroutine.wrap(function() return pcall(mproc.sleep, 30) end)())",
-      ["ends the join of a scope"] = "print(pcall(function() local s <close> = slow end))",
-    }
-    for name, call in pairs(CALLS) do
-      it(name, function()
-        local r = program.text(PRELUDE .. call .. "\nprint('went on')", { seconds = 25 })
-        assert.is_false(r.timed_out)
-        assert.truthy(r.out:find("false\t.*interrupted!"), r.out .. r.err)
-        assert.truthy(r.out:find("went on", 1, true), r.out .. r.err)
-        assert.equal(0, r.code)
-      end)
-    end
-
-    it("not caught, ends the program and its daemons", function()
-      local r = program.text(PRELUDE .. "slow:join()", { seconds = 25 })
-      assert.is_false(r.timed_out)
-      assert.equal(1, r.code)
-      assert.truthy(r.err:find("interrupted!", 1, true), r.err)
-    end)
+      slow:join()
+    ]], { seconds = 25 })
+    assert.is_false(r.timed_out)
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find("interrupted!", 1, true), r.err)
   end)
 end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- mproc.wait: one call over queues, processes and descriptors; what it returns, when, and at what cost.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 local uv = require("luv")
@@ -18,21 +19,7 @@ describe("wait", function()
   end)
   leaks.watch()
 
-  local function start(f, ...)
-    return mproc.Process(f, ...):start()
-  end
-
-  local function finish(p)
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-    p:close()
-  end
-
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
+  local start, finish, kill = children.start, children.finish, children.kill
 
   -- Asserts that wait(...) raises at this file's line and says `text`.
   local function assert_refuses(text, ...)

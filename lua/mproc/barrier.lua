@@ -1,10 +1,20 @@
 -- SPDX-License-Identifier: MIT
--- How barriers are made; what they do is in C. Used by init.lua.
+-- How barriers are made, and their scopes; what they do is in C. Used by init.lua.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local scope = require("mproc.scope")
 
 local barrier = {}
+
+local methods = core.class("mproc.Barrier").methods
+
+-- The scope begins when all have met. Who leaves it by an error will not come again: the others shall not wait for it.
+methods.with, methods.guard = scope.methods(methods.wait, function(b, err)
+  if err ~= nil then
+    methods.abort(b)
+  end
+end)
 
 local function check_parties(given)
   local n = type(given) == "number" and math.tointeger(given)

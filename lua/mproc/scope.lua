@@ -7,44 +7,60 @@ local errors = require("mproc.errors")
 
 local scope = {}
 
--- object, let_go(object), pid of the maker, open: until it is released. It cannot travel.
-local Guard = { __name = "mproc.Guard" }
+-- The fields of a guard. HOLDER: the process that made it, until it is released. A guard cannot travel.
+local OBJECT, HOLDER = 1, 2
 
--- A child that merely inherited the scope has nothing to release.
-function Guard:__close()
-  if self.open and self.pid == core.getpid() then
-    self.open = false
-    self.let_go(self.object)
+-- The class of guards that end by let_go(object, err).
+local function guard_class(let_go)
+  local Guard = { __name = "mproc.Guard" }
+
+  -- A child that merely inherited the scope has nothing to release.
+  function Guard:__close(err)
+    if self[HOLDER] == core.self() then
+      self[HOLDER] = nil
+      let_go(self[OBJECT], err)
+    end
   end
+
+  function Guard:__tostring()
+    return ("mproc.Guard of %s%s"):format(tostring(self[OBJECT]), self[HOLDER] and "" or ", released")
+  end
+
+  -- guard:release() ends it early; a second one is harmless.
+  local function release(guard)
+    Guard.__close(guard)
+  end
+
+  Guard.__index = { release = release, close = release }
+  return Guard
 end
 
-function Guard:__tostring()
-  return ("mproc.Guard of %s%s"):format(tostring(self.object), self.open and "" or ", released")
-end
+-- Two methods for a class: with(f, ...) -> f's results, and guard([timeout]) -> a guard[, word]; both nil, word when it
+-- is not to be had. acquire(object, timeout) -> anything true[, word] | false or nil, word. let_go(object, err) does
+-- nothing for what f has released by hand; err: the error by which the scope is left, or nil.
+function scope.methods(acquire, let_go)
+  local Guard = guard_class(let_go)
 
--- guard:release() ends it early; a second one is harmless.
-Guard.__index = { release = Guard.__close, close = Guard.__close }
-
--- A child that f forked, and that comes back from f, has nothing to release.
-local function finish(release, object, maker, ok, ...)
-  if maker == core.self() then
-    release(object)
+  local function finish(guard, ok, ...)
+    if not ok then
+      Guard.__close(guard, (...))
+      error(..., 0)
+    end
+    return ...
   end
-  if not ok then
-    error(..., 0)
-  end
-  return ...
-end
 
--- Two methods for a class: with(f, ...) -> f's results, and guard([timeout]) -> a guard[, word] | nil, word.
--- acquire(object, timeout) -> true[, word] | false, word. release(object) does nothing for what f has released by hand.
-function scope.methods(acquire, release)
+  -- <close> is for a coroutine that is closed while f waits in it; finish for an error that ends one, which closes
+  -- nothing.
   local function with(object, f, ...)
     if type(f) ~= "function" then
       errors.raise("with takes a function to call while it is held, got %s", errors.show(f))
     end
-    acquire(object)
-    return finish(release, object, core.self(), pcall(f, ...))
+    local ok, word = acquire(object)
+    if not ok then
+      return nil, word
+    end
+    local guard <close> = setmetatable({ object, core.self() }, Guard)
+    return finish(guard, pcall(f, ...))
   end
 
   local function guard(object, timeout)
@@ -53,7 +69,7 @@ function scope.methods(acquire, release)
     if not ok then
       return nil, word
     end
-    return setmetatable({ object = object, let_go = release, open = true, pid = core.getpid() }, Guard), word
+    return setmetatable({ object, core.self() }, Guard), word
   end
 
   return with, guard

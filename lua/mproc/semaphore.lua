@@ -9,7 +9,9 @@ local semaphore = {}
 
 for _, name in ipairs({ "mproc.Semaphore", "mproc.BoundedSemaphore" }) do
   local methods = core.class(name).__index
-  methods.with, methods.guard = scope.methods(methods.acquire, methods.release)
+  methods.with, methods.guard = scope.methods(methods.acquire, function(s)
+    methods.release(s)
+  end)
 end
 
 local function check_count(name, n)

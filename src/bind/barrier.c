@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Barrier for Lua: a table with its box, its action and its timeout, so that they travel together. lua/mproc/barrier.lua
- * checks what it is made of.
+ * checks what it is made of, and adds with and guard to the metatable's `methods`.
  */
 #include "bind/object.h"
 
@@ -183,6 +183,8 @@ static void make_metatable(lua_State *L) {
   luaL_setfuncs(L, metamethods, 0);
   lua_newtable(L);
   luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "methods");
   lua_newtable(L);
   luaL_setfuncs(L, getters, 0);
   lua_pushcclosure(L, barrier_index, 2);

@@ -25,7 +25,7 @@ typedef struct self {
   mp_box *condition, *lock;
 } self;
 
-static int refuse(lua_State *L) { return luaL_typeerror(L, 1, "condition (call its methods with a colon)"); }
+static int refuse(lua_State *L) { return mp_box_refuse(L, 1, "condition"); }
 
 /* Puts the two boxes on the stack, where they live as long as the call. */
 static self check(lua_State *L) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Event for Lua. lua/mproc/event.lua makes it. */
+/* Event for Lua. lua/mproc/event.lua makes it and adds with and guard. */
 #include "shm/event.h"
 
 #include <errno.h>

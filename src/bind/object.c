@@ -45,9 +45,10 @@ int mp_box_refuse(lua_State *L, int idx, const char *what) {
   mp_box *b = mp_box_any(L, idx);
   const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
   if (closed) return mp_bind_misuse(L, closed);
-  if (b && !b->it) return luaL_argerror(L, idx, "it is gone: its owner has been collected");
-  if (lua_isnone(L, idx)) lua_settop(L, idx); /* or what is pushed next would be the argument */
-  return luaL_typeerror(L, idx, lua_pushfstring(L, "%s (call its methods with a colon)", what));
+  if (b && !b->it) return mp_bind_misuse(L, lua_pushfstring(L, "the %s is gone: its owner has been collected", what));
+  const char *name = luaL_typename(L, idx);
+  if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
+  return mp_bind_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
 }
 
 mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name) {

@@ -55,17 +55,34 @@ static int value_lock(lua_State *L) { return mp_element_push_lock(L, check_box(L
 /* --- update --- */
 
 /* Its stack */
-enum { SELF = 1, F, TRIES, SINCE, RESULT };
+enum { SELF = 1, F, TRIES, SINCE, HOLD, RESULT };
+
+#define HOLD_TYPE MP_VALUE_TYPE ".hold"
 
 static void let_go(const mp_box *b) {
   mp_mutex_release(&((mp_array *)b->it)->lock, mp_handle_with_part(b->handle, MP_PART_LOCK));
+}
+
+/* Lets go where a coroutine in which f has yielded is closed. Otherwise it is done by then: an error in a coroutine
+ * closes nothing. */
+static int hold_close(lua_State *L) {
+  const mp_box *b = *(mp_box **)lua_touserdata(L, 1);
+  if (mp_mutex_mine(&((mp_array *)b->it)->lock)) let_go(b);
+  return 0;
+}
+
+/* Before the lock is acquired: it may raise. */
+static void push_hold(lua_State *L, mp_box *b) {
+  *(mp_box **)lua_newuserdatauv(L, sizeof b, 0) = b;
+  luaL_setmetatable(L, HOLD_TYPE);
+  lua_toclose(L, -1);
 }
 
 /* Pushes f and the value as it is, and returns that. */
 static uint64_t push_call(lua_State *L) {
   mp_array *a = ((mp_box *)lua_touserdata(L, SELF))->it;
   uint64_t old = mp_array_get(a, 0);
-  lua_settop(L, SINCE);
+  lua_settop(L, HOLD);
   lua_pushvalue(L, F);
   mp_element_push(L, a->type, old);
   return old;
@@ -126,7 +143,8 @@ static int value_update(lua_State *L) {
                              "this process holds the value's lock already, and update would wait for itself; while you "
                              "hold it, write v.value = f(v.value)");
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  lua_settop(L, F);
+  lua_settop(L, SINCE);
+  push_hold(L, b);
   int r = mp_mutex_acquire(&a->lock, mp_handle_with_part(b->handle, MP_PART_LOCK), &w);
   if (r < 0) return mp_mutex_result(L, r);
   lua_KContext old = (lua_KContext)push_call(L);
@@ -164,7 +182,12 @@ static const luaL_Reg methods[] = {
 };
 static const luaL_Reg metamethods[] = {{"__tostring", value_tostring}, {NULL, NULL}};
 
+static const luaL_Reg hold_metamethods[] = {{"__close", hold_close}, {NULL, NULL}};
+
 void mp_bind_value(lua_State *L) {
+  luaL_newmetatable(L, HOLD_TYPE);
+  luaL_setfuncs(L, hold_metamethods, 0);
+  lua_pop(L, 1);
   mp_element_class(L, MP_VALUE_TYPE, methods, metamethods, value_index);
   luaL_getmetatable(L, MP_VALUE_TYPE);
   lua_pushliteral(L, "value");
