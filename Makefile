@@ -66,6 +66,7 @@ SOURCES = \
   src/os/process.c \
   src/os/random.c \
   src/os/self.c \
+  src/os/start.c \
   src/os/tree.c \
   src/os/worker.c \
   src/shm/arena.c \
@@ -201,13 +202,13 @@ install: all
 	$(INSTALL) -m 644 $(LUA_MODULES) $(LUA_DIR)
 	$(INSTALL) -m 755 $(MODULE) $(LIB_DIR)/core.so
 
-# A Lua module with which specs let the nth allocation fail.
-FAILALLOC = $(BUILD)/failalloc.so
-$(FAILALLOC): ctest/failalloc.c
+# What specs load: the nth allocation fails; what a host may do to a process; clocks that step.
+SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so
+$(SPEC_HELPERS): $(BUILD)/%.so: ctest/%.c
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
 
-test: all $(FAILALLOC)
+test: all $(SPEC_HELPERS)
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/test-summary $(or $(SPECS),$(sort $(wildcard spec/*_spec.lua spec/regress/*_spec.lua)))
 
 test-big: all
@@ -218,7 +219,7 @@ docs: all
 
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
-CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c,$(wildcard ctest/*.c))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
@@ -304,7 +305,7 @@ asan:
 	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' ctest)
 	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
-valgrind: all $(FAILALLOC)
+valgrind: all $(SPEC_HELPERS)
 	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
 	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
 

@@ -68,6 +68,7 @@ build = {
         "src/os/process.c",
         "src/os/random.c",
         "src/os/self.c",
+        "src/os/start.c",
         "src/os/tree.c",
         "src/os/worker.c",
         "src/shm/arena.c",

@@ -18,10 +18,16 @@ function Peer:is_alive()
   return core.peer_alive(self.ref)
 end
 
+-- Also once it has died, and the system has given this process to another.
+local function is_parent(self)
+  local here = core.state
+  return self.pid == core.getppid() or here.pid == core.getpid() and here.parent == self
+end
+
 -- Only a parent is waited for: the end of others is their parent's to know.
 function Peer:join(timeout)
   errors.check_timeout(timeout)
-  if self.pid ~= core.getppid() then
+  if not is_parent(self) then
     errors.raise("process '%s' (pid %d) is neither a child nor the parent of this process; its parent can join it",
       self.name, self.pid)
   end

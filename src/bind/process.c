@@ -78,6 +78,17 @@ static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref 
   return pid;
 }
 
+/* nil, message, NAME of a start that failed. */
+static int no_child(lua_State *L, int err, const char *name) {
+  if (err != -EUSERS) return mp_bind_fail(L, err, lua_pushfstring(L, "cannot start process '%s'", name));
+  const char *more = mp_proc_room() < MP_PROC_MOST ? ", or set MPROC_ARENA higher before the program starts" : "";
+  lua_pushnil(L);
+  lua_pushfstring(L, "cannot start process '%s': there is room for %d at once; join some first%s", name,
+                  (int)mp_proc_room(), more);
+  lua_pushliteral(L, "EAGAIN");
+  return 3;
+}
+
 /* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
  * from here, and exits with the number that entry returns. */
 MP_OS_FORKED static int process_fork(lua_State *L) {
@@ -91,7 +102,7 @@ MP_OS_FORKED static int process_fork(lua_State *L) {
   pid_t pid = place < 0 ? place : fork_into(L, daemon, name, &h->ref);
   if (pid < 0) {
     if (place >= 0) mp_child_drop(place);
-    return mp_bind_fail(L, pid, lua_pushfstring(L, "cannot start process '%s'", name));
+    return no_child(L, pid, name);
   }
   mp_child_started(place, h->ref, pid, daemon, name);
   h->place = place;

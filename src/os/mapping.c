@@ -13,10 +13,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 enum { LINE = 256, BLOCK = 4096 };
 
 typedef struct lines { /* of a file under /proc, one after the other */
@@ -63,32 +61,6 @@ static bool find_mapping(const char *pid, unsigned long from, mapping *m) {
   return found;
 }
 
-/* A time on the monotonic clock on the one by which processes' starts are told, or earlier: the second runs on while the
- * machine sleeps, and a container may have shifted either. */
-static uint64_t since_boot(uint64_t since) {
-  struct timespec t;
-  clock_gettime(CLOCK_BOOTTIME, &t);
-  uint64_t boot = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec, age = mp_os_now() - since;
-  uint64_t shifted = boot > age ? boot - age : 0;
-  return shifted < since ? shifted : since;
-}
-
-/* False when it surely started before that moment. True also when it has gone. */
-static bool started_since(const char *pid, uint64_t since) {
-  char path[64], text[1024];
-  unsigned long long ticks = 0;
-  snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-  if (fd >= 0) close(fd);
-  text[n > 0 ? n : 0] = 0;
-  const char *rest = strrchr(text, ')'); /* the name, before, may contain anything */
-  if (!rest ||
-      sscanf(rest, ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &ticks) != 1)
-    return true;
-  return (ticks + 1) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) >= since;
-}
-
 typedef struct search {
   mapping own;
   uint64_t since;
@@ -98,7 +70,7 @@ typedef struct search {
 static bool is_other(const search *s, const char *name) {
   mapping m;
   pid_t pid = (pid_t)strtol(name, NULL, 10);
-  return pid > 0 && !s->known(pid) && started_since(name, s->since) && find_mapping(name, s->own.from, &m) &&
+  return pid > 0 && !s->known(pid) && mp_os_started_since(pid, s->since) && find_mapping(name, s->own.from, &m) &&
          strcmp(m.inode, s->own.inode) == 0 && strcmp(m.device, s->own.device) == 0;
 }
 
@@ -115,7 +87,7 @@ static bool any_other(const search *s, int proc) {
 }
 
 bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid)) {
-  search s = {.since = since_boot(since), .known = known};
+  search s = {.since = since, .known = known};
   if (prctl(PR_GET_DUMPABLE) != 1 || !find_mapping("self", (unsigned long)start, &s.own)) return true;
   int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (proc < 0) return true;

@@ -33,6 +33,12 @@ void mp_os_close(int fd);
 /* Ctrl-C and its handler belong to the interpreter, which is gone when the exit hook runs: back to the default. */
 void mp_os_sigint_default(void);
 
+/* start.c: of a process that runs or is not reaped, against a moment on the monotonic clock, to a tick (10 ms) */
+/* False when it surely began before that moment. True also when it has gone. */
+bool mp_os_started_since(pid_t pid, uint64_t since);
+/* True when it surely began after it: it is not the process that had this pid then. */
+bool mp_os_started_after(pid_t pid, uint64_t since);
+
 /* mapping.c */
 /* Whether a process other than the known ones, made at or after the time `since`, has the shared area that begins at
  * `start`, as this one has. True also when that cannot be told: without /proc, or where processes hide theirs. */

@@ -12,7 +12,6 @@
 
 #define DEFAULT_SIZE (UINT64_C(1) << 40)
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
-#define MOST_PROCS 4096
 #define BYTES_PER_PROC (64u << 10)
 #define BYTES_PER_OBJECT (16u << 10)
 #define DATA_ALIGN (UINT64_C(2) << 20)
@@ -46,7 +45,7 @@ static int format(mp_arena *a, uint64_t size) {
   uint64_t at = round_up(sizeof *a, MP_PAGE);
   a->size = size;
   a->pid_namespace = mp_os_pid_namespace();
-  a->nprocs = (uint32_t)clamp(size / BYTES_PER_PROC, 64, MOST_PROCS);
+  a->nprocs = (uint32_t)clamp(size / BYTES_PER_PROC, 64, MP_PROC_MOST);
   a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MP_OBJECT_MOST);
   a->row_words = a->nobjects / 64;
   a->procs = place(&at, a->nprocs * sizeof(mp_proc));

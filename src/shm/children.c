@@ -11,7 +11,8 @@
 #include "shm/bell.h"
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
-#define NAP (2 * MP_MS) /* between looks, where the system has no pidfd to wait on */
+#define JUST_BEGUN (20 * MP_MS) /* two ticks of the clock by which the system tells when a process began */
+#define NAP (2 * MP_MS)         /* between looks, where the system has no pidfd to wait on */
 
 MP_OS_LARGE mp_child mp_child_table[MP_CHILD_MAX];
 static mp_child *const table = mp_child_table;
@@ -55,13 +56,38 @@ int mp_child_place(void) {
   return i;
 }
 
+/* Somebody else has the status: what it announced, or how it was probably killed. */
+static int exitcode_without_status(const mp_child *c, int announced) {
+  if (announced != MP_EXIT_NONE) return announced & CODE_MASK;
+  return -(c->last_signal ? c->last_signal : SIGKILL);
+}
+
+/* got, status: what mp_os_reap said. */
+static void note_end(mp_child *c, int got, int status) {
+  int announced = mp_proc_exit(c->ref);
+  c->exitcode = got == 1 ? mp_os_exit_code(status) : exitcode_without_status(c, announced);
+  c->returned = c->exitcode >= 0 && announced != MP_EXIT_NONE && !(announced & MP_LEFT_EARLY);
+  c->ended = true;
+  ends++;
+  if (mp_shm_usable()) mp_proc_release(c->ref, true);
+}
+
+/* A pid is given again only once its last process has been reaped: not by us, if that is not known to have ended. */
+static void end_namesakes(int place) {
+  for (int i = 0; i < top; i++)
+    if (i != place && table[i].used && !table[i].ended && table[i].pid == table[place].pid)
+      note_end(&table[i], -ECHILD, 0);
+}
+
 void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const char *name) {
   mp_child *c = &table[place];
   c->ref = ref;
   c->pid = pid;
+  c->since = mp_os_now();
   c->daemon = daemon;
   c->ended = false;
   strncpy(c->name, name, sizeof c->name - 1);
+  end_namesakes(place);
 }
 
 void mp_child_drop(int place) {
@@ -72,23 +98,18 @@ void mp_child_drop(int place) {
   if (mp_child_ended(place)) free_place(place);
 }
 
-/* Somebody else has the status: what it announced, or how it was probably killed. */
-static int exitcode_without_status(const mp_child *c, int announced) {
-  if (announced != MP_EXIT_NONE) return announced & CODE_MASK;
-  return -(c->last_signal ? c->last_signal : SIGKILL);
+/* A host has reaped it, and its pid is another child's. (One that runs another program now lives no more in the registry,
+ * and one that has just begun not yet: whoever began so shortly after it could not be told from it.) */
+static bool replaced(const mp_child *c) {
+  return !mp_proc_lives(c->ref) && mp_os_now() - c->since > JUST_BEGUN && mp_os_started_after(c->pid, c->since);
 }
 
 bool mp_child_ended(int place) {
   mp_child *c = &table[place];
   if (c->ended) return true;
   int status = 0, got = mp_os_reap(c->pid, &status);
-  if (got == 0) return false;
-  int announced = mp_proc_exit(c->ref);
-  c->exitcode = got == 1 ? mp_os_exit_code(status) : exitcode_without_status(c, announced);
-  c->returned = c->exitcode >= 0 && announced != MP_EXIT_NONE && !(announced & MP_LEFT_EARLY);
-  c->ended = true;
-  ends++;
-  if (mp_shm_usable()) mp_proc_release(c->ref, true);
+  if (got == 0 && !replaced(c)) return false;
+  note_end(c, got == 0 ? -ECHILD : got, status);
   return true;
 }
 

@@ -7,7 +7,8 @@
  *
  * An end is learned from waitpid. Where a host ignores SIGCHLD or reaps first, waitpid says so, and what the child
  * announced in its slot is its exit code; one that announced nothing was killed: by the signal last sent from here, else
- * it is reported as killed by SIGKILL.
+ * it is reported as killed by SIGKILL. Its pid may name another process by then, even another child of the host's: one
+ * that runs although the slot says dead is asked when it began.
  */
 #ifndef MP_SHM_CHILDREN_H
 #define MP_SHM_CHILDREN_H
@@ -27,8 +28,9 @@ enum {
 typedef struct mp_child {
   mp_proc_ref ref;
   pid_t pid;
-  int exitcode; /* once ended: n, or -SIGNAL */
-  int pidfd;    /* -1, or the sentinel somebody asked for */
+  uint64_t since; /* it had begun by then */
+  int exitcode;   /* once ended: n, or -SIGNAL */
+  int pidfd;      /* -1, or the sentinel somebody asked for */
   int last_signal;
   int next; /* of the free list: place + 1, or 0 */
   bool used, dropped, ended, daemon;

@@ -38,6 +38,13 @@ bool mp_proc_dead(mp_proc_ref ref) {
   return s == MP_PROC_STARTING ? false : s != MP_PROC_LIVE || mp_proc_slot_dead(slot);
 }
 
+bool mp_proc_lives(mp_proc_ref ref) {
+  uint32_t slot = mp_ref_slot(ref);
+  return ref && ref_of(slot) == ref && state_of(slot) == MP_PROC_LIVE && !mp_proc_slot_dead(slot);
+}
+
+uint32_t mp_proc_room(void) { return mp_a->nprocs; }
+
 /* A reservation nobody can be coming up in: its maker is gone or never knew of it, and its time is over. */
 static bool expired(uint32_t slot) {
   mp_proc *p = mp_proc_at(slot);
@@ -51,13 +58,13 @@ static void free_starting(uint32_t slot) {
   if (atomic_compare_exchange_strong(&mp_proc_at(slot)->state, &old, new)) mp_holds_clear(slot);
 }
 
-/* The slot, or -EAGAIN. With the arena lock. */
+/* The slot, or -EUSERS. With the arena lock. */
 static int64_t find_free(void) {
   for (uint32_t i = 0; i < mp_a->nprocs; i++) {
     if (expired(i)) free_starting(i);
     if (state_of(i) == MP_PROC_FREE) return i;
   }
-  return -EAGAIN;
+  return -EUSERS;
 }
 
 static int claim_slot(mp_proc_ref parent, mp_proc_ref *out) {
@@ -100,7 +107,7 @@ static int reserve(mp_proc_ref parent, mp_proc_ref *out) {
 
 int mp_proc_reserve(mp_proc_ref *child) {
   int err = reserve(mp_self, child);
-  if (err == -EAGAIN) {
+  if (err) {
     mp_shm_sweep();
     err = reserve(mp_self, child);
   }

@@ -31,7 +31,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef uint64_t mp_proc_ref; /* gen << 32 | slot; 0 is nobody */
-enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40 };
+enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40, MP_PROC_MOST = 4096 };
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
@@ -40,12 +40,16 @@ extern mp_proc_ref mp_self; /* this process, or 0: not registered */
 static inline mp_proc_ref mp_proc_self(void) { return mp_self; }
 /* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
- * 0, -EAGAIN (no slot or no memory left), -EINTR. */
+ * 0, -EUSERS (no slot is left), -EAGAIN (the arena lock was not to be had). */
 int mp_proc_reserve(mp_proc_ref *child);
 /* After the fork, by the parent: a child that is killed before it comes up can be found dead by its pid. */
 void mp_proc_forked(mp_proc_ref child, pid_t pid);
 /* Undoes it after a fork that failed. */
 void mp_proc_unreserve(mp_proc_ref child);
+/* How many processes there is room for at once, MP_PROC_MOST at most. */
+uint32_t mp_proc_room(void);
+/* True while it has come up and is not dead: it surely is the process that has its pid. */
+bool mp_proc_lives(mp_proc_ref ref);
 /* True once that process is dead or its slot has moved on. A child that was forked but has not come up counts as alive. */
 bool mp_proc_dead(mp_proc_ref ref);
 /* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */

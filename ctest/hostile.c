@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Lua module for specs: what the program round mproc, or a library in it, may do to a process behind its back.
+ * Nothing here knows mproc.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((visibility("default"))) int luaopen_hostile(lua_State *L);
+
+enum { MICROSECONDS = 1000000, MOST_WORDS = 64 };
+
+static volatile sig_atomic_t caught;
+
+static void note(int sig) {
+  (void)sig;
+  caught++;
+}
+
+/* nil, message, errno for -1, else the number */
+static int number_or_errno(lua_State *L, long n) {
+  if (n >= 0) {
+    lua_pushinteger(L, n);
+    return 1;
+  }
+  int err = errno;
+  lua_pushnil(L);
+  lua_pushstring(L, strerror(err));
+  lua_pushinteger(L, err);
+  return 3;
+}
+
+/* storm(hz) -> how many came since the last call. SIGALRM that often, caught by a handler that does not restart system
+ * calls; 0 ends it. A fork inherits the handler, not the timer. */
+static int hostile_storm(lua_State *L) {
+  lua_Integer hz = luaL_checkinteger(L, 1);
+  struct sigaction a = {.sa_handler = note};
+  long period = hz > 0 ? MICROSECONDS / (long)hz : 0;
+  struct itimerval every = {{0, period}, {0, period}};
+  sigaction(SIGALRM, &a, NULL);
+  setitimer(ITIMER_REAL, &every, NULL);
+  lua_pushinteger(L, caught);
+  caught = 0;
+  return 1;
+}
+
+/* caught() -> how many came so far */
+static int hostile_caught(lua_State *L) {
+  lua_pushinteger(L, caught);
+  return 1;
+}
+
+/* ignore(signal) */
+static int hostile_ignore(lua_State *L) {
+  signal((int)luaL_checkinteger(L, 1), SIG_IGN);
+  return 0;
+}
+
+/* kill(pid, signal) */
+static int hostile_kill(lua_State *L) {
+  return number_or_errno(L, kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2)));
+}
+
+/* fork() -> 0 in the child, else the pid */
+static int hostile_fork(lua_State *L) { return number_or_errno(L, fork()); }
+
+/* exit(code): at once, without any handler */
+static int hostile_exit(lua_State *L) { _exit((int)luaL_checkinteger(L, 1)); }
+
+/* reap([pid = any]) -> the pid of a child whose status this has taken; waits for one */
+static int hostile_reap(lua_State *L) {
+  pid_t got;
+  do {
+    got = waitpid((pid_t)luaL_optinteger(L, 1, -1), NULL, 0);
+  } while (got < 0 && errno == EINTR);
+  return number_or_errno(L, got);
+}
+
+/* exec(word, ...): only returns when it fails */
+static int hostile_exec(lua_State *L) {
+  char *words[MOST_WORDS + 1];
+  int n = lua_gettop(L);
+  luaL_argcheck(L, n > 0 && n <= MOST_WORDS, 1, "a command");
+  for (int i = 0; i < n; i++) words[i] = (char *)(uintptr_t)luaL_checkstring(L, i + 1);
+  words[n] = NULL;
+  return number_or_errno(L, execvp(words[0], words));
+}
+
+/* files(soft): RLIMIT_NOFILE of this process */
+static int hostile_files(lua_State *L) {
+  struct rlimit r;
+  getrlimit(RLIMIT_NOFILE, &r);
+  r.rlim_cur = (rlim_t)luaL_checkinteger(L, 1);
+  return number_or_errno(L, setrlimit(RLIMIT_NOFILE, &r));
+}
+
+static const luaL_Reg functions[] = {
+    {"storm", hostile_storm},   {"caught", hostile_caught},
+    {"ignore", hostile_ignore}, {"kill", hostile_kill},
+    {"fork", hostile_fork},     {"exit", hostile_exit},
+    {"reap", hostile_reap},     {"exec", hostile_exec},
+    {"files", hostile_files},   {NULL, NULL},
+};
+
+int luaopen_hostile(lua_State *L) {
+  luaL_newlib(L, functions);
+  return 1;
+}
