@@ -361,6 +361,7 @@ C
       local q <close> = mproc.Queue()
       blame.caller(function() mproc.Queue(-1) end, "maxsize")
       blame.caller(function() mproc.Lock(1) end, "no arguments")
+      blame.caller(function() mproc.Pipe(1) end, "duplex")
       blame.caller(function() mproc.Pool(0) end, "at least 1")
       blame.caller(function() q:lease(true) end, "timeout")
     end)

@@ -54,11 +54,12 @@ local function tell(before)
 end
 
 -- In a child, before its target: the function that tells, to be called when that has returned. os.exit calls it too.
+-- What goes wrong in it changes nothing about how the child ends.
 function child.watch()
   local before = copy_globals()
   local function finish()
-    tell(before)
-    left.report()
+    pcall(tell, before)
+    pcall(left.report)
   end
   os.exit = function(...) -- luacheck: ignore 122
     finish()

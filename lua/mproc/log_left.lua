@@ -112,7 +112,7 @@ end
 
 local function telling(exit)
   return function(...)
-    left.report()
+    pcall(left.report)
     exit(...)
   end
 end

@@ -3,8 +3,9 @@
 --
 -- It is an estimate, made of what is measured anyway: how long some call was waited for or under way (busy), how long
 -- the workers say that their tasks ran (working), and how many messages went out. What the workers did not work while
--- calls were under way is handing over: up to a millisecond a message, which is plenty unless arguments are many
--- megabytes; the rest is waiting for tasks. Putting results of one message's items is counted as working.
+-- calls were under way is handing over when a message brings less than a millisecond of work. Otherwise it is so up to
+-- a millisecond a message, which is plenty unless arguments are many megabytes, and the rest is waiting for tasks.
+-- Putting results of one message's items is counted as working.
 
 local core = require("mproc.core")
 local drive = require("mproc.pool_drive")
@@ -12,21 +13,29 @@ local stats = require("mproc.pool_stats")
 
 local insights = {}
 
-local HAND_OVER_MOST = 0.001 -- seconds a message
+local HAND_OVER_MOST = 0.001 -- seconds a message that is worthwhile
 local WORTHWHILE = 0.001 -- seconds of work that a message shall bring
 local NOTABLE = 0.5 -- the share from which there is advice
 local EVEN = 0.9 -- as quick with the pool as without
+
+local function is_worthwhile(m)
+  return m.working >= WORTHWHILE * m.messages
+end
 
 local function measure(pool)
   local s = stats.of(pool)
   local busy = pool.busy + (pool.nlive > 0 and core.time() - pool.busy_since or 0)
   local capacity = busy * pool.size
-  local working = math.min(s.working, capacity)
-  local handing = math.min(capacity - working, (pool.next_chunk - 1) * HAND_OVER_MOST)
-  return {
+  local m = {
     tasks = s.done + s.failed, messages = pool.next_chunk - 1, workers = pool.size, busy = busy,
-    capacity = capacity, working = working, handing_over = handing, waiting = capacity - working - handing,
+    capacity = capacity, working = math.min(s.working, capacity),
   }
+  m.handing_over = m.capacity - m.working
+  if is_worthwhile(m) then
+    m.handing_over = math.min(m.handing_over, m.messages * HAND_OVER_MOST)
+  end
+  m.waiting = m.capacity - m.working - m.handing_over
+  return m
 end
 
 local function percent(m, part)
@@ -38,7 +47,7 @@ local function advise_hand_over(m)
     return nil
   end
   local remedy = "give each task more to do"
-  if m.working < WORTHWHILE * m.messages then
+  if not is_worthwhile(m) then
     local enough = WORTHWHILE * m.tasks / math.max(m.working, WORTHWHILE)
     remedy = ("use chunksize (as in pool:map(f, items, %d)), or %s"):format(
       math.max(1, math.min(enough, m.tasks // m.workers) // 1 | 0), remedy)
