@@ -31,6 +31,7 @@ SOURCES = \
   src/bind/joinable.c \
   src/bind/label.c \
   src/bind/lease.c \
+  src/bind/log.c \
   src/bind/mutex.c \
   src/bind/object.c \
   src/bind/process.c \
@@ -79,6 +80,7 @@ SOURCES = \
   src/shm/end.c \
   src/shm/event.c \
   src/shm/leave.c \
+  src/shm/log.c \
   src/shm/mutex.c \
   src/shm/number.c \
   src/shm/object.c \
@@ -109,6 +111,10 @@ LUA_MODULES = \
   lua/mproc/fork.lua \
   lua/mproc/future.lua \
   lua/mproc/init.lua \
+  lua/mproc/log.lua \
+  lua/mproc/log_child.lua \
+  lua/mproc/log_hints.lua \
+  lua/mproc/log_left.lua \
   lua/mproc/options.lua \
   lua/mproc/peer.lua \
   lua/mproc/pipe.lua \
@@ -120,6 +126,7 @@ LUA_MODULES = \
   lua/mproc/pool_feed.lua \
   lua/mproc/pool_functions.lua \
   lua/mproc/pool_here.lua \
+  lua/mproc/pool_insights.lua \
   lua/mproc/pool_job.lua \
   lua/mproc/pool_label.lua \
   lua/mproc/pool_lists.lua \

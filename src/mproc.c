@@ -40,6 +40,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_process(L);
   mp_bind_system(L);
   mp_bind_worker(L);
+  mp_bind_log(L);
   mp_bind_watch(L);
   return 1;
 }

@@ -71,7 +71,13 @@ end
 -- Runs the process and returns its exit code. own: the process's private record.
 function child.main(process, own)
   os.exit = core.exit -- luacheck: ignore 122
-  return finish(own, xpcall(run, describe, process))
+  local watch = core.state.watch
+  local tell = watch and watch.child()
+  local code = finish(own, xpcall(run, describe, process))
+  if tell then
+    tell()
+  end
+  return code
 end
 
 return child

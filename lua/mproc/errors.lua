@@ -24,6 +24,17 @@ function errors.raise(format, ...)
   error(format:format(...), level_of_caller())
 end
 
+-- "file:line" of the user's program that called into mproc.
+function errors.where()
+  local level = 2
+  local info = debug.getinfo(level, "Sl")
+  while info and (info.what == "C" or info.source:sub(1, #HERE) == HERE) do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
+  return info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
+end
+
 -- Shows a value in a message: strings quoted and cut, others by type and text.
 function errors.show(value)
   if type(value) == "string" then
@@ -51,18 +62,12 @@ function errors.check_timeout(timeout)
   errors.raise("timeout must be a number of seconds or nil, got %s%s", errors.show(timeout), hint)
 end
 
--- Their numbers are the same on all Linux machines that mproc knows.
-local SIGNALS = {
-  "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
-  "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", [24] = "SIGXCPU", [25] = "SIGXFSZ", [31] = "SIGSYS",
-}
-
 -- "exit code 3", or "signal 9 (SIGKILL)" for -9.
 function errors.describe_end(exitcode)
   if exitcode >= 0 then
     return "exit code " .. exitcode
   end
-  local name = SIGNALS[-exitcode]
+  local name = core.signal_name(-exitcode)
   return "signal " .. -exitcode .. (name and " (" .. name .. ")" or "")
 end
 

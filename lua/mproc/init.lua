@@ -9,6 +9,7 @@ local current = require("mproc.current")
 local event = require("mproc.event")
 local fork = require("mproc.fork")
 local future = require("mproc.future")
+local log = require("mproc.log")
 local pool = require("mproc.pool")
 local pool_here = require("mproc.pool_here")
 local pipe = require("mproc.pipe")
@@ -55,6 +56,7 @@ local mproc = {
   sleep = core.sleep,
   time = core.time,
   print = core.print,
+  print_prefix = core.print_prefix,
 
   encode = core.encode,
   decode = core.decode,
@@ -67,5 +69,6 @@ local mproc = {
 }
 
 mproc.get_context = context.bind(mproc)
+mproc.log = log.bind(mproc)
 
 return mproc

@@ -12,6 +12,7 @@ local crew = require("mproc.pool_crew")
 local drive = require("mproc.pool_drive")
 local errors = require("mproc.errors")
 local functions = require("mproc.pool_functions")
+local insights = require("mproc.pool_insights")
 local job = require("mproc.pool_job")
 local lists = require("mproc.pool_lists")
 local options = require("mproc.pool_options")
@@ -34,7 +35,7 @@ for name, method in pairs({
   map_async = lists.map_async, starmap_async = lists.starmap_async,
   imap = stream.imap, imap_unordered = stream.imap_unordered,
   reduce = search.reduce, filter = search.filter, any = search.any, all = search.all, find = search.find,
-  stats = stats.of, workers = stats.workers,
+  stats = stats.of, workers = stats.workers, insights = insights.of,
 }) do
   Pool[name] = method
 end
@@ -208,7 +209,7 @@ function Pool:__tostring()
 end
 
 function Pool.__mproc_encode()
-  error("a pool belongs to the process that made it", 0)
+  error("a pool belongs to the process that made it; make another one there, or send it tasks through a queue", 0)
 end
 
 local function make(...)

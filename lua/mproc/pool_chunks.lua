@@ -193,7 +193,7 @@ function chunks.report(pool, a, b, c, bytes, ok, ...)
   end
   pool.failed = pool.failed + 1
   if seat then seat.failed = seat.failed + 1 end
-  job:deliver(chunk.base + offset + 1, false, (...))
+  job:deliver(chunk.base + offset + 1, false, pool_errors.explain(job, (...)))
 end
 
 -- Where the piece that begins at `start` ends now: the next cut, or `stop`.
@@ -220,6 +220,7 @@ local function charge(pool, chunk, index, death, b, c, ...)
   local deaths = job.deaths and job.deaths[index] or {}
   local err = pool.death_error(death, pool_errors.name_task(job, index), deaths)
   if err.kind ~= "task_timeout" and pool.on_crash == "retry" and #deaths < pool.retries and not job.ended then
+    core.log("warning", ("retry %d of %d: %s"):format(#deaths + 1, pool.retries, tostring(err)))
     job.deaths = job.deaths or {}
     table.insert(deaths, { pid = death.pid, signal = err.signal, exitcode = death.exitcode })
     job.deaths[index] = deaths
@@ -227,6 +228,7 @@ local function charge(pool, chunk, index, death, b, c, ...)
     return send_again(pool, chunk, index - 1, 1, b, c, ...)
   end
   pool.failed = pool.failed + 1
+  core.log("warning", ("failed: %s"):format(tostring(err)))
   job:deliver(index, false, err)
 end
 

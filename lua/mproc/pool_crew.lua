@@ -9,6 +9,7 @@
 local chunks = require("mproc.pool_chunks")
 local Process = require("mproc.process")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local job = require("mproc.pool_job")
 local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool_errors")
@@ -135,8 +136,19 @@ local function count_stillborn(pool, seat, death)
   end
 end
 
+local function log_end(pool, seat, death)
+  local what = ("pool worker '%s' (pid %d)"):format(seat.process.name, seat.pid)
+  if death then
+    core.log("warning", ("%s died: %s%s"):format(what, errors.describe_end(death.exitcode),
+      pool.finishing and "" or "; another takes its place"))
+  else
+    core.log("info", ("%s has left after %d tasks"):format(what, seat.done + seat.failed))
+  end
+end
+
 local function note_end(pool, seat, deaths)
   local death = cause_of(seat)
+  log_end(pool, seat, death)
   if death then
     if pool.task_timeout and death.guilty == nil then
       death.guilty = seat.begun or false

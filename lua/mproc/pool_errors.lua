@@ -3,6 +3,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local label = require("mproc.pool_label")
 
 local pool_errors = {}
 
@@ -31,6 +32,18 @@ function pool_errors.name_task(job, index)
     return ("task %d, %s"):format(job.number, call)
   end
   return ("item %d of %s"):format(index, call)
+end
+
+-- A task's error, with a remedy when it is about a nil and its function wants more than map gives.
+function pool_errors.explain(job, err)
+  local about_nil = type(err) == "string" and err:find("nil", 1, true)
+  local is_map = job.mode & label.MODE_MASK == label.MAP and type(job.f) == "function"
+  local info = about_nil and is_map and debug.getinfo(job.f, "u")
+  if not info or info.isvararg or info.nparams < 2 then
+    return err
+  end
+  return ("%s\n(%s gives one argument, an item, to a function that has %d; starmap unpacks each item, and map takes "
+    .. "several lists)"):format(err, job.verb, info.nparams)
 end
 
 local names = setmetatable({}, { __mode = "k" })

@@ -8,6 +8,7 @@
 -- ended; deaths. deliver(job, index, ok, ...) takes one item's outcome, complete(job) makes the job's of them.
 -- Invariant: pool.live holds the jobs that have not ended, by number; each ends once, by job.finish.
 
+local core = require("mproc.core")
 local errors = require("mproc.errors")
 local functions = require("mproc.pool_functions")
 local words = require("mproc.pool_words")
@@ -18,6 +19,7 @@ local UNREAD_MAX = 1000 -- failed futures that are remembered
 
 function job.prepare(pool)
   pool.live, pool.nlive, pool.nended, pool.next_job = {}, 0, 0, 1
+  pool.busy, pool.busy_since = 0, 0 -- seconds in which some job was live; since when one is
   pool.feeding = {} -- a list of jobs with more to send
   pool.due, pool.due_from, pool.due_to = {}, 1, 0 -- ended jobs whose callbacks have not run
   words.prepare(pool)
@@ -59,6 +61,9 @@ function job.begin(pool, self)
   self.fed, self.arrived, self.messages, self.bytes, self.out = 0, 0, 0, 0, 0
   self.stop_word, self.ended = words.take(pool), false
   pool.next_job = pool.next_job + 1
+  if pool.nlive == 0 then
+    pool.busy_since = core.time()
+  end
   pool.live[self.number], pool.nlive = self, pool.nlive + 1
   if self.version then
     functions.use(pool, self.version)
@@ -92,6 +97,9 @@ function job.finish(self)
   end
   self.ended, self.exhausted = true, true
   pool.live[self.number], pool.nlive, pool.nended = nil, pool.nlive - 1, pool.nended + 1
+  if pool.nlive == 0 then
+    pool.busy = pool.busy + core.time() - pool.busy_since
+  end
   if self.version then
     functions.release(pool, self.version)
     self.version = nil

@@ -4,6 +4,7 @@
 -- hand is known to the owner by what has not been reported.
 
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local here = require("mproc.pool_here")
 local label = require("mproc.pool_label")
 local words = require("mproc.pool_words")
@@ -47,6 +48,10 @@ local function call_map(f, item)
 end
 
 local function call_star(f, item)
+  if type(item) ~= "table" then
+    return false, ("starmap takes a list of arguments for each call, as in { { 1, 2 }, { 3, 4 } }, but this item is "
+      .. "%s; use map for one argument"):format(errors.show(item))
+  end
   return xpcall(f, describe, table.unpack(item, 1, item.n or #item))
 end
 

@@ -156,8 +156,28 @@ local function read_options(options)
   return options, math.tointeger(chunksize)
 end
 
--- What stands behind f in a call: items and options. An iterator may be followed by the generic for's other values:
--- pool:imap(f, io.lines(name)); a chunksize then comes fifth.
+-- A list, and no table of options: those have names only.
+local function is_another(value)
+  return is_list(value) and (#value > 0 or type(value) == "table" and value.n ~= nil)
+end
+
+-- Several lists one after another, and the options behind them.
+local function read_lists(first, ...)
+  local lists, rest = { first }, table.pack(...)
+  while is_another(rest[#lists]) do
+    lists[#lists + 1] = rest[#lists]
+  end
+  if rest.n > #lists then
+    errors.raise("behind the lists comes one chunksize or table of options, got %s as well",
+      errors.show(rest[#lists + 1]))
+  end
+  local given, chunksize = read_options(rest[#lists])
+  return zip(lists), chunksize, { zip = true, progress = given.progress }
+end
+
+-- What stands behind f in a call: items and options, or several lists (f gets an element of each) and options. An
+-- iterator may be followed by the generic for's other values: pool:imap(f, io.lines(name)); a chunksize then comes
+-- fifth.
 -- Returns the source, the chunksize or nil, the table of options.
 function source.read(items, ...)
   if is_iterator(items) then
@@ -172,6 +192,9 @@ function source.read(items, ...)
       given
   elseif not is_list(items) then
     errors.raise("items must be a list or an iterator, got %s", errors.show(items))
+  end
+  if is_another((...)) then
+    return read_lists(items, ...)
   end
   local given, chunksize = read_options((...))
   if given.zip then

@@ -68,24 +68,24 @@ function tasks.submit(pool, f, ...)
   return submit(pool, "submit", f, { is_future = true }, "args", ...)
 end
 
-local function pack_args(args)
+local function pack_args(verb, args)
   if args == nil then
     return { n = 0 }
   elseif type(args) ~= "table" then
-    errors.raise("args must be a list of arguments, got %s; write pool:apply(f, { %s })", errors.show(args),
+    errors.raise("args must be a list of arguments, got %s; write pool:%s(f, { %s })", errors.show(args), verb,
       type(args) == "string" and ("%q"):format(args) or tostring(args))
   end
   local n = args.n or #args
   if math.type(n) ~= "integer" or n < 0 then
     errors.raise("args.n must be the number of arguments, got %s", errors.show(n))
   elseif n == 0 and next(args) ~= nil and args.n == nil then
-    errors.raise("args is a table without a list part; named arguments (kwargs) come after it: apply(f, {}, {...})")
+    errors.raise("args is a table without a list part; named arguments (kwargs) come after it: %s(f, {}, {...})", verb)
   end
   return { n = n, table.unpack(args, 1, n) }
 end
 
-local function with_kwargs(args, kwargs)
-  local packed = pack_args(args)
+local function with_kwargs(verb, args, kwargs)
+  local packed = pack_args(verb, args)
   if kwargs ~= nil then
     if type(kwargs) ~= "table" then
       errors.raise("kwargs must be a table of named arguments, got %s", errors.show(kwargs))
@@ -114,7 +114,7 @@ end
 
 -- A Future of f(args..., kwargs). callbacks: { callback = f(results...), error_callback = f(error) }.
 function tasks.apply_async(pool, f, args, kwargs, callbacks)
-  local packed = with_kwargs(args, kwargs)
+  local packed = with_kwargs("apply_async", args, kwargs)
   local callback, error_callback = check_callbacks(callbacks)
   return submit(pool, "apply_async", f, { is_future = true, callback = callback, error_callback = error_callback },
     "args", table.unpack(packed, 1, packed.n))
@@ -122,7 +122,7 @@ end
 
 -- f(args..., kwargs), run by a worker: all its results.
 function tasks.apply(pool, f, args, kwargs)
-  local packed = with_kwargs(args, kwargs)
+  local packed = with_kwargs("apply", args, kwargs)
   return lists.finish(submit(pool, "apply", f, {}, "args", table.unpack(packed, 1, packed.n)))
 end
 

@@ -52,7 +52,10 @@ function Process:run()
   local own = record(self)
   if own.target == nil then
     errors.raise("%s has no target; give it one, or override run()", title(own))
-  elseif not own.bytes then
+  elseif core.state.watch then
+    core.state.watch.run(own)
+  end
+  if not own.bytes then
     return own.target()
   end
   local args = core.thaw_inherited(own.bytes)

@@ -53,6 +53,9 @@ int mp_bind_misuse(lua_State *L, const char *what);
 /* What a failure that is no expected outcome becomes: "interrupted!" raised, or nil, message, NAME. */
 int mp_bind_trouble(lua_State *L, int err, const char *what);
 
+/* Logs that self, at index 1, was left behind by a process that died. */
+void mp_bind_note_abandoned(lua_State *L);
+
 /* One per file: adds its functions to the module table on the stack's top. */
 void mp_bind_errors(lua_State *L);
 void mp_bind_object(lua_State *L);
@@ -71,6 +74,7 @@ void mp_bind_arena(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);
 void mp_bind_worker(lua_State *L);
+void mp_bind_log(lua_State *L);
 void mp_bind_watch(lua_State *L);
 
 #pragma GCC visibility pop

@@ -60,7 +60,7 @@ static int condition_wait(lua_State *L) {
   if (r != 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "condition");
   lua_pushboolean(L, r == 0);
   if (r != 0) lua_pushliteral(L, "timeout");
-  if (abandoned) lua_pushliteral(L, "abandoned");
+  if (abandoned) mp_bind_note_abandoned(L), lua_pushliteral(L, "abandoned");
   return 1 + (r != 0) + abandoned;
 }
 

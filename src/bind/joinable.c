@@ -20,6 +20,7 @@ static int queue_join(lua_State *L) {
   if (r < 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "queue");
   lua_pushboolean(L, r >= 0);
   if (r == 0) return 1;
+  if (r == MP_ABANDONED) mp_bind_note_abandoned(L);
   lua_pushstring(L, r == MP_ABANDONED ? "abandoned" : "timeout");
   return 2;
 }

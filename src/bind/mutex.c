@@ -47,6 +47,7 @@ int mp_mutex_result(lua_State *L, int r) {
   if (r < 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "lock");
   lua_pushboolean(L, r >= 0);
   if (r == MP_LOCKED) return 1;
+  if (r == MP_ABANDONED) mp_bind_note_abandoned(L);
   lua_pushstring(L, r == MP_ABANDONED ? "abandoned" : "timeout");
   return 2;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Facts and small services of the system (layer 3): numbers, clocks, randomness, whole lines. Free of any object. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "bind/bind.h"
 #include "os/process.h"
 #include "shm/bell.h"
+#include "shm/log.h"
 #include "shm/registry.h"
 
 #define NS_PER_S 1e9
@@ -91,11 +93,22 @@ MP_OS_FORKED static int system_random(lua_State *L) {
   return 2;
 }
 
+static bool prefixed; /* print begins with the name of the process; inherited by fork */
+
+static void add_prefix(luaL_Buffer *line) {
+  char name[MP_PROC_NAME];
+  mp_log_process(name);
+  luaL_addchar(line, '[');
+  luaL_addstring(line, name);
+  luaL_addstring(line, "] ");
+}
+
 /* Replaces the arguments by the line that print would write. */
 static const char *make_line(lua_State *L, size_t *n) {
   luaL_Buffer line;
   int count = lua_gettop(L);
   luaL_buffinit(L, &line);
+  if (prefixed) add_prefix(&line);
   for (int i = 1; i <= count; i++) {
     if (i > 1) luaL_addchar(&line, '\t');
     luaL_tolstring(L, i, NULL);
@@ -115,6 +128,17 @@ static int system_print(lua_State *L) {
   return err ? mp_bind_fail(L, err, "print") : 0;
 }
 
+/* print_prefix([on]) -> whether it was on: here, and in processes that start from now on */
+static int system_print_prefix(lua_State *L) {
+  bool before = prefixed;
+  if (!lua_isnoneornil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TBOOLEAN);
+    prefixed = lua_toboolean(L, 1);
+  }
+  lua_pushboolean(L, before);
+  return 1;
+}
+
 /* complain(text): to stderr, in one write */
 static int system_complain(lua_State *L) {
   size_t n;
@@ -124,17 +148,10 @@ static int system_complain(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"sleep", system_sleep},
-    {"time", system_time},
-    {"getpid", system_getpid},
-    {"getppid", system_getppid},
-    {"cpu_count", system_cpu_count},
-    {"cpu_quota", system_cpu_quota},
-    {"random", system_random},
-    {"print", system_print},
-    {"complain", system_complain},
-    {"field", system_field},
-    {NULL, NULL},
+    {"sleep", system_sleep},       {"time", system_time},           {"getpid", system_getpid},
+    {"getppid", system_getppid},   {"cpu_count", system_cpu_count}, {"cpu_quota", system_cpu_quota},
+    {"random", system_random},     {"print", system_print},         {"print_prefix", system_print_prefix},
+    {"complain", system_complain}, {"field", system_field},         {NULL, NULL},
 };
 
 void mp_bind_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -106,6 +106,7 @@ void mp_os_zero(void *p, size_t n);
 /* self.c: facts about this process */
 uint64_t mp_os_pid_namespace(void);
 int mp_os_cpu_usable(void); /* CPUs in the affinity mask, at least 1 */
+int mp_os_threads(void);    /* of this process; 0 when /proc does not tell */
 
 #if defined(__x86_64__) || defined(__i386__)
 static inline void mp_os_pause(void) { __builtin_ia32_pause(); }

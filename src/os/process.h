@@ -20,6 +20,8 @@ pid_t mp_os_fork(void);
 int mp_os_reap(pid_t pid, int *status);
 /* n, or -SIGNAL, of a waitpid status. */
 int mp_os_exit_code(int status);
+/* "SIGKILL"; NULL for those that have no name here. */
+const char *mp_os_signal_name(int sig);
 /* A descriptor that turns readable when the process ends. -ESRCH, -ENOSYS before Linux 5.3, -EMFILE. */
 int mp_os_pidfd(pid_t pid);
 int mp_os_pidfd_signal(int pidfd, int sig);

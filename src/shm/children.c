@@ -9,6 +9,7 @@
 
 #include "os/process.h"
 #include "shm/bell.h"
+#include "shm/log.h"
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define JUST_BEGUN (20 * MP_MS) /* two ticks of the clock by which the system tells when a process began */
@@ -62,6 +63,20 @@ static int exitcode_without_status(const mp_child *c, int announced) {
   return -(c->last_signal ? c->last_signal : SIGKILL);
 }
 
+static void log_end(const mp_child *c) {
+  bool expected = c->exitcode == 0 || (c->exitcode < 0 && c->last_signal);
+  int level = expected ? MP_LOG_INFO : MP_LOG_WARNING;
+  const char *signal = c->exitcode < 0 ? mp_os_signal_name(-c->exitcode) : NULL;
+  if (c->exitcode < 0)
+    mp_log(level, "'%s' (pid %d) ended: signal %d (%s)%s", c->name, (int)c->pid, -c->exitcode, signal ? signal : "?",
+           expected ? ", sent from here" : "");
+  else
+    mp_log(level, "'%s' (pid %d) ended: exit code %d, %s", c->name, (int)c->pid, c->exitcode,
+           !c->returned       ? "it called os.exit"
+           : c->exitcode == 0 ? "its target returned"
+                              : "its target raised an error");
+}
+
 /* got, status: what mp_os_reap said. */
 static void note_end(mp_child *c, int got, int status) {
   int announced = mp_proc_exit(c->ref);
@@ -69,6 +84,7 @@ static void note_end(mp_child *c, int got, int status) {
   c->returned = c->exitcode >= 0 && announced != MP_EXIT_NONE && !(announced & MP_LEFT_EARLY);
   c->ended = true;
   ends++;
+  if (mp_log_wants(MP_LOG_WARNING)) log_end(c);
   if (mp_shm_usable()) mp_proc_release(c->ref, true);
 }
 
@@ -77,6 +93,17 @@ static void end_namesakes(int place) {
   for (int i = 0; i < top; i++)
     if (i != place && table[i].used && !table[i].ended && table[i].pid == table[place].pid)
       note_end(&table[i], -ECHILD, 0);
+}
+
+/* What another thread holds at the fork, as a lock of malloc's or of a library's, stays locked in the child for ever. */
+static void log_start(const mp_child *c) {
+  int threads = mp_os_threads();
+  mp_log(MP_LOG_INFO, "started %s'%s' (pid %d)", c->daemon ? "daemon " : "", c->name, (int)c->pid);
+  if (threads > 1)
+    mp_log(MP_LOG_WARNING,
+           "forked '%s' (pid %d) while %d threads run: locks that the others held stay locked in it; "
+           "start processes before threads",
+           c->name, (int)c->pid, threads);
 }
 
 void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const char *name) {
@@ -88,6 +115,7 @@ void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const 
   c->ended = false;
   strncpy(c->name, name, sizeof c->name - 1);
   end_namesakes(place);
+  if (mp_log_wants(MP_LOG_WARNING)) log_start(c);
 }
 
 void mp_child_drop(int place) {

@@ -9,6 +9,7 @@
 
 #include "os/process.h"
 #include "shm/children.h"
+#include "shm/log.h"
 #include "shm/object.h"
 #include "shm/watch.h"
 
@@ -27,6 +28,12 @@ MP_OS_FORKED void mp_children_forked(void) { made_here = getpid(); }
 void mp_children_exit_as(int status) {
   failed_as = status;
   failed_where = getpid();
+}
+
+static void log_daemons(void) {
+  for (int i = -1; (i = mp_child_next(i, true)) >= 0;)
+    mp_log(MP_LOG_INFO, "ends daemon '%s' (pid %d), which still runs; join() it before, if its work is wanted",
+           mp_child_at(i)->name, (int)mp_child_at(i)->pid);
 }
 
 static void signal_all(bool daemon, int sig) {
@@ -66,6 +73,7 @@ static void close_ends(void) {
 MP_OS_FORKED void mp_children_finish(void) {
   close_ends();
   if (mp_child_next(-1, true) >= 0) {
+    if (mp_log_wants(MP_LOG_INFO)) log_daemons();
     signal_all(true, SIGTERM);
     if (!await_all(true, mp_os_now() + TERM_GRACE)) {
       signal_all(true, SIGKILL);

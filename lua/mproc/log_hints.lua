@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: MIT
+-- Likely mistakes that debug mode tells of, once each: they are allowed, so nothing is raised. Used by log.lua and
+-- log_left.lua, which put them in place.
+
+local core = require("mproc.core")
+local errors = require("mproc.errors")
+
+local hints = {}
+
+-- Of Process:run: called by hand, it runs the target here. own: the process's record.
+function hints.run(own)
+  if own.pid ~= core.getpid() then
+    core.log("debug", ("p:run() at %s runs the target of '%s' in this process; write p:start() for one of its own")
+      :format(errors.where(), own.name))
+  end
+end
+
+-- An apply for this pool which tells when as many calls as there are workers came from one line, each alone: a loop.
+function hints.counting(apply)
+  local told, line, count = false, nil, 0
+  return function(pool, ...)
+    local where = errors.where()
+    count = where == line and pool.nlive == 0 and count + 1 or 1
+    line = where
+    if not told and count > 1 and count >= pool.size then
+      told = true
+      core.log("debug", ("apply at %s waits for each task before the next begins: it keeps one of %d workers busy; "
+        .. "use map, or submit them all and get() then"):format(where, pool.size))
+    end
+    return apply(pool, ...)
+  end
+end
+
+return hints

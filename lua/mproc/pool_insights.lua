@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: MIT
+-- Where the time of a pool's workers went, in words, and what to do about it. Used by pool.lua.
+--
+-- It is an estimate, made of what is measured anyway: how long some call was waited for or under way (busy), how long
+-- the workers say that their tasks ran (working), and how many messages went out. What the workers did not work while
+-- calls were under way is handing over when a message brings less than a millisecond of work. Otherwise it is so up to
+-- a millisecond a message, which is plenty unless arguments are many megabytes, and the rest is waiting for tasks.
+-- Putting results of one message's items is counted as working.
+
+local core = require("mproc.core")
+local drive = require("mproc.pool_drive")
+local stats = require("mproc.pool_stats")
+
+local insights = {}
+
+local HAND_OVER_MOST = 0.001 -- seconds a message that is worthwhile
+local WORTHWHILE = 0.001 -- seconds of work that a message shall bring
+local NOTABLE = 0.5 -- the share from which there is advice
+local EVEN = 0.9 -- as quick with the pool as without
+
+local function is_worthwhile(m)
+  return m.working >= WORTHWHILE * m.messages
+end
+
+local function measure(pool)
+  local s = stats.of(pool)
+  local busy = pool.busy + (pool.nlive > 0 and core.time() - pool.busy_since or 0)
+  local capacity = busy * pool.size
+  local m = {
+    tasks = s.done + s.failed, messages = pool.next_chunk - 1, workers = pool.size, busy = busy,
+    capacity = capacity, working = math.min(s.working, capacity),
+  }
+  m.handing_over = m.capacity - m.working
+  if is_worthwhile(m) then
+    m.handing_over = math.min(m.handing_over, m.messages * HAND_OVER_MOST)
+  end
+  m.waiting = m.capacity - m.working - m.handing_over
+  return m
+end
+
+local function percent(m, part)
+  return math.floor(100 * part / m.capacity + 0.5)
+end
+
+local function advise_hand_over(m)
+  if m.handing_over < NOTABLE * m.capacity then
+    return nil
+  end
+  local remedy = "give each task more to do"
+  if not is_worthwhile(m) then
+    local enough = WORTHWHILE * m.tasks / math.max(m.working, WORTHWHILE)
+    remedy = ("use chunksize (as in pool:map(f, items, %d)), or %s"):format(
+      math.max(1, math.min(enough, m.tasks // m.workers) // 1 | 0), remedy)
+  end
+  return ("%d%% of time was hand-over; %s"):format(percent(m, m.handing_over), remedy)
+end
+
+local function advise_waiting(m)
+  if m.waiting < NOTABLE * m.capacity then
+    return nil
+  end
+  return ("%d%% of time workers waited for tasks: %.1f of %d worked at a time; use map, or submit all tasks before the "
+    .. "first get"):format(percent(m, m.waiting), m.working / m.busy, m.workers)
+end
+
+local function advise_serial(m)
+  if m.working >= EVEN * m.busy then
+    return nil
+  end
+  return ("the tasks ran for %.3f s, the calls took %.3f s: without a pool it would have been quicker"):format(
+    m.working, m.busy)
+end
+
+local function advise_workers(m)
+  local cpus = core.cpu_count()
+  if m.workers <= cpus then
+    return nil
+  end
+  return ("%d workers share %d CPUs: tasks that compute gain nothing by more workers than CPUs"):format(m.workers, cpus)
+end
+
+local function summary(m)
+  return ("%d tasks in %d messages; while calls were under way (%.3f s), %d workers spent %d%% working, %d%% handing "
+    .. "over, %d%% waiting for tasks (an estimate)"):format(m.tasks, m.messages, m.busy, m.workers,
+    percent(m, m.working), percent(m, m.handing_over), percent(m, m.waiting))
+end
+
+-- A text of some lines, and what it was made of: { tasks, messages, workers, busy, capacity, working, handing_over,
+-- waiting }, the last five in seconds; capacity = workers * busy = working + handing_over + waiting.
+function insights.of(pool)
+  drive.check_owner(pool)
+  local m = measure(pool)
+  if pool.run_here then
+    return "a serial pool: its tasks run in the caller, nothing is handed over", m
+  elseif m.tasks == 0 then
+    return "no task has ended yet", m
+  end
+  local lines = { summary(m) }
+  for _, advise in ipairs({ advise_hand_over, advise_waiting, advise_serial, advise_workers }) do
+    lines[#lines + 1] = advise(m)
+  end
+  return table.concat(lines, "\n"), m
+end
+
+return insights
