@@ -159,7 +159,7 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
+.PHONY: all help deps install test ctest killpoints campaign test-big demo bench lint layers check-lists sync-lists format \
   format-check docs fuzz check compilers asan valgrind model soak controls clean
 
 help:
@@ -168,6 +168,7 @@ help:
 	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
 	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
 	@echo 'killpoints  a kill at every instruction, all of them'
+	@echo 'campaign   users of everything killed at random and at planned points: KILLS=10000, or SECONDS=n'
 	@echo 'controls   deliberate breakages, each of which a test must catch'
 	@echo 'soak       a day of making and dropping; memory must stay flat'
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
@@ -232,8 +233,17 @@ $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $
 MP_STRIDE ?= 41
 MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0))
 
+# How many processes are killed by all campaigns together.
+KILLS ?= 10000
+CAMPAIGNS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(wildcard ctest/*_campaign_test.c))
+
 ctest: $(CTESTS)
-	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) MP_KILLS=$$((($(KILLS) - 1) / $(words $(CAMPAIGNS)) + 1)) \
+	  scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+
+# `make campaign KILLS=100000`, or SECONDS=n: users of everything, killed at random and at planned points, in one table.
+campaign: all $(CAMPAIGNS)
+	@$(TREE_ENV) scripts/campaign.sh $(BUILD)/campaign $(KILLS) '$(SECONDS)' $(CAMPAIGNS)
 
 STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
 
@@ -301,7 +311,7 @@ SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' S
 # Single-stepped instrumented code would take an hour, and is too slow for tests of wakes: those are left to `make ctest`.
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
-	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' ctest)
+	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' KILLS=1000 ctest)
 	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
 valgrind: all $(FAILALLOC)
