@@ -208,7 +208,13 @@ $(FAILALLOC): ctest/failalloc.c
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
 
-test: all $(FAILALLOC)
+# Another with which a worker of a pool ends itself at a chosen instruction.
+TRAP = $(BUILD)/lua_trap.so
+$(TRAP): ctest/lua_trap.c ctest/trap.c ctest/trap.h
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(ALL_CFLAGS) $(filter %.c,$^) $(ALL_LDFLAGS)
+
+test: all $(FAILALLOC) $(TRAP)
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/test-summary $(or $(SPECS),$(sort $(wildcard spec/*_spec.lua spec/regress/*_spec.lua)))
 
 test-big: all
@@ -219,7 +225,7 @@ docs: all
 
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
-CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c,$(wildcard ctest/*.c))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c ctest/lua_%.c,$(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
@@ -242,8 +248,8 @@ ctest: $(CTESTS)
 	  scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
 
 # `make campaign KILLS=100000`, or SECONDS=n: users of everything, killed at random and at planned points, in one table.
-campaign: all $(CAMPAIGNS)
-	@$(TREE_ENV) scripts/campaign.sh $(BUILD)/campaign $(KILLS) '$(SECONDS)' $(CAMPAIGNS)
+campaign: all $(TRAP) $(CAMPAIGNS)
+	@$(TREE_ENV) scripts/campaign.sh $(BUILD)/campaign $(KILLS) '$(SECONDS)' $(CAMPAIGNS) '$(LUA) soak/pool_campaign.lua'
 
 STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
 

@@ -203,6 +203,11 @@ static void stop(void) {
   for (unsigned s = 0; s < STREAMS; s++) CHECK(mp_queue_close(queues[s], &t_soon) == 0);
 }
 
+static void show(void) {
+  t_show_queue("joined", queues[JOINED]);
+  t_show_queue("reported", queues[REPORTED]);
+}
+
 int main(void) {
   static const t_campaign c = {
       .users = "leases",
@@ -213,6 +218,7 @@ int main(void) {
       .died = died,
       .stop = stop,
       .audit = audit,
+      .show = show,
   };
   return t_campaign_run(&c);
 }

@@ -178,16 +178,11 @@ static void excuse_hand(uint64_t name, unsigned stream) {
   if (name < STREAMS * T_LANES * T_NAMES_MOST && t_is_name(name, stream)) t_name_note(name, T_HAND);
 }
 
-static int abandoned(const mp_queue *q) {
-  return mp_os_mutex_abandoned(&q->producers) + mp_os_mutex_abandoned(&q->consumers) +
-         mp_os_mutex_abandoned(&q->data.turn) + mp_os_mutex_abandoned(&q->room.turn);
-}
-
 /* What the one that was killed in place i was at. */
 static void died(unsigned i) {
   place *p = &b->places[i];
   unsigned stream = stream_of(i);
-  t_count->abandoned += (uint64_t)(abandoned(plain) + abandoned(parcels) + mp_os_mutex_abandoned(&mp_a->lock));
+  t_count->abandoned += t_abandoned_locks(plain) + t_abandoned_locks(parcels) + mp_os_mutex_abandoned(&mp_a->lock);
   if (puts_messages(i)) {
     if (p->intent != p->done) t_name_note(t_name(stream, lane_of(i), p->intent), T_CUT);
     p->done = p->intent;
@@ -258,16 +253,9 @@ static void stop(void) {
   CHECK(mp_queue_close(plain, &t_soon) == 0 && mp_queue_close(parcels, &t_soon) == 0);
 }
 
-static void show_queue(const char *name, mp_queue *q) {
-  fprintf(stderr,
-          "  %s: head %lx tail %lx end %lx put %lu got %lu returned %u closed %u dirty %u abandoned %d bells %x %x\n",
-          name, (long)q->head, (long)q->tail, (long)q->end, (long)q->nput, (long)q->ngot, q->nret, q->closed, q->dirty,
-          abandoned(q), q->data.word, q->room.word);
-}
-
 static void show(void) {
-  show_queue("plain", plain);
-  show_queue("parcels", parcels);
+  t_show_queue("plain", plain);
+  t_show_queue("parcels", parcels);
 }
 
 int main(void) {
