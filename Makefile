@@ -167,7 +167,7 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
+.PHONY: all help deps install test ctest killpoints campaign test-big demo bench lint layers check-lists sync-lists format \
   format-check docs fuzz check compilers asan valgrind model soak controls clean
 
 help:
@@ -176,6 +176,7 @@ help:
 	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
 	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
 	@echo 'killpoints  a kill at every instruction, all of them'
+	@echo 'campaign   users of everything killed at random and at planned points: KILLS=10000, or SECONDS=n'
 	@echo 'controls   deliberate breakages, each of which a test must catch'
 	@echo 'soak       a day of making and dropping; memory must stay flat'
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
@@ -216,6 +217,13 @@ $(SPEC_HELPERS): $(BUILD)/%.so: ctest/%.c
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
 
 test: all $(SPEC_HELPERS)
+# Another with which a worker of a pool ends itself at a chosen instruction.
+TRAP = $(BUILD)/lua_trap.so
+$(TRAP): ctest/lua_trap.c ctest/trap.c ctest/trap.h
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(ALL_CFLAGS) $(filter %.c,$^) $(ALL_LDFLAGS)
+
+test: all $(FAILALLOC) $(TRAP)
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/test-summary $(or $(SPECS),$(sort $(wildcard spec/*_spec.lua spec/regress/*_spec.lua)))
 
 test-big: all
@@ -227,6 +235,7 @@ docs: all
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
 CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c ctest/lua_%.c,$(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
@@ -240,8 +249,17 @@ $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $
 MP_STRIDE ?= 41
 MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0))
 
+# How many processes are killed by all campaigns together.
+KILLS ?= 10000
+CAMPAIGNS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(wildcard ctest/*_campaign_test.c))
+
 ctest: $(CTESTS)
-	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) MP_KILLS=$$((($(KILLS) - 1) / $(words $(CAMPAIGNS)) + 1)) \
+	  scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
+
+# `make campaign KILLS=100000`, or SECONDS=n: users of everything, killed at random and at planned points, in one table.
+campaign: all $(TRAP) $(CAMPAIGNS)
+	@$(TREE_ENV) scripts/campaign.sh $(BUILD)/campaign $(KILLS) '$(SECONDS)' $(CAMPAIGNS) '$(LUA) soak/pool_campaign.lua'
 
 STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_meeting_test.c)) $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
 
@@ -309,7 +327,7 @@ SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' S
 # Single-stepped instrumented code would take an hour, and is too slow for tests of wakes: those are left to `make ctest`.
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
-	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' ctest)
+	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' KILLS=1000 ctest)
 	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
 valgrind: all $(SPEC_HELPERS)

@@ -1,33 +1,51 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# controls.sh DIRECTORY [NAME...]: builds the C tests with each deliberate breakage of src/os/broken.h and runs them until one fails.
-# A check that cannot fail is no check: fails when a breakage is not caught.
+# controls.sh DIRECTORY [NAME...]: builds the C tests with each deliberate breakage of src/os/broken.h and runs them until one
+# fails: first the one that is to catch it, then all others. Prints a table. A check that cannot fail is no check: fails
+# when a breakage is not caught.
 set -u
 
 work=$1
 shift
 uncaught=0
 names=${*:-$(sed -n 's/^  MP_BREAK_\([A-Z]*\),.*/\1/p' src/os/broken.h | grep -v -e NOTHING -e COUNT)}
-tests=$(cd ctest && ls ./*_kill_test.c killpoints_test.c wake_test.c campaign_test.c | sed 's|^./||; s/\.c$//')
+all=$(cd ctest && printf '%s\n' *_campaign_test.c *_kill_test.c killpoints_test.c wake_test.c | sed 's/\.c$//')
 
-# The first test that fails, and how long that took.
-caught_by() { # directory
-  local test began=$SECONDS
-  for test in $tests; do
-    if ! MP_STRIDE=5 MP_OFFSET=2 MP_SECONDS=5 setsid timeout -k 1 300 "$1/ctest/$test" >"$1/$test.log" 2>&1; then
-      echo "$test, $((SECONDS - began)) s: $(grep -v 'kill points$' "$1/$test.log" | head -n 1)"
-      return
-    fi
+first_for() {
+  case $1 in
+    ROBUST) echo lock_campaign_test ;;
+    WAKE | PENDING) echo wake_test ;;
+    LEASE) echo lease_kill_test ;;
+    CELLS | MARK) echo barrier_kill_test ;;
+    TORN) echo rwlock_kill_test ;;
+    END) echo pipe_kill_test ;;
+    WATCH | ARM | LOOK) echo watch_kill_test ;;
+    CLAIM | GOAL) echo semaphore_kill_test ;;
+    TELL) echo event_kill_test ;;
+    *) echo killpoints_test ;;
+  esac
+}
+
+# The first test that fails, and after how long. One that does not end has not failed: hangs are found by the tests.
+caught_by() { # name, directory
+  local test status text began=$SECONDS first
+  first=$(first_for "$1")
+  for test in $first $(echo "$all" | grep -vx "$first"); do
+    make -s BUILD="$2" CFLAGS="-O2 -DMP_BREAK=MP_BREAK_$1" "$2/ctest/$test" >/dev/null || exit 1
+    MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/$test.log" 2>&1
+    status=$?
+    case $status in 0 | 124 | 137) continue ;; esac
+    text=$(grep -v -e 'kill points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
+    echo "$test|$((SECONDS - began))|${text:-status $status}"
+    return
   done
 }
 
-printf '%-14s %s\n' breakage 'caught by'
+printf '%-12s %-26s %5s  %s\n' breakage 'caught by' s 'which says'
 for name in $names; do
-  build=$work/$name
-  make -s BUILD="$build" CFLAGS="-O2 -DMP_BREAK=MP_BREAK_$name" $(for t in $tests; do echo "$build/ctest/$t"; done) >/dev/null || exit 1
-  by=$(caught_by "$build")
-  printf '%-14s %s\n' "$name" "${by:-NOTHING}"
-  [ -n "$by" ] || uncaught=$((uncaught + 1))
+  IFS='|' read -r test took text < <(caught_by "$name" "$work/$name")
+  printf '%-12s %-26s %5s  %.110s\n' "$name" "${test:-NOTHING}" "${took:--}" "${text:-}"
+  [ -n "${test:-}" ] || uncaught=$((uncaught + 1))
 done
 echo "$uncaught not caught"
 [ "$uncaught" -eq 0 ]

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # run-ctests.sh SUMMARY PROGRAM...: runs each C test under a deadline in a process group of its own. A program
-# prints "ok N" (N checks held) and exits with 0; anything else is one failure. Writes "N passed, N failed" to SUMMARY.
+# prints "ok N" (N checks held) and exits with 0; anything else is one failure. A campaign tells its kills as well. Writes "N passed, N failed" to SUMMARY.
 set -u
 
 summary=$1
 shift
-passed=0 failed=0 group=
+passed=0 failed=0 kills=0 group=
 mkdir -p "$(dirname "$summary")"
 log=$summary.log
 trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
@@ -21,7 +21,9 @@ for program in "$@"; do
   count=$(sed -n 's/^ok \([0-9][0-9]*\).*/\1/p' "$log" | tail -n 1)
   if [ "$status" -eq 0 ] && [ -n "$count" ] && [ "$count" -gt 0 ]; then
     passed=$((passed + count))
-    printf 'ok    %-34s %s\n' "${program##*/}" "$count"
+    killed=$(sed -n 's/^campaign: .* \([0-9][0-9]*\) kills.*/\1/p' "$log")
+    kills=$((kills + ${killed:-0}))
+    printf 'ok    %-34s %s%s\n' "${program##*/}" "$count" "${killed:+, $killed kills}"
   else
     failed=$((failed + 1))
     cat "$log"
@@ -31,5 +33,6 @@ for program in "$@"; do
 done
 
 rm -f "$log"
+[ "$kills" -eq 0 ] || echo "$kills kills in campaigns: nothing lost, nothing twice, no hang"
 echo "$passed passed, $failed failed" | tee "$summary"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -101,11 +101,18 @@ static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, 
   return now || ready(arg) ? 0 : r ? r : -EAGAIN;
 }
 
+void mp_bell_woke(int why) {
+  if (why == -ETIMEDOUT)
+    mp_shm_sweep();
+  else
+    mp_shm_sweep_now_and_then();
+}
+
 static int sleep_until(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, const mp_wait *w) {
   for (;;) {
     int r = sleep_once(word, ready, arg, w);
     if (r == 0) return 0;
-    if (r == -ETIMEDOUT) mp_shm_sweep();
+    mp_bell_woke(r);
     if (ready(arg)) return 0;
     r = mp_wait_check(w);
     if (r) return r;

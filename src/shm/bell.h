@@ -83,6 +83,10 @@ uint32_t mp_bell_arm(mp_bell *b);
 /* Rings as mp_bell_ring_sleeper does, for all. True when they slept and have been woken by this call. */
 bool mp_bell_ring_all(mp_bell *b);
 
+/* After a sleep that ended without what was waited for; why: -ETIMEDOUT, or what else ended it. Looks for dead processes,
+ * once a slice also where wakes for nothing, or signals, let no slice come to its end. */
+void mp_bell_woke(int why);
+
 /* This process goes to sleep / is awake again: a hint for others' spinning. For waits outside the bell. */
 void mp_bell_asleep(bool asleep);
 

@@ -6,8 +6,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "shm/registry.h"
-
 typedef struct waiting {
   mp_event *e;
   uint64_t since; /* the generation it found */
@@ -76,7 +74,7 @@ static int sleep_until(waiting *a, const mp_wait *w) {
   for (;;) {
     int r = sleep_once(a, w);
     if (r == 0) return 0;
-    if (r == -ETIMEDOUT) mp_shm_sweep();
+    mp_bell_woke(r);
     if (released(a)) return 0;
     r = mp_wait_check(w);
     if (r) return r;

@@ -142,8 +142,8 @@ static bool is_nothing(int r) { return r == -EAGAIN || r == -ETIMEDOUT || r == -
 /* A slice at most: 0: nothing yet; how many are ready; or an error. */
 static int sleep_once(vigil *v, const mp_wait *w) {
   int r = pass(v, mp_wait_slice(w));
+  if (is_nothing(r)) mp_bell_woke(r);
   if (r == -EAGAIN || !is_nothing(r)) return r == -EAGAIN ? 0 : r;
-  if (r == -ETIMEDOUT) mp_shm_sweep();
   int over = mp_wait_check(w);
   int found = over == -ETIMEDOUT ? look(v) : 0;
   return found ? found : over;
