@@ -17,7 +17,7 @@ local mproc = {}
 --- The options of `mproc.decode`.
 ---@class mproc.DecodeOptions
 --- true: functions in the bytes are made, decode hooks run, and modules are required; for bytes that are trusted
---- only. Default: false.
+--- only. Default: false, and bytes that need any of it are refused.
 ---@field functions? boolean
 
 --- The options of `mproc.register`.

@@ -29,6 +29,9 @@
 --- **A process may be killed at any instruction**: nobody hangs, what it had sent is there as a whole or not at all,
 --- and what it held comes back.
 ---
+--- **Shared objects live** as long as a process or a message that waits has a handle to them. Queues that hold each
+--- other's handles in a cycle live as long as the tree of processes.
+---
 --- **Objects** compare equal when they are handles to the same thing, and `tostring` tells their state. Those with
 --- an end have `close()` and may be `<close>` variables; a second `close()` is harmless. mproc belongs to the OS
 --- thread that first required it in a process; a call from another thread raises.

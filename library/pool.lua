@@ -15,7 +15,8 @@
 ---
 --- **Items** are a list, whose `n` is honoured; or an iterator, which may be followed by the other values of a
 --- generic for, as in `pool:imap(f, io.lines(name))`. Then a chunksize or the options come behind the fourth. The
---- values of an iterator that gives several at once are the arguments of one call.
+--- values of an iterator that gives several at once are the arguments of one call. What reading an item raises ends
+--- the items.
 
 ---@class mproc
 local mproc = {}
@@ -39,9 +40,10 @@ local mproc = {}
 --- tried again. Default nil: no limit.
 ---@field task_timeout? number
 ---@field rlimit? mproc.ResourceLimits soft limits of each worker; default nil: those of the owner
---- Whether calls with many items show how far they are, on stderr; a function is called with the count done and the
+--- Whether calls with many items show on stderr how far they are: true shows a bar on a terminal, lines in a file
+--- and nothing in a pipe; `"bar"` and `"lines"` show them anywhere. A function is called with the count done and the
 --- total, which is nil while it is not known. Default: false.
----@field progress? boolean|fun(done: integer, total: integer?)
+---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
 ---@field cpu_affinity? boolean whether each worker is bound to a CPU of its own; default: false
 ---@field serial? boolean true: no workers, the caller runs each task, for debugging; default: false
 
@@ -60,8 +62,7 @@ local mproc = {}
 ---@class mproc.ListOptions
 ---@field chunksize? integer items that go out together, from 1 up; default nil: chosen from the time that items take
 ---@field zip? boolean true: items is a list of lists, and the nth items of all of them are one call's; default: false
---- As the pool's own; also `"bar"` or `"lines"`. true shows a bar on a terminal, lines in a file and nothing in a
---- pipe. Default nil: what the pool has.
+--- As the pool's option. Default nil: what the pool has.
 ---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
 
 --- The callbacks of `pool:apply_async`. They run in the owner, inside a call that waits. One that raises is told on
@@ -82,7 +83,7 @@ function mproc.Pool(processes, initializer, initargs, maxtasksperchild) end
 
 --- What a task can ask of the worker that runs it.
 ---@class mproc.Worker
----@field index integer its number in the pool, from 1 up; the one that replaces it has the same
+---@field index integer its number in the pool, from 1 up; who replaces it takes the lowest that is free
 ---@field pid integer its pid
 ---@field tasks_done integer how many tasks or items it has done
 ---@field store table the worker's own, empty at its start, for what its tasks keep

@@ -5,7 +5,9 @@
 ---
 --- First in, first out, for any number of producers and consumers. Each message is delivered once, as a whole. A
 --- message of a process that is killed inside `put` is there or not; one of a process that is killed inside `get` is
---- delivered or stays. A producer may be joined before anything is read, whatever it has put.
+--- delivered or stays. What a dead reader had in hand, or in a lease, may come back behind what followed it. A
+--- producer may be joined before anything is read, whatever it has put: without a `maxsize`, `put` writes to memory
+--- that grows.
 
 ---@class mproc
 local mproc = {}
