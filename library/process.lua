@@ -165,7 +165,7 @@ function mproc.active_children() end
 --- target does.
 ---@class mproc.ForkHooks
 ---@field before? fun() called in the parent before each fork, last registered first; default: nothing
----@field parent? fun() called in the parent after each fork, also a failed one; default: nothing
+---@field parent? fun() called in the parent after each fork, also one that failed; default: nothing
 ---@field child? fun() called in each child before its target; default: nothing
 
 --- Registers functions that run at each start of a process from now on, to close or reopen what must not be shared.
