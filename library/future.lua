@@ -51,7 +51,7 @@ function future:done() end
 ---@return boolean successful false while it runs
 function future:successful() end
 
---- Calls it off, if nothing of it has begun. Its error is a `mproc.PoolError` of the kind `"cancelled"` then.
+--- Calls it off, if nothing of it has begun. Its error is an `mproc.PoolError` of the kind `"cancelled"` then.
 ---@return boolean cancelled false when it is too late
 function future:cancel() end
 

@@ -9,9 +9,9 @@
 ---
 --- **Errors** of a task are raised where its result is asked for: a table stays that table, a string has the remote
 --- traceback behind it. A worker that dies, by a signal, `os.exit` or for want of memory, costs its own task only,
---- whose error is a `mproc.Died`; another worker takes its place, and what it had not begun runs elsewhere. A result
---- that cannot travel is its task's error. Errors of futures that nobody asked for are told on stderr when the pool
---- ends.
+--- whose error is an `mproc.Died`; another worker takes its place, and what it had not begun runs elsewhere. A
+--- result that cannot travel is its task's error. Errors of futures that nobody asked for are told on stderr when
+--- the pool ends.
 ---
 --- **Items** are a list, whose `n` is honoured; or an iterator, which may be followed by the other values of a
 --- generic for, as in `pool:imap(f, io.lines(name))`. Then a chunksize or the options come behind the fourth. The
@@ -36,7 +36,7 @@ local mproc = {}
 --- `"error"`.
 ---@field on_crash? "error"|"retry"
 ---@field retries? integer attempts beyond the first, with `on_crash = "retry"`; default: 3
---- Seconds. The worker of a task that runs longer is killed, and the task fails with a `mproc.PoolError`; it is not
+--- Seconds. The worker of a task that runs longer is killed, and the task fails with an `mproc.PoolError`; it is not
 --- tried again. Default nil: no limit.
 ---@field task_timeout? number
 ---@field rlimit? mproc.ResourceLimits soft limits of each worker; default nil: those of the owner
@@ -123,34 +123,34 @@ function pool:apply_async(f, args, kwargs, callbacks) end
 --- Calls f for each item and waits for all of them. Then raises the first item's error, if there is one.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return any[] list f's first results, in order
 function pool:map(f, items, ...) end
 
 --- `map`, each item being a list of arguments.
 ---@param f function called with an item's values
 ---@param items table|function a list of lists, or an iterator of them
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return any[] list f's first results, in order
 function pool:starmap(f, items, ...) end
 
 --- `map` that keeps no results.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 function pool:each(f, items, ...) end
 
 --- `map` that does not wait. All items are read and sent before it returns.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return mproc.Future future of the list
 function pool:map_async(f, items, ...) end
 
 --- `starmap` that does not wait. All items are read and sent before it returns.
 ---@param f function called with an item's values
 ---@param items table|function a list of lists, or an iterator of them
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return mproc.Future future of the list
 function pool:starmap_async(f, items, ...) end
 
@@ -160,7 +160,7 @@ function pool:starmap_async(f, items, ...) end
 --- not begun.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return fun(): integer?, any iterator gives an item's index and f's first result, in order
 ---@return nil state unused
 ---@return nil control unused
@@ -170,7 +170,7 @@ function pool:imap(f, items, ...) end
 --- `imap` in the order in which results come.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return fun(): integer?, any iterator gives an item's index and f's first result
 ---@return nil state unused
 ---@return nil control unused
@@ -190,28 +190,28 @@ function pool:reduce(f, items, combine, initial, chunksize) end
 --- The items for which f gives something true. Raises the first error.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return any[] list such items, in order
 function pool:filter(f, items, ...) end
 
 --- Whether f gives something true for at least one item. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return boolean any false when there are no items
 function pool:any(f, items, ...) end
 
 --- Whether f gives something true for every item. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return boolean all true when there are no items
 function pool:all(f, items, ...) end
 
 --- The first item for which f gives something true. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or a `mproc.ListOptions`
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
 ---@return any item the item; nil when there is none
 ---@return integer? index its place, from 1 up
 function pool:find(f, items, ...) end
@@ -226,7 +226,7 @@ function pool:close() end
 ---@return "timeout"? word with false
 function pool:join(timeout) end
 
---- Kills the workers, whatever they do. What is pending fails at once with a `mproc.PoolError`.
+--- Kills the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`.
 function pool:terminate() end
 
 --- Moves things along once: results, callbacks, replacements, retries. For event loops.

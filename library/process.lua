@@ -27,7 +27,7 @@ local mproc = {}
 ---@class mproc.SignalOptions
 ---@field tree? boolean true: its descendants too; default: false
 
---- A process, in the one that made it. In a process that it is sent to it is a `mproc.Peer`. A variable with
+--- A process, in the one that made it. In a process that it is sent to it is an `mproc.Peer`. A variable with
 --- `<close>` joins it at the end of its scope, after `terminate()` when an error ends the scope, and closes it.
 ---
 --- Arguments are serialized when it is made, so one that cannot travel raises there.
@@ -78,7 +78,7 @@ function p:start() end
 function p:join(timeout) end
 
 --- Waits for what the target returned, and returns it, each time it is called. Raises what the child raised: a table
---- stays a table, a string has the remote traceback behind it. Raises a `mproc.Died` when the process was killed or
+--- stays a table, a string has the remote traceback behind it. Raises an `mproc.Died` when the process was killed or
 --- called `os.exit` before its target returned. Otherwise as `join`.
 ---@param timeout? number seconds; default nil: for ever
 ---@return any ... all values that the target returned; or nil, `"timeout"`
