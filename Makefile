@@ -169,6 +169,8 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 .DELETE_ON_ERROR:
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench lint layers check-lists sync-lists format \
   format-check docs fuzz check compilers asan valgrind model soak controls clean
+.PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
+  format-check docs reference check-reference fuzz check compilers asan valgrind model soak controls clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
@@ -180,12 +182,13 @@ help:
 	@echo 'controls   deliberate breakages, each of which a test must catch'
 	@echo 'soak       a day of making and dropping; memory must stay flat'
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
-	@echo 'check      everything that must hold: lint layers check-lists format-check compilers ctest fuzz test'
+	@echo 'check      everything that must hold: lint layers check-lists format-check check-reference compilers ctest fuzz test'
+	@echo 'reference  docs/reference.md and docs/mproc.3 from library/'
 	@echo 'asan valgrind  specs and C tests under each         sync-lists format  mend lists and layout'
 
 # With `make -j deps test`, deps still comes first.
-all install test ctest test-big demo bench lint layers check-lists format-check docs fuzz check compilers: \
-  | $(filter deps,$(MAKECMDGOALS))
+all install test ctest test-big demo bench lint layers check-lists format-check docs fuzz check compilers reference \
+  check-reference: | $(filter deps,$(MAKECMDGOALS))
 
 deps:
 	@scripts/deps.sh
@@ -204,11 +207,16 @@ $(BUILD)/obj/%.o: %.c Makefile | $(filter deps,$(MAKECMDGOALS))
 
 LUA_DIR = $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/mproc
 LIB_DIR = $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mproc
+MAN_DIR = $(DESTDIR)$(PREFIX)/share/man/man3
+# What lua-language-server reads.
+TYPES_DIR = $(DESTDIR)$(PREFIX)/share/mproc/library
 
 install: all
-	$(INSTALL) -d $(LUA_DIR) $(LIB_DIR)
+	$(INSTALL) -d $(LUA_DIR) $(LIB_DIR) $(MAN_DIR) $(TYPES_DIR)
 	$(INSTALL) -m 644 $(LUA_MODULES) $(LUA_DIR)
 	$(INSTALL) -m 755 $(MODULE) $(LIB_DIR)/core.so
+	$(INSTALL) -m 644 docs/mproc.3 $(MAN_DIR)
+	$(INSTALL) -m 644 $(wildcard library/*.lua) $(TYPES_DIR)
 
 # What specs load: the nth allocation fails; what a host may do to a process; clocks that step.
 SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so
@@ -231,6 +239,13 @@ test-big: all
 
 docs: all
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/docs-summary spec/readme_spec.lua
+
+reference:
+	@$(TREE_ENV) $(LUA) scripts/reference.lua write
+
+# The pages are what library/ says, and library/ says what there is.
+check-reference: all
+	@$(TREE_ENV) $(LUA) scripts/reference.lua check
 
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
@@ -320,7 +335,7 @@ fuzz: $(BUILD)/fuzz_decode
 	@grep '^stat::number_of_executed_units' $(BUILD)/fuzz.log
 
 # The documents' programs are a spec, so `test` runs them too.
-check: lint layers check-lists format-check compilers ctest fuzz test
+check: lint layers check-lists format-check check-reference compilers ctest fuzz test
 
 SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined'
 

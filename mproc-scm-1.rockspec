@@ -17,6 +17,7 @@ supported_platforms = { "linux" }
 dependencies = { "lua >= 5.4, < 5.5" }
 build = {
   type = "builtin",
+  copy_directories = { "docs", "library" }, -- the reference, and what editors read
   modules = {
     ["mproc.core"] = {
       sources = {

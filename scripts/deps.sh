@@ -29,6 +29,7 @@ command -v luarocks >/dev/null || need luarocks
 command -v clang >/dev/null || need clang
 command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | grep -q 'version 14\.' || need clang-format-14
 clang_has_fuzzer || need clang-fuzzer
+command -v groff >/dev/null || need groff-base
 command -v python3 >/dev/null || need python3
 
 [ -n "$missing" ] || exit 0
@@ -36,7 +37,7 @@ command -v python3 >/dev/null || need python3
 if ! command -v apt-get >/dev/null; then
   echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
   echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, luacheck, luarocks," >&2
-  echo "  clang and clang-format 14 with libFuzzer (for make check), Python 3 (for make bench)" >&2
+  echo "  clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench)" >&2
   echo "missing here:$missing" >&2
   exit 1
 fi

@@ -106,6 +106,22 @@ describe("a forked child", function()
       assert.equal("false\tno\nlocked unlocked\tmproc.Process: 'Process-1' (not started)\t0\n", r.out, r.err)
     end)
 
+    it("keeps nothing of a process whose start a hook has prevented", function()
+      local r = run([[
+        mproc.at_fork{ before = function() error("no", 0) end }
+        local kept = setmetatable({}, { __mode = "k" })
+        do
+          local p = mproc.Process(print)
+          kept[p] = true
+          pcall(p.start, p)
+        end
+        collectgarbage()
+        collectgarbage()
+        print(next(kept))
+      ]])
+      assert.equal("nil\n", r.out, r.err)
+    end)
+
     it("fails the child whose hook raises, and raises the parent's error after the start", function()
       local r = run([[
         mproc.at_fork{ child = function() error("in child", 0) end, parent = function() error("in parent", 0) end }

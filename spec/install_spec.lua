@@ -39,6 +39,24 @@ describe("installed", function()
     assert.truthy(example:find("together", 1, true), example)
   end
 
+  local function is_file(path)
+    return lfs.attributes(path, "mode") == "file"
+  end
+
+  -- What lua-language-server is pointed at: a folder with the annotations and nothing else.
+  local function assert_annotated(folder)
+    local found = {}
+    for name in lfs.dir(folder) do
+      found[name] = is_file(folder .. "/" .. name) or nil
+    end
+    local expected = {}
+    for name in lfs.dir("library") do
+      expected[name] = is_file("library/" .. name) or nil
+    end
+    assert.truthy(expected["mproc.lua"])
+    assert.same(expected, found)
+  end
+
   -- `make` of the outer run must not hand its variables to this one.
   local function make(arguments)
     run("unset MAKEFLAGS MFLAGS MAKELEVEL; make " .. arguments)
@@ -55,6 +73,8 @@ describe("installed", function()
   it("by make install with a PREFIX", function()
     make("install PREFIX=" .. tree)
     assert_works(tree)
+    assert_annotated(tree .. "/share/mproc/library")
+    assert.truthy(is_file(tree .. "/share/man/man3/mproc.3"))
     assert.same({ "luaopen_mproc_core" }, exported(tree .. "/lib/lua/5.4/mproc/core.so"))
   end)
 
@@ -66,9 +86,12 @@ describe("installed", function()
   it("by luarocks make", function()
     -- LuaRocks writes its objects beside the sources: it gets a copy.
     local copy = tree .. "/copy"
-    run(("mkdir %s && cp -r src lua mproc-scm-1.rockspec LICENSE README.md %s"):format(copy, copy))
+    run(("mkdir %s && cp -r docs library src lua mproc-scm-1.rockspec LICENSE README.md %s"):format(copy, copy))
     run(("cd %s && luarocks --lua-version=5.4 make --deps-mode=none --tree %s/rocks"):format(copy, tree))
     assert_works(tree .. "/rocks")
+    local rock = tree .. "/rocks/lib/luarocks/rocks-5.4/mproc/scm-1"
+    assert_annotated(rock .. "/library")
+    assert.truthy(is_file(rock .. "/docs/reference.md"))
     assert.same({ "luaopen_mproc_core" }, exported(tree .. "/rocks/lib/lua/5.4/mproc/core.so"))
   end)
 end)

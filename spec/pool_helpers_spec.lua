@@ -262,6 +262,18 @@ describe("a pool's", function()
       os.remove(name)
     end)
 
+    it("is asked for in the same words for a pool as for a call", function()
+      for _, progress in ipairs({ false, true, "bar", "lines", print }) do
+        local pool <close> = mproc.Pool{ processes = 0, serial = true, progress = progress }
+        assert.same({}, pool:map(math.abs, {}, { progress = false }))
+      end
+      local call <close> = mproc.Pool{ processes = 0, serial = true }
+      for _, bad in ipairs({ "stars", 5 }) do
+        assert.has_error(function() mproc.Pool{ processes = 0, serial = true, progress = bad } end)
+        assert.has_error(function() call:map(math.abs, {}, { progress = bad }) end)
+      end
+    end)
+
     it("is a bar on a terminal", function()
       local name = os.tmpname()
       local file = assert(io.open(name, "w"))

@@ -90,6 +90,8 @@ describe("a signal", function()
   it("takes only a table of options", function()
     local p <close> = sleeper()
     assert.has_error(function() p:terminate(true) end)
+    assert.error_matches(function() p:terminate({ three = true }) end, "unknown option \"three\"")
+    assert.is_true(p:is_alive())
     p:kill()
   end)
 

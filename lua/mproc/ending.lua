@@ -53,12 +53,24 @@ function Process:is_alive()
   return own.exitcode == nil and own.handle:alive()
 end
 
+local function check_signal_options(what, opts)
+  if opts == nil then
+    return
+  elseif type(opts) ~= "table" then
+    errors.raise("%s takes a table such as { tree = true }, got %s", what, errors.show(opts))
+  end
+  for key in pairs(opts) do
+    if key ~= "tree" then
+      errors.raise("unknown option %s; %s has tree", errors.show(key), what)
+    end
+  end
+end
+
 local function send_signal(self, number, what, opts)
   local own = record(self)
   check_open(own)
-  if opts ~= nil and type(opts) ~= "table" then
-    errors.raise("%s takes a table such as { tree = true }, got %s", what, errors.show(opts))
-  elseif not own.pid then
+  check_signal_options(what, opts)
+  if not own.pid then
     errors.raise("cannot %s %s before it is started; call start() first", what, title(own))
   elseif not own.handle then
     errors.raise("%s cannot %s itself; use os.exit or error", title(own), what)

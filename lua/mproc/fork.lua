@@ -45,7 +45,8 @@ local function after_in_parent(from)
   end
 end
 
-local function before()
+-- Before a fork, and before anything is noted of it: what a hook raises is raised, and nothing is to be undone.
+function fork.before()
   for i = #state.hooks, 1, -1 do
     local hook = state.hooks[i].before
     if hook then
@@ -72,13 +73,6 @@ function fork.child()
       hook()
     end
   end
-end
-
--- A handle, or nil, message, NAME. In the child calls entry(process) and does not return. After a handle or a failure
--- the caller must call fork.parent.
-function fork.fork(daemon, name, entry, process)
-  before()
-  return core.fork(daemon, name, entry, process)
 end
 
 return fork

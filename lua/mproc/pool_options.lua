@@ -108,8 +108,8 @@ function CHECKS.rlimit(value)
 end
 
 function CHECKS.progress(value)
-  if type(value) ~= "boolean" and type(value) ~= "function" then
-    errors.raise("progress must be true, false or a function, got %s", errors.show(value))
+  if type(value) ~= "boolean" and type(value) ~= "function" and value ~= "bar" and value ~= "lines" then
+    errors.raise("progress must be true, false, \"bar\", \"lines\" or a function, got %s", errors.show(value))
   end
   return value
 end

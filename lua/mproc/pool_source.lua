@@ -22,21 +22,39 @@ end
 
 function List.close() end
 
-local Zip = { close = List.close }
+local function read_to(self, items, from, to)
+  for i = from + 1, to do
+    items[i - from] = self:item(i)
+    self.at = i
+  end
+end
+
+-- For what is read by code of the user's, its __index: what that raises ends the items, as an iterator's error does.
+local function pull_singly(self, n)
+  local from, items = self.at, {}
+  local ok, err = pcall(read_to, self, items, from, math.min(from + n, self.size))
+  if not ok then
+    self.size = self.at
+  end
+  return items, self.at - from, self.packed, not ok, err
+end
+
+local Foreign = { pull = pull_singly, close = List.close, packed = false }
+Foreign.__index = Foreign
+
+function Foreign:item(i)
+  return self.list[i]
+end
+
+local Zip = { pull = pull_singly, close = List.close, packed = true }
 Zip.__index = Zip
 
-function Zip:pull(n)
-  local items, width = {}, #self.lists
-  local count = math.min(n, self.size - self.at)
-  for k = 1, count do
-    local item = { n = width }
-    for i, list in ipairs(self.lists) do
-      item[i] = list[self.at + k]
-    end
-    items[k] = item
+function Zip:item(i)
+  local item = { n = #self.lists }
+  for k, list in ipairs(self.lists) do
+    item[k] = list[i]
   end
-  self.at = self.at + count
-  return items, count, true
+  return item
 end
 
 local Iterator = {}
@@ -200,7 +218,8 @@ function source.read(items, ...)
   if given.zip then
     return zip(items), chunksize, given
   end
-  return setmetatable({ list = items, at = 0, size = length(items) }, List), chunksize, given
+  local kind = debug.getmetatable(items) and Foreign or List
+  return setmetatable({ list = items, at = 0, size = length(items) }, kind), chunksize, given
 end
 
 return source

@@ -144,8 +144,8 @@ local function begin(pool, verb, ordered, f, items, ...)
   if options.zip then
     self.mode = self.mode | label.STAR
   end
-  job.begin(pool, self)
   self.progress = progress.start(pool, options.progress, self)
+  job.begin(pool, self) -- from here on nothing raises
   if pool.broken then
     self:abort(pool.broken_error)
   else

@@ -95,10 +95,11 @@ function Process:start()
   if not results then
     return nil, message, name
   end
+  fork.before()
   own.results = results
   local handle
   current.forking(self, own.number)
-  handle, message, name = fork.fork(own.daemon, own.name, enter, self)
+  handle, message, name = core.fork(own.daemon, own.name, enter, self)
   current.forked()
   if handle then
     note_start(self, own, handle)

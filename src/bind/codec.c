@@ -45,10 +45,23 @@ static int codec_encode(lua_State *L) {
   return 1;
 }
 
+/* Raises unless `known` is the only option in the table at idx; `taker` is what takes it. */
+static void check_options(lua_State *L, int idx, const char *taker, const char *known) {
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), known) != 0) {
+      const char *key = luaL_tolstring(L, -2, NULL);
+      luaL_argerror(L, idx, lua_pushfstring(L, "unknown option '%s'; %s has %s", key, taker, known));
+    }
+    lua_pop(L, 1);
+  }
+}
+
 /* The flags that the options at idx ask for. */
 static unsigned decode_flags(lua_State *L, int idx) {
   if (lua_isnoneornil(L, idx)) return MP_CODEC_HANDLES;
   luaL_checktype(L, idx, LUA_TTABLE);
+  check_options(L, idx, "decode", "functions");
   lua_getfield(L, idx, "functions");
   int functions = lua_toboolean(L, -1);
   lua_pop(L, 1);
@@ -75,6 +88,7 @@ static int codec_register(lua_State *L) {
   int decode = 0;
   if (!lua_isnoneornil(L, 3)) {
     luaL_checktype(L, 3, LUA_TTABLE);
+    check_options(L, 3, "register", "decode");
     if (lua_getfield(L, 3, "decode") != LUA_TNIL) {
       luaL_argcheck(L, lua_isfunction(L, -1), 3, "decode must be a function");
       decode = lua_gettop(L);

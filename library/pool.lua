@@ -1,0 +1,302 @@
+---@meta _
+-- SPDX-License-Identifier: MIT
+
+--- # Pools
+---
+--- A number of workers, each a daemon process, that run functions for the process that made the pool, and for it
+--- alone. Any Lua function may be given, also one made after the pool; its upvalues travel as they are at the call.
+--- The pool moves along inside the calls of its owner that wait; there is no thread.
+---
+--- **Errors** of a task are raised where its result is asked for: a table stays that table, a string has the remote
+--- traceback behind it. A worker that dies, by a signal, `os.exit` or for want of memory, costs its own task only,
+--- whose error is an `mproc.Died`; another worker takes its place, and what it had not begun runs elsewhere. A
+--- result that cannot travel is its task's error. Errors of futures that nobody asked for are told on stderr when
+--- the pool ends.
+---
+--- **Items** are a list, whose `n` is honoured; or an iterator, which may be followed by the other values of a
+--- generic for, as in `pool:imap(f, io.lines(name))`. Then a chunksize or the options come behind the fourth. The
+--- values of an iterator that gives several at once are the arguments of one call. What reading an item raises ends
+--- the items.
+
+---@class mproc
+local mproc = {}
+
+--- The options of `mproc.Pool{...}`.
+---@class mproc.PoolOptions
+--- How many workers: a count, a share of the CPUs such as `"50%"`, or -1 for all CPUs but one, and so on. 0 with
+--- `serial` only. Default: `mproc.cpu_count()`.
+---@field processes? integer|string
+--- Called in each worker before its first task. When it raises, all pending tasks fail with that error, and so do
+--- later ones. Default: nothing.
+---@field initializer? function
+---@field initargs? any[] the initializer's arguments, with their `n` if there is one; default: none
+---@field finalizer? function called in each worker that leaves in order; default: nothing
+---@field maxtasksperchild? integer after so many tasks a worker is replaced; default nil: never
+--- What becomes of the task of a worker that died: `"error"`: it fails; `"retry"`: it is tried again. Default:
+--- `"error"`.
+---@field on_crash? "error"|"retry"
+---@field retries? integer attempts beyond the first, with `on_crash = "retry"`; default: 3
+--- Seconds. The worker of a task that runs longer is killed, and the task fails with an `mproc.PoolError`; it is not
+--- tried again. Default nil: no limit.
+---@field task_timeout? number
+---@field rlimit? mproc.ResourceLimits soft limits of each worker; default nil: those of the owner
+--- Whether calls with many items show on stderr how far they are: true shows a bar on a terminal, lines in a file
+--- and nothing in a pipe; `"bar"` and `"lines"` show them anywhere. A function is called with the count done and the
+--- total, which is nil while it is not known. Default: false.
+---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
+---@field cpu_affinity? boolean whether each worker is bound to a CPU of its own; default: false
+---@field serial? boolean true: no workers, the caller runs each task, for debugging; default: false
+
+--- Soft limits, as `setrlimit` has them.
+---@class mproc.ResourceLimits
+---@field as? integer bytes of address space, without mproc's own; default nil: unchanged
+---@field core? integer bytes of a core file; default nil: unchanged
+---@field cpu? integer seconds of processor time; default nil: unchanged
+---@field data? integer bytes of data; default nil: unchanged
+---@field fsize? integer bytes of a file; default nil: unchanged
+---@field nofile? integer descriptors; default nil: unchanged
+---@field nproc? integer processes of the user; default nil: unchanged
+---@field stack? integer bytes of the stack; default nil: unchanged
+
+--- The options of calls with many items.
+---@class mproc.ListOptions
+---@field chunksize? integer items that go out together, from 1 up; default nil: chosen from the time that items take
+---@field zip? boolean true: items is a list of lists, and the nth items of all of them are one call's; default: false
+--- As the pool's option. Default nil: what the pool has.
+---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
+
+--- The callbacks of `pool:apply_async`. They run in the owner, inside a call that waits. One that raises is told on
+--- stderr.
+---@class mproc.Callbacks
+---@field callback? function gets the results; default: nothing
+---@field error_callback? function gets the error, which counts as asked for then; default: nothing
+
+--- Makes a pool, and starts its workers. As in Python the options may also be given by place.
+---@param processes? integer|string|mproc.PoolOptions how many workers, or options; default: `mproc.cpu_count()`
+---@param initializer? function as the option; default: nothing
+---@param initargs? any[] as the option; default: none
+---@param maxtasksperchild? integer as the option; default nil: never
+---@return mproc.Pool? pool the pool, or nil
+---@return string? message why its workers could not be started
+---@return string? code the error's name, such as `"EAGAIN"`
+function mproc.Pool(processes, initializer, initargs, maxtasksperchild) end
+
+--- What a task can ask of the worker that runs it.
+---@class mproc.Worker
+---@field index integer its number in the pool, from 1 up; who replaces it takes the lowest that is free
+---@field pid integer its pid
+---@field tasks_done integer how many tasks or items it has done
+---@field store table the worker's own, empty at its start, for what its tasks keep
+---@field serial? true in a pool that is serial; nil elsewhere
+
+--- The worker that runs this task.
+---@return mproc.Worker? worker nil outside of tasks
+function mproc.worker() end
+
+--- What `mproc.Pool()` gives. It belongs to the process that made it: calls in another one raise. `<close>` joins it
+--- at the end of the scope, or terminates it when an error ends the scope. After `close()` new tasks raise, after
+--- `terminate()` too.
+---@class mproc.Pool
+local pool = {}
+
+--- Runs one task and waits for it. Raises its error.
+---@param f function the task
+---@param args? any[] its arguments, with their `n` if there is one; default: none
+---@param kwargs? table given to it behind them, as one table; default: none
+---@return any ... all its results
+function pool:apply(f, args, kwargs) end
+
+--- Gives one task to the workers.
+---@param f function the task
+---@param ... any its arguments
+---@return mproc.Future future what it comes to
+function pool:submit(f, ...) end
+
+--- Gives one task to the workers.
+---@param f function the task
+---@param args? any[] its arguments, with their `n` if there is one; default: none
+---@param kwargs? table given to it behind them, as one table; default: none
+---@param callbacks? mproc.Callbacks what to call when it has ended; default: nothing
+---@return mproc.Future future what it comes to
+function pool:apply_async(f, args, kwargs, callbacks) end
+
+--- Calls f for each item and waits for all of them. Then raises the first item's error, if there is one.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return any[] list f's first results, in order
+function pool:map(f, items, ...) end
+
+--- `map`, each item being a list of arguments.
+---@param f function called with an item's values
+---@param items table|function a list of lists, or an iterator of them
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return any[] list f's first results, in order
+function pool:starmap(f, items, ...) end
+
+--- `map` that keeps no results.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+function pool:each(f, items, ...) end
+
+--- `map` that does not wait. All items are read and sent before it returns.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return mproc.Future future of the list
+function pool:map_async(f, items, ...) end
+
+--- `starmap` that does not wait. All items are read and sent before it returns.
+---@param f function called with an item's values
+---@param items table|function a list of lists, or an iterator of them
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return mproc.Future future of the list
+function pool:starmap_async(f, items, ...) end
+
+--- Calls f for each item, for a generic for: `for i, value in pool:imap(f, items) do`. It reads a bounded window
+--- ahead of what is fetched, so the items may be endless, and more than memory. An item's error is raised at that
+--- item, and the next call of the iterator goes on behind it. A `break`, and dropping the iterator, stops what has
+--- not begun.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return fun(): integer?, any iterator gives an item's index and f's first result, in order
+---@return nil state unused
+---@return nil control unused
+---@return any closing ends the work, for the generic for
+function pool:imap(f, items, ...) end
+
+--- `imap` in the order in which results come.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return fun(): integer?, any iterator gives an item's index and f's first result
+---@return nil state unused
+---@return nil control unused
+---@return any closing ends the work, for the generic for
+function pool:imap_unordered(f, items, ...) end
+
+--- Combines f's first results in the workers: `combine(combine(initial, f(item 1)), f(item 2))`, and so on. How that
+--- is bracketed must not matter. Raises the first error.
+---@param f function called with an item
+---@param items table|function a list, or an iterator without other values
+---@param combine fun(a: any, b: any): any makes one value of two; it travels, too
+---@param initial? any what it begins with; default nil: the first result
+---@param chunksize? integer|mproc.ListOptions items that one partial result takes; default nil: chosen from their time
+---@return any value all combined; `initial` when there are no items
+function pool:reduce(f, items, combine, initial, chunksize) end
+
+--- The items for which f gives something true. Raises the first error.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return any[] list such items, in order
+function pool:filter(f, items, ...) end
+
+--- Whether f gives something true for at least one item. Stops as soon as that is known.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return boolean any false when there are no items
+function pool:any(f, items, ...) end
+
+--- Whether f gives something true for every item. Stops as soon as that is known.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return boolean all true when there are no items
+function pool:all(f, items, ...) end
+
+--- The first item for which f gives something true. Stops as soon as that is known.
+---@param f function called with an item
+---@param items table|function a list or an iterator
+---@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@return any item the item; nil when there is none
+---@return integer? index its place, from 1 up
+function pool:find(f, items, ...) end
+
+--- No more tasks; those that were given are still done, in calls that wait.
+function pool:close() end
+
+--- Closes, and waits until all is done and the workers have left. Then tells on stderr of errors that nobody asked
+--- for.
+---@param timeout? number seconds; default nil: for ever
+---@return boolean ended true; false when some tasks or workers have not ended
+---@return "timeout"? word with false
+function pool:join(timeout) end
+
+--- Kills the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`.
+function pool:terminate() end
+
+--- Moves things along once: results, callbacks, replacements, retries. For event loops.
+---@param timeout? number seconds to wait when there is nothing to do; default: 0
+---@return boolean any whether something has happened
+function pool:step(timeout) end
+
+--- A descriptor that turns readable when `step()` has something to do, and now and then without cause. Raises after
+--- `terminate()`.
+---@return integer? fd the same at each call, or nil
+---@return string? message why there is none
+---@return string? code the error's name
+function pool:fileno() end
+
+--- Changes the number of workers. Those that are too many leave once what was asked before has been taken. Raises
+--- for a pool that is serial.
+---@param n integer|string|nil how many, as the option `processes`
+---@return boolean? ok true, or nil
+---@return string? message why workers could not be started; that is tried again
+---@return string? code the error's name
+function pool:resize(n) end
+
+--- The workers that live.
+---@return integer[] pids in the order of their index
+function pool:workers() end
+
+--- What has been done so far.
+---@return mproc.PoolStats stats a copy; `tostring` tells it in words
+function pool:stats() end
+
+--- Ends a job that nobody wants any more.
+---@package
+---@param of table the job
+function pool:abandon(of) end
+
+--- Takes a job back that has not begun.
+---@package
+---@param of table the job
+---@return boolean done whether nothing of it had begun
+function pool:withdraw(of) end
+
+--- Whether a job has begun.
+---@package
+---@param of table the job
+---@return boolean begun whether a worker has begun it
+function pool:has_begun(of) end
+
+--- What `pool:stats()` gives.
+---@class mproc.PoolStats
+---@field done integer tasks and items that ended well
+---@field failed integer those that failed
+---@field retried integer those that were tried again
+---@field pending integer those that have not ended
+---@field working number seconds that workers worked, those that are gone included
+---@field waiting number seconds that they waited
+---@field workers mproc.WorkerStats[] those that live, by their index
+
+--- One worker, in `mproc.PoolStats`.
+---@class mproc.WorkerStats
+---@field index integer its number in the pool
+---@field pid integer its pid
+---@field done integer tasks and items that ended well
+---@field failed integer those that failed
+---@field working number seconds that it worked
+---@field waiting number seconds that it waited
+
+--- An error that a pool itself makes for a task. `tostring` gives the message. It travels.
+---@class mproc.PoolError
+---@field kind "task_timeout"|"terminated"|"cancelled" what happened
+---@field message string the same in words
+---@field task? string the task, in words; nil when the pool was terminated
+---@field timeout? number seconds: the pool's task_timeout; nil for other kinds
+---@field pid? integer the worker that was killed for it; nil for other kinds

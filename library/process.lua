@@ -1,0 +1,191 @@
+---@meta _
+-- SPDX-License-Identifier: MIT
+
+--- # Processes
+---
+--- A process is a fork of the Lua state that starts it. Its target sees its upvalues as they were at `start()`;
+--- arguments and results travel as values. Its `math.random` is seeded anew, its standard input is `/dev/null`,
+--- SIGINT has its default action, and nothing that the parent had buffered is written twice. `os.exit` ends it with
+--- that code and runs nothing that was inherited.
+---
+--- At the end of a program, and of any process, its non-daemon children are joined and its daemons terminated. When
+--- a parent dies, however, its daemons are killed and the others finish their work.
+
+---@class mproc
+local mproc = {}
+
+--- The options of `mproc.Process{...}`.
+---@class mproc.ProcessOptions
+---@field target? function what the child calls; nil only in a subclass with a `run` of its own
+--- The list of arguments, with its `n` if it has one; what is no table is one argument. Default: none.
+---@field args? any
+---@field kwargs? table given to the target behind the arguments, as one table; default: none
+---@field name? string default: `Process-` and the number of the process in its family
+---@field daemon? boolean whether it ends with its parent; default: as the process that makes it
+
+--- What `terminate` and `kill` take.
+---@class mproc.SignalOptions
+---@field tree? boolean true: its descendants too; default: false
+
+--- A process, in the one that made it. In a process that it is sent to it is an `mproc.Peer`. A variable with
+--- `<close>` joins it at the end of its scope, after `terminate()` when an error ends the scope, and closes it.
+---
+--- Arguments are serialized when it is made, so one that cannot travel raises there.
+---@class mproc.Process
+---@field name string its name; setting it does not change what others have been sent
+---@field pid? integer nil before it is started
+---@field ident? integer the same as `pid`, or nil
+---@field daemon boolean whether it ends with its parent; may be set before `start()`, raises later
+--- nil until it is known to have ended; then 0, 1 after an uncaught error, what `os.exit` was given, or minus the
+--- signal that killed it. Looking does not wait.
+---@field exitcode? integer
+--- A descriptor that turns readable when the process has ended, valid until `close()`. Raises before `start()`, in
+--- other processes than the parent, and when no descriptor is to be had.
+---@field sentinel integer
+---@overload fun(target: function, ...: any): mproc.Process
+---@overload fun(options: mproc.ProcessOptions): mproc.Process
+local p = {}
+
+--- The class of processes: called it makes one, `mproc.Process:extend()` makes a subclass.
+mproc.Process = p
+
+--- A subclass. Its objects are made by calling it; then its `init` gets the arguments, and need not call the one
+--- above. It is called on the class: `local Greeter = mproc.Process:extend()`.
+---@param methods? table the subclass, with the methods it has so far; default: an empty table
+---@return mproc.Process class the same table
+function p:extend(methods) end
+
+--- The constructor. A subclass may override it.
+---@param ... any what the class was called with
+function p:init(...) end
+
+--- What the child executes: calls the target. A subclass may override it. Called by hand it runs here, in the
+--- caller.
+---@return any ... what the target returns
+function p:run() end
+
+--- Starts it. Raises when it has been started before, by a process that did not make it, and without a target or a
+--- `run`. When the fork fails nothing is left behind, and it may be started again.
+---@return mproc.Process? p itself, or nil
+---@return string? message why it could not be started
+---@return string? code the error's name, such as `"EAGAIN"`
+function p:start() end
+
+--- Waits for its end. Raises before `start()`, on itself, and in a process that is not its parent.
+---@param timeout? number seconds; default nil: for ever
+---@return boolean ended true; false when it still runs
+---@return "timeout"? word why not
+function p:join(timeout) end
+
+--- Waits for what the target returned, and returns it, each time it is called. Raises what the child raised: a table
+--- stays a table, a string has the remote traceback behind it. Raises an `mproc.Died` when the process was killed or
+--- called `os.exit` before its target returned. Otherwise as `join`.
+---@param timeout? number seconds; default nil: for ever
+---@return any ... all values that the target returned; or nil, `"timeout"`
+function p:result(timeout) end
+
+--- Whether it runs; false before `start()`. Any process may ask.
+---@return boolean alive whether it has been started and has not ended
+function p:is_alive() end
+
+--- Sends SIGTERM. Harmless once it has ended. Raises before `start()`, and on itself.
+---@param options? mproc.SignalOptions default nil: the process alone
+---@return boolean? sent true, or nil
+---@return string? message why the signal could not be sent
+---@return string? code the error's name
+function p:terminate(options) end
+
+--- Sends SIGKILL; else as `terminate`.
+---@param options? mproc.SignalOptions default nil: the process alone
+---@return boolean? sent true, or nil
+---@return string? message why the signal could not be sent
+---@return string? code the error's name
+function p:kill(options) end
+
+--- Sends SIGINT, as Ctrl-C does; else as `terminate`. A process that does not handle it ends with exit code -2.
+---@return boolean? sent true, or nil
+---@return string? message why the signal could not be sent
+---@return string? code the error's name
+function p:interrupt() end
+
+--- The sentinel by another name, for event loops.
+---@return integer fd a descriptor that turns readable when the process has ended
+function p:fileno() end
+
+--- Frees what the parent keeps of it. Raises while it runs, and in a process that is not its parent. Afterwards
+--- `name`, `pid` and `exitcode` still tell; other calls raise.
+function p:close() end
+
+--- A process as others see it that are not its parent: what `mproc.parent_process()` gives,
+--- `mproc.current_process()` in the main process, and what arrives when a process is sent in a message.
+---@class mproc.Peer
+---@field name string its name when it was sent; `MainProcess` in the main one
+---@field pid? integer nil when it had not been started then
+---@field ident? integer the same as `pid`, or nil
+---@field daemon boolean whether it ends with its parent
+---@field package ref integer names it in the whole tree of processes
+local peer = {}
+
+--- Whether it runs. Any process of the tree may ask.
+---@return boolean alive false as well when it was not started
+function peer:is_alive() end
+
+--- Waits for its end. Raises unless it is this process's parent; the end of others is their parent's to know.
+---@param timeout? number seconds; default nil: for ever
+---@return boolean ended true; false when it still runs
+---@return "timeout"? word why not
+function peer:join(timeout) end
+
+--- The error of a process that ended before its target returned. `tostring` tells it in words. It travels.
+---@class mproc.Died
+---@field kind "worker_died" always so
+---@field name string the name of the process
+---@field pid integer its pid
+---@field signal? integer the signal that killed it; nil when it ended by itself
+---@field exitcode integer as `p.exitcode`: minus the signal, or what `os.exit` was given
+---@field task? string in a pool: the task that it ran, in words; nil elsewhere
+--- In a pool: what earlier attempts came to, each `{ pid =, signal =, exitcode = }`, oldest first. nil elsewhere.
+---@field deaths? table[]
+
+--- The process that runs here. In the main process, and in one that something else than mproc has forked, it is a
+--- `mproc.Peer` named `MainProcess`.
+---@return mproc.Process|mproc.Peer process its name, pid and daemon can be read
+function mproc.current_process() end
+
+--- The process that started this one.
+---@return mproc.Peer? parent nil in the main process
+function mproc.parent_process() end
+
+--- This process's children that run, pools' workers among them.
+---@return mproc.Process[] list in no order
+function mproc.active_children() end
+
+--- What `mproc.at_fork` takes. An error in `before` keeps the process from being started, and `start()` raises it,
+--- as it does one in `parent`, the child running nevertheless; one in `child` ends the child, as an error of its
+--- target does.
+---@class mproc.ForkHooks
+---@field before? fun() called in the parent before each fork, last registered first; default: nothing
+---@field parent? fun() called in the parent after each fork, also one that failed; default: nothing
+---@field child? fun() called in each child before its target; default: nothing
+
+--- Registers functions that run at each start of a process from now on, to close or reopen what must not be shared.
+--- They stay for good.
+---@param hooks mproc.ForkHooks which to call, and when
+function mproc.at_fork(hooks) end
+
+--- Chooses how processes start. There is `"fork"` so far; `"spawn"` and `"forkserver"` raise.
+---@param method "fork" its name
+function mproc.set_start_method(method) end
+
+--- How processes start.
+---@return "fork" method its name
+function mproc.get_start_method() end
+
+--- The names of all start methods that there are.
+---@return string[] list at present `{ "fork" }`
+function mproc.get_all_start_methods() end
+
+--- A table with all of mproc whose processes start by that method, whatever is set elsewhere.
+---@param method? "fork" its name; default nil: the method that is set
+---@return mproc context all names of the module
+function mproc.get_context(method) end

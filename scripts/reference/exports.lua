@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: MIT
+-- Every name that users of mproc can reach: found by loading it and walking the module, the classes and live objects of
+-- every kind, and by asking what takes options which there are. Used by scripts/reference.lua.
+
+local mproc = require("mproc")
+local class = require("mproc.class")
+
+local exports = {}
+
+local WAIT_SECONDS = 10
+local NO_SUCH = "no_such_option"
+
+-- Kinds of objects that only mproc's own code ever sees; a Stream is what ends a loop over imap that was broken off.
+local INTERNAL = {
+  ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
+}
+
+-- names: class -> set of members. Everything goes in here.
+local function add_keys(names, of, from)
+  names[of] = names[of] or {}
+  for key in pairs(from) do
+    if type(key) == "string" and not key:find("^__") then
+      names[of][key] = true
+    end
+  end
+end
+
+-- The tables that an __index function looks into: its upvalues, in C all of them, in Lua by their names.
+local LOOKED_INTO = { [""] = true, methods = true, properties = true }
+
+local function add_upvalues(names, of, index)
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(index, i)
+    if not name then
+      return
+    elseif LOOKED_INTO[name] and type(value) == "table" then
+      add_keys(names, of, value)
+    end
+  end
+end
+
+local function add_object(names, of, object, is_record)
+  local index = debug.getmetatable(object) and debug.getmetatable(object).__index
+  if type(index) == "function" then
+    add_upvalues(names, of, index)
+  elseif type(index) == "table" then
+    add_keys(names, of, index)
+  end
+  if is_record then
+    add_keys(names, of, object)
+  end
+end
+
+-- --- live objects ---
+
+local function error_of(f, ...)
+  local ok, err = pcall(f, ...)
+  assert(not ok, "it was to raise")
+  return err
+end
+
+-- Each error that a pool itself makes, and its statistics.
+local function pool_objects(add)
+  local crashing <close> = mproc.Pool(1)
+  add("mproc.Died", error_of(crashing.apply, crashing, function() os.execute("kill -KILL $PPID") end), true)
+  add("mproc.PoolStats", crashing:stats(), true)
+  add("mproc.WorkerStats", crashing:stats().workers[1], true)
+  add("mproc.Pool", crashing)
+
+  local slow <close> = mproc.Pool{ processes = 1, task_timeout = 0.01 }
+  add("mproc.PoolError", error_of(slow.apply, slow, mproc.sleep, { WAIT_SECONDS }), true)
+
+  local busy <close> = mproc.Pool(1)
+  busy:submit(mproc.sleep, WAIT_SECONDS)
+  local second = busy:submit(mproc.sleep, WAIT_SECONDS)
+  assert(second:cancel())
+  add("mproc.PoolError", second:exception(), true)
+  add("mproc.Future", second)
+  busy:terminate()
+
+  local serial <close> = mproc.Pool{ processes = 0, serial = true }
+  serial:apply(function() add("mproc.Worker", mproc.worker(), true) end)
+end
+
+local function shared_objects(add)
+  for _, name in ipairs({ "Queue", "SimpleQueue", "JoinableQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore",
+    "Condition", "Event", "RWLock" }) do
+    add("mproc." .. name, mproc[name]())
+  end
+  add("mproc.Barrier", mproc.Barrier(1, print, 1), true)
+  add("mproc.Value", mproc.Value("integer"))
+  add("mproc.Array", mproc.Array("integer", 1))
+  local guard <close> = mproc.Lock():guard()
+  add("mproc.Guard", guard)
+  local q = mproc.Queue()
+  q:put(1)
+  add("mproc.Lease", select(2, q:lease(WAIT_SECONDS)))
+  local a, b = mproc.Pipe(false)
+  add("mproc.Connection", a)
+  b:close()
+  add("mproc.Connection", b)
+end
+
+local function add_live(names)
+  local function add(of, object, is_record)
+    add_object(names, of, object, is_record)
+  end
+  shared_objects(add)
+  pool_objects(add)
+  add("mproc.Process", mproc.Process(print))
+  add_keys(names, "mproc.Process", class.properties)
+  add_keys(names, "mproc.Process", class.setters)
+  add("mproc.Peer", mproc.current_process(), true)
+end
+
+-- --- options ---
+
+local function bogus()
+  return { [NO_SUCH] = true }
+end
+
+-- Table of options -> a call that is given one it does not know. The error names those there are.
+local PROBES = {
+  ["mproc.ProcessOptions"] = function() mproc.Process(bogus()) end,
+  ["mproc.SignalOptions"] = function() mproc.Process(print):kill(bogus()) end,
+  ["mproc.ForkHooks"] = function() mproc.at_fork(bogus()) end,
+  ["mproc.QueueOptions"] = function() mproc.Queue(bogus()) end,
+  ["mproc.JoinableQueueOptions"] = function() mproc.JoinableQueue(bogus()) end,
+  ["mproc.PipeOptions"] = function() mproc.Pipe(bogus()) end,
+  ["mproc.PoolOptions"] = function() mproc.Pool(bogus()) end,
+  ["mproc.ResourceLimits"] = function() mproc.Pool{ processes = 1, rlimit = bogus() } end,
+  ["mproc.ListOptions"] = function()
+    mproc.Pool{ processes = 0, serial = true }:map(print, {}, bogus())
+  end,
+  ["mproc.Callbacks"] = function()
+    mproc.Pool{ processes = 0, serial = true }:apply_async(print, {}, nil, bogus())
+  end,
+  ["mproc.DecodeOptions"] = function() mproc.decode("", bogus()) end,
+  ["mproc.RegisterOptions"] = function() mproc.register("mproc.NoSuchName", {}, bogus()) end,
+}
+
+-- "unknown option ...; a pool has a, b and c" -> a, b, c
+local function add_options(names, of, message)
+  local list = message:match(" has ([%w_, ]+)") or message:match("there is ([%w_, ]+)")
+  names[of] = {}
+  for name in (list or ""):gsub(", but .*", ""):gmatch("[%w_]+") do
+    names[of][name] = name ~= "and" or nil
+  end
+  assert(next(names[of]), of .. ": no options are named in: " .. message)
+end
+
+-- --- all ---
+
+-- Kinds of objects by the names that their metatables have.
+local function kinds()
+  local found = {}
+  for name, metatable in pairs(debug.getregistry()) do
+    if type(name) == "string" and name:find("^mproc%.[%u]") and type(metatable) == "table" then
+      found[metatable.__name or name] = true
+    end
+  end
+  local sources <close> = io.popen("grep -ho '__name = \"mproc[.][A-Za-z]*\"' lua/mproc/*.lua")
+  for name in sources:read("a"):gmatch("mproc%.[%w.]+") do
+    found[name] = true
+  end
+  return found
+end
+
+-- names, kinds: class -> set of its members (the module is the class "mproc"), and the set of kinds of objects that a
+-- user can meet.
+function exports.read()
+  local names = {}
+  add_keys(names, "mproc", mproc)
+  add_live(names)
+  for of, probe in pairs(PROBES) do
+    add_options(names, of, error_of(probe))
+  end
+  local met = kinds()
+  for name in pairs(INTERNAL) do
+    met[name] = nil
+  end
+  return names, met
+end
+
+-- Environment variables that the sources read.
+function exports.variables()
+  local found = {}
+  local sources <close> = io.popen("grep -rhoE 'getenv *[(] *\"MPROC_[A-Z_]+' src lua")
+  for name in sources:read("a"):gmatch("MPROC_[%u_]+") do
+    found[name] = true
+  end
+  return found
+end
+
+return exports
