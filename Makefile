@@ -48,8 +48,10 @@ SOURCES = \
   src/codec/encode.c \
   src/codec/encode_message.c \
   src/codec/encode_object.c \
+  src/codec/items.c \
   src/codec/names.c \
   src/codec/path.c \
+  src/codec/run.c \
   src/codec/scratch.c \
   src/codec/seen.c \
   src/mproc.c \

@@ -17,6 +17,7 @@ local PROGRAMS = {
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/codec.lua",
   "bench/alternation.lua",
   "bench/lock.lua",
   "bench/value_add.lua",
