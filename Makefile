@@ -49,8 +49,10 @@ SOURCES = \
   src/codec/encode.c \
   src/codec/encode_message.c \
   src/codec/encode_object.c \
+  src/codec/items.c \
   src/codec/names.c \
   src/codec/path.c \
+  src/codec/run.c \
   src/codec/scratch.c \
   src/codec/seen.c \
   src/mproc.c \
@@ -168,6 +170,7 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench lint layers check-lists sync-lists format \
+.PHONY: all help deps install test ctest killpoints test-big demo bench bench-deps lint layers check-lists sync-lists format \
   format-check docs fuzz check compilers asan valgrind model soak controls clean
 .PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
   format-check docs reference check-reference fuzz check compilers asan valgrind model soak controls clean
@@ -177,6 +180,7 @@ help:
 	@echo 'deps       install what a Debian or Ubuntu lacks    demo       word count over DIR=/usr/include'
 	@echo 'test       specs        ctest     C tests           test-big   specs that need much memory'
 	@echo 'bench      claims of the README, measured           fuzz       the decoder, FUZZ_SECONDS=60'
+	@echo 'bench-deps installs what bench compares with        (make bench BENCH=bench/codec.lua runs that alone)'
 	@echo 'killpoints  a kill at every instruction, all of them'
 	@echo 'campaign   users of everything killed at random and at planned points: KILLS=10000, or SECONDS=n'
 	@echo 'controls   deliberate breakages, each of which a test must catch'
@@ -294,8 +298,12 @@ $(BUILD)/bench/codec_floats: bench/codec_floats.c $(filter $(BUILD)/obj/src/code
 	$(CC) -o $@ $(ALL_CFLAGS) $^ -llua$(LUA_VERSION) $(ALL_LDFLAGS)
 
 bench: all $(BUILD)/bench/raw.so $(BUILD)/bench/codec_floats
-	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua
+	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua $(BENCH)
 	@$(BUILD)/bench/codec_floats
+
+# The peers that make bench compares with, and gnuplot for its charts.
+bench-deps:
+	@scripts/bench-deps.sh
 
 lint:
 	$(LUACHECK) -q .

@@ -1,109 +1,31 @@
 -- SPDX-License-Identifier: MIT
--- What every benchmark shares. A claim has up to three sides (mproc, raw C, Python), measured in alternating rounds;
--- its row shows medians, the best round, the ratios, and whether the claim is reached.
+-- What every benchmark shares. A claim has several sides (mproc, raw C, Python, other peers), measured in alternating
+-- rounds; its row shows medians, the best round, the ratios with their spread, and whether the claim is reached. It is
+-- printed and kept in bench/results.json.
 
 package.cpath = (os.getenv("BUILD") or "build") .. "/bench/?.so;" .. package.cpath
 
+local machine = require("bench.machine")
 local mproc = require("mproc")
+local results = require("bench.results")
+local sides = require("bench.sides")
+local statistics = require("bench.statistics")
 
 local harness = {}
 
 harness.ROUNDS = tonumber(os.getenv("BENCH_ROUNDS")) or 7
 harness.SECONDS = 0.6 -- one measurement of one side
+harness.peer = sides.peer
+harness.plain_lua = sides.plain_lua
 local IDLE_BELOW = 0.05 -- the share of all CPU time that others may use in an idle round
-local PYTHON = os.getenv("PYTHON") or "python3"
-local LUA = os.getenv("LUA") or "lua5.4"
-local ROW = "%-33s %10s %10s %10s %7s %10s %8s %7s  %-21s %s"
+local ROW = "%-33s %9s %9s %9s %-18s %9s %-18s %6s  %-21s %s"
 
-local function has(command)
-  return (os.execute("command -v " .. command .. " >/dev/null 2>&1"))
-end
-
-local python_found = has(PYTHON)
-
--- Runs a command that prints one number.
-local function number_from(command)
-  local pipe <close> = assert(io.popen(command))
-  local text = pipe:read("a")
-  return tonumber(text) or error("no number from " .. command .. ": " .. text)
-end
-
+-- A figure of Python's multiprocessing, or nil without it.
 function harness.python(...)
-  local words = { PYTHON, "bench/python_side.py", ... }
-  return python_found and function()
-    return number_from(table.concat(words, " "))
-  end
+  return sides.peer("python", ...).run or nil
 end
 
--- A side that needs an interpreter without mproc in it.
-function harness.plain_lua(...)
-  local words = { LUA, "bench/raw_side.lua", ... }
-  return function()
-    return number_from(table.concat(words, " "))
-  end
-end
-
-local function sorted(list)
-  local copy = table.move(list, 1, #list, 1, {})
-  table.sort(copy)
-  return copy
-end
-
-function harness.median(list)
-  local s = sorted(list)
-  local middle = (#s + 1) // 2
-  return #s % 2 == 1 and s[middle] or (s[middle] + s[middle + 1]) / 2
-end
-
-function harness.best(list, better)
-  local s = sorted(list)
-  return better == "less" and s[1] or s[#s]
-end
-
--- The median over rounds of mproc's figure by the other's, of the same round.
-local function ratio(ours, theirs)
-  if #theirs == 0 then
-    return nil
-  end
-  local ratios = {}
-  for i = 1, #ours do
-    ratios[i] = ours[i] / theirs[i]
-  end
-  return harness.median(ratios)
-end
-
-local function cpu_times()
-  local file <close> = io.open("/proc/stat")
-  local fields = {}
-  for n in (file and file:read("l") or ""):gmatch("%d+") do
-    fields[#fields + 1] = tonumber(n)
-  end
-  local total = 0
-  for i = 1, math.min(#fields, 8) do
-    total = total + fields[i]
-  end
-  local own = 0
-  local self <close> = assert(io.open("/proc/self/stat"))
-  local rest = self:read("a"):match("%)(.*)")
-  local at = 0
-  for field in rest:gmatch("%S+") do
-    at = at + 1
-    if at >= 12 and at <= 15 then -- utime stime cutime cstime
-      own = own + tonumber(field)
-    end
-  end
-  return { total = total, idle = (fields[4] or 0) + (fields[5] or 0), own = own }
-end
-
--- Calls f; returns its result and the share of all CPUs that other programs used meanwhile.
-local function watching_others(f)
-  local before = cpu_times()
-  local result = f()
-  local after = cpu_times()
-  local total = after.total - before.total
-  local busy = total - (after.idle - before.idle)
-  return result, total > 0 and math.max(0, (busy - (after.own - before.own)) / total) or 0
-end
+harness.median = statistics.median
 
 local function show(value)
   if not value then
@@ -112,49 +34,147 @@ local function show(value)
   return value >= 100 and ("%.0f"):format(value) or value >= 10 and ("%.1f"):format(value) or ("%.2f"):format(value)
 end
 
+-- Median and quartiles.
+local function show_spread(s)
+  return s and ("%s (%s-%s)"):format(show(s.median), show(s.q1), show(s.q3)) or "-"
+end
+
 local function percent(share)
   return ("%.0f %%"):format(share * 100)
 end
 
--- "others" is the median share of all CPUs that other programs used while mproc was measured.
+-- "others" is the median share of all CPUs that other programs used while mproc was measured. Ratios are mproc's
+-- figure by the other's of the same round: median and quartiles.
 function harness.header()
   print(ROW:format("", "mproc", "best of " .. harness.ROUNDS, "raw C", "x raw", "Python", "x Python", "others",
     "reach", ""))
 end
 
--- claim: title, better ("less" or "more"), mproc (a function that returns a figure), raw and python (the same, or nil
--- or false), reach (words), reached (a function of { median, best, idle_best, ratio, python } -> boolean).
-function harness.run(claim)
-  local ours, raw, python, others, idle = {}, {}, {}, {}, {}
-  for round = 1, harness.ROUNDS do
-    ours[round], others[round] = watching_others(claim.mproc)
-    if others[round] < IDLE_BELOW then
-      idle[#idle + 1] = ours[round]
-    end
-    raw[round] = claim.raw and claim.raw() or nil
-    python[round] = claim.python and claim.python() or nil
+-- All sides but mproc: { name, version, run } each, run being nil for those that are missing.
+local function other_sides(claim)
+  local all = {}
+  if claim.raw then
+    all[1] = { name = "raw", run = claim.raw }
   end
-  local found = {
-    median = harness.median(ours),
-    best = harness.best(ours, claim.better),
-    idle_best = #idle > 0 and harness.best(idle, claim.better) or nil,
-    ratio = ratio(ours, raw),
-    python = #python > 0 and harness.median(python) or nil,
+  if claim.python then
+    all[#all + 1] = { name = "python", version = sides.peer("python").version, run = claim.python }
+  end
+  return table.move(claim.peers or {}, 1, #(claim.peers or {}), #all + 1, all)
+end
+
+-- Rounds in which all sides take turns: figures by side, and the shares that other programs used.
+local function measure(claim, others)
+  local figures, busy = { mproc = {} }, {}
+  for round = 1, harness.ROUNDS do
+    figures.mproc[round], busy[round] = machine.watching_others(claim.mproc)
+    for _, side in ipairs(others) do
+      if side.run then
+        figures[side.name] = figures[side.name] or {}
+        figures[side.name][round] = side.run()
+      end
+    end
+  end
+  return figures, busy
+end
+
+-- The best of the rounds in which the machine was idle, or nil.
+local function idle_best(list, busy, better)
+  local idle = {}
+  for i, share in ipairs(busy) do
+    idle[#idle + 1] = share < IDLE_BELOW and list[i] or nil
+  end
+  return #idle > 0 and statistics.best(idle, better) or nil
+end
+
+-- { side's name = { name, version, median, ratio, times } }: ratio is mproc's figure by its own; times, how many times
+-- better mproc is.
+local function compare(claim, figures, others)
+  local found = {}
+  for _, side in ipairs(others) do
+    local theirs = figures[side.name]
+    if theirs then
+      local ratio = statistics.ratio(figures.mproc, theirs)
+      found[side.name] = { name = side.name, version = side.version, median = statistics.median(theirs), ratio = ratio,
+        times = claim.better == "less" and statistics.ratio(theirs, figures.mproc) or ratio }
+    end
+  end
+  return found
+end
+
+local function missing(others)
+  local names = {}
+  for _, side in ipairs(others) do
+    names[#names + 1] = not side.run and side.name or nil
+  end
+  return names
+end
+
+-- The order of the list of sides, without raw C and Python, which have columns of their own.
+local function listed(others, compared)
+  local list = {}
+  for _, side in ipairs(others) do
+    if side.name ~= "raw" and side.name ~= "python" then
+      list[#list + 1] = compared[side.name]
+    end
+  end
+  return list
+end
+
+local function print_row(row)
+  local raw, python = row.raw or {}, row.python or {}
+  print(ROW:format(row.title, show(row.median), show(row.best), show(raw.median), show_spread(raw.ratio),
+    show(python.median), show_spread(python.ratio), percent(statistics.median(row.others)), row.reach,
+    row.reached == nil and "" or row.reached and "yes" or "NO"))
+  for _, peer in ipairs(row.peers) do
+    print(("  %-31s %9s   mproc is %s times as good"):format(peer.name, show(peer.median), show_spread(peer.times)))
+  end
+  if #row.missing > 0 then
+    print("  left out, not installed: " .. table.concat(row.missing, ", "))
+  end
+end
+
+local function print_others(busy)
+  local shares = {}
+  for i, share in ipairs(busy) do
+    shares[i] = percent(share)
+  end
+  print("  CPU used by other programs in each round: " .. table.concat(shares, ", "))
+end
+
+local function program()
+  return (arg and arg[0] or "?"):match("[^/]*$"):gsub("%.lua$", "")
+end
+
+-- claim: title (its last word after a comma is the unit), better ("less" or "more"), mproc (a function that returns a
+-- figure), raw and python (the same, or nil or false), peers (list of harness.peer), reach (words), reached (a function
+-- of { median, best, idle_best, ratio, python, sides } -> boolean; left out: nothing is claimed), show_others.
+function harness.run(claim)
+  local others = other_sides(claim)
+  local figures, busy = measure(claim, others)
+  local compared = compare(claim, figures, others)
+  local raw, python = compared.raw, compared.python
+  local row = {
+    claim = program(), title = claim.title, unit = claim.unit or claim.title:match(", ([^,]+)$"), better = claim.better,
+    median = statistics.median(figures.mproc), best = statistics.best(figures.mproc, claim.better),
+    spread = statistics.spread(figures.mproc), rounds = figures.mproc, raw = raw, python = python,
+    peers = listed(others, compared), missing = missing(others), reach = claim.reach or "", others = busy,
+    date = os.date("!%Y-%m-%dT%H:%M:%SZ"), machine = machine.facts(),
   }
+  row.reached = claim.reached and not not claim.reached({
+    median = row.median,
+    best = row.best,
+    idle_best = idle_best(figures.mproc, busy, claim.better),
+    ratio = raw and raw.ratio.median,
+    python = python and python.median,
+    sides = compared,
+  })
+  results.keep(row)
   if not os.getenv("BENCH_ROWS_ONLY") then
     harness.header()
   end
-  local reached = claim.reached(found) and "yes" or "NO"
-  print(ROW:format(claim.title, show(found.median), show(found.best),
-    #raw > 0 and show(harness.median(raw)) or "-", show(found.ratio),
-    #python > 0 and show(harness.median(python)) or "-", show(ratio(ours, python)),
-    percent(harness.median(others)), claim.reach, reached))
+  print_row(row)
   if claim.show_others then
-    local shares = {}
-    for i, share in ipairs(others) do
-      shares[i] = percent(share)
-    end
-    print("  CPU used by other programs in each round: " .. table.concat(shares, ", "))
+    print_others(busy)
   end
 end
 

@@ -19,6 +19,7 @@ harness.run({
     return RAW_COUNT / raw.stream(8, RAW_COUNT, RAW_SLOTS) / 1e6
   end,
   python = harness.python("integers", 200000),
+  peers = { harness.peer("mce", "integers", 100000), harness.peer("cqueues", "integers", 1000000) },
   reach = ">= 7",
   reached = function(found)
     return found.median >= 7

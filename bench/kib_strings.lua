@@ -20,6 +20,7 @@ harness.run({
     return RAW_COUNT / raw.stream(#VALUE, RAW_COUNT, RAW_SLOTS) / 1e6
   end,
   python = harness.python("kib_strings", 150000),
+  peers = { harness.peer("mce", "kib_strings", 100000), harness.peer("cqueues", "kib_strings", 500000) },
   reach = ">= 3.5",
   reached = function(found)
     return found.median >= 3.5

@@ -21,6 +21,7 @@ harness.run({
     return RAW_COUNT / raw.stream(#VALUE, RAW_COUNT, RAW_SLOTS) * #VALUE / 1e9
   end,
   python = harness.python("mib_strings", 400),
+  peers = { harness.peer("mce", "mib_strings", 500), harness.peer("cqueues", "mib_strings", 1000) },
   reach = ">= 8",
   reached = function(found)
     return found.median >= 8

@@ -53,6 +53,7 @@ harness.run({
   end,
   raw = queue_trip,
   python = harness.python("pool_apply", 3000),
+  peers = { harness.peer("futures", "pool_apply", 2000), harness.peer("luv", "pool_apply", 10000) },
   reach = "<= 3 x the queue's",
   reached = function(found)
     return found.ratio <= 3

@@ -31,6 +31,12 @@ harness.run({
     return maps * ITEMS / (mproc.time() - began) / 1e6
   end,
   python = harness.python("pool_map", ITEMS),
+  peers = {
+    harness.peer("futures", "pool_map", 5000),
+    harness.peer("mce", "pool_map", 10000),
+    harness.peer("ruby", "pool_map", 20000),
+    harness.peer("luv", "pool_map", 100000),
+  },
   reach = ">= 1",
   reached = function(found)
     return found.median >= 1

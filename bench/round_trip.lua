@@ -53,6 +53,10 @@ harness.run({
     return raw.round_trip(RAW_COUNT, SPINNING) / RAW_COUNT * 1e6
   end,
   python = SPINNING and harness.python("round_trip", 5000),
+  peers = SPINNING and {
+    harness.peer("mce", "round_trip", 20000),
+    harness.peer("cqueues", "round_trip", 10000),
+  },
   reach = SPINNING and "best idle round <= 1" or "<= 1.3 x futex",
   reached = function(found)
     if SPINNING then

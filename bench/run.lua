@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs every benchmark, each in an interpreter of its own, and prints one table.
+-- Runs every benchmark, or those that are named (bench/codec.lua …), each in an interpreter of its own: one table, and
+-- a row each in bench/results.json; then the charts.
 
 local LUA = os.getenv("LUA") or "lua5.4"
 local PYTHON = os.getenv("PYTHON") or "python3"
@@ -16,6 +17,7 @@ local PROGRAMS = {
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",
+  "bench/codec.lua",
   "bench/alternation.lua",
   "bench/lock.lua",
   "bench/value_add.lua",
@@ -38,11 +40,19 @@ print(("%d CPUs, medians of %d alternating rounds; ratios are medians of the rou
 harness.header()
 io.stdout:flush()
 
+local chosen = {}
+for _, file in ipairs(arg) do
+  chosen[file] = true
+end
+
 local failed = 0
 for _, program in ipairs(PROGRAMS) do
   local environment, file = program:match("^(.-)(bench/.*)$")
-  if not os.execute(("BENCH_ROWS_ONLY=1 %s %s %s"):format(environment, LUA, file)) then
+  if (#arg == 0 or chosen[file]) and not os.execute(("BENCH_ROWS_ONLY=1 %s %s %s"):format(environment, LUA, file)) then
     failed = failed + 1
   end
+end
+if not os.execute(LUA .. " bench/chart.lua") then
+  failed = failed + 1
 end
 os.exit(failed == 0)

@@ -22,6 +22,7 @@ harness.run({
   end,
   raw = harness.plain_lua(COUNT),
   python = harness.python("start_join", COUNT),
+  peers = { harness.peer("luv", "start_join", COUNT), harness.peer("cqueues", "start_join", COUNT) },
   reach = "<= 1.3 x raw",
   reached = function(found)
     return found.ratio <= 1.3

@@ -15,6 +15,7 @@ harness.run({
     end) / 1e6
   end,
   python = harness.python("tables", 200000),
+  peers = { harness.peer("mce", "tables", 100000), harness.peer("cqueues", "tables", 300000) },
   reach = ">= 1.5",
   reached = function(found)
     return found.median >= 1.5

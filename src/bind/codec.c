@@ -19,17 +19,44 @@ void mp_bind_encode(lua_State *L, int idx, const char *what, mp_message *m) {
   if (mp_codec_encode(L, idx, what, m)) mp_bind_raise(L);
 }
 
+/* Messages of up to this size are copied, to be let go before Lua, which may raise, is given the string. */
+#define SHORT_MESSAGE 256
+
+static void copy_pieces(char *to, const mp_message *m) {
+  for (size_t i = 0; i < m->niov; i++) {
+    memcpy(to, m->iov[i].base, m->iov[i].len);
+    to += m->iov[i].len;
+  }
+}
+
 /* (message) -> its bytes as one string. */
 static int join(lua_State *L) {
   const mp_message *m = lua_touserdata(L, 1);
   luaL_Buffer b;
-  char *p = luaL_buffinitsize(L, &b, m->len);
-  for (size_t i = 0; i < m->niov; i++) {
-    memcpy(p, m->iov[i].base, m->iov[i].len);
-    p += m->iov[i].len;
+  if (m->niov == 1) {
+    lua_pushlstring(L, m->iov[0].base, m->len);
+    return 1;
   }
+  copy_pieces(luaL_buffinitsize(L, &b, m->len), m);
   luaL_pushresultsize(&b, m->len);
   return 1;
+}
+
+static int push_short(lua_State *L, mp_message *m) {
+  char bytes[SHORT_MESSAGE];
+  copy_pieces(bytes, m);
+  size_t len = m->len;
+  mp_codec_release(L, m);
+  lua_pushlstring(L, bytes, len);
+  return 1;
+}
+
+static int push_long(lua_State *L, mp_message *m) {
+  lua_pushcfunction(L, join);
+  lua_pushlightuserdata(L, m);
+  int failed = lua_pcall(L, 1, 1, 0);
+  mp_codec_release(L, m);
+  return failed ? lua_error(L) : 1;
 }
 
 /* encode(v) -> string. It keeps no mproc object in it alive: decode says so when one is gone. */
@@ -37,12 +64,7 @@ static int codec_encode(lua_State *L) {
   mp_message m;
   luaL_checkany(L, 1);
   mp_bind_encode(L, 1, "value", &m);
-  lua_pushcfunction(L, join);
-  lua_pushlightuserdata(L, &m);
-  int failed = lua_pcall(L, 1, 1, 0);
-  mp_codec_release(L, &m);
-  if (failed) return lua_error(L);
-  return 1;
+  return m.len <= SHORT_MESSAGE ? push_short(L, &m) : push_long(L, &m);
 }
 
 /* Raises unless `known` is the only option in the table at idx; `taker` is what takes it. */

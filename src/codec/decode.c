@@ -26,7 +26,7 @@ int mp_decode_fail(mp_decoder *d, const char *why) {
   return -1;
 }
 
-int mp_decode_number(mp_decoder *d, uint64_t *v) {
+int mp_decode_long_number(mp_decoder *d, uint64_t *v) {
   *v = 0;
   for (unsigned shift = 0; shift < 64 && d->p < d->end; shift += 7) {
     uint64_t byte = mp_take(d);
@@ -45,7 +45,8 @@ int mp_decode_count(mp_decoder *d, uint64_t *v) {
   return 0;
 }
 
-static int push_string(mp_decoder *d, uint64_t len) {
+/* Kept out of the ways through other values, which need fewer registers and less stack. */
+__attribute__((noinline)) static int push_string(mp_decoder *d, uint64_t len) {
   if (len > mp_left(d)) return mp_decode_fail(d, truncated);
   size_t n = (size_t)len;
   const char *s = (const char *)d->p;
@@ -139,7 +140,9 @@ static void fill_floats(mp_decoder *d, lua_Integer first, uint64_t count) {
   d->p = p;
 }
 
-static void fill_integers(mp_decoder *d, lua_Integer first, uint64_t count, unsigned width) {
+/* In line: once for each width. */
+__attribute__((always_inline)) static inline void fill_width(mp_decoder *d, lua_Integer first, uint64_t count,
+                                                             unsigned width) {
   lua_State *L = d->L;
   const unsigned char *p = d->p;
   for (uint64_t i = 0; i < count; i++, p += width) {
@@ -147,6 +150,22 @@ static void fill_integers(mp_decoder *d, lua_Integer first, uint64_t count, unsi
     lua_rawseti(L, -2, first + (lua_Integer)i);
   }
   d->p = p;
+}
+
+static void fill_integers(mp_decoder *d, lua_Integer first, uint64_t count, unsigned width) {
+  switch (width) {
+    case 1:
+      fill_width(d, first, count, 1);
+      break;
+    case 2:
+      fill_width(d, first, count, 2);
+      break;
+    case 4:
+      fill_width(d, first, count, 4);
+      break;
+    default:
+      fill_width(d, first, count, 8);
+  }
 }
 
 /* Puts the run whose tag was read into the table at the top from index `first`
@@ -178,12 +197,16 @@ static int decode_items(mp_decoder *d, uint64_t items) {
   return 0;
 }
 
+static int is_nan(lua_Number n) { return n != n; }
+
 /* Decodes a key: neither nil nor NaN. */
 static int decode_key(mp_decoder *d) {
   unsigned tag = d->p < d->end ? mp_peek(d) : MP_END;
   if (mp_decode_value(d)) return -1;
   if (tag >= MP_TAG_SHORT) return 0;
-  if (lua_isnil(d->L, -1) || !lua_rawequal(d->L, -1, -1)) return mp_decode_fail(d, "a table has a key that cannot be");
+  int type = lua_type(d->L, -1);
+  if (type == LUA_TNIL || (type == LUA_TNUMBER && is_nan(lua_tonumber(d->L, -1))))
+    return mp_decode_fail(d, "a table has a key that cannot be");
   return 0;
 }
 

@@ -45,8 +45,15 @@ static inline size_t mp_left(const mp_decoder *d) { return (size_t)(d->end - d->
 int mp_decode_fail(mp_decoder *d, const char *why);
 
 /* Read a varint and a u64: 0 or -1. */
-int mp_decode_number(mp_decoder *d, uint64_t *v);
+int mp_decode_long_number(mp_decoder *d, uint64_t *v);
 int mp_decode_count(mp_decoder *d, uint64_t *v);
+
+static inline int mp_decode_number(mp_decoder *d, uint64_t *v) {
+  const unsigned char *first = d->p;
+  if (d->p < d->end && (*v = mp_take(d)) < 0x80) return 0;
+  d->p = first;
+  return mp_decode_long_number(d, v);
+}
 
 /* Pushes the next value: 0, or -1. */
 int mp_decode_value(mp_decoder *d);

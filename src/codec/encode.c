@@ -7,6 +7,7 @@
 
 #include "encoder.h"
 #include "names.h"
+#include "run.h"
 
 /* Strings shorter than this are repeated rather than referred to. */
 #define MP_REF_MIN 3
@@ -17,9 +18,6 @@
 #define MP_TEXT(x) #x
 #define MP_LIMIT_TEXT(x) MP_TEXT(x)
 #define MP_TOO_DEEP "it lies deeper than " MP_LIMIT_TEXT(MP_CODEC_MAX_DEPTH) " nested values; send a flat list"
-
-/* Beyond this a float has no fraction that an integer could lack. */
-#define MP_FLOAT_EXACT 9007199254740992.0
 
 int mp_codec_make_room(mp_encoder *e, size_t n) {
   if (n > SIZE_MAX / 4) return MP_ENC_NOMEM;
@@ -124,105 +122,15 @@ __attribute__((noinline)) static int put_string(mp_encoder *e, int idx) {
   size_t len;
   const char *s = lua_tolstring(e->L, idx, &len);
   if (len >= MP_REF_MIN) {
-    mp_seen_entry *entry;
-    int there = mp_codec_put_reference(e, idx, s, &entry);
-    if (there) return there > 0 ? MP_ENC_OK : -there;
+    int found;
+    mp_seen_entry *entry = mp_seen_put(&e->seen, (uint64_t)(uintptr_t)s, MP_KIND_VALUE, &found);
+    if (!entry) return MP_ENC_NOMEM;
+    if (found) return mp_codec_put_ref(e, entry, MP_REF);
     mp_entry_here(e, entry);
+    if (e->mode & MP_MODE_ANCHORED) mp_codec_anchor(e, idx);
   }
   if (len >= MP_CODEC_GATHER) return put_gathered(e, idx, s, len);
   return put_bytes(e, s, len);
-}
-
-/* A run of numbers that is being written: its tag byte is at `at`. */
-typedef struct run {
-  int tag; /* 0: no run; MP_RUN_INT64 or MP_RUN_FLOAT */
-  size_t at;
-  uint64_t count;
-  lua_Integer min, max;
-} run;
-
-static const size_t run_header = 1 + MP_COUNT_BYTES;
-
-/* Narrows the integers of a finished run, in place, to `width` bytes. */
-static void run_narrow(mp_encoder *e, const run *r, unsigned width) {
-  unsigned char *from = e->buf + r->at + run_header;
-  unsigned char *to = from;
-  for (uint64_t i = 0; i < r->count; i++, from += 8, to += width) {
-    uint64_t v = mp_load64(from);
-    mp_store(to, v, width);
-  }
-  e->len = (size_t)(to - e->buf);
-}
-
-static void run_close(mp_encoder *e, run *r) {
-  if (!r->tag) return;
-  unsigned tag = (unsigned)r->tag;
-  if (tag == MP_RUN_INT64) {
-    unsigned log2 = r->min >= INT8_MIN && r->max <= INT8_MAX     ? 0
-                    : r->min >= INT16_MIN && r->max <= INT16_MAX ? 1
-                    : r->min >= INT32_MIN && r->max <= INT32_MAX ? 2
-                                                                 : 3;
-    tag = MP_RUN_INT8 + log2;
-    if (log2 < 3) run_narrow(e, r, 1u << log2);
-  }
-  e->buf[r->at] = (unsigned char)tag;
-  mp_store64(e->buf + r->at + 1, r->count);
-  r->tag = 0;
-}
-
-static int run_begin(mp_encoder *e, run *r, int tag) {
-  if (r->tag == tag) return MP_ENC_OK;
-  run_close(e, r);
-  if (!mp_room(e, run_header)) return MP_ENC_NOMEM;
-  *r = (run){tag, e->len, 0, LUA_MAXINTEGER, LUA_MININTEGER};
-  e->len += run_header;
-  return MP_ENC_OK;
-}
-
-/* Writes the n floats from stack index `base` on at p; 0 when one is none. */
-static int store_floats(lua_State *L, int base, int n, unsigned char *p) {
-  for (int i = 0; i < n; i++, p += 8) {
-    lua_Number v = lua_tonumber(L, base + i);
-    int fraction = v > -MP_FLOAT_EXACT && v < MP_FLOAT_EXACT && v != (lua_Number)(lua_Integer)v;
-    if (!fraction && lua_isinteger(L, base + i)) return 0;
-    mp_store64(p, mp_float_bits(v));
-  }
-  return 1;
-}
-
-/* Writes the n integers from stack index `base` on at p; 0 when one is none. */
-static int store_integers(lua_State *L, int base, int n, unsigned char *p, run *r) {
-  lua_Integer min = r->min, max = r->max;
-  for (int i = 0; i < n; i++, p += 8) {
-    if (!lua_isinteger(L, base + i)) return 0;
-    lua_Integer v = lua_tointeger(L, base + i);
-    min = v < min ? v : min;
-    max = v > max ? v : max;
-    mp_store64(p, (uint64_t)v);
-  }
-  r->min = min;
-  r->max = max;
-  return 1;
-}
-
-/* Adds a batch of n numbers to the run. 1: added; 0: they are no batch of one
- * kind, and no run is open; -status. */
-static int run_add(mp_encoder *e, run *r, int base, int n) {
-  int tag = lua_isinteger(e->L, base) ? MP_RUN_INT64 : MP_RUN_FLOAT;
-  if (run_begin(e, r, tag)) return -MP_ENC_NOMEM;
-  unsigned char *p = mp_room(e, 8 * (size_t)n);
-  if (!p) return -MP_ENC_NOMEM;
-  int same = tag == MP_RUN_FLOAT ? store_floats(e->L, base, n, p) : store_integers(e->L, base, n, p, r);
-  if (same) {
-    e->len += 8 * (size_t)n;
-    r->count += (uint64_t)n;
-  } else if (r->count) {
-    run_close(e, r);
-  } else {
-    e->len = r->at;
-    r->tag = 0;
-  }
-  return same;
 }
 
 static int put_typed(mp_encoder *e, int idx, int type);
@@ -238,28 +146,39 @@ static int put_batch(mp_encoder *e, mp_frame *f, int base, int n, lua_Integer fi
   return MP_ENC_OK;
 }
 
-/* The items 1 to n of the table at idx. */
-static int put_items(mp_encoder *e, mp_frame *f, int idx, int top, lua_Integer n) {
+/* The n items from `first` on, through Lua's API. */
+static int put_fetched(mp_encoder *e, mp_frame *f, mp_run *r, int idx, int top, lua_Integer first, int n, int runs) {
   lua_State *L = e->L;
   int types[MP_BATCH];
-  run r = {0, 0, 0, 0, 0};
+  int numbers = runs;
+  for (int j = 0; j < n; j++) {
+    types[j] = lua_rawgeti(L, idx, first + j);
+    numbers &= types[j] == LUA_TNUMBER;
+  }
+  int added = numbers ? mp_run_add(e, r, top + 1, n) : 0;
+  if (added < 0) return -added;
+  if (!added) {
+    mp_run_close(e, r);
+    int status = put_batch(e, f, top + 1, n, first, types);
+    if (status) return status;
+  }
+  lua_settop(L, top);
+  return MP_ENC_OK;
+}
+
+/* The items 1 to n of the table at idx, whose address is ptr and of which `near` lie in its array part. */
+static int put_items(mp_encoder *e, mp_frame *f, int idx, int top, const void *ptr, lua_Integer n, lua_Integer near) {
+  mp_run r = {0, 0, 0, 0, 0};
+  int runs = n >= MP_RUN_MIN;
   for (lua_Integer i = 1; i <= n; i += MP_BATCH) {
     int k = n - i < MP_BATCH ? (int)(n - i) + 1 : MP_BATCH;
-    int numbers = n >= MP_RUN_MIN;
-    for (int j = 0; j < k; j++) {
-      types[j] = lua_rawgeti(L, idx, i + j);
-      numbers &= types[j] == LUA_TNUMBER;
-    }
-    int added = numbers ? run_add(e, &r, top + 1, k) : 0;
+    int added = runs && i + k - 1 <= near ? mp_run_add_near(e, &r, ptr, i, k) : 0;
     if (added < 0) return -added;
-    if (!added) {
-      run_close(e, &r);
-      int status = put_batch(e, f, top + 1, k, i, types);
-      if (status) return status;
-    }
-    lua_settop(L, top);
+    if (added) continue;
+    int status = put_fetched(e, f, &r, idx, top, i, k, runs);
+    if (status) return status;
   }
-  run_close(e, &r);
+  mp_run_close(e, &r);
   return MP_ENC_OK;
 }
 
@@ -325,9 +244,9 @@ int mp_codec_put_table_body(mp_encoder *e, int idx, const void *ptr) {
   mp_frame f = {e->frame, MP_FRAME_ITEM, 0, 0};
   e->frame = &f;
   int top = lua_gettop(e->L);
-  int skip = mp_array_part(ptr) < n;
-  int status = n ? put_items(e, &f, idx, top, (lua_Integer)n) : MP_ENC_OK;
-  if (!status) status = put_pairs(e, &f, idx, top + 1, (lua_Integer)n, skip, hint);
+  size_t near = mp_array_part(ptr);
+  int status = n ? put_items(e, &f, idx, top, ptr, (lua_Integer)n, (lua_Integer)near) : MP_ENC_OK;
+  if (!status) status = put_pairs(e, &f, idx, top + 1, (lua_Integer)n, near < n, hint);
   e->frame = f.up;
   return status;
 }

@@ -109,17 +109,41 @@ static inline uint64_t mp_load64(const unsigned char *p) {
          (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-/* Writes the low `width` bytes of v. */
-static inline void mp_store(unsigned char *p, uint64_t v, unsigned width) {
-  for (unsigned i = 0; i < width; i++) p[i] = (unsigned char)(v >> (8 * i));
+static inline void mp_store16(unsigned char *p, uint64_t v) {
+  p[0] = (unsigned char)v;
+  p[1] = (unsigned char)(v >> 8);
+}
+
+static inline void mp_store32(unsigned char *p, uint64_t v) {
+  p[0] = (unsigned char)v;
+  p[1] = (unsigned char)(v >> 8);
+  p[2] = (unsigned char)(v >> 16);
+  p[3] = (unsigned char)(v >> 24);
+}
+
+static inline uint32_t mp_load32(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Writes the low 1, 2, 4 or 8 bytes of v. Always in line: in a loop over numbers of one width nothing is left of it
+ * but the store. */
+__attribute__((always_inline)) static inline void mp_store(unsigned char *p, uint64_t v, unsigned width) {
+  if (width == 1)
+    *p = (unsigned char)v;
+  else if (width == 2)
+    mp_store16(p, v);
+  else if (width == 4)
+    mp_store32(p, v);
+  else
+    mp_store64(p, v);
 }
 
 /* Reads a signed number of 1, 2, 4 or 8 bytes. */
-static inline int64_t mp_load(const unsigned char *p, unsigned width) {
-  uint64_t v = 0;
-  for (unsigned i = 0; i < width; i++) v |= (uint64_t)p[i] << (8 * i);
-  uint64_t sign = (uint64_t)1 << (8 * width - 1);
-  return (int64_t)((v ^ sign) - sign);
+__attribute__((always_inline)) static inline int64_t mp_load(const unsigned char *p, unsigned width) {
+  if (width == 1) return (int8_t)*p;
+  if (width == 2) return (int16_t)(p[0] | p[1] << 8);
+  if (width == 4) return (int32_t)mp_load32(p);
+  return (int64_t)mp_load64(p);
 }
 
 static inline uint64_t mp_float_bits(double d) {

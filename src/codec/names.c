@@ -8,6 +8,7 @@
 
 #include "array_part.h"
 #include "codec.h"
+#include "items.h"
 #include "seen.h"
 
 /* A required name that is not loaded after so many looks is forgotten: its
@@ -302,6 +303,7 @@ void mp_codec_open(lua_State *L) {
     mp_names_rebuild(L);
     install_searcher(L);
     mp_array_part_probe(L);
+    mp_items_probe(L);
   }
   lua_settop(L, top);
 }

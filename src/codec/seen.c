@@ -8,11 +8,12 @@
 #define MP_SEEN_KEEP ((size_t)1 << 15)
 #define MP_HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
-static mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark) {
+static inline mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark) {
   size_t i = (size_t)((key * MP_HASH_FACTOR) >> s->shift);
+  uint64_t oldest = s->stamp << 8; /* stamps only grow */
   for (;; i = (i + 1) & (s->cap - 1)) {
     mp_seen_entry *e = &s->slots[i];
-    if (e->mark >> 8 != s->stamp || (e->key == key && e->mark == mark)) return e;
+    if (e->mark < oldest || (e->key == key && e->mark == mark)) return e;
   }
 }
 
@@ -20,6 +21,7 @@ static int grow(mp_seen *s) {
   mp_seen old = *s;
   s->shift = old.cap ? old.shift - 1 : 64 - MP_SEEN_FIRST_LOG2;
   s->cap = old.cap ? 2 * old.cap : (size_t)1 << MP_SEEN_FIRST_LOG2;
+  s->room = s->cap / 4 * 3;
   s->slots = calloc(s->cap, sizeof *s->slots);
   if (!s->slots) {
     *s = old;
@@ -34,10 +36,10 @@ static int grow(mp_seen *s) {
 }
 
 mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind, int *found) {
-  if (4 * s->count >= 3 * s->cap && grow(s)) return NULL;
+  if (s->count == s->room && grow(s)) return NULL;
   uint64_t mark = s->stamp << 8 | (uint64_t)kind;
   mp_seen_entry *e = find(s, key, mark);
-  *found = e->mark == mark && e->key == key;
+  *found = e->mark == mark;
   if (!*found) {
     e->key = key;
     e->mark = mark;
@@ -60,7 +62,7 @@ void mp_seen_trim(mp_seen *s) {
   if (s->cap > MP_SEEN_KEEP) {
     free(s->slots);
     s->slots = NULL;
-    s->cap = 0;
+    s->cap = s->room = 0;
   }
   mp_seen_clear(s);
 }

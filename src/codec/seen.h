@@ -29,6 +29,7 @@ typedef struct mp_seen {
   mp_seen_entry *slots;
   size_t cap; /* a power of two, or 0 */
   size_t count;
+  size_t room;    /* for so many entries */
   unsigned shift; /* 64 - log2(cap) */
   uint64_t stamp;
 } mp_seen;

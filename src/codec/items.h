@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the items of an array part lie, and how numbers look there. Through Lua's API each number of a long list costs
+ * three calls, which take most of the time of encoding it.
+ *
+ * Nothing of Lua's layout is compiled in: a probe has Lua make a table whose memory it sees allocated, fills it with
+ * items of every kind, and looks for them there. Only what it has verified is read; nothing is ever written. When
+ * anything is not as it must be, the layout stays unknown and the codec uses the API. Private to the codec.
+ */
+#ifndef MP_CODEC_ITEMS_H
+#define MP_CODEC_ITEMS_H
+
+#include <lua.h>
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_items_layout {
+  size_t stride;  /* from one item to the next; 0: unknown. Its value comes first. */
+  size_t kind_at; /* of the byte that tells an item's kind */
+  unsigned char integer, floating;
+  size_t pointer_at; /* in the table: of the first item's address */
+} mp_items_layout;
+
+extern mp_items_layout mp_items;
+
+/* Finds the layout. Once per process; later calls return at once. Raises for memory. Needs mp_array_part. */
+void mp_items_probe(lua_State *L);
+
+/* The address of the first item of the table at this address (lua_topointer), or NULL when the layout is unknown. Good
+ * for mp_array_part items, until the table is changed. */
+const unsigned char *mp_items_of(const void *table);
+
+#pragma GCC visibility pop
+
+#endif
