@@ -67,7 +67,14 @@ static void get_one(void *arg) {
   mp_queue_done(&g);
 }
 
+/* Nothing of a message is left once all have been taken, not even as long as the queue lives. */
+static void no_message_left(void) {
+  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i))
+    CHECK(mp_chunk_at((uint64_t)i)->object != q->slot || mp_st_state(mp_chunk_at((uint64_t)i)->st) <= MP_USED);
+}
+
 static void let_go(void) {
+  no_message_left();
   mp_object_unuse(qh);
   t_nothing_left();
 }

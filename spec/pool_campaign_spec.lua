@@ -4,7 +4,8 @@
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
-local LINE = "campaign: pools; (%d+) operations, (%d+) kills, (%d+) planned, %d+ abandoned, (%d+) lost, (%d+) twice, (%d+) hung"
+local LINE = "campaign: pools; (%d+) operations, (%d+) kills, (%d+) planned, %d+ abandoned, "
+  .. "(%d+) lost, (%d+) twice, (%d+) hung"
 
 describe("a pool whose workers are killed at random and at planned points", function()
   leaks.watch()
