@@ -169,11 +169,9 @@ TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help deps install test ctest killpoints campaign test-big demo bench lint layers check-lists sync-lists format \
-.PHONY: all help deps install test ctest killpoints test-big demo bench bench-deps lint layers check-lists sync-lists format \
-  format-check docs fuzz check compilers asan valgrind model soak controls clean
-.PHONY: all help deps install test ctest killpoints test-big demo bench lint layers check-lists sync-lists format \
-  format-check docs reference check-reference fuzz check compilers asan valgrind model soak controls clean
+.PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps lint layers check-lists \
+  sync-lists format format-check docs reference check-reference fuzz check compilers asan valgrind model soak controls \
+  clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
