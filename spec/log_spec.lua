@@ -390,6 +390,20 @@ C
       blame.caller(function() q:lease(true) end, "timeout")
     end)
 
+    it("changes nothing about what is made", function()
+      local before = mproc.log("debug")
+      finally(function() mproc.log(before) end)
+      for _, maker in ipairs({ "Queue", "SimpleQueue", "JoinableQueue", "Lock", "RLock", "RWLock" }) do
+        assert.equal(1, select("#", mproc[maker]()))
+      end
+      local a, b = mproc.Pipe(false)
+      assert.same({ true, true }, { a.readable, b.writable })
+      a:close()
+      b:close()
+      local pool <close> = mproc.Pool(1)
+      assert.equal(3, pool:apply(math.max, { 1, 3 }))
+    end)
+
     it("leaves everything as it was when it is over", function()
       local before = { mproc.Queue, mproc.Lock, mproc.Pool, mproc.Pipe, os.exit }
       local level = mproc.log("debug")

@@ -86,16 +86,19 @@ function left.report()
   end
 end
 
+local function noted(kind, object, ...)
+  note(kind, object)
+  if kind == "Pool" and object then
+    object.apply = hints.counting(object.apply)
+  elseif kind == "Pipe" and object then
+    note(kind, (...))
+  end
+  return object, ...
+end
+
 local function noting(kind, maker)
   return function(...)
-    local object, second, third = maker(...)
-    note(kind, object)
-    if kind == "Pipe" then
-      note(kind, second)
-    elseif kind == "Pool" and object then
-      object.apply = hints.counting(object.apply)
-    end
-    return object, second, third
+    return noted(kind, maker(...))
   end
 end
 

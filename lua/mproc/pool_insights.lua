@@ -47,10 +47,10 @@ local function advise_hand_over(m)
     return nil
   end
   local remedy = "give each task more to do"
-  if not is_worthwhile(m) then
-    local enough = WORTHWHILE * m.tasks / math.max(m.working, WORTHWHILE)
-    remedy = ("use chunksize (as in pool:map(f, items, %d)), or %s"):format(
-      math.max(1, math.min(enough, m.tasks // m.workers) // 1 | 0), remedy)
+  local enough = WORTHWHILE * m.tasks / math.max(m.working, WORTHWHILE)
+  local chunksize = math.min(enough, m.tasks // m.workers) // 1 | 0
+  if chunksize > m.tasks / m.messages then
+    remedy = ("use chunksize (as in pool:map(f, items, %d)), or %s"):format(chunksize, remedy)
   end
   return ("%d%% of time was hand-over; %s"):format(percent(m, m.handing_over), remedy)
 end
