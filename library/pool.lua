@@ -121,9 +121,9 @@ function pool:submit(f, ...) end
 function pool:apply_async(f, args, kwargs, callbacks) end
 
 --- Calls f for each item and waits for all of them. Then raises the first item's error, if there is one.
----@param f function called with an item
+---@param f function called with an item, or with one of each list
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any an iterator's other values, or more lists; a chunksize, or an `mproc.ListOptions`
 ---@return any[] list f's first results, in order
 function pool:map(f, items, ...) end
 
@@ -256,6 +256,24 @@ function pool:workers() end
 --- What has been done so far.
 ---@return mproc.PoolStats stats a copy; `tostring` tells it in words
 function pool:stats() end
+
+--- Where the workers' time went while calls were under way, and what to do about it. An estimate: measured is how long
+--- calls were under way and how long tasks ran; the rest is handing over when a message brought less than a millisecond
+--- of work, else up to a millisecond a message, and waiting for tasks beyond that.
+---@return string text some lines
+---@return mproc.PoolInsights figures what the text was made of
+function pool:insights() end
+
+--- What `pool:insights()` gives besides its text. `capacity` is the sum of the three after it.
+---@class mproc.PoolInsights
+---@field tasks integer that have ended
+---@field messages integer in which they went out
+---@field workers integer how many there shall be
+---@field busy number seconds in which some call was under way
+---@field capacity number busy times workers
+---@field working number seconds that tasks ran
+---@field handing_over number seconds, estimated
+---@field waiting number seconds that workers waited for tasks, estimated
 
 --- Ends a job that nobody wants any more.
 ---@package

@@ -36,3 +36,16 @@ function mproc.time() end
 ---@return string? message why not
 ---@return string? code the error's name
 function mproc.print(...) end
+
+--- Whether the texts of `mproc.print` begin with the name of the process, as in `[w1] text`, here and in processes that
+--- start from now on. Of the name 39 bytes are shown.
+---@param on? boolean default nil: it stays as it is
+---@return boolean before whether they did so far
+function mproc.print_prefix(on) end
+
+--- What mproc tells of itself on stderr, one line each: `"off"`, `"warning"` (deaths, retries, what the dead left
+--- behind), `"info"` (all starts and ends as well) or `"debug"` (likely mistakes and what is left open, too). Processes
+--- inherit it when they start. `MPROC_DEBUG` sets it from the beginning: 1, 0 or a level. Raises for any other level.
+---@param level? "off"|"warning"|"info"|"debug" default nil: it stays as it is
+---@return "off"|"warning"|"info"|"debug" before the level so far
+function mproc.log(level) end

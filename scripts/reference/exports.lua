@@ -64,6 +64,7 @@ local function pool_objects(add)
   local crashing <close> = mproc.Pool(1)
   add("mproc.Died", error_of(crashing.apply, crashing, function() os.execute("kill -KILL $PPID") end), true)
   add("mproc.PoolStats", crashing:stats(), true)
+  add("mproc.PoolInsights", select(2, crashing:insights()), true)
   add("mproc.WorkerStats", crashing:stats().workers[1], true)
   add("mproc.Pool", crashing)
 
