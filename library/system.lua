@@ -36,3 +36,23 @@ function mproc.time() end
 ---@return string? message why not
 ---@return string? code the error's name
 function mproc.print(...) end
+
+--- Puts the name of the process before what `mproc.print` writes: `[w1] text`; 39 bytes of it at most. In this
+--- process, and in those that start from now on.
+---@param on? boolean whether to; default nil: as it is
+---@return boolean before whether it was on
+function mproc.print_prefix(on) end
+
+--- How much mproc tells on stderr of what happens, one line each. Each level tells what the one before it tells,
+--- too.
+---@alias mproc.LogLevel
+---| '"off"' # nothing
+---| '"warning"' # deaths, exit codes, retries, timeouts, what the dead left behind, forks beside threads
+---| '"info"' # every start and every end
+---| '"debug"' # likely mistakes, and what a process leaves open at its end
+
+--- Sets the level of the log, in this process and in those that start from now on. It begins as `MPROC_DEBUG` says,
+--- else as `"off"`.
+---@param level? mproc.LogLevel default nil: as it is
+---@return mproc.LogLevel before the level before
+function mproc.log(level) end
