@@ -41,7 +41,8 @@
 --- - `MPROC_ARENA`: bytes of address space for shared memory, such as `64G` (units K, M, G, T). Default: 1T, or what
 ---   the system grants. It costs memory only where something lies.
 --- - `MPROC_CPU_COUNT`: what `mproc.cpu_count()` gives, instead of what the system says.
---- - `MPROC_DEBUG`: what `mproc.log` begins with: 1 for `debug`, 0 for `off`, or a level.
+--- - `MPROC_DEBUG`: the level of the log (see `mproc.log`): `off`, `warning`, `info` or `debug`; `1` is `debug`, `0`
+---   is `off`. Anything else makes `require` raise. Default: off.
 --- - `MPROC_SPIN`: `0` lets waits sleep at once, instead of looking again for some microseconds first.
 
 ---@class mproc

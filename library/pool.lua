@@ -13,10 +13,11 @@
 --- result that cannot travel is its task's error. Errors of futures that nobody asked for are told on stderr when
 --- the pool ends.
 ---
---- **Items** are a list, whose `n` is honoured; or an iterator, which may be followed by the other values of a
---- generic for, as in `pool:imap(f, io.lines(name))`. Then a chunksize or the options come behind the fourth. The
---- values of an iterator that gives several at once are the arguments of one call. What reading an item raises ends
---- the items.
+--- **Items** are a list, whose `n` is honoured; or several lists, as in `pool:map(f, { 1, 2 }, { 3, 4 })`: then f
+--- gets an element of each, until the shortest ends; or an iterator, which may be followed by the three other values
+--- of a generic for, as in `pool:imap(f, io.lines(name))`. A chunksize, or a table of options, comes behind all of
+--- these. The values of an iterator that gives several at once are the arguments of one call. What reading an item
+--- raises ends the items.
 
 ---@class mproc
 local mproc = {}
@@ -121,36 +122,36 @@ function pool:submit(f, ...) end
 function pool:apply_async(f, args, kwargs, callbacks) end
 
 --- Calls f for each item and waits for all of them. Then raises the first item's error, if there is one.
----@param f function called with an item, or with one of each list
+---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values, or more lists; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return any[] list f's first results, in order
 function pool:map(f, items, ...) end
 
 --- `map`, each item being a list of arguments.
 ---@param f function called with an item's values
 ---@param items table|function a list of lists, or an iterator of them
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return any[] list f's first results, in order
 function pool:starmap(f, items, ...) end
 
 --- `map` that keeps no results.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 function pool:each(f, items, ...) end
 
 --- `map` that does not wait. All items are read and sent before it returns.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return mproc.Future future of the list
 function pool:map_async(f, items, ...) end
 
 --- `starmap` that does not wait. All items are read and sent before it returns.
 ---@param f function called with an item's values
 ---@param items table|function a list of lists, or an iterator of them
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return mproc.Future future of the list
 function pool:starmap_async(f, items, ...) end
 
@@ -160,7 +161,7 @@ function pool:starmap_async(f, items, ...) end
 --- not begun.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return fun(): integer?, any iterator gives an item's index and f's first result, in order
 ---@return nil state unused
 ---@return nil control unused
@@ -170,7 +171,7 @@ function pool:imap(f, items, ...) end
 --- `imap` in the order in which results come.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return fun(): integer?, any iterator gives an item's index and f's first result
 ---@return nil state unused
 ---@return nil control unused
@@ -190,28 +191,28 @@ function pool:reduce(f, items, combine, initial, chunksize) end
 --- The items for which f gives something true. Raises the first error.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return any[] list such items, in order
 function pool:filter(f, items, ...) end
 
 --- Whether f gives something true for at least one item. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return boolean any false when there are no items
 function pool:any(f, items, ...) end
 
 --- Whether f gives something true for every item. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return boolean all true when there are no items
 function pool:all(f, items, ...) end
 
 --- The first item for which f gives something true. Stops as soon as that is known.
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
----@param ... any an iterator's other values; a chunksize, or an `mproc.ListOptions`
+---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
 ---@return any item the item; nil when there is none
 ---@return integer? index its place, from 1 up
 function pool:find(f, items, ...) end
@@ -257,23 +258,10 @@ function pool:workers() end
 ---@return mproc.PoolStats stats a copy; `tostring` tells it in words
 function pool:stats() end
 
---- Where the workers' time went while calls were under way, and what to do about it. An estimate: measured is how long
---- calls were under way and how long tasks ran; the rest is handing over when a message brought less than a millisecond
---- of work, else up to a millisecond a message, and waiting for tasks beyond that.
+--- Where the time of the workers went, and what to do about it. An estimate.
 ---@return string text some lines
 ---@return mproc.PoolInsights figures what the text was made of
 function pool:insights() end
-
---- What `pool:insights()` gives besides its text. `capacity` is the sum of the three after it.
----@class mproc.PoolInsights
----@field tasks integer that have ended
----@field messages integer in which they went out
----@field workers integer how many there shall be
----@field busy number seconds in which some call was under way
----@field capacity number busy times workers
----@field working number seconds that tasks ran
----@field handing_over number seconds, estimated
----@field waiting number seconds that workers waited for tasks, estimated
 
 --- Ends a job that nobody wants any more.
 ---@package
@@ -301,6 +289,18 @@ function pool:has_begun(of) end
 ---@field working number seconds that workers worked, those that are gone included
 ---@field waiting number seconds that they waited
 ---@field workers mproc.WorkerStats[] those that live, by their index
+
+--- The figures behind `pool:insights()`. `capacity` is `workers * busy`, and the sum of `working`, `handing_over`
+--- and `waiting`.
+---@class mproc.PoolInsights
+---@field tasks integer tasks and items that have ended
+---@field messages integer in which they went out
+---@field workers integer how many there are
+---@field busy number seconds in which some call was under way
+---@field capacity number seconds that workers had meanwhile
+---@field working number seconds that tasks ran
+---@field handing_over number seconds that went into sending and receiving them
+---@field waiting number seconds in which workers had no task
 
 --- One worker, in `mproc.PoolStats`.
 ---@class mproc.WorkerStats

@@ -207,6 +207,18 @@ function event:is_set() end
 ---@return "timeout"? word with false
 function event:wait(timeout) end
 
+--- Calls a function while it is set: sets it, calls `f(...)`, and makes it not set. A process that is killed
+--- meanwhile leaves it set.
+---@param f function what to call
+---@param ... any given to it
+---@return any ... what it returns
+function event:with(f, ...) end
+
+--- Sets it for a scope, at whose end it is not set. Never waits.
+---@param timeout? number seconds; without a meaning, for it never waits; default: nil
+---@return mproc.Guard guard makes it not set
+function event:guard(timeout) end
+
 --- What `mproc.Barrier()` gives: a number of processes wait until all of them have come, again and again. A process
 --- that dies while it waits breaks the barrier.
 ---@class mproc.Barrier
@@ -229,6 +241,19 @@ function barrier:abort() end
 
 --- Makes it as new: those that wait get `nil, "broken"`, those that come wait for each other.
 function barrier:reset() end
+
+--- Waits for the others, as `wait()` does, and calls a function then. When that raises the barrier is aborted: the
+--- others do not wait for who will not come again.
+---@param f function what to call
+---@param ... any given to it
+---@return any ... what it returns; or nil, `"timeout"` or `"broken"`, when they have not met, and f is not called
+function barrier:with(f, ...) end
+
+--- Waits for the others, for a scope that aborts the barrier when an error ends it.
+---@param timeout? number seconds; default nil: the barrier's own
+---@return mproc.Guard? guard of the scope; nil when they have not met
+---@return "timeout"|"broken"|nil word as that of `wait`
+function barrier:guard(timeout) end
 
 --- What `mproc.RWLock()` gives: any number of processes read, or one writes. A writer that waits keeps new readers
 --- out; those that waited while it wrote read before the next write. A reader that dies blocks nobody. When a writer

@@ -37,15 +37,22 @@ function mproc.time() end
 ---@return string? code the error's name
 function mproc.print(...) end
 
---- Whether the texts of `mproc.print` begin with the name of the process, as in `[w1] text`, here and in processes that
---- start from now on. Of the name 39 bytes are shown.
----@param on? boolean default nil: it stays as it is
----@return boolean before whether they did so far
+--- Puts the name of the process before what `mproc.print` writes: `[w1] text`; 39 bytes of it at most. In this
+--- process, and in those that start from now on.
+---@param on? boolean whether to; default nil: as it is
+---@return boolean before whether it was on
 function mproc.print_prefix(on) end
 
---- What mproc tells of itself on stderr, one line each: `"off"`, `"warning"` (deaths, retries, what the dead left
---- behind), `"info"` (all starts and ends as well) or `"debug"` (likely mistakes and what is left open, too). Processes
---- inherit it when they start. `MPROC_DEBUG` sets it from the beginning: 1, 0 or a level. Raises for any other level.
----@param level? "off"|"warning"|"info"|"debug" default nil: it stays as it is
----@return "off"|"warning"|"info"|"debug" before the level so far
+--- How much mproc tells on stderr of what happens, one line each. Each level tells what the one before it tells,
+--- too.
+---@alias mproc.LogLevel
+---| '"off"' # nothing
+---| '"warning"' # deaths, exit codes, retries, timeouts, what the dead left behind, forks beside threads
+---| '"info"' # every start and every end
+---| '"debug"' # likely mistakes, and what a process leaves open at its end
+
+--- Sets the level of the log, in this process and in those that start from now on. It begins as `MPROC_DEBUG` says,
+--- else as `"off"`.
+---@param level? mproc.LogLevel default nil: as it is
+---@return mproc.LogLevel before the level before
 function mproc.log(level) end

@@ -13,6 +13,7 @@ local NO_SUCH = "no_such_option"
 -- Kinds of objects that only mproc's own code ever sees; a Stream is what ends a loop over imap that was broken off.
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
+  ["mproc.Value.hold"] = true,
 }
 
 -- names: class -> set of members. Everything goes in here.
@@ -66,6 +67,7 @@ local function pool_objects(add)
   add("mproc.PoolStats", crashing:stats(), true)
   add("mproc.PoolInsights", select(2, crashing:insights()), true)
   add("mproc.WorkerStats", crashing:stats().workers[1], true)
+  add("mproc.PoolInsights", select(2, crashing:insights()), true)
   add("mproc.Pool", crashing)
 
   local slow <close> = mproc.Pool{ processes = 1, task_timeout = 0.01 }
