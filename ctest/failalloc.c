@@ -3,7 +3,9 @@
  * A Lua module for specs: failalloc.after(n, f, ...) calls f with an allocator
  * whose request number n, counted from 1, and all later ones fail until f ends.
  * Returns what pcall would, after a first result that tells whether a request
- * failed. The state's own allocator is back when it returns.
+ * failed. The state's own allocator is back when it returns. failalloc.once is
+ * the same, but later requests succeed: Lua tries a failed request again after
+ * a collection, so that one fails as well.
  */
 #include <lauxlib.h>
 #include <lua.h>
@@ -13,23 +15,23 @@ __attribute__((visibility("default"))) int luaopen_failalloc(lua_State *L);
 typedef struct failing {
   lua_Alloc real;
   void *ud;
-  lua_Integer left; /* requests that still succeed */
+  lua_Integer left;  /* requests that still succeed */
+  lua_Integer until; /* below this they succeed again */
   int failed;
 } failing;
 
 /* Shrinking and freeing never fail: Lua relies on it. */
 static void *fail_alloc(void *ud, void *p, size_t old, size_t size) {
   failing *f = ud;
-  if (size && (!p || size > old) && --f->left < 0) {
+  if (size && (!p || size > old) && --f->left < 0 && f->left >= f->until) {
     f->failed = 1;
     return NULL;
   }
   return f->real(f->ud, p, old, size);
 }
 
-/* after(n, f, ...) -> failed, ok, results … */
-static int failalloc_after(lua_State *L) {
-  failing f = {NULL, NULL, luaL_checkinteger(L, 1) - 1, 0};
+static int run(lua_State *L, lua_Integer until) {
+  failing f = {NULL, NULL, luaL_checkinteger(L, 1) - 1, until, 0};
   luaL_checktype(L, 2, LUA_TFUNCTION);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   int n = lua_gettop(L) - 2;
@@ -44,8 +46,16 @@ static int failalloc_after(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* after(n, f, ...) -> failed, ok, results … */
+static int failalloc_after(lua_State *L) { return run(L, LUA_MININTEGER); }
+
+/* once(n, f, ...) -> failed, ok, results … */
+static int failalloc_once(lua_State *L) { return run(L, -2); }
+
 int luaopen_failalloc(lua_State *L) {
-  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 2);
+  lua_pushcfunction(L, failalloc_once);
+  lua_setfield(L, -2, "once");
   lua_pushcfunction(L, failalloc_after);
   lua_setfield(L, -2, "after");
   return 1;

@@ -3,9 +3,9 @@
 --
 -- What is known stands in core.state, which outlives this module when it is loaded anew, and is about the process
 -- `pid`. A child sets it right when it is first asked, not when it begins: what a child writes is copied page by page.
---   process, number   the Process that runs here and its number among its parent's; nil in the main process
---   parent            a Peer, or nil
---   identity          "1:2" in the second child of the first child; nil in the main process
+--   process, number   the Process that runs here and its number among its parent's; false in the main process
+--   parent            a Peer; false in the main process
+--   identity          "1:2" in the second child of the first child; false in the main process
 --   generation        0 in the main process, 1 in its children, and so on
 --   children, count   a list of those whose end is not known; how many were ever made
 --   starting          the Process that is being forked; only its child ever sees it
@@ -18,24 +18,26 @@ local current = {}
 
 local shared = core.state
 
+-- All fields are there from the start, false for none: so that become, once it has begun, needs no memory.
+for _, key in ipairs({
+  "pid", "process", "parent", "identity", "children", "starting", "starting_number", "peer", "ends", "main",
+}) do
+  shared[key] = shared[key] or false
+end
+shared.generation, shared.count = shared.generation or 0, shared.count or 0
+
 local function child_identity(base, number)
   return base and base .. ":" .. number or tostring(number)
 end
 
 -- A process that something else than mproc has forked is a main process of its own.
 local function become(pid)
-  local process = shared.starting
-  if process then
-    shared.identity = child_identity(shared.identity, shared.starting_number)
-    shared.generation = shared.generation + 1
-  else
-    shared.identity = nil
-    shared.generation = shared.generation or 0
-  end
-  shared.process = process
-  shared.parent = process and shared.peer or nil
-  shared.pid, shared.peer, shared.starting, shared.ends = pid, nil, nil, nil
-  shared.children, shared.count = {}, 0
+  local process, children = shared.starting, {}
+  local identity = process and child_identity(shared.identity, shared.starting_number)
+  shared.generation = shared.generation + (process and 1 or 0)
+  shared.identity, shared.process, shared.parent = identity, process, process and shared.peer
+  shared.children, shared.count, shared.ends = children, 0, false
+  shared.pid, shared.peer, shared.starting = pid, false, false
 end
 
 -- What is known about this very process.
@@ -60,7 +62,7 @@ function current.current_process()
 end
 
 function current.parent_process()
-  return facts().parent
+  return facts().parent or nil
 end
 
 function current.generation()
@@ -84,7 +86,7 @@ function current.forking(process, number)
 end
 
 function current.forked()
-  shared.starting = nil
+  shared.starting = false
 end
 
 -- Asks all children whether they have ended; those that have are taken off the list by remove_child.

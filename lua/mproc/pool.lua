@@ -227,12 +227,14 @@ end
 -- A pool, or nil, message, NAME when the system has no room for its workers.
 local function new(...)
   local self = make(...)
-  if self.serial then
+  local ok, message, name = crew.furnish(self)
+  if not ok then
+    return nil, message, name
+  elseif self.serial then
     serial.prepare(self)
     return setmetatable(self, Pool)
   end
-  self.tasks, self.results = core.queue(0, "reports"), core.queue(0, "reports")
-  local ok, message, name = crew.fill(self)
+  ok, message, name = crew.fill(self)
   setmetatable(self, Pool)
   if not ok then
     self:terminate()

@@ -13,6 +13,7 @@ local errors = require("mproc.errors")
 local job = require("mproc.pool_job")
 local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool_errors")
+local words = require("mproc.pool_words")
 local worker = require("mproc.pool_worker")
 
 local crew = {}
@@ -25,10 +26,23 @@ function crew.prepare(pool)
   pool.retiring, pool.stillborn, pool.ends = 0, 0, 0
 end
 
+-- The shared objects that all workers use. True, or nil, message, NAME.
+function crew.furnish(pool)
+  local message, name
+  pool.tasks, message, name = core.queue(0, "reports")
+  if pool.tasks then
+    pool.results, message, name = core.queue(0, "reports")
+  end
+  if pool.results then
+    return words.prepare(pool)
+  end
+  return nil, message, name
+end
+
 -- What the child is given. It is inherited, so it names no more than it needs.
-local function seat_for(pool, index)
+local function seat_for(pool, index, mailbox)
   return {
-    index = index, tasks = pool.tasks, results = pool.results, mailbox = core.queue(), inherited = pool.frozen,
+    index = index, tasks = pool.tasks, results = pool.results, mailbox = mailbox, inherited = pool.frozen,
     stops = pool.stops, peers = pool.size, max_tasks = pool.max_tasks or math.huge, task_timeout = pool.task_timeout,
     initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer, rlimit = pool.rlimit,
     cpu = pool.cpu_affinity and index - 1 or nil,
@@ -37,8 +51,13 @@ local function seat_for(pool, index)
 end
 
 local function start(pool, index)
-  local seat = seat_for(pool, index)
-  local process, message, name = Process{
+  local mailbox, message, name = core.queue()
+  if not mailbox then
+    return nil, message, name
+  end
+  local seat = seat_for(pool, index, mailbox)
+  local process
+  process, message, name = Process{
     target = function() return worker.main(seat) end, name = "PoolWorker-" .. index, daemon = true,
   }:start()
   if not process then

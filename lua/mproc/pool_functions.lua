@@ -96,13 +96,18 @@ local function sort_mail(pool, mailbox)
   end
 end
 
+-- True, or nil and why not all have it.
 local function mail(pool, id, kind, f)
   for _, seat in pairs(pool.crew) do
     if seat.mailbox:qsize() > MAIL_MAX then
       sort_mail(pool, seat.mailbox)
     end
-    core.post(seat.mailbox, id, kind, 0, "function", f)
+    local posted, why = core.post(seat.mailbox, id, kind, 0, "function", f)
+    if not posted then
+      return nil, why
+    end
   end
+  return true
 end
 
 local function publish(pool, f, bytes)
@@ -117,7 +122,11 @@ local function publish(pool, f, bytes)
   end
   pool.next_function = version.id + 1
   pool.published[version.id], pool.frozen[version.id] = version, bytes
-  mail(pool, version.id, label.FUNCTION, f)
+  local sent, why = mail(pool, version.id, label.FUNCTION, f)
+  if not sent then -- a task that named it would wait for it for ever
+    pool.published[version.id], pool.frozen[version.id] = nil, nil
+    errors.raise("cannot send the function: %s", why)
+  end
   return version
 end
 

@@ -22,7 +22,6 @@ function job.prepare(pool)
   pool.busy, pool.busy_since = 0, 0 -- seconds in which some job was live; since when one is
   pool.feeding = {} -- a list of jobs with more to send
   pool.due, pool.due_from, pool.due_to = {}, 1, 0 -- ended jobs whose callbacks have not run
-  words.prepare(pool)
   pool.unread, pool.unread_more = {}, 0 -- failed futures that nobody has asked yet; how many besides
 end
 

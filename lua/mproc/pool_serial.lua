@@ -18,8 +18,6 @@ function serial.prepare(pool)
     index = 1, record = record, inherited = pool.frozen, peers = 0, stops = pool.stops,
     max_tasks = math.huge, initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer,
   }
-  pool.results = core.queue()
-  pool.tasks = pool.results
   pool.size, seat.results = math.max(1, pool.size), pool.results
 
   function pool.run_here(...)

@@ -14,9 +14,12 @@ local words = { QUEUED = 0, BEGUN = 1, STOPPED = 2 }
 
 local COUNT = 65535 -- jobs beyond so many at once have none: they cannot be called off
 
+-- True, or nil, message, NAME.
 function words.prepare(pool)
-  pool.stops = core.array("uint8", COUNT)
+  local message, name
   pool.free_words, pool.used_words = {}, 0
+  pool.stops, message, name = core.array("uint8", COUNT)
+  return pool.stops and true, message, name
 end
 
 -- A word, or 0.

@@ -10,6 +10,7 @@ local run = require("mproc.pool_run")
 local worker = {}
 
 local CALL, SEAT_SHIFT = label.CALL, label.SEAT_SHIFT
+local FULL_NAP = 0.01 -- between tries, while the arena is full
 
 -- One task. `f` is known, or the error that stands for it.
 local function run_known(seat, f, a, b, c, ...)
@@ -55,7 +56,7 @@ end
 -- Handles what core.take gave. False when the worker shall leave.
 local function handle(seat, known, a, b, c, lease, ok, ...)
   if not a then
-    return false
+    return c == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
   elseif b & label.MODE_MASK == label.RETIRE then
     lease:done()
     return false

@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- What a process came to: its results, its error, or its death. Used by process.lua.
--- A record's `results` is the queue that the child puts one message into, if it has anything to say; `outcome` is what
--- is known: { ok = true, n =, ... } or { ok = false, error = }.
+-- A record's `results` is the queue that the child puts one message into, if it has anything to say; `message` is that,
+-- while it could not be decoded for want of memory; `outcome` is what is known: { ok = true, n =, ... } or
+-- { ok = false, error = }.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
 local result = {}
 
+local NO_MEMORY = "not enough memory" -- what Lua raises then
 local NOTHING = { ok = true, n = 0 }
 
 -- How long a child that has sent its results may keep the parent from noticing: it may wait for children of its own.
@@ -49,7 +51,9 @@ local function unpack_message(own, message)
     return { ok = false, error = remote_error(own, table.unpack(message, 2, 4)) }
   end
   local ok, values = pcall(core.thaw, message[2])
-  if not ok then
+  if values == NO_MEMORY then -- here and now: the message stays
+    error(values, 0)
+  elseif not ok then
     return { ok = false, error = values }
   end
   values.ok = true
@@ -59,10 +63,10 @@ end
 -- Looks into the queue. True when the outcome is known now.
 local function look(own)
   if not own.outcome and own.results then
-    local message = own.results:get(0)
-    if message then
-      own.outcome = unpack_message(own, message)
-      own.results = nil
+    own.message = own.message or own.results:get(0)
+    if own.message then
+      own.outcome = unpack_message(own, own.message)
+      own.results, own.message = nil, nil
     end
   end
   return own.outcome ~= nil
@@ -70,7 +74,7 @@ end
 
 -- The end is known: without a message there were no results, or the process died. With one, it may stay unread.
 function result.settle(own)
-  if own.outcome or not own.results:empty() then
+  if own.outcome or own.message or not own.results:empty() then
     return
   elseif own.returned and own.exitcode == 0 then
     own.outcome = NOTHING

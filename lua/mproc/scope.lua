@@ -7,7 +7,7 @@ local errors = require("mproc.errors")
 
 local scope = {}
 
--- The fields of a guard. HOLDER: the process that made it, until it is released. A guard cannot travel.
+-- The fields of a guard. HOLDER: the process that made it, else false. A guard cannot travel.
 local OBJECT, HOLDER = 1, 2
 
 -- The class of guards that end by let_go(object, err).
@@ -17,7 +17,7 @@ local function guard_class(let_go)
   -- A child that merely inherited the scope has nothing to release.
   function Guard:__close(err)
     if self[HOLDER] == core.self() then
-      self[HOLDER] = nil
+      self[HOLDER] = false
       let_go(self[OBJECT], err)
     end
   end
@@ -55,21 +55,24 @@ function scope.methods(acquire, let_go)
     if type(f) ~= "function" then
       errors.raise("with takes a function to call while it is held, got %s", errors.show(f))
     end
+    local guard <close> = setmetatable({ object, false }, Guard) -- first: there might be no memory for it afterwards
     local ok, word = acquire(object)
     if not ok then
       return nil, word
     end
-    local guard <close> = setmetatable({ object, core.self() }, Guard)
+    guard[HOLDER] = core.self()
     return finish(guard, pcall(f, ...))
   end
 
   local function guard(object, timeout)
     errors.check_timeout(timeout)
+    local made = setmetatable({ object, false }, Guard)
     local ok, word = acquire(object, timeout)
     if not ok then
       return nil, word
     end
-    return setmetatable({ object, core.self() }, Guard), word
+    made[HOLDER] = core.self()
+    return made, word
   end
 
   return with, guard
