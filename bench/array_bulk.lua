@@ -28,9 +28,9 @@ local function as_quick(found)
   return not found.python or found.median >= found.python
 end
 
--- Both sides copy memory and touch new pages, and nothing else.
+-- Both sides copy memory and touch new pages, and nothing else: the tenth is what a quiet machine's noise is.
 local function about_as_quick(found)
-  return not found.python or found.median >= 0.75 * found.python
+  return not found.python or found.median >= 0.9 * found.python
 end
 
 harness.run({
@@ -71,7 +71,7 @@ harness.run({
     end) * BYTES / 1e9
   end,
   python = harness.python("array_set_bytes", BYTES),
-  reach = ">= 0.75 x Python",
+  reach = ">= 0.9 x Python",
   reached = about_as_quick,
 })
 
@@ -84,6 +84,6 @@ harness.run({
     end) * BYTES / 1e9
   end,
   python = harness.python("array_bytes", BYTES),
-  reach = ">= 0.75 x Python",
+  reach = ">= 0.9 x Python",
   reached = about_as_quick,
 })

@@ -294,18 +294,12 @@ describe("an array", function()
     it("add from four processes, losing nothing and not touching neighbours", function()
       for _, name in ipairs({ "int16", "uint32", "integer", "double" }) do
         local a = mproc.Array(name, 6)
-        local processes = {}
-        for i = 1, 4 do
-          processes[i] = start(function()
-            for _ = 1, 5000 do
-              a:add(6, 1)
-              a:add(i + 1, 1)
-            end
-          end)
-        end
-        for _, p in ipairs(processes) do
-          finish(p)
-        end
+        children.four(function(i)
+          for _ = 1, 5000 do
+            a:add(6, 1)
+            a:add(i + 1, 1)
+          end
+        end)
         assert.same({ 0, 5000, 5000, 5000, 5000, 20000 }, a:totable())
       end
     end)

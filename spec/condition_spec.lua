@@ -1,16 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Conditions: who is woken, in which order, what a death does, and what becomes of the lock.
+-- Conditions: who is woken, in which order, and what becomes of the lock.
 
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
+local conditions = require("spec.support.conditions")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
-local LIMIT = 20 -- seconds: nothing here takes so long
-
-local function waiting(c)
-  return tonumber(tostring(c):match("(%d+) waiting$"))
-end
+local LIMIT = conditions.LIMIT
 
 describe("a condition", function()
   local mproc, proc
@@ -20,34 +17,9 @@ describe("a condition", function()
   end)
   leaks.watch()
 
-  local function until_waiting(c, n)
-    proc.until_true(function() return waiting(c) == n end, n .. " waiting")
-  end
-
   local start, finish, kill = children.start, children.finish, children.kill
-
-  -- A process that waits once and puts { name, what wait returned } into out. It waits already when this returns.
-  local function waiter(c, out, name, timeout)
-    local before = waiting(c)
-    local p = start(function()
-      out:put({ name, c:with(function() return c:wait(timeout) end) })
-    end)
-    until_waiting(c, before + 1)
-    return p
-  end
-
-  local function notify(c, n)
-    c:with(function() c:notify(n) end)
-  end
-
-  local function names(out, n)
-    local got = {}
-    for i = 1, n do
-      got[i] = out:get(LIMIT)[1]
-    end
-    table.sort(got)
-    return table.concat(got, " ")
-  end
+  local waiting, until_waiting, waiter, notify, names
+    = conditions.waiting, conditions.until_waiting, conditions.waiter, conditions.notify, conditions.names
 
   describe("by itself", function()
     it("has the methods of its lock", function()
@@ -458,208 +430,6 @@ describe("a condition", function()
     end)
   end)
 
-  describe("survives", function()
-    it("a waiter that is killed", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a = waiter(c, out, "a")
-      local b = waiter(c, out, "b")
-      kill(a)
-      notify(c)
-      assert.equal("b", names(out, 1))
-      finish(b)
-    end)
-
-    it("a notified one that is stopped, and then killed: the next one is notified", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a, b, d = waiter(c, out, "a"), waiter(c, out, "b"), waiter(c, out, "d")
-      children.stop(a)
-      notify(c)
-      assert.equal(2, waiting(c))
-      assert.same({ nil, "empty" }, { out:get(0.2) }) -- it is the stopped one's
-      kill(a)
-      assert.equal("b", names(out, 1))
-      assert.same({ nil, "empty" }, { out:get(0.2) })
-      assert.equal(1, waiting(c))
-      notify(c)
-      assert.equal("d", names(out, 1))
-      finish(b)
-      finish(d)
-    end)
-
-    it("a notified one that is stopped, and then goes on", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a, b = waiter(c, out, "a"), waiter(c, out, "b", 0.2)
-      children.stop(a)
-      notify(c)
-      assert.same({ "b", false, "timeout" }, out:get(LIMIT))
-      children.go_on(a)
-      assert.same({ "a", true }, out:get(LIMIT))
-      finish(a)
-      finish(b)
-    end)
-
-    it("the death of one that was notified and has not released the lock", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local woken <close> = mproc.Queue()
-      local a = start(function()
-        c:acquire()
-        c:wait()
-        woken:put(true)
-        mproc.sleep(100)
-      end)
-      until_waiting(c, 1)
-      local b = waiter(c, out, "b")
-      notify(c)
-      assert.is_true(woken:get(LIMIT))
-      kill(a)
-      assert.same({ "b", true, "abandoned" }, out:get(LIMIT))
-      finish(b)
-    end)
-
-    it("no notification twice: one that was used is gone with its process", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local woken <close> = mproc.Queue()
-      local function use(then_do)
-        return start(function()
-          c:acquire()
-          c:wait()
-          then_do()
-        end)
-      end
-      local after_release = use(function()
-        c:release()
-        woken:put(true)
-        mproc.sleep(100)
-      end)
-      until_waiting(c, 1)
-      local in_order = use(function() woken:put(true) end) -- forgets the lock
-      until_waiting(c, 2)
-      local b = waiter(c, out, "b")
-      notify(c)
-      assert.is_true(woken:get(LIMIT))
-      kill(after_release)
-      notify(c)
-      assert.is_true(woken:get(LIMIT))
-      finish(in_order)
-      assert.same({ nil, "empty" }, { out:get(0.3) })
-      assert.equal(1, waiting(c))
-      assert.same({ true, "abandoned" }, { c:acquire() })
-      c:notify()
-      c:release()
-      assert.same({ "b", true }, out:get(LIMIT))
-      finish(b)
-    end)
-
-    it("the death of the lock's owner while notified ones want it", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a, b = waiter(c, out, "a"), waiter(c, out, "b")
-      local owner = start(function()
-        c:acquire()
-        c:notify_all()
-        out:put({ "notified" })
-        mproc.sleep(100)
-      end)
-      assert.equal("notified", names(out, 1))
-      proc.wait_asleep(a.pid)
-      kill(owner)
-      local words = {}
-      for _ = 1, 2 do
-        local got = out:get(LIMIT)
-        assert.is_true(got[2])
-        words[#words + 1] = got[3]
-      end
-      assert.same({ "abandoned" }, words) -- the first to have it learns it
-      finish(a)
-      finish(b)
-    end)
-
-    it("the death of the lock's owner at the end of a waiter's time", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a = waiter(c, out, "a", 0.3)
-      local owner = start(function()
-        c:acquire()
-        out:put({ "held" })
-        mproc.sleep(100)
-      end)
-      assert.equal("held", names(out, 1))
-      assert.same({ nil, "empty" }, { out:get(0.6) }) -- past its time: it waits for the lock
-      assert.equal(1, waiting(c))
-      kill(owner)
-      assert.same({ "a", false, "timeout", "abandoned" }, out:get(LIMIT))
-      assert.equal(0, waiting(c))
-      finish(a)
-    end)
-
-    it("a notification at the end of a waiter's time", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a = waiter(c, out, "a", 0.1)
-      c:acquire()
-      mproc.sleep(0.3) -- its time is over, and it cannot have the lock
-      c:notify()
-      c:release()
-      assert.same({ "a", true }, out:get(LIMIT))
-      finish(a)
-    end)
-
-    it("a fork by a process that has been notified", function()
-      local c = mproc.Condition()
-      local out <close> = mproc.Queue()
-      local a = start(function()
-        c:acquire()
-        c:wait()
-        local inner = start(function() out:put({ "inner", c:mine(), waiting(c) }) end)
-        inner:join()
-        c:release()
-        out:put({ "outer" })
-      end)
-      until_waiting(c, 1)
-      local b = waiter(c, out, "b")
-      notify(c)
-      assert.same({ "inner", false, 1 }, out:get(LIMIT))
-      assert.equal("outer", names(out, 1))
-      assert.equal(1, waiting(c))
-      notify(c)
-      assert.equal("b", names(out, 1))
-      finish(a)
-      finish(b)
-    end)
-
-    it("its collection by one that was notified and still holds the lock", function()
-      local out <close> = mproc.Queue()
-      local lock = mproc.Lock()
-      local p = start(function()
-        local function once()
-          local c = mproc.Condition(lock)
-          out:put(c)
-          c:acquire()
-          c:wait()
-        end
-        once()
-        collectgarbage()
-        collectgarbage()
-        lock:release()
-        out:put("released")
-      end)
-      do
-        local c = out:get(LIMIT)
-        until_waiting(c, 1)
-        notify(c)
-      end
-      collectgarbage()
-      collectgarbage()
-      assert.equal("released", out:get(LIMIT))
-      finish(p)
-    end)
-  end)
-
   describe("in a full arena", function()
     it("is refused with a reason", function()
       local r = program.text([[
@@ -675,84 +445,6 @@ describe("a condition", function()
         print(c:with(function() return c:wait(0) end))
       ]], { env = "MPROC_ARENA=4M" })
       assert.truthy(r.out:find("^true\tENOMEM: the arena is full.-\nfalse\ttimeout\n$"), r.out .. r.err)
-    end)
-  end)
-
-  describe("ends by Ctrl-C", function()
-    local PRELUDE = [[
-      local mproc = require("mproc")
-      local proc = require("spec.support.proc")
-      local parent = mproc.getpid()
-      local c = mproc.Condition()
-      local function interrupt()
-        proc.wait_asleep(parent)
-        os.execute("kill -INT " .. parent)
-      end
-      local function daemon(f)
-        mproc.Process{ daemon = true, target = function() f() mproc.sleep(100) end }:start()
-      end
-      c:acquire()
-    ]]
-
-    local function run(text)
-      local r = program.text(PRELUDE .. text, { seconds = LIMIT })
-      assert.is_false(r.timed_out)
-      assert.equal(0, r.code, r.err)
-      return r.out
-    end
-
-    it("and has the lock again when nobody keeps it", function()
-      local out = run([[
-        daemon(interrupt)
-        print(pcall(c.wait, c))
-        print(c:mine(), tostring(c):match("%d+ waiting"))
-      ]])
-      assert.truthy(out:find("^false\t.-interrupted!\ntrue\t0 waiting\n$"), out)
-    end)
-
-    it("inside a coroutine and wait_for", function()
-      local out = run([[
-        daemon(interrupt)
-        print(coroutine.wrap(function() return pcall(c.wait_for, c, function() end, 30) end)())
-        c:release()
-      ]])
-      assert.truthy(out:find("^false\t.-interrupted!\n$"), out)
-    end)
-
-    it("without the lock when another one keeps it, and leaves a scope in order", function()
-      local out = run([[
-        daemon(function()
-          c:acquire()
-          interrupt()
-        end)
-        print(pcall(c.with, c, function() c:wait() end))
-        print(c:mine(), tostring(c):match("%d+ waiting"))
-        print(c:acquire(0))
-      ]])
-      assert.truthy(out:find("^false\t.-interrupted!\nfalse\t0 waiting\nfalse\ttimeout\n$"), out)
-    end)
-
-    it("when it was notified and cannot have the lock: the next one is notified", function()
-      local out = run([[
-        local q = mproc.Queue()
-        local function waits() return tostring(c):match("(%d+) waiting") end
-        local function others()
-          q:put{ "heir", c:with(function() return c:wait() end) }
-        end
-        daemon(function()
-          proc.until_true(function() return waits() == "1" end, "the parent waits")
-          daemon(others)
-          proc.until_true(function() return waits() == "2" end, "the heir waits")
-          c:acquire()
-          c:notify()
-          interrupt()
-          proc.until_true(function() return waits() == "0" end, "the heir is notified")
-          c:release()
-        end)
-        print(pcall(c.wait, c))
-        print(table.unpack(q:get(20)))
-      ]])
-      assert.truthy(out:find("^false\t.-interrupted!\nheir\ttrue\n$"), out)
     end)
   end)
 end)

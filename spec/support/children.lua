@@ -27,6 +27,19 @@ function children.finish(p)
   end
 end
 
+-- Four processes that begin f(i) together; waits until they have ended in order.
+function children.four(f)
+  local gate, all = require("mproc").Event(), {}
+  for i = 1, 4 do
+    all[i] = children.start(function()
+      gate:wait()
+      f(i)
+    end)
+  end
+  gate:set()
+  for _, p in ipairs(all) do children.finish(p) end
+end
+
 function children.kill(p)
   p:kill()
   end_of(p)

@@ -3,6 +3,7 @@
 #include "bind/bind.h"
 
 #include <errno.h>
+#include <lualib.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 
 /* The mask and count that lua.c's SIGINT handler hooks the main thread with. */
 #define LUA_C_MASK (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
+
+static lua_Hook scripts_hook; /* what debug.sethook sets, whose mask and count may be the same; NULL: not known */
 
 void mp_bind_enter(lua_State *L) {
   if (mp_shm_usable()) return;
@@ -44,12 +47,29 @@ static lua_State *main_thread(lua_State *L) {
 /* The hook fires in the main Lua thread only: a wait, above all one inside a coroutine, must look for itself. */
 static int wants_interrupt(void *arg) {
   lua_State *m = main_thread(arg);
-  return lua_gethook(m) && lua_gethookmask(m) == LUA_C_MASK && lua_gethookcount(m) == 1;
+  lua_Hook hook = lua_gethook(m);
+  return hook && hook != scripts_hook && lua_gethookmask(m) == LUA_C_MASK && lua_gethookcount(m) == 1;
 }
 
 mp_wait mp_bind_wait(lua_State *L, uint64_t deadline) {
   mp_wait w = {deadline, wants_interrupt, L};
   return w;
+}
+
+/* Has debug.sethook hook a thread that never runs. */
+static void learn_scripts_hook(lua_State *L) {
+  int top = lua_gettop(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, LUA_DBLIBNAME) == LUA_TTABLE && lua_getfield(L, -1, "sethook") == LUA_TFUNCTION) {
+    lua_State *thread = lua_newthread(L);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_pushliteral(L, "c");
+    lua_call(L, 3, 0);
+    scripts_hook = lua_gethook(thread);
+  }
+  lua_settop(L, top);
 }
 
 int mp_bind_interrupted(lua_State *L) {
@@ -117,6 +137,7 @@ int mp_bind_trouble(lua_State *L, int err, const char *what) {
 }
 
 void mp_bind_errors(lua_State *L) {
+  learn_scripts_hook(L);
   lua_pushcfunction(L, own_sources);
   lua_setfield(L, -2, "own_sources");
 }
