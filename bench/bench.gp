@@ -2,16 +2,17 @@
 # How many times better mproc is than each peer: medians with quartiles. data, out and rows come from chart.lua.
 set terminal svg size 1000, 60 + 22 * rows dynamic font "sans,12" background "white"
 set output out
-set title "mproc beside its peers: how many times better (median of alternating rounds, quartiles)"
+set label "mproc beside its peers: how many times better (medians of alternating rounds, quartiles)" at screen 0.02, screen 1 offset 0, -1.2
 set logscale x
 set format x "%g"
 set yrange [rows + 0.7 : 0.3]
+set tmargin 2.5
 set grid x
 unset key
 set border 1
 set ytics nomirror scale 0
 set xtics nomirror
-set lmargin 62
+set lmargin 52
 set rmargin 8
 set boxwidth 0.7
 set style fill solid 0.8 noborder

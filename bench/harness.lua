@@ -120,7 +120,8 @@ local function listed(others, compared)
   return list
 end
 
-local function print_row(row)
+-- Prints a row as it is kept.
+function harness.print_row(row)
   local raw, python = row.raw or {}, row.python or {}
   print(ROW:format(row.title, show(row.median), show(row.best), show(raw.median), show_spread(raw.ratio),
     show(python.median), show_spread(python.ratio), percent(statistics.median(row.others)), row.reach,
@@ -141,8 +142,13 @@ local function print_others(busy)
   print("  CPU used by other programs in each round: " .. table.concat(shares, ", "))
 end
 
-local function program()
-  return (arg and arg[0] or "?"):match("[^/]*$"):gsub("%.lua$", "")
+-- The name of the program that runs.
+function harness.program()
+  return ((arg and arg[0] or "?"):match("[^/]*$"):gsub("%.lua$", ""))
+end
+
+function harness.date()
+  return os.date("!%Y-%m-%dT%H:%M:%SZ")
 end
 
 -- claim: title (its last word after a comma is the unit), better ("less" or "more"), mproc (a function that returns a
@@ -154,11 +160,11 @@ function harness.run(claim)
   local compared = compare(claim, figures, others)
   local raw, python = compared.raw, compared.python
   local row = {
-    claim = program(), title = claim.title, unit = claim.unit or claim.title:match(", ([^,]+)$"), better = claim.better,
+    claim = harness.program(), title = claim.title, unit = claim.title:match(", ([^,]+)$"), better = claim.better,
     median = statistics.median(figures.mproc), best = statistics.best(figures.mproc, claim.better),
     spread = statistics.spread(figures.mproc), rounds = figures.mproc, raw = raw, python = python,
     peers = listed(others, compared), missing = missing(others), reach = claim.reach or "", others = busy,
-    date = os.date("!%Y-%m-%dT%H:%M:%SZ"), machine = machine.facts(),
+    date = harness.date(), machine = machine.facts(),
   }
   row.reached = claim.reached and not not claim.reached({
     median = row.median,
@@ -172,7 +178,7 @@ function harness.run(claim)
   if not os.getenv("BENCH_ROWS_ONLY") then
     harness.header()
   end
-  print_row(row)
+  harness.print_row(row)
   if claim.show_others then
     print_others(busy)
   end

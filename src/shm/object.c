@@ -65,6 +65,9 @@ static bool held_by_another(uint32_t slot) {
   return false;
 }
 
+/* The row behind those of the processes: which objects must be settled when a holder dies. */
+static _Atomic uint64_t *settling(void) { return row(mp_a->nprocs); }
+
 static uint64_t words_in_use(void) { return (mp_a->top_object + 63) / 64; }
 
 void mp_holds_copy(uint32_t from_proc, uint32_t to_proc) {
@@ -122,6 +125,14 @@ static void untake_slot(uint32_t slot) {
   mp_a->free_object = slot + 1;
 }
 
+/* Before the object lives, for a slot keeps the bit of the one that died there. */
+static void mark_settling(uint32_t slot, int type, const void *block) {
+  const mp_type *t = &types[type];
+  uint64_t bit = UINT64_C(1) << (slot % 64), others = settling()[slot / 64] & ~bit;
+  bool needed = t->settle && !(t->quiet && t->quiet(block));
+  settling()[slot / 64] = needed ? others | bit : others;
+}
+
 static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg, mp_handle *out) {
   int64_t slot = take_slot();
   if (slot < 0) return (int)slot;
@@ -134,6 +145,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   o->chunk = (uint32_t)chunk;
   o->flight = 0;
   init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
+  mark_settling((uint32_t)slot, type, mp_chunk_data((uint64_t)chunk));
   hold_set((uint32_t)slot);
   uses[slot] = 1;
   mp_noted |= type != MP_TYPE_QUEUE;
@@ -265,13 +277,25 @@ void mp_holds_drop(int type) {
   mp_arena_unlock();
 }
 
+/* Which of these 64 objects nobody else holds. */
+static uint64_t held_alone(uint32_t proc, uint64_t w, uint64_t bits) {
+  for (uint32_t p = 0; bits && p < mp_a->top_proc; p++)
+    if (p != proc) bits &= ~row(p)[w];
+  return bits;
+}
+
+/* Most of what a child held its parent holds: that goes 64 at a time. */
 void mp_holds_clear(uint32_t proc) {
   if (MP_BROKEN(HOLDS)) return;
-  for (uint64_t w = 0; w < words_in_use(); w++)
+  for (uint64_t w = 0; w < words_in_use(); w++) {
+    uint64_t held = row(proc)[w];
+    if (!held) continue;
+    row(proc)[w] = held_alone(proc, w, held);
     for (uint64_t bits = row(proc)[w]; bits; bits = row(proc)[w]) {
       row(proc)[w] = bits & (bits - 1);
       die_if_unheld((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
     }
+  }
   mp_object_bury(false);
 }
 
@@ -286,7 +310,7 @@ static int settle_one(uint32_t slot, uint32_t proc) {
 int mp_holds_settle(uint32_t proc) {
   int err = 0;
   for (uint64_t w = 0; w < words_in_use(); w++)
-    for (uint64_t bits = row(proc)[w]; bits && !err; bits &= bits - 1)
+    for (uint64_t bits = row(proc)[w] & settling()[w]; bits && !err; bits &= bits - 1)
       err = settle_one((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), proc);
   return err;
 }

@@ -64,6 +64,8 @@ typedef struct mp_type { /* what a type does besides living; each may be NULL */
   /* A process that held it is dead or leaves: what the block says of that process is undone, and who waits for it is
    * woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
   int (*settle)(void *block, uint32_t proc);
+  /* True when this one, just initialised, never needs settle; NULL: all of the type do. */
+  bool (*quiet)(const void *block);
   /* True while the block says something of that process that settle must find: then its hold outlasts its last use as
    * long as others know the object. Under the arena lock. */
   bool (*claimed)(void *block, uint32_t proc);

@@ -30,8 +30,10 @@ static void init(uint32_t slot, void *block, const void *arg) {
   if (q->kind & MP_QUEUE_JOINABLE) mp_joinable_init(q);
 }
 
+static bool never_settled(const void *block) { return !(((const mp_queue *)block)->kind & MP_QUEUE_JOINABLE); }
+
 void mp_queue_setup(void) {
-  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle};
+  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle, .quiet = never_settled};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 
