@@ -35,7 +35,7 @@ caught_by() { # name, directory
     MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/$test.log" 2>&1
     status=$?
     case $status in 0 | 124 | 137) continue ;; esac
-    text=$(grep -v -e 'kill points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
+    text=$(grep -v -e ' points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
     echo "$test|$((SECONDS - began))|${text:-status $status}"
     return
   done

@@ -31,7 +31,8 @@ static void init(uint32_t slot, void *block, const void *arg) {
 }
 
 void mp_queue_setup(void) {
-  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle};
+  static const mp_type type = {
+      .destroy = mp_queue_destroy, .settle = mp_joinable_settle, .claimed = mp_joinable_claimed};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 
