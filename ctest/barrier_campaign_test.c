@@ -8,7 +8,7 @@
  *                        released.
  *   breaks               are no more than deaths and failed actions together. Worker 0 resets; the others wait for that.
  *   the action           one runs at a time, while all others wait; but for those who came in place of somebody killed
- *                        since the last party came.
+ *                        since the last party came. None who was dead before that is counted as having come.
  * Each death in a wait breaks the barrier, or the rest would wait for ever: a truce would find a hang.
  */
 #include <errno.h>
@@ -25,6 +25,7 @@ typedef struct book {
   _Atomic uint64_t numbered;           /* generations */
   _Atomic uint64_t acting;             /* the life that runs the action */
   _Atomic uint64_t outside[T_WORKERS]; /* the life that is not in a wait */
+  _Atomic uint64_t dead[T_WORKERS];    /* the last life that is surely dead */
   _Atomic uint64_t causes, resets, died_waiting;
 } book;
 
@@ -40,29 +41,37 @@ static void set_up(void) {
   x = mp_object_block(h, MP_TYPE_BARRIER);
 }
 
-static uint64_t newest_life(void) {
-  uint64_t newest = 0;
-  for (unsigned k = 0; k < PARTIES; k++)
-    if (t_workers[k].life > newest) newest = t_workers[k].life;
-  return newest;
+typedef struct glance {   /* when this worker came */
+  uint64_t newest;        /* life */
+  uint64_t dead[PARTIES]; /* lives that were dead, and had come or were about to */
+} glance;
+
+static glance look(void) {
+  glance g = {0};
+  for (unsigned k = 0; k < PARTIES; k++) {
+    uint64_t life = t_workers[k].life;
+    if (life > g.newest) g.newest = life;
+    if (b->dead[k] == life && !b->outside[k]) g.dead[k] = life;
+  }
+  return g;
 }
 
-/* newest: the newest life when this worker came. */
-static void act(unsigned i, uint64_t newest) {
+static void act(unsigned i, const glance *g) {
   uint64_t other = b->acting;
   CHECK(!other || t_was_killed(other));
   b->acting = t_workers[i].life;
   for (unsigned k = 0; k < PARTIES; k++) {
     uint64_t life = b->outside[k];
-    CHECK(life == 0 || life > newest || t_was_killed(life));
+    CHECK(life == 0 || life > g->newest || t_was_killed(life));
+    CHECK(!g->dead[k] || g->dead[k] != t_workers[k].life); /* or somebody came in its place */
   }
   b->numbered++;
   t_hold(HOLD);
   b->acting = 0;
 }
 
-static int act_and_release(unsigned i, uint64_t newest) {
-  act(i, newest);
+static int act_and_release(unsigned i, const glance *g) {
+  act(i, g);
   t_at(ACT);
   if (t_random() % FAIL_ONE_IN) return mp_barrier_release(x);
   b->causes++;
@@ -85,11 +94,12 @@ static void mend(unsigned i) {
 }
 
 static void one(unsigned i) {
-  uint64_t index = PARTIES, newest = newest_life();
+  uint64_t index = PARTIES;
+  glance g = look();
   b->outside[i] = 0;
   t_at(WAIT);
   int r = mp_barrier_wait(x, true, &t_soon, &index);
-  if (r == MP_BARRIER_ACT) r = act_and_release(i, newest);
+  if (r == MP_BARRIER_ACT) r = act_and_release(i, &g);
   CHECK(r == 0 || r == -EPIPE);
   if (r == 0) note_passed(index);
   b->outside[i] = t_workers[i].life;
@@ -109,6 +119,7 @@ static void work(unsigned i) {
 static void died(unsigned i) {
   b->causes++;
   b->died_waiting += !b->outside[i];
+  b->dead[i] = t_workers[i].life;
 }
 
 static void stop(void) { mp_barrier_abort(x); }

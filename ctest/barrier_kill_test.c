@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "shm/barrier.h"
-#include "witness.h"
+#include "sleeper.h"
 
 #define PARTIES 3
 #define OTHERS 2

@@ -19,6 +19,11 @@ static mp_handle qh, carried_h;
 static size_t size;
 static const mp_wait now = {0, NULL, NULL};
 
+static void make_empty(void) {
+  q = t_queue(0, &qh);
+  size = SMALL;
+}
+
 static void make(uint32_t kind, size_t bytes) {
   CHECK(mp_queue_new(0, kind, &t_soon, &qh) == 0);
   q = mp_object_block(qh, MP_TYPE_QUEUE);
@@ -222,6 +227,31 @@ static long ends_in_time(void (*end)(mp_got *), mp_os_mutex *m, uint64_t left) {
   return 1;
 }
 
+/* Kills it once all that was tried meanwhile has been given up. */
+static pid_t kill_later(pid_t pid) {
+  pid_t helper = fork();
+  if (helper) return helper;
+  usleep((useconds_t)(3 * MP_GRACE / 1000));
+  kill(pid, SIGKILL);
+  _exit(0);
+}
+
+/* Nor is it forgotten by one who then waits for a message: it has the only one in its own hands. */
+static long comes_back_to_who_waits(void) {
+  mp_got g;
+  mp_wait w = {mp_os_now() + 20 * MP_GRACE, NULL, NULL};
+  make_empty();
+  t_put_number(q, 1, size);
+  take(&g);
+  pid_t pid = stopped_with(&q->consumers), helper = kill_later(pid);
+  mp_lease_give_back(&g);
+  CHECK(t_get_number(q, w) == 1);
+  t_end(pid);
+  t_end(helper);
+  let_go();
+  return 1;
+}
+
 static void give_back(mp_got *g) { CHECK(mp_queue_return(q, g) == 0); }
 
 static long while_stopped(void) {
@@ -232,7 +262,8 @@ static long while_stopped(void) {
   two_small();
   n += ends_in_time(give_back, &q->consumers, 2);
   two_small();
-  return n + ends_in_time(mp_lease_give_back, &q->consumers, 2);
+  n += ends_in_time(mp_lease_give_back, &q->consumers, 2);
+  return n + comes_back_to_who_waits();
 }
 
 int main(int argc, char **argv) {

@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "shm/rwlock.h"
-#include "witness.h"
+#include "sleeper.h"
 
 enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* white box: gate */
 #define BRIEF (2 * MP_MS)

@@ -14,6 +14,7 @@
 #define SLOW_TRIES 50
 #define LOST_MOST 3 /* per scenario; more would only take time */
 #define PAUSE_US 50
+#define SURELY_ASLEEP 3 /* seen so often in a row: a lock may be slept on for a moment */
 
 t_sleeper *t_sleepers;
 bool t_control;
@@ -73,37 +74,95 @@ bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps) {
   return false;
 }
 
-static unsigned count(const t_scene *o) { return o->sleepers ? o->sleepers : 1; }
+/* --- sleepers of many kinds --- */
+
+static pid_t pids[T_SLEEPERS];
+
+void t_witness(int i, void (*f)(t_sleeper *)) {
+  t_sleeper *s = &t_sleepers[i];
+  pids[i] = t_sleep(s, f);
+  for (int seen = 0; seen < SURELY_ASLEEP && !s->woken; usleep(PAUSE_US)) seen = t_asleep(pids[i]) ? seen + 1 : 0;
+}
+
+pid_t t_witness_pid(int i) { return pids[i]; }
+void t_witness_end(int i) { t_end(pids[i]); }
+
+void t_witness_end_all(int n) {
+  for (int i = 0; i < n; i++) t_witness_end(i);
+}
+
+static bool all_young(int n) {
+  for (int i = 0; i < n; i++)
+    if (!t_young(&t_sleepers[i]) && !t_sleepers[i].woken) return false;
+  return true;
+}
+
+static bool all_woken_by(int n, uint64_t deadline) {
+  for (int i = 0; i < n; i++)
+    if (!t_woken_by(&t_sleepers[i], deadline)) return false;
+  return true;
+}
+
+int t_witness_judge(int n) {
+  uint64_t since = mp_os_now();
+  bool young = all_young(n);
+  return all_woken_by(n, since + T_PROMPT) ? T_IN_TIME : young ? T_LATE : T_SLOW;
+}
+
+int t_witness_result(int i) {
+  t_woken_by(&t_sleepers[i], MP_FOREVER);
+  return t_sleepers[i].result;
+}
+
+/* --- scenes --- */
+
+static pid_t trace(void (*run)(void *), bool starts_late) {
+  pid_t pid = t_trace(run, NULL);
+  if (starts_late) t_run_to_stop(pid);
+  return pid;
+}
+
+static bool step_and_end(pid_t pid, long k) {
+  bool done = t_step(pid, k);
+  t_end(pid);
+  return done;
+}
+
+int t_try_witnessed(const void *witnessed, long k, bool *done) {
+  const t_witnessed *o = witnessed;
+  t_deadline(30);
+  o->before();
+  pid_t killed = trace(o->run, o->starts_late);
+  if (o->meanwhile) o->meanwhile();
+  *done = step_and_end(killed, k);
+  return o->after(*done);
+}
 
 /* The sleepers must wake by themselves, or at once when they get what the dead process did not give them. */
-static int judge(const t_scene *o) {
+static int judge(const t_scene *o, int n) {
   bool helped = !o->committed();
-  for (unsigned i = 0; i < count(o); i++)
-    if (!t_young(&t_sleepers[i]) && !t_sleepers[i].woken) return T_SLOW;
+  if (!all_young(n)) return T_SLOW;
   uint64_t since = mp_os_now();
   if (helped) o->help();
-  for (unsigned i = 0; i < count(o); i++)
-    if (!t_woken_by(&t_sleepers[i], since + T_PROMPT)) return T_LATE;
-  return T_IN_TIME;
+  return all_woken_by(n, since + T_PROMPT) ? T_IN_TIME : T_LATE;
 }
 
 int t_try_scene(const void *scene, long k, bool *done) {
   const t_scene *o = scene;
-  pid_t pids[T_SLEEPERS];
-  t_deadline(20);
+  int n = o->sleepers ? (int)o->sleepers : 1;
+  t_deadline(30);
   o->before();
-  pid_t killed = t_trace(o->run, NULL);
-  if (o->starts_late) t_run_to_stop(killed);
-  for (unsigned i = 0; i < count(o); i++) pids[i] = t_sleep(&t_sleepers[i], o->sleep);
-  for (unsigned i = 0; i < count(o); i++) t_await_asleep(pids[i]);
-  *done = t_step(killed, k);
-  t_end(killed);
-  int r = judge(o);
-  for (unsigned i = 0; i < count(o); i++) t_end(pids[i]);
+  pid_t killed = trace(o->run, o->starts_late);
+  for (int i = 0; i < n; i++) t_witness(i, o->sleep);
+  *done = step_and_end(killed, k);
+  int r = judge(o, n);
+  t_witness_end_all(n);
   if (r == T_IN_TIME) o->after(t_sleepers);
   o->let_go();
   return r;
 }
+
+/* --- points --- */
 
 /* True when it was in time at least once. */
 static bool in_time(t_try *f, const void *arg, long k, bool *done) {
@@ -130,5 +189,12 @@ long t_run_points(const char *name, t_try *f, const void *arg) {
     lost++;
   }
   printf("  %-44s %6ld kill points, %ld wakes lost\n", name, points, lost);
+  return lost;
+}
+
+long t_run_witnessed(const t_witnessed *list, size_t n, const char *part) {
+  long lost = 0;
+  for (size_t i = 0; i < n; i++)
+    if (!part || strstr(list[i].name, part)) lost += t_run_points(list[i].name, t_try_witnessed, &list[i]);
   return lost;
 }

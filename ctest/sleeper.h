@@ -24,6 +24,7 @@ typedef struct t_sleeper {
   _Atomic int32_t result;
 } t_sleeper;
 
+/* A scene in which sleepers of one kind must be woken. */
 typedef struct t_scene {
   const char *name;
   void (*before)(void);
@@ -57,10 +58,33 @@ void t_run_to_stop(pid_t pid);
 /* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
 bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
 
+/* Sleepers of many kinds. Starts sleeper i, which calls f, then pauses; returns once it sleeps or its call has returned. */
+void t_witness(int i, void (*f)(t_sleeper *));
+pid_t t_witness_pid(int i);
+void t_witness_end(int i);
+void t_witness_end_all(int n); /* the n first */
+/* What is due to wake the n first has happened: T_IN_TIME, T_LATE, or T_SLOW when nothing can be said. */
+int t_witness_judge(int n);
+/* Waits, for as long as it takes, until sleeper i's call has returned: its result. */
+int t_witness_result(int i);
+
+/* A scene with such sleepers, or whose outcome is more than that they were woken. */
+typedef struct t_witnessed {
+  const char *name;
+  void (*before)(void);
+  void (*run)(void *);     /* what is killed. If it starts late, it stops itself before what is stepped through */
+  void (*meanwhile)(void); /* when run has been traced and, if it starts late, has stopped; or NULL */
+  int (*after)(bool done); /* T_IN_TIME, or why the point is tried again */
+  bool starts_late;
+} t_witnessed;
+
 /* One try at point k: T_IN_TIME, T_LATE or T_SLOW; *done when the operation had ended before it. */
 typedef int t_try(const void *arg, long k, bool *done);
 int t_try_scene(const void *scene, long k, bool *done);
+int t_try_witnessed(const void *witnessed, long k, bool *done);
 /* Every point (of the sample). Prints, and returns how many wakes were lost. */
 long t_run_points(const char *name, t_try *f, const void *arg);
+/* The same of those whose names contain `part` (NULL: all): how many wakes were lost. */
+long t_run_witnessed(const t_witnessed *list, size_t n, const char *part);
 
 #endif

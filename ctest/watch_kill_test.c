@@ -17,7 +17,7 @@
 #include "os/process.h"
 #include "shm/proc.h"
 #include "shm/watch.h"
-#include "witness.h"
+#include "sleeper.h"
 
 #define SMALL 64
 #define QUEUES 2

@@ -9,19 +9,20 @@ work=$1
 shift
 uncaught=0
 names=${*:-$(sed -n 's/^  MP_BREAK_\([A-Z]*\),.*/\1/p' src/os/broken.h | grep -v -e NOTHING -e COUNT)}
-all=$(cd ctest && printf '%s\n' *_campaign_test.c *_kill_test.c killpoints_test.c wake_test.c | sed 's/\.c$//')
+all=$(cd ctest && printf '%s\n' *_campaign_test.c *_kill_test.c killpoints_test.c wake_test.c rung_often_test.c | sed 's/\.c$//')
 
 first_for() {
   case $1 in
-    ROBUST) echo lock_campaign_test ;;
+    ROBUST | TOLD) echo lock_campaign_test ;;
     WAKE | PENDING) echo wake_test ;;
     LEASE) echo lease_kill_test ;;
-    CELLS | MARK) echo barrier_kill_test ;;
+    CELLS | MARK | PARTY) echo barrier_kill_test ;;
     TORN) echo rwlock_kill_test ;;
     END) echo pipe_kill_test ;;
     WATCH | ARM | LOOK) echo watch_kill_test ;;
     CLAIM | GOAL) echo semaphore_kill_test ;;
     TELL) echo event_kill_test ;;
+    OFTEN) echo rung_often_test ;;
     *) echo killpoints_test ;;
   esac
 }
@@ -35,7 +36,7 @@ caught_by() { # name, directory
     MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/$test.log" 2>&1
     status=$?
     case $status in 0 | 124 | 137) continue ;; esac
-    text=$(grep -v -e 'kill points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
+    text=$(grep -v -e ' points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
     echo "$test|$((SECONDS - began))|${text:-status $status}"
     return
   done

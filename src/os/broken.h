@@ -37,6 +37,9 @@ enum {
   MP_BREAK_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
   MP_BREAK_GOAL,        /* a release of others' permits that was cut short stays half done */
   MP_BREAK_TELL,        /* who was woken in place of all wakes nobody else */
+  MP_BREAK_TOLD,        /* that a lock's owner died is not told */
+  MP_BREAK_PARTY,       /* who comes to a barrier does not look for dead parties */
+  MP_BREAK_OFTEN,       /* who is woken for nothing, over and over, never looks for the dead */
   MP_BREAK_COUNT
 };
 #define MP_BROKEN(what) (MP_BREAK == MP_BREAK_##what)

@@ -70,6 +70,7 @@ static uint64_t living(mp_barrier *b, uint64_t gen, bool *dead) {
 /* Breaks a generation one of whose processes has died, before a sweep does. */
 static bool broke_by_death(mp_barrier *b, uint64_t gen) {
   bool dead;
+  if (MP_BROKEN(PARTY)) return false;
   living(b, gen, &dead);
   if (dead) break_gen(b, gen);
   return dead;

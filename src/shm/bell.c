@@ -104,7 +104,7 @@ static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, 
 void mp_bell_woke(int why) {
   if (why == -ETIMEDOUT)
     mp_shm_sweep();
-  else
+  else if (!MP_BROKEN(OFTEN))
     mp_shm_sweep_now_and_then();
 }
 

@@ -193,7 +193,7 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
   if (r < 0) return r;
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->m);
   note(x, h);
-  return r;
+  return MP_BROKEN(TOLD) ? MP_LOCKED : r;
 }
 
 void mp_mutex_release(mp_mutex *x, mp_handle h) {

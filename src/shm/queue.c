@@ -33,7 +33,10 @@ static void init(uint32_t slot, void *block, const void *arg) {
 static bool never_settled(const void *block) { return !(((const mp_queue *)block)->kind & MP_QUEUE_JOINABLE); }
 
 void mp_queue_setup(void) {
-  static const mp_type type = {.destroy = mp_queue_destroy, .settle = mp_joinable_settle, .quiet = never_settled};
+  static const mp_type type = {.destroy = mp_queue_destroy,
+                               .settle = mp_joinable_settle,
+                               .claimed = mp_joinable_claimed,
+                               .quiet = never_settled};
   mp_object_type(MP_TYPE_QUEUE, &type);
 }
 
@@ -69,6 +72,7 @@ static bool has_data(void *arg) { return mp_queue_unsettled(arg) || has_news(arg
 /* For those who only look: what a getter would repair, this repairs. */
 bool mp_queue_ready(void *arg) {
   static const mp_wait brief = {0, NULL, NULL};
+  if (mp_late) mp_late_flush();
   if (mp_queue_unsettled(arg) && mp_queue_lock_both(arg, &brief) == 0) mp_queue_unlock_both(arg);
   return has_news(arg);
 }
@@ -411,6 +415,14 @@ static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue
   return err;
 }
 
+/* What this process has put off may be what it waits for, for that is in its own hands: it tries again each slice. */
+static int await_data_or_late(mp_queue *q, const mp_wait *w) {
+  mp_wait slice = {mp_wait_slice(w), w->interrupted, w->arg};
+  mp_late_flush();
+  int err = mp_bell_wait(&q->data, has_data, q, w->deadline ? &slice : w);
+  return err == -ETIMEDOUT && mp_os_now() < w->deadline ? 0 : err;
+}
+
 /* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it, nor
  * would it learn that a pipe's other end is dead. */
 static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue_test *t, const mp_wait *w) {
@@ -418,7 +430,7 @@ static inline int get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_qu
   if (mp_late) mp_late_flush();
   while ((err = try_get(q, buf, g, lease, t, w)) == -EAGAIN) {
     if (!w->deadline) mp_shm_sweep_now_and_then();
-    err = mp_bell_wait(&q->data, has_data, q, w);
+    err = mp_late ? await_data_or_late(q, w) : mp_bell_wait(&q->data, has_data, q, w);
     if (err) break;
   }
   mp_watch_look(&q->data);

@@ -63,6 +63,7 @@ static inline void mp_joinable_count(mp_queue *q, int delta) {
 size_t mp_joinable_bytes(void);
 void mp_joinable_init(mp_queue *q);
 int mp_joinable_settle(void *block, uint32_t proc);
+bool mp_joinable_claimed(void *block, uint32_t proc);
 
 /* queue_extent.c */
 /* Copies a parcel's pieces one after another. */

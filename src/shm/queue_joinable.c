@@ -47,6 +47,12 @@ int mp_joinable_done(mp_queue *q) {
   return -ERANGE;
 }
 
+/* It has tasks that it has not finished: who joins must learn of its end, even if it lets the queue go before. */
+bool mp_joinable_claimed(void *block, uint32_t proc) {
+  mp_joinable *j = block;
+  return (j->q.kind & MP_QUEUE_JOINABLE) && mp_cell(&j->cells, proc) != 0;
+}
+
 int mp_joinable_settle(void *block, uint32_t proc) {
   mp_joinable *j = block;
   if (!(j->q.kind & MP_QUEUE_JOINABLE) || !mp_cell(&j->cells, proc)) return 0;

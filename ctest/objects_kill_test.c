@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What objects of all types go through: a process is killed at every instruction of receiving the handle of one; and where
+ * an object knows something of a process, also of making and dropping one, of sending its handle and of leaving in order;
+ * so is the one that cleans up after it. Then the object works for a survivor, lives exactly while somebody or a message
+ * holds it, and nothing is left. And processes: starting, ending and being reaped.
+ * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "shm/array.h"
+#include "shm/barrier.h"
+#include "shm/condition.h"
+#include "shm/end.h"
+#include "shm/event.h"
+#include "shm/joinable.h"
+#include "shm/rwlock.h"
+#include "shm/semaphore.h"
+
+typedef struct kind {
+  const char *name;
+  int type;
+  int (*make)(mp_handle *out);
+  void (*claim)(void); /* makes it know something of this process; NULL: it cannot */
+  void (*works)(void); /* for a process alone */
+} kind;
+
+static const kind *k;
+static mp_queue *q; /* carries it */
+static mp_handle qh, h;
+static const mp_wait now = {0, NULL, NULL};
+#define SLICES (3 * MP_SLICE)
+
+static void *block(void) { return mp_object_block(h, k->type); }
+
+/* What a dead process had may come back with the sweep of a slice. */
+static mp_wait soon(void) { return (mp_wait){mp_os_now() + SLICES, NULL, NULL}; }
+
+/* --- the kinds --- */
+
+static int make_queue(mp_handle *out) { return mp_queue_new(0, 0, &t_soon, out); }
+static int make_joinable(mp_handle *out) { return mp_queue_new(0, MP_QUEUE_JOINABLE, &t_soon, out); }
+static int make_mutex(mp_handle *out) { return mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, out); }
+static int make_plain(mp_handle *out) { return mp_semaphore_new(MP_SEMAPHORE_PLAIN, 1, &t_soon, out); }
+static int make_bounded(mp_handle *out) { return mp_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, out); }
+static int make_event(mp_handle *out) { return mp_event_new(&t_soon, out); }
+static int make_barrier(mp_handle *out) { return mp_barrier_new(1, &t_soon, out); }
+static int make_condition(mp_handle *out) { return mp_condition_new(&t_soon, out); }
+static int make_rwlock(mp_handle *out) { return mp_rwlock_new(&t_soon, out); }
+static int make_array(mp_handle *out) { return mp_array_new(MP_INT64, MP_ARRAY_LIST, 3, &t_soon, out); }
+
+static int make_end(mp_handle *out) {
+  mp_handle ends[2];
+  int err = mp_pipe_new(true, &t_soon, ends);
+  if (err) return err;
+  mp_object_unuse(ends[1]);
+  *out = ends[0];
+  return 0;
+}
+
+static void queue_works(void) {
+  mp_queue *own = block();
+  t_put_number(own, 5, 64);
+  CHECK(t_get_number(own, now) == 5 && t_get_number(own, now) == 0);
+}
+
+static void joinable_works(void) {
+  mp_wait w = soon();
+  queue_works();
+  CHECK(mp_joinable_done(block()) == 0 && mp_joinable_join(block(), &w) >= 0);
+}
+
+static void claim_task(void) {
+  t_put_number(block(), 1, 64);
+  CHECK(t_get_number(block(), now) == 1);
+}
+
+static void empty_then_joinable_works(void) {
+  while (t_get_number(block(), now)) CHECK(mp_joinable_done(block()) == 0);
+  joinable_works();
+}
+
+static void mutex_works(void) {
+  mp_wait w = soon();
+  CHECK(mp_mutex_acquire(block(), h, &w) >= 0);
+  mp_mutex_release(block(), h);
+}
+
+static void plain_works(void) { CHECK(mp_semaphore_release(block(), 1, &t_soon) == 0); }
+static void claim_permit(void) { CHECK(mp_semaphore_acquire(block(), &t_soon) == 0); }
+
+static void bounded_works(void) {
+  mp_wait w = soon();
+  CHECK(mp_semaphore_acquire(block(), &w) == 0 && mp_semaphore_acquire(block(), &now) == -ETIMEDOUT);
+  CHECK(mp_semaphore_release(block(), 1, &t_soon) == 0);
+}
+
+static void event_works(void) {
+  mp_event_set(block());
+  CHECK(mp_event_wait(block(), &now) == 0);
+}
+
+static void barrier_works(void) {
+  uint64_t index = 9;
+  CHECK(mp_barrier_wait(block(), false, &t_soon, &index) == 0 && index == 0);
+}
+
+static void claim_place(void) {
+  uint64_t index;
+  CHECK(mp_barrier_wait(block(), true, &t_soon, &index) == MP_BARRIER_ACT);
+}
+
+static void mended_barrier_works(void) {
+  mp_barrier_reset(block());
+  barrier_works();
+}
+
+static void condition_works(void) { CHECK(mp_condition_waiting(block()) == 0); }
+static void claim_reading(void) { CHECK(mp_rwlock_read(block(), &t_soon) >= 0); }
+
+static void rwlock_works(void) {
+  mp_wait w = soon();
+  CHECK(mp_rwlock_write(block(), h, &w) >= 0);
+  mp_rwlock_end_write(block(), h);
+}
+
+static void end_works(void) {
+  mp_end *e = block();
+  mp_got g;
+  char buf[16];
+  CHECK(mp_queue_get(mp_end_in(e), buf, &g, &now) == -EPIPE);
+}
+
+static void array_works(void) { CHECK(mp_array_add64(block(), 1, 2) >= 2); }
+
+static const kind kinds[] = {
+    {"queue", MP_TYPE_QUEUE, make_queue, NULL, queue_works},
+    {"joinable queue", MP_TYPE_QUEUE, make_joinable, claim_task, empty_then_joinable_works},
+    {"lock", MP_TYPE_MUTEX, make_mutex, NULL, mutex_works},
+    {"semaphore", MP_TYPE_SEMAPHORE, make_plain, NULL, plain_works},
+    {"bounded semaphore", MP_TYPE_SEMAPHORE, make_bounded, claim_permit, bounded_works},
+    {"event", MP_TYPE_EVENT, make_event, NULL, event_works},
+    {"barrier", MP_TYPE_BARRIER, make_barrier, claim_place, mended_barrier_works},
+    {"condition", MP_TYPE_CONDITION, make_condition, NULL, condition_works},
+    {"rwlock", MP_TYPE_RWLOCK, make_rwlock, claim_reading, rwlock_works},
+    {"end", MP_TYPE_END, make_end, NULL, end_works},
+    {"array", MP_TYPE_ARRAY, make_array, NULL, array_works},
+};
+
+/* --- pieces of before and after --- */
+
+static void nothing(void) {}
+static void make(void) { CHECK(k->make(&h) == 0); }
+static void drop(void) { mp_object_unuse(h); }
+
+static void claim(void) {
+  if (k->claim) k->claim();
+}
+
+static void after_nothing(void) {
+  mp_shm_sweep();
+  t_nothing_left();
+}
+
+static void make_with_carrier(void) {
+  make();
+  q = t_queue(0, &qh);
+}
+
+static void make_on_the_way(void) {
+  make_with_carrier();
+  CHECK(t_put(q, "handle", 6, &h, 1) == 0);
+  drop();
+}
+
+/* It lives exactly while the message is there, and works. */
+static void after_message(void) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  mp_shm_sweep();
+  if (mp_queue_get(q, buf, &g, &now) == 0) {
+    CHECK(g.nhandles == 1 && g.handles[0] == h);
+    k->works();
+    mp_queue_done(&g);
+  }
+  CHECK(!mp_object_live(h));
+  mp_object_unuse(qh);
+  t_nothing_left();
+}
+
+static void after_use(void) {
+  mp_shm_sweep();
+  k->works();
+  drop();
+  t_nothing_left();
+}
+
+/* --- operations --- */
+
+static void run_make(void *arg) {
+  (void)arg;
+  make();
+  claim();
+  drop();
+}
+
+static void run_send(void *arg) {
+  (void)arg;
+  claim();
+  CHECK(t_put(q, "handle", 6, &h, 1) == 0);
+  drop();
+}
+
+static void run_receive(void *arg) {
+  static _Alignas(16) char buf[MP_INLINE_MAX];
+  mp_got g;
+  (void)arg;
+  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_object_use(h, k->type, &now) == 0);
+  claim();
+  mp_queue_done(&g);
+  drop();
+}
+
+static void run_drop(void *arg) {
+  (void)arg;
+  claim();
+  drop();
+}
+
+static void run_leave(void *arg) {
+  (void)arg;
+  claim();
+  mp_proc_depart();
+}
+
+static void run_recovery(void *arg) {
+  (void)arg;
+  mp_shm_sweep();
+}
+
+static const t_op ops[] = {
+    {"make and drop", nothing, run_make, after_nothing, NULL},
+    {"send", make_with_carrier, run_send, after_message, drop},
+    {"receive", make_on_the_way, run_receive, after_message, NULL},
+    {"drop one that others hold", make, run_drop, after_use, NULL},
+    {"drop the last hold", make, run_drop, after_nothing, drop},
+    {"leave in order", make, run_leave, after_use, NULL},
+};
+enum { OPS = sizeof ops / sizeof *ops, KINDS = sizeof kinds / sizeof *kinds };
+
+/* What differs from kind to kind: all of it where a death leaves a claim, or takes others along; else that handles of it
+ * travel. What is the same for all, killpoints_test steps through. */
+static bool matters(const t_op *o) { return k->claim || k->type == MP_TYPE_END || o->before == make_on_the_way; }
+
+static long run_kind(const char *part) {
+  static char names[OPS][64];
+  long points = 0;
+  for (int i = 0; i < OPS; i++) {
+    t_op o = ops[i];
+    snprintf(names[i], sizeof names[i], "%s: %s", k->name, ops[i].name);
+    o.name = names[i];
+    if (!matters(&o) || (part && !strstr(o.name, part))) continue;
+    points += t_run_op(&o);
+    if (k->claim) points += t_run_recovery(&o, run_recovery);
+  }
+  return points;
+}
+
+/* --- processes --- */
+
+static void start_and_reap(void *arg) {
+  mp_proc_ref ref;
+  (void)arg;
+  CHECK(mp_proc_reserve(&ref) == 0);
+  pid_t pid = fork();
+  if (pid == 0) _exit(0);
+  CHECK(pid > 0);
+  mp_proc_forked(ref, pid);
+  CHECK(waitpid(pid, NULL, 0) == pid);
+  mp_proc_release(ref, true);
+}
+
+static void after_starting(void) {
+  mp_shm_stats s;
+  mp_shm_sweep();
+  k->works();
+  drop();
+  mp_shm_stats_get(&s);
+  CHECK(s.objects == 0 && s.chunks == 0);
+}
+
+static const t_op starting = {"start and reap a process", make, start_and_reap, after_starting, NULL};
+
+/* A place that a killed process had reserved is free again once it is found that nobody comes up in it. */
+static void places_come_back(void) {
+  mp_shm_stats s;
+  t_deadline(20);
+  do {
+    usleep(1000);
+    mp_shm_sweep();
+    mp_shm_stats_get(&s);
+  } while (s.processes > 1);
+}
+
+int main(int argc, char **argv) {
+  const char *part = argc > 1 ? argv[1] : NULL;
+  long points = 0;
+  t_start();
+  for (int i = 0; i < KINDS; i++) {
+    k = &kinds[i];
+    points += run_kind(part);
+  }
+  k = &kinds[0];
+  points += t_run_op(&starting);
+  places_come_back();
+  printf("%ld kill points\nok %d\n", points, KINDS + 1);
+  return 0;
+}
