@@ -123,7 +123,7 @@ function harness.header()
 end
 
 -- claim: title, better ("less" or "more"), mproc (a function that returns a figure), raw and python (the same, or nil
--- or false), reach (words), reached (a function of { median, best, idle_best, ratio, python } -> boolean).
+-- or false), reach (words), reached (a function of { median, best, worst, idle_best, ratio, python } -> boolean).
 function harness.run(claim)
   local ours, raw, python, others, idle = {}, {}, {}, {}, {}
   for round = 1, harness.ROUNDS do
@@ -137,6 +137,7 @@ function harness.run(claim)
   local found = {
     median = harness.median(ours),
     best = harness.best(ours, claim.better),
+    worst = harness.best(ours, claim.better == "less" and "more" or "less"),
     idle_best = #idle > 0 and harness.best(idle, claim.better) or nil,
     ratio = ratio(ours, raw),
     python = #python > 0 and harness.median(python) or nil,

@@ -26,6 +26,7 @@ local PROGRAMS = {
   "bench/pool_chunks.lua",
   "bench/pool_cpu.lua",
   "bench/pool_ends.lua",
+  "bench/freeze_heap.lua",
 }
 
 local harness = require("bench.harness")

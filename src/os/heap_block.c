@@ -82,9 +82,6 @@ void *mp_block_take(size_t size) {
   return s ? take_from(s) : NULL;
 }
 
-/* The last span of its class stays: who frees one block and asks for one again finds it. */
-static bool is_needed(const mp_span *s) { return !s->prev && !s->next; }
-
 void mp_block_give(void *p) {
   mp_span *s = mp_span_of(p);
   if (s->bytes > MP_BLOCK_MOST) {
@@ -95,7 +92,7 @@ void mp_block_give(void *p) {
   b->next = s->freed;
   s->freed = b;
   if (s->used-- == s->capacity) link_room(s);
-  if (s->used || is_needed(s)) return;
+  if (s->used) return;
   unlink_room(s);
   mp_span_give(s);
 }

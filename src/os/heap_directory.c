@@ -16,7 +16,8 @@ mp_place *mp_place_of(const void *p) {
   mp_place *leaf = n >> LEAF_BITS < TOP ? mp_heap_top[n >> LEAF_BITS] : NULL;
   if (!leaf) return NULL;
   mp_place *at = &leaf[n & (LEAF - 1)];
-  return at->bytes ? at : NULL;
+  bool first = ((uintptr_t)p & (MP_SEGMENT - 1)) == 0; /* others may have mappings behind the end of a large one */
+  return at->bytes && (first || !at->large) ? at : NULL;
 }
 
 int mp_place_note(const void *p, size_t bytes, bool large) {

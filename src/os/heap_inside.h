@@ -58,7 +58,7 @@ typedef struct mp_heap_state {
 extern mp_heap_state mp_heap;
 
 /* heap_directory.c */
-/* What begins at this address rounded down to a segment's size; NULL when that is nothing of this heap's. */
+/* The segment that it lies in, or the large block that begins there; NULL when it is nothing of this heap's. */
 mp_place *mp_place_of(const void *p);
 /* Notes what begins at p, aligned. 0 or -ENOMEM. */
 int mp_place_note(const void *p, size_t bytes, bool large);
