@@ -28,6 +28,7 @@ SOURCES = \
   src/bind/element.c \
   src/bind/end.c \
   src/bind/event.c \
+  src/bind/heap.c \
   src/bind/joinable.c \
   src/bind/label.c \
   src/bind/lease.c \
@@ -62,10 +63,17 @@ SOURCES = \
   src/os/event.c \
   src/os/exit.c \
   src/os/futex.c \
+  src/os/heap.c \
+  src/os/heap_block.c \
+  src/os/heap_directory.c \
+  src/os/heap_large.c \
+  src/os/heap_segment.c \
+  src/os/malloc.c \
   src/os/mapping.c \
   src/os/memory.c \
   src/os/mutex.c \
   src/os/output.c \
+  src/os/pages.c \
   src/os/process.c \
   src/os/random.c \
   src/os/self.c \
@@ -112,6 +120,7 @@ LUA_MODULES = \
   lua/mproc/event.lua \
   lua/mproc/fork.lua \
   lua/mproc/future.lua \
+  lua/mproc/heap.lua \
   lua/mproc/init.lua \
   lua/mproc/log.lua \
   lua/mproc/log_child.lua \

@@ -153,7 +153,7 @@ end
 
 -- claim: title (its last word after a comma is the unit), better ("less" or "more"), mproc (a function that returns a
 -- figure), raw and python (the same, or nil or false), peers (list of harness.peer), reach (words), reached (a function
--- of { median, best, idle_best, ratio, python, sides } -> boolean; left out: nothing is claimed), show_others.
+-- of { median, best, worst, idle_best, ratio, python, sides } -> boolean; left out: nothing is claimed), show_others.
 function harness.run(claim)
   local others = other_sides(claim)
   local figures, busy = measure(claim, others)
@@ -169,6 +169,7 @@ function harness.run(claim)
   row.reached = claim.reached and not not claim.reached({
     median = row.median,
     best = row.best,
+    worst = statistics.best(figures.mproc, claim.better == "less" and "more" or "less"),
     idle_best = idle_best(figures.mproc, busy, claim.better),
     ratio = raw and raw.ratio.median,
     python = python and python.median,

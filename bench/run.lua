@@ -29,6 +29,7 @@ local PROGRAMS = {
   "bench/pool_cpu.lua",
   "bench/pool_ends.lua",
   "bench/scaling.lua",
+  "bench/freeze_heap.lua",
 }
 
 local harness = require("bench.harness")

@@ -37,6 +37,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_event(L);
   mp_bind_condition(L);
   mp_bind_arena(L);
+  mp_bind_heap(L);
   mp_bind_process(L);
   mp_bind_system(L);
   mp_bind_worker(L);

@@ -72,7 +72,7 @@ local function construct(methods, ...)
     number = number,
     daemon = current.current_process().daemon,
     maker = core.getpid(),
-    target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
+    freeze_heap = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
     exitcode = nil, returned = nil, outcome = nil, closed = nil,
   }
   local self = setmetatable({ [OWN] = own }, metatables[methods])

@@ -3,6 +3,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local heap = require("mproc.heap")
 
 local fork = {}
 
@@ -66,6 +67,7 @@ end
 
 -- In the child, first of all.
 function fork.child()
+  heap.in_child()
   math.randomseed(core.random())
   for i = 1, #state.hooks do
     local hook = state.hooks[i].child

@@ -10,6 +10,7 @@ local event = require("mproc.event")
 local fork = require("mproc.fork")
 local future = require("mproc.future")
 local log = require("mproc.log")
+local heap = require("mproc.heap")
 local pool = require("mproc.pool")
 local pool_here = require("mproc.pool_here")
 local pipe = require("mproc.pipe")
@@ -49,6 +50,7 @@ local mproc = {
   parent_process = current.parent_process,
   active_children = current.active_children,
   at_fork = fork.at_fork,
+  freeze_heap = heap.freeze,
 
   cpu_count = core.cpu_count,
   getpid = core.getpid,

@@ -6,7 +6,7 @@ local errors = require("mproc.errors")
 
 local options = {}
 
-local KNOWN = { "target", "args", "kwargs", "name", "daemon", "group" }
+local KNOWN = { "target", "args", "kwargs", "name", "daemon", "freeze_heap", "group" }
 
 local function is_callable(value)
   if type(value) == "function" then
@@ -50,7 +50,7 @@ local function reject(key)
       .. "or Process(f, ...)", tostring(key))
   end
   local name = nearest(key)
-  errors.raise("unknown option '%s'%s; a process has target, args, kwargs, name and daemon", key,
+  errors.raise("unknown option '%s'%s; a process has target, args, kwargs, name and daemon, and freeze_heap", key,
     name and ("; did you mean '%s'?"):format(name) or "")
 end
 
@@ -128,14 +128,14 @@ function options.check_name(name)
   return name
 end
 
-function options.check_daemon(daemon)
-  if type(daemon) ~= "boolean" then
-    errors.raise("daemon must be true or false, got %s", errors.show(daemon))
+function options.check_flag(name, value)
+  if type(value) ~= "boolean" then
+    errors.raise("%s must be true or false, got %s", name, errors.show(value))
   end
-  return daemon
+  return value
 end
 
--- Process(f, ...) and Process{ target = f, ... } alike: target, args (with n, or nil), name, daemon.
+-- Process(f, ...) and Process{ target = f, ... } alike: target, args (with n, or nil), name, daemon, freeze_heap.
 function options.read(...)
   local first = ...
   local more = select("#", ...) - 1
@@ -145,7 +145,8 @@ function options.read(...)
     errors.raise("Process{...} takes one table of options, got %d values more", more)
   end
   check_keys(first)
-  return first.target, add_kwargs(pack_args(first.args), first.kwargs), first.name, first.daemon
+  return first.target, add_kwargs(pack_args(first.args), first.kwargs), first.name, first.daemon,
+    first.freeze_heap
 end
 
 return options

@@ -59,6 +59,7 @@ local function start(pool, index)
   local process
   process, message, name = Process{
     target = function() return worker.main(seat) end, name = "PoolWorker-" .. index, daemon = true,
+    freeze_heap = pool.freeze_heap,
   }:start()
   if not process then
     return nil, message, name

@@ -125,6 +125,7 @@ end
 
 CHECKS.cpu_affinity = check_flag("cpu_affinity")
 CHECKS.serial = check_flag("serial")
+CHECKS.freeze_heap = check_flag("freeze_heap")
 
 local function known_names()
   local names = { "processes" }

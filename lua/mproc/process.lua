@@ -8,6 +8,7 @@ local core = require("mproc.core")
 local current = require("mproc.current")
 local errors = require("mproc.errors")
 local fork = require("mproc.fork")
+local heap = require("mproc.heap")
 local options = require("mproc.options")
 local peer = require("mproc.peer")
 local result = require("mproc.result")
@@ -31,7 +32,7 @@ end
 -- Takes what options.read understands; a subclass may have an init of its own that never calls this one.
 function Process:init(...)
   local own = record(self)
-  local target, args, name, daemon = options.read(...)
+  local target, args, name, daemon, freeze_heap = options.read(...)
   if target ~= nil or self.run == Process.run then
     options.check_target(target)
   end
@@ -39,7 +40,10 @@ function Process:init(...)
     own.name = options.check_name(name)
   end
   if daemon ~= nil then
-    own.daemon = options.check_daemon(daemon)
+    own.daemon = options.check_flag("daemon", daemon)
+  end
+  if freeze_heap ~= nil then
+    own.freeze_heap = options.check_flag("freeze_heap", freeze_heap)
   end
   if args then
     own.args, own.bytes = args, snapshot(args)
@@ -91,7 +95,12 @@ function Process:start()
   local own = record(self)
   check_startable(self, own)
   current.sweep()
-  local results, message, name = result.take_queue()
+  local ready, message, name = heap.before_fork(own.freeze_heap)
+  if not ready then
+    return nil, message, name
+  end
+  local results
+  results, message, name = result.take_queue()
   if not results then
     return nil, message, name
   end
@@ -167,7 +176,7 @@ function setters.daemon(own, daemon)
   if own.pid then
     errors.raise("%s has already been started; set daemon before start()", title(own))
   end
-  own.daemon = options.check_daemon(daemon)
+  own.daemon = options.check_flag("daemon", daemon)
 end
 
 return Process

@@ -71,6 +71,7 @@ void mp_bind_semaphore(lua_State *L);
 void mp_bind_event(lua_State *L);
 void mp_bind_condition(lua_State *L); /* after mp_bind_mutex */
 void mp_bind_arena(lua_State *L);
+void mp_bind_heap(lua_State *L);
 void mp_bind_process(lua_State *L);
 void mp_bind_system(lua_State *L);
 void mp_bind_worker(lua_State *L);

@@ -103,6 +103,17 @@ void mp_os_release(void *p, size_t n);
 /* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */
 void mp_os_zero(void *p, size_t n);
 
+/* pages.c: private memory by pages, zero at first */
+/* align: a power of two. NULL: the system grants none. */
+void *mp_os_pages_take(size_t n, size_t align);
+void mp_os_pages_give(void *p, size_t n);
+/* Whole pages for n bytes; less than n when that overflows. */
+size_t mp_os_pages_round(size_t n);
+/* Whether it could be made to have n bytes without moving. */
+bool mp_os_pages_resize(void *p, size_t old, size_t n);
+/* Moves pages, without copying, to what was taken there. False when the system refuses: then `to` may be gone. */
+bool mp_os_pages_move(void *p, size_t old, void *to, size_t n);
+
 /* self.c: facts about this process */
 uint64_t mp_os_pid_namespace(void);
 int mp_os_cpu_usable(void); /* CPUs in the affinity mask, at least 1 */

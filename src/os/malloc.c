@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* What the C library's malloc has free, before a fork. */
+#include <stdlib.h>
+
+#include "os/heap.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+
+/* So many chunks glibc sorts in one call; in 10,000 steps, as its source says. */
+enum { SORTED_AT_ONCE = 10000, LARGE = 1 << 16 };
+
+#if __GLIBC_PREREQ(2, 33)
+static size_t free_chunks(void) { return mallinfo2().ordblks; }
+#else
+static size_t free_chunks(void) { return (unsigned)mallinfo().ordblks; }
+#endif
+
+/* What has been freed lies unsorted until a large block is asked for: the first child that does so would write into all
+ * of it, a page for each chunk. */
+static void sort_free(void) {
+  for (size_t n = free_chunks() / SORTED_AT_ONCE + 2; n; n--) {
+    void *volatile p = malloc(LARGE);
+    free(p);
+  }
+}
+
+void mp_os_heap_trim(void) {
+  malloc_trim(0);
+  sort_free();
+}
+#else
+void mp_os_heap_trim(void) {}
+#endif
