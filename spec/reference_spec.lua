@@ -191,6 +191,18 @@ describe("the check of the reference", function()
       assert_fails("library/wait.lua", "no text above it")
     end)
 
+    it("fails for what is documented twice", function()
+      change("library/system.lua", "--- This process's pid.", [[
+--- This process's pid.
+---@return integer pid as the system knows it
+function mproc.getpid() end
+
+--- This process's pid.]])
+      assert_fails("library/system.lua", "mproc: getpid", "already")
+      change("library/pool.lua", "---@field done integer", "---@field done integer twice\n---@field done integer")
+      assert_fails("library/pool.lua", "mproc.PoolStats: done", "already")
+    end)
+
     it("fails for a file that no page would show", function()
       write(tree .. "/library/extra.lua", "---@meta _\n\n--- # Extra\n--- More.\n")
       assert_fails("library/extra.lua")

@@ -56,16 +56,43 @@ local function check_type(of, known, report)
   end
 end
 
+-- Names of the module, of a class's members and of classes, each with its place. Merges make twins.
+local function names_in(item)
+  local named = {}
+  local function name(text, where)
+    named[#named + 1] = { text = text, where = where }
+  end
+  if item.name then
+    name(item.name, item.where)
+  elseif item.owner then
+    name(item.owner .. ": " .. item.member, item.where)
+  end
+  for _, field in ipairs(item.fields or {}) do
+    name(item.name .. ": " .. field.name, field.where)
+  end
+  return named
+end
+
+local function check_twins(item, seen, report)
+  for _, it in ipairs(names_in(item)) do
+    if seen[it.text] then
+      report("%s: %s is documented at %s already", it.where, it.text, seen[it.text])
+    end
+    seen[it.text] = it.where
+  end
+end
+
 local LISTS = { params = "parameter", returns = "result", fields = "field" }
 
 -- Calls report(format, ...) for each thing that is missing.
 function lint.check(areas, report)
-  local known = known_types(areas)
+  local known, seen = known_types(areas), {}
   for _, area in ipairs(areas) do
     for _, item in ipairs(area.items) do
       if item.text == "" then
         report("%s: %s has no text", item.where, item.call or item.name)
       end
+      check_twins(item, seen, report)
       if item.kind == "function" then
         check_function(item, report)
       end
