@@ -121,9 +121,13 @@ static void await_taken(void) {
   while (b->items && !t_stopping()) usleep(PAUSE_US);
 }
 
+/* In place of a killed one, who may have had the lock: if nobody else comes to it, all that wait being patient, it is this
+ * one who learns of that. Then what the dead one has made is taken first. */
 static void produce(void) {
+  acquire();
+  release();
+  await_taken();
   while (!t_stopping()) {
-    await_taken(); /* a killed one's */
     make(t_random() % 2 ? 1 : 1 + t_random() % BURST);
     await_taken();
     b->bursts++;

@@ -6,12 +6,13 @@ set -u
 
 summary=$1
 shift
-passed=0 failed=0 kills=0 group=
+passed=0 failed=0 kills=0 spent=0 group=
 mkdir -p "$(dirname "$summary")"
 log=$summary.log
 trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
 
 for program in "$@"; do
+  began=$SECONDS
   setsid timeout -k 5 "${CTEST_SECONDS:-600}" "$program" >"$log" 2>&1 &
   group=$!
   wait "$group"
@@ -23,6 +24,7 @@ for program in "$@"; do
     passed=$((passed + count))
     killed=$(sed -n 's/^campaign: .* \([0-9][0-9]*\) kills.*/\1/p' "$log")
     kills=$((kills + ${killed:-0}))
+    [ -z "$killed" ] || spent=$((spent + SECONDS - began))
     printf 'ok    %-34s %s%s\n' "${program##*/}" "$count" "${killed:+, $killed kills}"
   else
     failed=$((failed + 1))
@@ -33,6 +35,6 @@ for program in "$@"; do
 done
 
 rm -f "$log"
-[ "$kills" -eq 0 ] || echo "$kills kills in campaigns: nothing lost, nothing twice, no hang"
+[ "$kills" -eq 0 ] || echo "$kills kills in campaigns, in $spent s: nothing lost, nothing twice, no hang"
 echo "$passed passed, $failed failed" | tee "$summary"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
