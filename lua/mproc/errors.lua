@@ -8,30 +8,27 @@ local errors = {}
 local HERE = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "\0"
 core.own_sources(HERE)
 
--- The level, seen from the function that calls raise, of the first function that is not mproc's own.
-local function level_of_caller()
-  local level = 3
-  local info = debug.getinfo(level, "S")
-  while info and info.source:sub(1, #HERE) == HERE do
-    level = level + 1
-    info = debug.getinfo(level, "S")
-  end
-  return level - 1
-end
-
--- Raises the formatted message at the line of the user's program that called into mproc.
-function errors.raise(format, ...)
-  error(format:format(...), level_of_caller())
-end
-
--- "file:line" of the user's program that called into mproc.
-function errors.where()
+-- The first function, seen from the one that calls this, that is neither mproc's own nor, as pcall, without lines: its
+-- level, and what debug.getinfo knows of it or nil.
+local function find_caller()
   local level = 2
   local info = debug.getinfo(level, "Sl")
   while info and (info.what == "C" or info.source:sub(1, #HERE) == HERE) do
     level = level + 1
     info = debug.getinfo(level, "Sl")
   end
+  return level - 1, info
+end
+
+-- Raises the formatted message at the line of the user's program that called into mproc.
+function errors.raise(format, ...)
+  local level = find_caller()
+  error(format:format(...), level)
+end
+
+-- "file:line" of the user's program that called into mproc.
+function errors.where()
+  local _, info = find_caller()
   return info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
 end
 
@@ -57,7 +54,7 @@ function errors.check_timeout(timeout)
   if timeout == nil or (type(timeout) == "number" and timeout == timeout) then
     return
   end
-  local hint = type(timeout) == "boolean" and " (Python's 'block' is not needed: nil waits for ever, 0 does not wait)"
+  local hint = type(timeout) == "boolean" and " (Python's block is not needed: nil waits for ever, 0 does not wait)"
     or ""
   errors.raise("timeout must be a number of seconds or nil, got %s%s", errors.show(timeout), hint)
 end

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <lualib.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -19,22 +20,23 @@ void mp_bind_enter(lua_State *L) {
   luaL_error(L, "mproc belongs to the OS thread that first required it in this process; call it from there");
 }
 
+static int refuse_timeout(lua_State *L, int arg) {
+  static const char *const blocks[] = {
+      "false (Python's block is not needed: nil waits for ever, 0 does not wait)",
+      "true (Python's block is not needed: nil waits for ever, 0 does not wait)",
+  };
+  int type = lua_type(L, arg);
+  const char *got = type == LUA_TBOOLEAN  ? blocks[lua_toboolean(L, arg)]
+                    : type == LUA_TNUMBER ? "NaN"
+                                          : lua_pushfstring(L, "a %s", lua_typename(L, type));
+  return mp_bind_misuse(L, lua_pushfstring(L, "timeout must be a number of seconds or nil, got %s", got));
+}
+
 uint64_t mp_bind_deadline(lua_State *L, int arg) {
-  switch (lua_type(L, arg)) {
-    case LUA_TNONE:
-    case LUA_TNIL:
-      return MP_FOREVER;
-    case LUA_TNUMBER:
-      if (lua_tonumber(L, arg) != lua_tonumber(L, arg)) luaL_argerror(L, arg, "timeout is NaN; give seconds");
-      return mp_os_deadline((double)lua_tonumber(L, arg));
-    case LUA_TBOOLEAN:
-      luaL_argerror(L, arg,
-                    "timeout must be seconds: nil waits for ever, 0 does not wait (Python's block is not needed)");
-      break;
-    default:
-      luaL_typeerror(L, arg, "number of seconds (timeout)");
-  }
-  return 0;
+  if (lua_isnoneornil(L, arg)) return MP_FOREVER;
+  lua_Number seconds = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : (lua_Number)NAN;
+  if (isnan(seconds)) refuse_timeout(L, arg);
+  return mp_os_deadline((double)seconds);
 }
 
 static lua_State *main_thread(lua_State *L) {
@@ -88,11 +90,12 @@ static int own_sources(lua_State *L) {
   return 0;
 }
 
-/* Pushes where the user's program called: functions of mproc's own may lie between. */
+/* Pushes where the user's program called: functions of mproc's own may lie between, and pcall and such, which have no
+ * lines. */
 static void push_where(lua_State *L) {
   lua_Debug ar;
   int level = 1;
-  while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && is_ours(ar.source)) level++;
+  while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && (*ar.what == 'C' || is_ours(ar.source))) level++;
   luaL_where(L, level);
 }
 

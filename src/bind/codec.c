@@ -3,15 +3,12 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "codec_bind.h"
+#include "bind/bind.h"
 
 int mp_bind_raise(lua_State *L) {
   static const char ours[] = "cannot send ";
-  if (lua_type(L, -1) == LUA_TSTRING && strncmp(lua_tostring(L, -1), ours, sizeof ours - 1) == 0) {
-    luaL_where(L, 1);
-    lua_insert(L, -2);
-    lua_concat(L, 2);
-  }
+  if (lua_type(L, -1) == LUA_TSTRING && strncmp(lua_tostring(L, -1), ours, sizeof ours - 1) == 0)
+    return mp_bind_misuse(L, lua_tostring(L, -1));
   return lua_error(L);
 }
 
