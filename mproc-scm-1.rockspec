@@ -119,6 +119,7 @@ build = {
     ["mproc.fork"] = "lua/mproc/fork.lua",
     ["mproc.future"] = "lua/mproc/future.lua",
     ["mproc"] = "lua/mproc/init.lua",
+    ["mproc.later"] = "lua/mproc/later.lua",
     ["mproc.log"] = "lua/mproc/log.lua",
     ["mproc.log_child"] = "lua/mproc/log_child.lua",
     ["mproc.log_hints"] = "lua/mproc/log_hints.lua",

@@ -8,9 +8,8 @@ local context = require("mproc.context")
 local current = require("mproc.current")
 local event = require("mproc.event")
 local fork = require("mproc.fork")
-local future = require("mproc.future")
+local later = require("mproc.later")
 local log = require("mproc.log")
-local pool = require("mproc.pool")
 local pool_here = require("mproc.pool_here")
 local pipe = require("mproc.pipe")
 local process = require("mproc.process")
@@ -27,9 +26,9 @@ local mproc = {
   JoinableQueue = queue.JoinableQueue,
   Pipe = pipe.Pipe,
 
-  Pool = pool,
-  as_completed = future.as_completed,
-  wait_all = future.wait_all,
+  Pool = later("mproc.pool"),
+  as_completed = later("mproc.future", "as_completed"),
+  wait_all = later("mproc.future", "wait_all"),
   worker = pool_here.current,
 
   Lock = sync.Lock,
