@@ -122,6 +122,7 @@ LUA_MODULES = \
   lua/mproc/future.lua \
   lua/mproc/heap.lua \
   lua/mproc/init.lua \
+  lua/mproc/later.lua \
   lua/mproc/log.lua \
   lua/mproc/log_child.lua \
   lua/mproc/log_hints.lua \

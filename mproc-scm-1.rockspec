@@ -128,6 +128,7 @@ build = {
     ["mproc.future"] = "lua/mproc/future.lua",
     ["mproc.heap"] = "lua/mproc/heap.lua",
     ["mproc"] = "lua/mproc/init.lua",
+    ["mproc.later"] = "lua/mproc/later.lua",
     ["mproc.log"] = "lua/mproc/log.lua",
     ["mproc.log_child"] = "lua/mproc/log_child.lua",
     ["mproc.log_hints"] = "lua/mproc/log_hints.lua",

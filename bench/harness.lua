@@ -16,7 +16,7 @@ local harness = {}
 harness.ROUNDS = tonumber(os.getenv("BENCH_ROUNDS")) or 7
 harness.SECONDS = 0.6 -- one measurement of one side
 harness.peer = sides.peer
-harness.plain_lua = sides.plain_lua
+harness.lua = sides.lua
 local IDLE_BELOW = 0.05 -- the share of all CPU time that others may use in an idle round
 local ROW = "%-33s %9s %9s %9s %-18s %9s %-18s %6s  %-21s %s"
 

@@ -28,6 +28,7 @@ local PROGRAMS = {
   "bench/pool_chunks.lua",
   "bench/pool_cpu.lua",
   "bench/pool_ends.lua",
+  "bench/startup.lua",
   "bench/scaling.lua",
   "bench/freeze_heap.lua",
 }

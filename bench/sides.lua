@@ -27,6 +27,11 @@ local PEERS = {
     run = PYTHON .. " bench/peers/futures_side.py",
     version = PYTHON .. " -c 'import concurrent.futures, platform; print(\"Python\", platform.python_version())'",
   },
+  import = {
+    name = "import multiprocessing",
+    run = PYTHON .. " bench/peers/import_side.py",
+    version = PYTHON .. " --version",
+  },
   mce = {
     name = "MCE",
     run = PERL .. " bench/peers/mce_side.pl",
@@ -93,9 +98,9 @@ function sides.peer(key, ...)
   end }
 end
 
--- A side that needs an interpreter without mproc in it.
-function sides.plain_lua(...)
-  local command = table.concat({ LUA, "bench/raw_side.lua", ... }, " ")
+-- A side that needs an interpreter of its own: bench/PROGRAM.lua.
+function sides.lua(program, ...)
+  local command = table.concat({ LUA, "bench/" .. program .. ".lua", ... }, " ")
   return function()
     return number_from(command)
   end

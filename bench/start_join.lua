@@ -20,7 +20,7 @@ harness.run({
     end
     return (mproc.time() - began) / COUNT * 1e6
   end,
-  raw = harness.plain_lua(COUNT),
+  raw = harness.lua("raw_side", COUNT),
   python = harness.python("start_join", COUNT),
   peers = { harness.peer("luv", "start_join", COUNT), harness.peer("cqueues", "start_join", COUNT) },
   reach = "<= 1.3 x raw",

@@ -8,7 +8,7 @@ local context = require("mproc.context")
 local current = require("mproc.current")
 local event = require("mproc.event")
 local fork = require("mproc.fork")
-local future = require("mproc.future")
+local later = require("mproc.later")
 local log = require("mproc.log")
 local heap = require("mproc.heap")
 local pool = require("mproc.pool")
@@ -28,9 +28,9 @@ local mproc = {
   JoinableQueue = queue.JoinableQueue,
   Pipe = pipe.Pipe,
 
-  Pool = pool,
-  as_completed = future.as_completed,
-  wait_all = future.wait_all,
+  Pool = later("mproc.pool"),
+  as_completed = later("mproc.future", "as_completed"),
+  wait_all = later("mproc.future", "wait_all"),
   worker = pool_here.current,
 
   Lock = sync.Lock,
