@@ -174,7 +174,7 @@ OBJECTS = $(SOURCES:%.c=$(BUILD)/obj/%.o)
 MODULE = $(BUILD)/mproc/core.so
 
 # What runs from the tree finds the tree's module first, whatever is installed.
-TREE_ENV = LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH="$(BUILD)/?.so;$${LUA_CPATH:-;}" \
+TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" LUA_CPATH="$(BUILD)/?.so;$${LUA_CPATH:-;}" \
   LUA="$(LUA)" BUSTED="$(BUSTED)" BUILD="$(BUILD)"
 
 .DEFAULT_GOAL := all
@@ -307,6 +307,7 @@ $(BUILD)/bench/codec_floats: bench/codec_floats.c $(filter $(BUILD)/obj/src/code
 	@mkdir -p $(@D)
 	$(CC) -o $@ $(ALL_CFLAGS) $^ -llua$(LUA_VERSION) $(ALL_LDFLAGS)
 
+bench: TREE = $(CURDIR)/
 bench: all $(BUILD)/bench/raw.so $(BUILD)/bench/codec_floats
 	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua $(BENCH)
 	@$(BUILD)/bench/codec_floats
