@@ -46,6 +46,7 @@ local mproc = {}
 --- total, which is nil while it is not known. Default: false.
 ---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
 ---@field cpu_affinity? boolean whether each worker is bound to a CPU of its own; default: false
+---@field freeze_heap? boolean true: `mproc.freeze_heap()` before workers start, unless that was done; default: false
 ---@field serial? boolean true: no workers, the caller runs each task, for debugging; default: false
 
 --- Soft limits, as `setrlimit` has them.

@@ -22,6 +22,7 @@ local mproc = {}
 ---@field kwargs? table given to the target behind the arguments, as one table; default: none
 ---@field name? string default: `Process-` and the number of the process in its family
 ---@field daemon? boolean whether it ends with its parent; default: as the process that makes it
+---@field freeze_heap? boolean true: calls `mproc.freeze_heap()` before it starts, unless that was done; default: false
 
 --- What `terminate` and `kill` take.
 ---@class mproc.SignalOptions
@@ -189,3 +190,13 @@ function mproc.get_all_start_methods() end
 ---@param method? "fork" its name; default nil: the method that is set
 ---@return mproc context all names of the module
 function mproc.get_context(method) end
+
+--- Prepares the Lua heap for children that share it: neither their collectors nor their allocators write what is
+--- there, so that it is not copied. Costs a full collection here, and the generational collector from then on; what
+--- a child inherited it never gives back. Called again, it takes in what has come since, at the cost of a copy of
+--- what running children share: call it before the first start. `collectgarbage("incremental")` ends it for
+--- processes that start later.
+---@return boolean? ok true, or nil
+---@return string? message why not
+---@return string? code the error's name; `"EPERM"` where the host of the Lua state has an allocator of its own
+function mproc.freeze_heap() end
