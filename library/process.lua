@@ -195,7 +195,7 @@ function mproc.get_context(method) end
 --- there, so that it is not copied. Costs a full collection here, and the generational collector from then on; what
 --- a child inherited it never gives back. Called again, it takes in what has come since, at the cost of a copy of
 --- what running children share: call it before the first start. `collectgarbage("incremental")` ends it for
---- processes that start later.
+--- processes that start later. Raises in a finalizer.
 ---@return boolean? ok true, or nil
 ---@return string? message why not
 ---@return string? code the error's name; `"EPERM"` where the host of the Lua state has an allocator of its own
