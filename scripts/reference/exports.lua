@@ -17,10 +17,10 @@ local INTERNAL = {
 }
 
 -- names: class -> set of members. Everything goes in here.
-local function add_keys(names, of, from)
+local function add_keys(names, of, from, functions_only)
   names[of] = names[of] or {}
-  for key in pairs(from) do
-    if type(key) == "string" and not key:find("^__") then
+  for key, value in pairs(from) do
+    if type(key) == "string" and not key:find("^__") and (not functions_only or type(value) == "function") then
       names[of][key] = true
     end
   end
@@ -40,12 +40,13 @@ local function add_upvalues(names, of, index)
   end
 end
 
+-- is_record: its fields are for users. Other tables have fields that are their own affair, in their class as well.
 local function add_object(names, of, object, is_record)
   local index = debug.getmetatable(object) and debug.getmetatable(object).__index
   if type(index) == "function" then
     add_upvalues(names, of, index)
   elseif type(index) == "table" then
-    add_keys(names, of, index)
+    add_keys(names, of, index, type(object) == "table" and not is_record)
   end
   if is_record then
     add_keys(names, of, object)
