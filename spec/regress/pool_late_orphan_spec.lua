@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a dead worker had in hand may become an orphan a while after its death is known, while another process sees to it.
--- A pool looked once only: the task hung, or the next death made an error.
+-- What a dead worker had in hand may become an orphan a while after its death is known, while another process sees to
+-- it. A pool looked once only: the task hung, or the next death made an error.
 
 local leaks = require("spec.support.leaks")
 
