@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "meeting.h"
 
-
 #define STEPS_MOST 500000 /* what is left of an operation, to its end */
 
 /* True when the first had ended before. */
