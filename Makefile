@@ -238,14 +238,13 @@ $(SPEC_HELPERS): $(BUILD)/%.so: ctest/%.c
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
 
-test: all $(SPEC_HELPERS)
 # Another with which a worker of a pool ends itself at a chosen instruction.
 TRAP = $(BUILD)/lua_trap.so
 $(TRAP): ctest/lua_trap.c ctest/trap.c ctest/trap.h
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $(filter %.c,$^) $(ALL_LDFLAGS)
 
-test: all $(FAILALLOC) $(TRAP)
+test: all $(SPEC_HELPERS) $(TRAP)
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/test-summary $(or $(SPECS),$(sort $(wildcard spec/*_spec.lua spec/regress/*_spec.lua)))
 
 test-big: all
@@ -263,8 +262,7 @@ check-reference: all
 
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
-CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
-CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/failalloc.c ctest/lua_%.c,$(wildcard ctest/*.c))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)

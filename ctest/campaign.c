@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,12 +56,6 @@ uint64_t t_random(void) {
 
 void t_hold(unsigned longest) {
   for (uint64_t i = t_random() % 4 ? 0 : t_random() % longest; i > 0; i--) mp_os_pause();
-}
-
-void *t_shared(size_t n) {
-  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(p != MAP_FAILED);
-  return p;
 }
 
 /* --- workers --- */

@@ -27,6 +27,8 @@ extern const mp_wait t_soon; /* forever, but see t_deadline */
 /* Attaches, and ends this process's group of children by SIGALRM after that many seconds without a t_deadline. */
 void t_start(void);
 void t_deadline(unsigned seconds);
+/* Zeroes that this process and its children share and mproc knows nothing of; costs nothing until touched. */
+void *t_shared(size_t n);
 
 mp_queue *t_queue(uint64_t maxsize, mp_handle *h);
 int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "meeting.h"
 
-#include <sys/mman.h>
-
 #define STEPS_MOST 500000 /* what is left of an operation, to its end */
 
 /* True when the first had ended before. */
@@ -31,10 +29,4 @@ void t_run_meetings(const t_meeting *m, size_t n) {
   long points = 0;
   for (size_t i = 0; i < n; i++) points += t_run_meeting(&m[i]);
   printf("ok %ld\n", points);
-}
-
-void *t_shared(size_t bytes) {
-  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  CHECK(p != MAP_FAILED);
-  return p;
 }

@@ -150,7 +150,7 @@ local function kill_one(pool)
   end
 end
 
--- Until `left` gives 0; one worker is killed now and then.
+-- Until `left` gives 0, and no longer than HANG without another number; one worker is killed now and then.
 local function drive(pool, left)
   local since, last, waited = mproc.time(), left(), waited_for_cpu(pool)
   while last > 0 do
@@ -240,7 +240,13 @@ end
 local function map(pool, attempts)
   local runs, budget = with_budgets(ITEMS)
   local future = pool:map_async(item_task(runs, budget), names(ITEMS), math.random(30))
-  drive(pool, function() return future:ready() and 0 or 1 end)
+  drive(pool, function()
+    local begun = 1
+    for _, n in ipairs(runs:totable()) do
+      begun = begun + n
+    end
+    return future:ready() and 0 or begun
+  end)
   local err = future:exception(0)
   if err then
     judge(1, runs, math.huge, false, nil, err)

@@ -23,6 +23,7 @@ local AGAIN_SECONDS = 0.1 -- after a fork that failed
 
 function crew.prepare(pool)
   pool.crew, pool.by_pid, pool.gone = {}, {}, {}
+  pool.dead = {} -- by pid: deaths of those whose orphans may still come
   pool.retiring, pool.stillborn, pool.ends = 0, 0, 0
 end
 
@@ -166,7 +167,7 @@ local function log_end(pool, seat, death)
   end
 end
 
-local function note_end(pool, seat, deaths)
+local function note_end(pool, seat)
   local death = cause_of(seat)
   log_end(pool, seat, death)
   if death then
@@ -177,26 +178,66 @@ local function note_end(pool, seat, deaths)
   elseif pool.retiring > 0 then
     pool.retiring = pool.retiring - 1
   end
-  deaths[seat.pid] = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
+  pool.dead[seat.pid] = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
   pool.by_pid[seat.pid] = nil
   drop(pool, seat)
 end
 
--- The messages that dead workers had, each with its pid. One that has died since is looked at first.
-local function take_orphans(pool, deaths, drain)
+-- Of those that have ended, who has nothing any more that others must still see to.
+local function settled(pool)
+  local pids = {}
+  for pid in pairs(pool.dead) do
+    if not core.leased(pool.tasks, pid) then
+      pids[#pids + 1] = pid
+    end
+  end
+  return pids
+end
+
+-- The messages that dead workers had, each with its pid. One that has died since is looked at first. True when there
+-- were some.
+local function take_orphans(pool, drain)
+  local any = false
   local function one(pid, ...)
     local seat = pid and pool.by_pid[pid]
     if seat then
       seat.process:join()
       drain(pool)
-      note_end(pool, seat, deaths)
+      note_end(pool, seat)
     end
     if pid then
-      chunks.orphan(pool, deaths[pid], ...)
+      chunks.orphan(pool, pool.dead[pid], ...)
+      any = true
     end
     return pid
   end
-  repeat until not one(core.orphan(pool.tasks))
+  local pids = settled(pool)
+  local last
+  repeat
+    last = one(core.orphan(pool.tasks))
+  until not last
+  if last == nil then -- there is none: what was settled before has been taken
+    for _, pid in ipairs(pids) do
+      pool.dead[pid] = nil
+    end
+  end
+  return any
+end
+
+-- Those that have ended since.
+local function newly_ended(pool)
+  local ends = core.reap()
+  local ended = {}
+  if ends == pool.ends then
+    return ended
+  end
+  pool.ends = ends
+  for _, seat in pairs(pool.crew) do
+    if not seat.process:is_alive() then
+      ended[#ended + 1] = seat
+    end
+  end
+  return ended
 end
 
 -- Notices workers that have ended. drain() gives their last results to their jobs, so that what is an orphan then is
@@ -205,30 +246,19 @@ function crew.look(pool, drain)
   if pool.fill_again and core.time() > pool.fill_again and pool.state ~= "terminated" then
     crew.fill(pool)
   end
-  local ends = core.reap()
-  if ends == pool.ends then
-    return false
-  end
-  pool.ends = ends
-  local ended = {}
-  for _, seat in pairs(pool.crew) do
-    if not seat.process:is_alive() then
-      ended[#ended + 1] = seat
-    end
-  end
-  if #ended == 0 then
+  local ended = newly_ended(pool)
+  if #ended == 0 and not next(pool.dead) then
     return false
   end
   drain(pool)
-  local deaths = {}
   for _, seat in ipairs(ended) do
-    note_end(pool, seat, deaths)
+    note_end(pool, seat)
   end
-  take_orphans(pool, deaths, drain)
-  if not pool.broken and not pool.finishing then
+  local any = take_orphans(pool, drain) or #ended > 0
+  if any and not pool.broken and not pool.finishing then
     crew.fill(pool)
   end
-  return true
+  return any
 end
 
 -- Reports that are about a worker, not about an item. True when it was one.

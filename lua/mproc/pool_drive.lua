@@ -85,7 +85,7 @@ local function wait_for_all(pool, timeout)
     return
   end
   local sources, n = crew.sources(pool, pool.results)
-  if pool.fill_again then
+  if pool.fill_again or next(pool.dead) then
     timeout = math.min(timeout, SLICE)
   end
   if not core.wait(sources, n, timeout < math.huge and timeout or nil) then

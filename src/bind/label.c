@@ -124,14 +124,16 @@ static int label_take(lua_State *L) {
   return lua_gettop(L) - 3;
 }
 
-/* orphan(queue) -> pid of the dead lessee, a, b, c, true, values... | pid, a, b, c, false, error | nil when there is none */
+/* orphan(queue) -> pid of the dead lessee, a, b, c, true, values... | pid, a, b, c, false, error | nil when there is none
+ * | false when that cannot be told now */
 static int label_orphan(lua_State *L) {
   mp_queue *q = mp_queue_self(L);
   const mp_wait now = {0, NULL, NULL};
   mp_got g;
   lua_settop(L, 1);
   mp_shm_sweep();
-  if (mp_queue_orphan(q, &g, &now) != 0) return 0;
+  int err = mp_queue_orphan(q, &g, &now);
+  if (err) return err == -EAGAIN ? 0 : (lua_pushboolean(L, 0), 1);
   lua_pushinteger(L, mp_orphan_lessee(&g));
   push_label(L, &g);
   push_values(L, &g);
@@ -139,8 +141,16 @@ static int label_orphan(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
+/* leased(queue, pid): whether that process has messages of it leased, or is dead and they are not orphans yet: others
+ * may be seeing to that. */
+static int label_leased(lua_State *L) {
+  lua_pushboolean(L, mp_queue_leased_by(mp_queue_self(L), (pid_t)luaL_checkinteger(L, 2)));
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"post", label_post}, {"fetch", label_fetch}, {"take", label_take}, {"orphan", label_orphan}, {NULL, NULL},
+    {"post", label_post},     {"fetch", label_fetch},   {"take", label_take},
+    {"orphan", label_orphan}, {"leased", label_leased}, {NULL, NULL},
 };
 
 void mp_bind_label(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -112,6 +112,8 @@ void mp_lease_give_back(mp_got *g);
 /* Takes what a dead lessee had, oldest first, to be ended by mp_queue_done or mp_orphan_return. -EAGAIN: none. */
 int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w);
 pid_t mp_orphan_lessee(const mp_got *g);
+/* Whether that process has leases of it; of a dead one: that are not settled yet. Once false, what it had is an orphan. */
+bool mp_queue_leased_by(mp_queue *q, pid_t pid);
 void mp_orphan_return(mp_got *g);
 /* The same, but takes the message only if it passes. -EMSGSIZE: there is one that does not, and it stays. */
 typedef struct mp_queue_test {

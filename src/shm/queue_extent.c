@@ -278,6 +278,14 @@ int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w) {
   return i < 0 ? -EAGAIN : 0;
 }
 
+bool mp_queue_leased_by(mp_queue *q, pid_t pid) {
+  for (int64_t i = q->extents ? mp_chunk_next(0) : -1; i >= 0; i = mp_chunk_after((uint64_t)i)) {
+    const mp_chunk *c = mp_chunk_at((uint64_t)i);
+    if (c->object == q->slot && mp_st_state(c->st) == MP_READING && c->lessee == (uint32_t)pid) return true;
+  }
+  return false;
+}
+
 pid_t mp_orphan_lessee(const mp_got *g) { return (pid_t)mp_chunk_at((uint64_t)g->extent)->lessee; }
 
 void mp_orphan_return(mp_got *g) {
