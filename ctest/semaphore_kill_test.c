@@ -299,16 +299,6 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   return r;
 }
 
-static pid_t stopped_asleep(void) {
-  int status;
-  t_sleepers[0].woken = 0;
-  pid_t pid = t_trace(run_sleep, &t_sleepers[0]);
-  ptrace(PTRACE_CONT, pid, NULL, NULL);
-  t_await_armed(&s->bell);
-  CHECK(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, 0) == pid);
-  return pid;
-}
-
 /* What the first one had taken: another is released (plain), or the dead one's is taken back (bounded). */
 static void give_again(void) {
   if (s->kind == MP_SEMAPHORE_BOUNDED)
@@ -321,7 +311,7 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   const pair *o = arg;
   t_deadline(20);
   o->before();
-  pid_t first = stopped_asleep(), second = start_second();
+  pid_t first = t_stopped_asleep(run_sleep, &t_sleepers[0], &s->bell), second = start_second();
   release(1);
   *done = t_step_sleeper(first, &t_sleepers[0], k);
   bool taken = s->kind == MP_SEMAPHORE_BOUNDED ? out_in_all() > 0 : s->value == 0;

@@ -74,6 +74,16 @@ bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps) {
   return false;
 }
 
+pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_bell *b) {
+  int status;
+  s->woken = 0;
+  pid_t pid = t_trace(run, s);
+  ptrace(PTRACE_CONT, pid, NULL, NULL);
+  t_await_armed(b);
+  CHECK(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, 0) == pid);
+  return pid;
+}
+
 /* --- sleepers of many kinds --- */
 
 static pid_t pids[T_SLEEPERS];

@@ -57,6 +57,8 @@ bool t_young(const t_sleeper *s);
 void t_run_to_stop(pid_t pid);
 /* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
 bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
+/* A traced process that runs run(s), asleep at that bell, and stopped there. */
+pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_bell *b);
 
 /* Sleepers of many kinds. Starts sleeper i, which calls f, then pauses; returns once it sleeps or its call has returned. */
 void t_witness(int i, void (*f)(t_sleeper *));

@@ -240,15 +240,6 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   return r;
 }
 
-static pid_t stopped_asleep(void) {
-  int status;
-  t_sleepers[0].woken = 0;
-  pid_t pid = t_trace(run_sleep_in_get, &t_sleepers[0]);
-  ptrace(PTRACE_CONT, pid, NULL, NULL);
-  t_await_armed(&q->data);
-  return kill(pid, SIGSTOP) == 0 ? waitpid(pid, &status, 0) : -1;
-}
-
 /* The message was put before: the second one has it, or must get it now, or the dead one had it. */
 static int judge_either(const t_sleeper *second) {
   if (second->woken) return T_IN_TIME;
@@ -262,7 +253,7 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   empty_small();
-  pid_t leader = stopped_asleep();
+  pid_t leader = t_stopped_asleep(run_sleep_in_get, &t_sleepers[0], &q->data);
   CHECK(leader > 0);
   pid_t second = start_second();
   t_put_number(q, 1, SMALL);

@@ -10,13 +10,7 @@ core.register("mproc.Condition", class)
 
 local methods = class.__index
 
-local function release_if_mine(condition)
-  if condition:mine() then
-    condition:release()
-  end
-end
-
-methods.with, methods.guard = scope.methods(methods.acquire, release_if_mine)
+methods.with, methods.guard = scope.methods(methods.acquire, scope.release_if_mine)
 
 -- The list's values, and behind them the word that the lock came with, if any.
 local function finish(list, abandoned)

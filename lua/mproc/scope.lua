@@ -35,6 +35,13 @@ local function guard_class(let_go)
   return Guard
 end
 
+-- let_go of what has one owner, who may have released it by hand.
+function scope.release_if_mine(lock)
+  if lock:mine() then
+    lock:release()
+  end
+end
+
 -- Two methods for a class: with(f, ...) -> f's results, and guard([timeout]) -> a guard[, word]; both nil, word when it
 -- is not to be had. acquire(object, timeout) -> anything true[, word] | false or nil, word. let_go(object, err) does
 -- nothing for what f has released by hand; err: the error by which the scope is left, or nil.

@@ -7,15 +7,9 @@ local scope = require("mproc.scope")
 
 local sync = {}
 
-local function release_if_mine(lock)
-  if lock:mine() then
-    lock:release()
-  end
-end
-
 for _, name in ipairs({ "mproc.Lock", "mproc.RLock" }) do
   local methods = core.class(name).__index
-  methods.with, methods.guard = scope.methods(methods.acquire, release_if_mine)
+  methods.with, methods.guard = scope.methods(methods.acquire, scope.release_if_mine)
 end
 
 function sync.Lock(...)
