@@ -184,6 +184,9 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
   clean
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps lint layers check-lists sync-lists \
   format format-check docs reference check-reference fuzz check compilers asan tsan valgrind cover model soak controls clean
+.PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps bench-instructions lint \
+  layers check-lists sync-lists format format-check docs reference check-reference fuzz check compilers asan valgrind \
+  model soak controls clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
@@ -309,6 +312,10 @@ bench: TREE = $(CURDIR)/
 bench: all $(BUILD)/bench/raw.so $(BUILD)/bench/codec_floats
 	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua $(BENCH)
 	@$(BUILD)/bench/codec_floats
+
+# Instructions of each operation: the same on a busy machine.
+bench-instructions: all
+	@$(TREE_ENV) LUA="$(LUA)" $(PYTHON) bench/instructions.py
 
 # The peers that make bench compares with, and gnuplot for its charts.
 bench-deps:

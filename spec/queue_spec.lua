@@ -259,6 +259,18 @@ describe("a queue", function()
       blame.call("file", q.put_many, q, { 1, 2, io.stdout })
       assert.equal(0, q:qsize())
     end)
+
+    it("names the item that cannot travel, however far down", function()
+      local q <close> = mproc.Queue()
+      for _, at in ipairs({ 1, 9, 10, 12345 }) do
+        local list = {}
+        for i = 1, at do
+          list[i] = i
+        end
+        list[at] = io.stdout
+        blame.call(("list[%d]"):format(at), q.put_many, q, list)
+      end
+    end)
   end)
 
   describe("when closed", function()
