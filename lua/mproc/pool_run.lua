@@ -14,10 +14,12 @@ local run = {}
 local post, time, describe, text_of = core.post, core.time, here.describe, here.text_of
 local SHIFT, MASK, SEAT_SHIFT = label.SHIFT, label.MASK, label.SEAT_SHIFT
 local DONE, FAILED, STAR = label.DONE, label.FAILED, label.STAR
+local ONE = 1 << SHIFT -- item
 
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
 local FULL_SECONDS = 5 -- how long a full arena is waited for
+local ARGUMENTS_MAX = 100000 -- of one call: they must find room on Lua's stack
 
 -- Reports one item; the result that cannot travel becomes an error, and so does that. Returns the time.
 local function report(seat, a, b, c, ...)
@@ -48,11 +50,12 @@ local function call_map(f, item)
 end
 
 local function call_star(f, item)
-  if type(item) ~= "table" then
-    return false, ("starmap takes a list of arguments for each call, as in { { 1, 2 }, { 3, 4 } }, but this item is "
-      .. "%s; use map for one argument"):format(errors.show(item))
+  local n = type(item) == "table" and (item.n or #item)
+  if math.type(n) ~= "integer" or n > ARGUMENTS_MAX then
+    return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
+      .. "this item is %s; use map for one argument"):format(ARGUMENTS_MAX, errors.show(item))
   end
-  return xpcall(f, describe, table.unpack(item, 1, item.n or #item))
+  return xpcall(f, describe, table.unpack(item, 1, n))
 end
 
 -- A result as its mode wants it. Of MAP and STAR there is one.
@@ -139,9 +142,11 @@ local function run_items(seat, f, a, b, c, items, given)
 end
 
 local function report_call(seat, a, began, ok, ...)
-  seat.record.tasks_done = seat.record.tasks_done + 1
-  local b = (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | 1 << SHIFT
-  report(seat, a, b, (time() - began) * 1e9 // 1 | 0, ...)
+  local me, b, c = seat.record, seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0
+  me.tasks_done = me.tasks_done + 1
+  if not ok or not post(seat.results, a, b, c, "result", ...) then
+    report(seat, a, (ok and DONE or FAILED) | b, c, ...)
+  end
 end
 
 local function run_call(seat, f, a, ...)

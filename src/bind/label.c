@@ -110,13 +110,14 @@ static int label_fetch(lua_State *L) {
   return lua_gettop(L) - base;
 }
 
-/* take(queue[, timeout]) -> a, b, c, lease, true, values... | a, b, c, lease, false, error | nil, "empty" | nil, "closed" */
+/* take(queue[, ended lease]) -> a, b, c, lease, true, values... | a, b, c, lease, false, error | nil, "closed". The lease
+ * that has ended serves again: a new one for each message would be more work for the collector than the message is. */
 static int label_take(lua_State *L) {
   mp_box *b = mp_queue_box(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
   const mp_got *g;
   lua_settop(L, 2);
-  int err = mp_lease_push(L, b, &g, &w);
+  int err = mp_lease_push(L, b, 2, &g, &w);
   if (err) return mp_queue_empty_handed(L, err);
   push_label(L, g);
   lua_pushvalue(L, 3);
