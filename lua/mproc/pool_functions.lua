@@ -158,10 +158,6 @@ end
 
 -- For a single task: nil when f is met for the first time. It then travels in the task, and costs nobody else anything.
 function functions.version_or_none(pool, f)
-  local last = pool.known_functions[f]
-  if last and last.fixed then
-    return last
-  end
   if pool.known_functions[f] == nil then
     pool.known_functions[f] = false
     return nil

@@ -11,7 +11,7 @@ local words = require("mproc.pool_words")
 
 local run = {}
 
-local post, time, describe, text_of = core.post, core.time, here.describe, here.text_of
+local post, core_answer, time, describe, text_of = core.post, core.answer, core.time, here.describe, here.text_of
 local SHIFT, MASK, SEAT_SHIFT = label.SHIFT, label.MASK, label.SEAT_SHIFT
 local DONE, FAILED, STAR = label.DONE, label.FAILED, label.STAR
 local ONE = 1 << SHIFT -- item
@@ -142,15 +142,22 @@ local function run_items(seat, f, a, b, c, items, given)
 end
 
 local function report_call(seat, a, began, ok, ...)
-  local me, b, c = seat.record, seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0
-  me.tasks_done = me.tasks_done + 1
-  if not ok or not post(seat.results, a, b, c, "result", ...) then
-    report(seat, a, (ok and DONE or FAILED) | b, c, ...)
+  seat.record.tasks_done = seat.record.tasks_done + 1
+  report(seat, a, (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0, ...)
+end
+
+-- The same, and the end of the task's lease.
+local function answer(seat, a, began, lease, ok, ...)
+  local me = seat.record
+  if ok and core_answer(seat.results, a, seat.index << SEAT_SHIFT | ONE, began, lease, ...) then
+    me.tasks_done = me.tasks_done + 1
+  else
+    report_call(seat, a, began, ok, ...)
+    lease:done()
   end
 end
 
-local function run_call(seat, f, a, ...)
-  local began = time()
+local function run_call(seat, f, a, began, ...)
   if seat.task_timeout then
     report(seat, a, label.BEGUN | seat.index << SEAT_SHIFT, 0, began)
   end
@@ -177,6 +184,7 @@ local function fail_all(seat, a, c, err)
   end
 end
 
-run.report, run.items, run.call, run.claim, run.skip, run.fail_all = report, run_items, run_call, claim, skip, fail_all
+run.report, run.items, run.call, run.answer = report, run_items, run_call, answer
+run.claim, run.skip, run.fail_all = claim, skip, fail_all
 
 return run

@@ -29,7 +29,7 @@ function serial.prepare(pool)
       seat.initializer = nil
       initializer(table.unpack(args, 1, args.n))
     end
-    worker.serve(seat, known, a, b, c, LEASE, true, select(4, ...))
+    worker.handle(seat, known, a, b, c, core.time(), LEASE, true, select(4, ...))
     here.pretend(was)
     return core.time(), 0
   end

@@ -52,13 +52,16 @@ end
 -- cannot travel. alone: nobody can call it off, so that it needs no stop word when it begins at once.
 local function send(pool, verb, alone, f, ...)
   drive.check_owner(pool)
-  if type(f) ~= "function" then
+  local version = pool.known_functions[f]
+  if not version or not version.fixed then
     job.check_function(f, "pool:%s(f, ...)", verb)
   end
   if pool.state ~= "open" then
     job.check_open(pool)
   end
-  local version = functions.version_or_none(pool, f)
+  if not version or not version.fixed then
+    version = functions.version_or_none(pool, f)
+  end
   local word = alone and pool.in_flight < pool.size and 0 or words.take(pool)
   if pool.broken then
     return word

@@ -9,26 +9,26 @@ local run = require("mproc.pool_run")
 
 local worker = {}
 
-local take = core.take
+local take, describe = core.take, here.describe
 
 local CALL, SEAT_SHIFT, FUNCTION_SHIFT = label.CALL, label.SEAT_SHIFT, label.FUNCTION_SHIFT
 local MODE_BITS = (1 << FUNCTION_SHIFT) - 1
 local FULL_NAP = 0.01 -- between tries, while the arena is full
 
 -- One task. `f` is known, or there is an error that stands for it.
-local function run_known(seat, f, err, a, b, c, ...)
+local function run_known(seat, f, err, a, b, c, began, ...)
   if not f then
     run.fail_all(seat, a, c, err)
   elseif b & label.MODE_MASK == CALL then
-    run.call(seat, f, a, ...)
+    run.call(seat, f, a, began, ...)
   else
     run.items(seat, f, a, b, c, (...))
   end
 end
 
-local function run_given(seat, a, b, c, f, ...)
+local function run_given(seat, a, b, c, began, f, ...)
   if b & label.MODE_MASK == CALL then
-    run.call(seat, f, a, ...)
+    run.call(seat, f, a, began, ...)
   else
     run.items(seat, f, a, b, c, (...), f)
   end
@@ -58,7 +58,7 @@ local function function_of(seat, known, id)
 end
 
 -- Handles what core.take gave. False when the worker shall leave.
-local function handle(seat, known, a, b, c, lease, ok, ...)
+local function handle(seat, known, a, b, c, began, lease, ok, ...)
   if not a then
     return c == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
   elseif b & label.MODE_MASK == label.RETIRE then
@@ -69,27 +69,26 @@ local function handle(seat, known, a, b, c, lease, ok, ...)
   elseif not ok then
     run.fail_all(seat, a, c, (...))
   elseif b >> label.FUNCTION_SHIFT == 0 then
-    run_given(seat, a, b, c, ...)
+    run_given(seat, a, b, c, began, ...)
   else
     local f, err = function_of(seat, known, b >> label.FUNCTION_SHIFT)
-    run_known(seat, f, err, a, b, c, ...)
+    run_known(seat, f, err, a, b, c, began, ...)
   end
   lease:done()
   return seat.record.tasks_done < seat.max_tasks
 end
+worker.handle = handle
 
 -- The same, in short for what comes most when each result is waited for: a single task of a function that is known.
-local function serve(seat, known, a, b, c, lease, ok, ...)
+local function serve(seat, known, a, b, c, began, lease, ok, ...)
   local f = b and ok and b & MODE_BITS == CALL and known[b >> FUNCTION_SHIFT]
   if not f or seat.task_timeout or c ~= 1 and not run.claim(seat, c) then
-    return handle(seat, known, a, b, c, lease, ok, ...)
+    return handle(seat, known, a, b, c, began, lease, ok, ...)
   end
-  run.call(seat, f, a, ...)
-  lease:done()
   seat.lease = lease
+  run.answer(seat, a, began, lease, xpcall(f, describe, ...))
   return seat.record.tasks_done < seat.max_tasks
 end
-worker.serve = serve
 
 local function initialize(seat)
   if not seat.initializer then

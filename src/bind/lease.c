@@ -71,9 +71,8 @@ static int queue_lease(lua_State *L) {
   return lua_error(L);
 }
 
-/* done(): the message is delivered. */
-static int lease_done(lua_State *L) {
-  lease *l = check(L);
+int mp_lease_done(lua_State *L, int idx) {
+  lease *l = luaL_checkudata(L, idx, MP_LEASE_TYPE);
   mp_bind_enter(L);
   if (!l->queue) return mp_bind_misuse(L, "this lease has ended: done() or close() was called before");
   if (!is_mine(l)) return mp_bind_misuse(L, "this lease belongs to the process that took it, not to its fork");
@@ -81,6 +80,9 @@ static int lease_done(lua_State *L) {
   end(l);
   return 0;
 }
+
+/* done(): the message is delivered. */
+static int lease_done(lua_State *L) { return mp_lease_done(L, 1); }
 
 /* close(), <close> and the collector: what was not done goes back to the queue. */
 static int lease_close(lua_State *L) {
