@@ -195,6 +195,32 @@ describe("a pool survives", function()
     assert.equal(4, pool:apply(math.max, { 4, 1 }))
   end)
 
+  describe("while its owner waits for other results only, each of which comes at once,", function()
+    local function ends(options, f, ...)
+      local pool <close> = mproc.Pool(options)
+      local future, seen = pool:submit(f, ...), nil
+      future:add_done_callback(function() seen = true end)
+      local began = mproc.time()
+      repeat
+        assert.equal(1, pool:apply(math.abs, { -1 }))
+      until seen or mproc.time() - began > 20
+      assert.is_true(seen)
+      return future:exception()
+    end
+
+    it("the end of another task", function()
+      assert.is_nil(ends({ processes = 2 }, mproc.sleep, 0.02))
+    end)
+
+    it("a worker's death", function()
+      assert.equal(3, ends({ processes = 2 }, os.exit, 3).exitcode)
+    end)
+
+    it("a task that runs too long", function()
+      assert.equal("task_timeout", ends({ processes = 2, task_timeout = 0.2 }, mproc.sleep, 60).kind)
+    end)
+  end)
+
   it("a memory limit that a task hits", function()
     local pool <close> = mproc.Pool{ processes = 1, rlimit = { as = 200 << 20 } }
     local err = fails(pool.apply, pool, function() return #("x"):rep(1 << 30) end)
