@@ -74,6 +74,13 @@ function future:exception(timeout) end
 ---@param f fun(future: mproc.Future) what to call
 function future:add_done_callback(f) end
 
+--- Takes what its one task gave.
+---@package
+---@param index integer 1
+---@param ok boolean whether it returned
+---@param ... any its results, or its error
+function future:deliver(index, ok, ...) end
+
 --- Ends it with its results.
 ---@package
 ---@param ... any the results

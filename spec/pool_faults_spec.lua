@@ -195,6 +195,32 @@ describe("a pool survives", function()
     assert.equal(4, pool:apply(math.max, { 4, 1 }))
   end)
 
+  describe("while its owner waits for other results only, each of which comes at once,", function()
+    local function ends(options, f, ...)
+      local pool <close> = mproc.Pool(options)
+      local future, seen = pool:submit(f, ...), nil
+      future:add_done_callback(function() seen = true end)
+      local began = mproc.time()
+      repeat
+        assert.equal(1, pool:apply(math.abs, { -1 }))
+      until seen or mproc.time() - began > 20
+      assert.is_true(seen)
+      return future:exception()
+    end
+
+    it("the end of another task", function()
+      assert.is_nil(ends({ processes = 2 }, mproc.sleep, 0.02))
+    end)
+
+    it("a worker's death", function()
+      assert.equal(3, ends({ processes = 2 }, os.exit, 3).exitcode)
+    end)
+
+    it("a task that runs too long", function()
+      assert.equal("task_timeout", ends({ processes = 2, task_timeout = 0.2 }, mproc.sleep, 60).kind)
+    end)
+  end)
+
   it("a memory limit that a task hits", function()
     local pool <close> = mproc.Pool{ processes = 1, rlimit = { as = 200 << 20 } }
     local err = fails(pool.apply, pool, function() return #("x"):rep(1 << 30) end)
@@ -270,6 +296,27 @@ describe("a pool survives", function()
       assert.equal(20, #pool:map(math.abs, input(22)))
     end)
 
+    it("or ends the pool: what is pending fails", function()
+      for _, call in ipairs({
+        function(pool, items) return pool:map(math.abs, items) end,
+        function(pool, items) for _ in pool:imap(math.abs, items) do end end,
+        function(pool, items) return pool:reduce(math.abs, items, math.max) end,
+      }) do
+        local pool = mproc.Pool(2)
+        assert.equal("terminated", fails(call, pool, function(_, i)
+          if i == 5 then
+            pool:terminate()
+          end
+          return (i or 0) + 1
+        end).kind)
+      end
+      local pool = mproc.Pool(2) -- reads all first
+      assert.matches("the pool is terminated", fails(pool.map_async, pool, math.abs, function(_, i)
+        pool:terminate()
+        return (i or 0) < 3 and (i or 0) + 1 or nil
+      end))
+    end)
+
     it("at any place: imap raises it there, and then ends", function()
       local pool <close> = mproc.Pool(2)
       for _, at in ipairs({ 1, 2, 19, 20, 21 }) do
@@ -343,6 +390,10 @@ describe("a pool survives", function()
       ["in a stream"] = "for i in pool:imap(mproc.sleep, {60, 60, 60}) do end",
       ["in a get"] = "pool:submit(mproc.sleep, 60):get()",
       ["in a join"] = "pool:submit(mproc.sleep, 60) pool:join()",
+      ["in a callback"] = "local f = pool:submit(math.abs, 1) "
+        .. "f:add_done_callback(function() mproc.sleep(60) end) f:get()",
+      ["in a progress function"] = "pool:map_async(math.abs, {1, 2}, "
+        .. "{ progress = function() mproc.sleep(60) end }):get() mproc.sleep(60)",
     }) do
       it(name .. " gives one message and status 130, and leaves no worker", function()
         for _, scope in ipairs({ "", "<close>" }) do
@@ -389,6 +440,23 @@ describe("a pool survives", function()
       end, "the end of worker " .. pid)
     end
     assert.is_true(mproc.time() - began < 1)
+  end)
+
+  it("a system without room for new workers: what is pending fails with its word for it, in time", function()
+    local result = program.shell([[exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all \
+      ${LUA:-lua5.4} -e '
+      local mproc, core = require("mproc"), require("mproc.core")
+      local pool <close> = mproc.Pool{ processes = 2, on_crash = "retry" }
+      assert(core.limit("nproc", 1)) -- the workers that it has go on
+      print(pool:apply(math.max, { 1, 2 }))
+      local began = mproc.time()
+      pool:submit(os.exit, 1)
+      pool:submit(os.exit, 2)
+      local ok, err = pcall(pool.map, pool, math.abs, { 1, 2, 3 })
+      print(ok, err.kind, err.name, mproc.time() - began < 15)
+      print(pool:submit(math.abs, 1):exception().kind, pool:join(10))
+    ']], 30)
+    assert.equal("2\nfalse\tno_workers\tEAGAIN\ttrue\nno_workers\ttrue\n", result.out, result.err)
   end)
 
   it("a full arena", function()

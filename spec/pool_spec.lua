@@ -227,6 +227,15 @@ describe("a pool", function()
       assert.same({ 11, 22 }, pool:map(add, { { 1, 2 }, { 10, 20, 30 } }, { zip = true }))
     end)
 
+    it("starmap's items that are no lists as errors, which cost no worker", function()
+      local pool <close> = mproc.Pool(1)
+      local pid = pool:workers()[1]
+      for _, item in ipairs({ 5, "x", { n = "y" }, { n = 1 << 40 } }) do
+        assert.error_matches(function() pool:starmap(add, { item }) end, "list of arguments")
+      end
+      assert.equal(pid, pool:apply(mproc.getpid))
+    end)
+
     it("asynchronously, so that the items are a snapshot", function()
       local pool <close> = mproc.Pool(2)
       local items = numbers(100)
@@ -388,6 +397,14 @@ describe("a pool", function()
       assert.matches("terminated.*make a new one", message_of(function() other:submit(square, 1) end))
     end)
 
+    it("that they are called with a colon", function()
+      local pool <close> = mproc.Pool(1)
+      for _, wrong in ipairs({ 5, "x", {}, square }) do
+        assert.matches("with a colon", message_of(function() pool.map(wrong, { 1 }) end))
+        assert.matches("with a colon", message_of(function() pool.join(wrong) end))
+      end
+    end)
+
     it("that its owner calls", function()
       local pool <close> = mproc.Pool(1)
       local p <close> = mproc.Process(function()
@@ -452,7 +469,9 @@ describe("a pool", function()
         assert.equal("terminated", err.kind)
       end
       pool:terminate()
+      pool:close()
       assert.is_true(pool:join())
+      assert.is_false(pool:step(0))
       for _, future in ipairs(futures) do
         future:exception()
       end

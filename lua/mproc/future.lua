@@ -16,9 +16,14 @@ local future = {}
 local Future = { __name = "mproc.Future" }
 Future.__index = Future
 future.Future = Future
+job.inherit(Future)
+
+local Task = { __name = Future.__name } -- futures of one task
+Task.__index = Task
 
 local function is_future(value)
-  return type(value) == "table" and getmetatable(value) == Future
+  local mt = type(value) == "table" and getmetatable(value)
+  return mt == Future or mt == Task
 end
 
 local function check(self, name)
@@ -125,7 +130,7 @@ end
 -- f(future) when it has ended: inside a call that waits, or now. In the order of being added.
 function Future:add_done_callback(f)
   check(self, "add_done_callback")
-  job.check_function(f, "future:add_done_callback(f)")
+  job.check_function(f, "future:%s(f)", "add_done_callback")
   if self.ended and self.ran_callbacks then
     drive.run_callback(f, self)
   else
@@ -171,6 +176,17 @@ end
 
 function Future.__mproc_encode()
   error("a future belongs to the process that made its pool; get() its result and send that", 0)
+end
+
+-- The class of single tasks, with what is the same for all of them.
+function future.task_class(common)
+  for _, class in ipairs({ Future, common }) do
+    for name, value in pairs(class) do
+      Task[name] = value
+    end
+  end
+  Task.__index = Task
+  return Task
 end
 
 -- --- several ---

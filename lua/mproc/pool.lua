@@ -3,7 +3,7 @@
 -- pool_tasks.lua, pool_lists.lua, pool_stream.lua, pool_search.lua and pool_stats.lua. Used by init.lua.
 --
 -- A pool has no thread or process of its own beside its workers: its owner moves it along in every call that waits
--- (pool_drive.lua). Fields beyond those of pool_chunks, pool_crew, pool_functions and pool_job: maker (pid), state
+-- (pool_drive.lua). Fields beyond those of pool_chunks, pool_crew, pool_functions and pool_job: maker, state
 -- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), size, tasks, results (queues).
 
 local chunks = require("mproc.pool_chunks")
@@ -121,9 +121,10 @@ end
 -- No more tasks; those that were given are still done.
 function Pool:close()
   drive.check_owner(self)
-  if self.state == "open" then
-    self.state = "closed"
+  if self.state == "terminated" then
+    return
   end
+  self.state = "closed"
   drive.step(self, 0)
   if self.nlive == 0 then
     tell_unread(self)
@@ -186,7 +187,7 @@ function Pool:terminate()
 end
 
 function Pool:__close(err)
-  if self.maker ~= core.getpid() then
+  if self.maker ~= core.self() then
     return
   elseif err ~= nil then
     drive.note_interrupt(err)
@@ -198,7 +199,7 @@ end
 
 -- Dropped without close: nobody can have asked for what is left. Never waits.
 function Pool:__gc()
-  if self.maker == core.getpid() and not self.finished then
+  if self.maker == core.self() and not self.finished then
     crew.kill(self)
   end
 end
@@ -214,7 +215,7 @@ end
 
 local function make(...)
   local self = options.read(...)
-  self.maker, self.state, self.size = core.getpid(), "open", self.processes
+  self.maker, self.maker_pid, self.state, self.size = core.self(), core.getpid(), "open", self.processes
   self.max_tasks, self.death_error = self.maxtasksperchild, crew.death_error
   self.on_crash, self.retries = self.on_crash or "error", self.retries or 3
   chunks.prepare(self)

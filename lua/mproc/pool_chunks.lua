@@ -4,7 +4,8 @@
 --
 -- pool.chunks: id -> { job, version, base (index of the item before the first), count, left, next, cost = ... }. Items
 -- below `next` have been reported; once the chunk was cut, had[offset] says so instead and cuts lists the offsets.
--- A job has deliver(job, index, ok, ...), called once for each of its items.
+-- A job has deliver(job, index, ok, ...), called once for each of its items. A single task (pool_tasks.lua) is its own
+-- chunk: it has no `job`.
 
 local core = require("mproc.core")
 local functions = require("mproc.pool_functions")
@@ -14,9 +15,10 @@ local words = require("mproc.pool_words")
 
 local chunks = {}
 
-local SHIFT, MASK = label.SHIFT, label.MASK
 local SEAT_SHIFT, SEAT_MASK, STATUS_MASK = label.SEAT_SHIFT, label.SEAT_MASK, label.STATUS_MASK
-local DONE, SKIPPED = label.DONE, label.SKIPPED
+local post_message, use, release = core.post, functions.use, functions.release
+local SHIFT, MASK, FUNCTION_SHIFT = label.SHIFT, label.MASK, label.FUNCTION_SHIFT
+local CALL, DONE, SKIPPED = label.CALL, label.DONE, label.SKIPPED
 local SMOOTH = 0.3 -- the weight of a new measurement
 local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 
@@ -25,16 +27,25 @@ function chunks.prepare(pool)
   pool.done, pool.failed, pool.retried = 0, 0, 0
 end
 
-local function add(pool, job, base, count, version)
+local function take_id(pool, version)
   local id = pool.next_chunk
   pool.next_chunk = id + 1
-  pool.chunks[id] = { job = job, version = version, base = base, count = count, left = count, next = 0 }
   if version then
-    functions.use(pool, version)
+    use(version)
   end
+  return id
+end
+
+local function add(pool, job, base, count, version)
+  local id = take_id(pool, version)
+  pool.chunks[id] = { job = job, version = version, base = base, count = count, left = count, next = 0 }
   pool.in_flight = pool.in_flight + count
   job.messages = job.messages + 1
   return id
+end
+
+local function job_of(chunk)
+  return chunk.job or chunk
 end
 
 -- The stop word of a job that has ended, once no message names it.
@@ -51,11 +62,12 @@ local function settle(pool, id, chunk, n)
   pool.in_flight = pool.in_flight - n
   if chunk.left == 0 then
     pool.chunks[id] = nil
-    chunk.job.messages = chunk.job.messages - 1
+    local job = job_of(chunk)
+    job.messages = job.messages - 1
     if chunk.version then
-      functions.release(pool, chunk.version)
+      release(pool, chunk.version)
     end
-    chunks.free_word(pool, chunk.job)
+    chunks.free_word(pool, job)
   end
 end
 
@@ -63,21 +75,16 @@ local function post(pool, a, b, c, what, ...)
   if pool.run_here then
     return pool.run_here(a, b, c, ...)
   end
-  return core.post(pool.tasks, a, b, c, what, ...)
+  return post_message(pool.tasks, a, b, c, what, ...)
 end
 
--- Sends `count` items of the job, those after index `base`: a list of items, or for CALL the arguments. `f`: the
--- function, when there is no version. true and bytes; or nil and why not: a value that cannot travel, a full arena.
-function chunks.send(pool, job, base, count, version, f, what, ...)
+-- Sends `count` items of the job, those after index `base`. true and bytes; or nil and why not: a value that cannot
+-- travel, a full arena.
+function chunks.send(pool, job, base, count, items)
+  local version = job.version
   local id = add(pool, job, base, count, version)
-  local b = job.mode | (version and version.id or 0) << label.FUNCTION_SHIFT
-  local c = count | job.stop_word << SHIFT
-  local now, bytes, name
-  if version then
-    now, bytes, name = post(pool, id << SHIFT, b, c, what, ...)
-  else
-    now, bytes, name = post(pool, id << SHIFT, b, c, what, f, ...)
-  end
+  local now, bytes, name = post(pool, id << SHIFT, job.mode | version.id << FUNCTION_SHIFT,
+    count | job.stop_word << SHIFT, "items", items)
   if now then
     return true, bytes
   end
@@ -85,9 +92,38 @@ function chunks.send(pool, job, base, count, version, f, what, ...)
   return nil, bytes, name
 end
 
+-- Sends a single task, which is f(...), or the version's function. Its id, for chunks.adopt; or nil and why not. It can
+-- be running before there is a job for it: what the owner has to write down, it does meanwhile.
+function chunks.send_task(pool, stop_word, version, f, what, ...)
+  local id = take_id(pool, version)
+  local posted, why, name
+  if version and not pool.run_here then
+    posted, why, name = post_message(pool.tasks, id << SHIFT, CALL | version.id << FUNCTION_SHIFT,
+      1 | stop_word << SHIFT, what, ...)
+  elseif version then
+    posted, why, name = post(pool, id << SHIFT, CALL | version.id << FUNCTION_SHIFT, 1 | stop_word << SHIFT, what,
+      ...)
+  else
+    posted, why, name = post(pool, id << SHIFT, CALL, 1 | stop_word << SHIFT, what, f, ...)
+  end
+  if posted then
+    return id
+  elseif version then
+    release(pool, version)
+  end
+  return nil, why, name
+end
+
+-- What was sent as `id` is this task, which has what a chunk has. Nothing may be taken in in between.
+function chunks.adopt(pool, id, task)
+  pool.chunks[id] = task
+  pool.in_flight = pool.in_flight + 1
+end
+
 -- Items again that a dead worker had: as they were sent then, so that later changes of them stay where they were made.
 local function send_again(pool, old, base, count, b, c, ...)
-  local id = add(pool, old.job, base, count, old.version)
+  local job = job_of(old)
+  local id = add(pool, job, base, count, old.version)
   local deadline = core.time() + FULL_SECONDS
   c = c & ~MASK | count
   local now, why, name
@@ -97,7 +133,7 @@ local function send_again(pool, old, base, count, b, c, ...)
   if not now then
     settle(pool, id, pool.chunks[id], count)
     for k = 1, count do
-      old.job:deliver(base + k, false, why)
+      job:deliver(base + k, false, why)
     end
   end
 end
@@ -142,11 +178,32 @@ local function has_report(chunk, offset)
   return offset < chunk.next
 end
 
--- What `count` items took.
-local function measure(pool, job, seat, count, nanoseconds)
+-- The result of a single task, which is what comes most when each is waited for: report() in short.
+local function end_task(pool, id, task, a, b, c, ...)
+  local seat, seconds, version = pool.crew[b >> SEAT_SHIFT & SEAT_MASK], c * 1e-9, task.version
+  pool.chunks[id] = nil
+  if task.stop_word ~= 0 then
+    task.messages = 0
+  end
+  pool.in_flight, pool.done, pool.cost = pool.in_flight - 1, pool.done + 1, seconds
+  if version then
+    release(pool, version)
+  end
+  if seat then
+    seat.done, seat.working = seat.done + 1, seat.working + seconds
+    if seat.begun == a then
+      seat.begun = nil
+    end
+  end
+  return task:deliver(1, true, ...)
+end
+
+-- What `count` items took, and the bytes of a result.
+local function measure(pool, job, seat, count, nanoseconds, bytes)
   local seconds = nanoseconds * 1e-9
   local each = seconds / count
   job.cost = job.cost and job.cost + SMOOTH * (each - job.cost) or each
+  job.bytes = job.bytes + SMOOTH * (bytes - job.bytes)
   pool.cost = job.cost
   if seat then
     seat.working = seat.working + seconds
@@ -157,7 +214,7 @@ local function skip(pool, id, chunk, offset, count)
   for k = offset, offset + count - 1 do
     if first_report(chunk, k) then
       settle(pool, id, chunk, 1)
-      chunk.job:deliver(chunk.base + k + 1, false) -- it has ended: nobody hears
+      job_of(chunk):deliver(chunk.base + k + 1, false) -- it has ended: nobody hears
     end
   end
 end
@@ -169,6 +226,8 @@ function chunks.report(pool, a, b, c, bytes, ok, ...)
   local chunk = pool.chunks[id]
   if not chunk then
     return
+  elseif status == DONE and ok and chunk.single and not chunk.had then
+    return end_task(pool, id, chunk, a, b, c, ...)
   elseif status == label.CUT then
     chunks.note_cut(chunk, offset)
     return
@@ -177,13 +236,12 @@ function chunks.report(pool, a, b, c, bytes, ok, ...)
   elseif not first_report(chunk, offset) then
     return
   end
-  local job, seat = chunk.job, pool.crew[b >> SEAT_SHIFT & SEAT_MASK]
+  local job, seat = job_of(chunk), pool.crew[b >> SEAT_SHIFT & SEAT_MASK]
   if seat and seat.begun == a then
     seat.begun = nil
   end
   if c > 0 then
-    measure(pool, job, seat, b >> SHIFT, c)
-    job.bytes = job.bytes + SMOOTH * (bytes - job.bytes)
+    measure(pool, job, seat, b >> SHIFT, c, bytes)
   end
   settle(pool, id, chunk, 1)
   if status == DONE and ok then
@@ -216,7 +274,7 @@ end
 
 -- The item that ran fails, or begins again when the pool says so and it has attempts left.
 local function charge(pool, chunk, index, death, b, c, ...)
-  local job = chunk.job
+  local job = job_of(chunk)
   local deaths = job.deaths and job.deaths[index] or {}
   local err = pool.death_error(death, pool_errors.name_task(job, index), deaths)
   if err.kind ~= "task_timeout" and pool.on_crash == "retry" and #deaths < pool.retries and not job.ended then
@@ -250,13 +308,14 @@ function chunks.orphan(pool, death, a, b, c, ok, ...)
   for k = first, stop - 1 do
     chunk.had[k] = true
   end
-  if chunk.job.ended then
+  local job = job_of(chunk)
+  if job.ended then
     return settle(pool, id, chunk, stop - first)
   end
   local base, single = chunk.base, b & label.MODE_MASK == label.CALL
   if not ok then -- it cannot even be read here: nobody can run it
     for k = first, stop - 1 do
-      chunk.job:deliver(base + k + 1, false, (...))
+      job:deliver(base + k + 1, false, (...))
     end
     return settle(pool, id, chunk, stop - first)
   elseif single then

@@ -4,6 +4,7 @@
 --
 -- pool.crew: index -> seat; a seat is one process: index, process, pid, mailbox, ready, begun (the `a` of the item that
 -- runs) and began, both with a task_timeout only; done, failed, working (seconds), started (time).
+-- pool.fill_again: when a fork that failed is tried again; pool.deserted: since when there has been no worker for that.
 -- Invariant: how many workers there are is counted from those that live; this file alone starts and drops them.
 
 local chunks = require("mproc.pool_chunks")
@@ -20,11 +21,12 @@ local crew = {}
 
 local STILLBORN_MAX = 10 -- so many workers in a row may die before they are ready
 local AGAIN_SECONDS = 0.1 -- after a fork that failed
+local FORK_SECONDS = 5 -- so long forks may fail while no worker lives
 
 function crew.prepare(pool)
   pool.crew, pool.by_pid, pool.gone = {}, {}, {}
   pool.dead = {} -- by pid: deaths of those whose orphans may still come
-  pool.retiring, pool.stillborn, pool.ends = 0, 0, 0
+  pool.retiring, pool.stillborn, pool.ends, pool.unlooked = 0, 0, 0, 0
 end
 
 -- The shared objects that all workers use. True, or nil, message, NAME.
@@ -97,8 +99,24 @@ function crew.fill(pool)
       pool.fill_again = core.time() + AGAIN_SECONDS
       return nil, message, name
     end
+    pool.deserted = nil
   end
   return true
+end
+
+-- Starts what is missing while there is something to do. A pool without a worker does not hope for ever.
+local function refill(pool)
+  if pool.broken or pool.finishing then
+    return
+  end
+  local ok, message, name = crew.fill(pool)
+  if ok or next(pool.crew) then
+    return
+  end
+  pool.deserted = pool.deserted or core.time()
+  if core.time() - pool.deserted > FORK_SECONDS then
+    crew.break_down(pool, pool_errors.no_workers(message, name))
+  end
 end
 
 -- Fails all that is pending, now and from now on.
@@ -243,8 +261,8 @@ end
 -- Notices workers that have ended. drain() gives their last results to their jobs, so that what is an orphan then is
 -- known to have ended in nothing. True when there was news.
 function crew.look(pool, drain)
-  if pool.fill_again and core.time() > pool.fill_again and pool.state ~= "terminated" then
-    crew.fill(pool)
+  if pool.fill_again and core.time() > pool.fill_again then
+    refill(pool)
   end
   local ended = newly_ended(pool)
   if #ended == 0 and not next(pool.dead) then
@@ -255,8 +273,8 @@ function crew.look(pool, drain)
     note_end(pool, seat)
   end
   local any = take_orphans(pool, drain) or #ended > 0
-  if any and not pool.broken and not pool.finishing then
-    crew.fill(pool)
+  if any then
+    refill(pool)
   end
   return any
 end

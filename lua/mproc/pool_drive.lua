@@ -14,10 +14,12 @@ local drive = {}
 local SHORT = 0.005 -- so long results alone are waited for, which is quicker; then for ends of workers as well
 local SLICE = 0.02 -- where the system refuses that, ends are looked for so often
 local BATCH = 256 -- results taken in before more is sent
+local LOOK_EVERY = 16 -- rounds that a result ended at once, between two looks for ends of workers
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
 
 local STATUS_MASK, BEGUN = label.STATUS_MASK, label.BEGUN
+local fetch, report = core.fetch, chunks.report
 
 -- One message of the results queue. False when there was none.
 local function take_in(pool, a, b, c, bytes, ok, ...)
@@ -26,7 +28,7 @@ local function take_in(pool, a, b, c, bytes, ok, ...)
   end
   local status = b & STATUS_MASK
   if status < BEGUN then
-    chunks.report(pool, a, b, c, bytes, ok, ...)
+    report(pool, a, b, c, bytes, ok, ...)
   else
     crew.report(pool, status, a, b, (...))
   end
@@ -35,20 +37,26 @@ end
 
 local function take_batch(pool, most)
   local n = 0
-  while n < most and take_in(pool, core.fetch(pool.results, 0)) do
+  while n < most and take_in(pool, fetch(pool.results, 0)) do
     n = n + 1
   end
   return n
 end
 
 local function drain(pool)
-  repeat until not take_in(pool, core.fetch(pool.results, 0))
+  repeat until not take_in(pool, fetch(pool.results, 0))
 end
 
--- A callback that raises is told once and harms nobody.
+local function is_interrupt(err)
+  return type(err) == "string" and err:find("interrupted!", 1, true) ~= nil
+end
+
+-- A callback that raises is told once and harms nobody. Ctrl-C is no error of the callback's: it ends the wait.
 local function run_callback(f, ...)
   local ok, err = pcall(f, ...)
-  if not ok then
+  if not ok and is_interrupt(err) then
+    error(err, 0)
+  elseif not ok then
     local shown, text = pcall(tostring, err)
     core.complain(("mproc: a pool's callback raised: %s\n"):format(shown and text or "an error of type " .. type(err)))
   end
@@ -93,46 +101,77 @@ local function wait_for_all(pool, timeout)
   end
 end
 
--- Waits for news for at most `timeout` seconds.
+-- Waits for news for at most `timeout` seconds. True when there is some; and whether it came at once, by a result.
 local function wait_for_news(pool, timeout)
   local nap = math.min(nap_seconds(pool), timeout)
   if nap > NAP_MIN then
     core.sleep(nap)
-    return take_in(pool, core.fetch(pool.results, 0))
+    return take_in(pool, fetch(pool.results, 0))
   end
   if pool.task_timeout then
     timeout = math.min(timeout, math.max(0, crew.check_timeouts(pool) - core.time()))
   end
-  if take_in(pool, core.fetch(pool.results, math.min(timeout, SHORT))) then
-    return true
+  if take_in(pool, fetch(pool.results, timeout < SHORT and timeout or SHORT)) then
+    return true, true
   end
   wait_for_all(pool, timeout - SHORT)
-  return take_in(pool, core.fetch(pool.results, 0))
+  return take_in(pool, fetch(pool.results, 0))
+end
+
+-- Looks for ends of workers and tasks that take too long. True when there was news.
+local function look_after_workers(pool)
+  pool.unlooked = 0
+  if pool.run_here then
+    return false
+  end
+  if pool.task_timeout then
+    crew.check_timeouts(pool)
+  end
+  return crew.look(pool, drain)
 end
 
 -- One round. True when something has happened. Nothing that has happened is waited for.
 function drive.step(pool, timeout)
+  local at_once
   local any = pool.feeding[1] and feed.pool(pool) or false
   any = take_batch(pool, BATCH) > 0 or any
-  any = run_due(pool) or any
+  any = pool.due[pool.due_from] and run_due(pool) or any
   if not any and timeout > 0 and not pool.run_here then
-    any = wait_for_news(pool, timeout)
+    any, at_once = wait_for_news(pool, timeout)
   end
-  if not pool.run_here then
-    any = crew.look(pool, drain) or any
-    if pool.task_timeout then
-      crew.check_timeouts(pool)
-    end
+  if at_once and pool.unlooked < LOOK_EVERY then
+    pool.unlooked = pool.unlooked + 1
+  else
+    any = look_after_workers(pool) or any
   end
-  return run_due(pool) or any
+  return pool.due[pool.due_from] and run_due(pool) or any
+end
+
+-- A round in short, while there is nothing to do but to wait for results of tasks that run. False when there is, or
+-- nothing has come.
+local function try_result(pool)
+  local unlooked = pool.unlooked
+  if unlooked == LOOK_EVERY or pool.in_flight > pool.size or pool.feeding[1] or pool.due[pool.due_from]
+    or pool.task_timeout or pool.run_here then
+    return false
+  end
+  pool.unlooked = unlooked + 1
+  if not take_in(pool, fetch(pool.results, SHORT)) then
+    return false
+  elseif pool.due[pool.due_from] then
+    run_due(pool)
+  end
+  return true
 end
 
 local function rounds(pool, is_over, subject, deadline)
   while not is_over(subject) do
-    local rest = deadline and deadline - core.time() or math.huge
-    drive.step(pool, math.max(rest, 0))
-    if rest <= 0 then
-      return is_over(subject)
+    if deadline or not try_result(pool) then
+      local rest = deadline and deadline - core.time() or math.huge
+      drive.step(pool, math.max(rest, 0))
+      if rest <= 0 then
+        return is_over(subject)
+      end
     end
   end
   return true
@@ -140,20 +179,24 @@ end
 
 -- Ctrl-C ends the wait with an error; a program that does not catch it ends with the status that shells give to that.
 local function note_interrupt(err)
-  if type(err) == "string" and err:find("interrupted!", 1, true) then
+  if is_interrupt(err) then
     core.exit_as(INTERRUPTED_STATUS)
   end
 end
 drive.note_interrupt = note_interrupt
 
--- Moves the pool along until is_over(subject). True; or false when the time is over.
-function drive.await(pool, is_over, subject, deadline)
+-- Moves the pool along until is_over(subject). True; or false when the time is over. abandoned: a job that nobody will
+-- ask for when the wait is interrupted.
+function drive.await(pool, is_over, subject, deadline, abandoned)
   if is_over(subject) then
     return true
   end
   local ok, over = pcall(rounds, pool, is_over, subject, deadline)
   if not ok then
     note_interrupt(over)
+    if abandoned then
+      pool:abandon(abandoned)
+    end
     error(over, 0)
   end
   return over
@@ -165,9 +208,12 @@ end
 
 -- Every public function of a pool begins with this.
 function drive.check_owner(pool)
-  if pool.maker ~= core.getpid() then
+  if type(pool) ~= "table" or not pool.maker then
+    errors.raise("this is not a pool, but %s; call its methods with a colon, as in pool:map(f, items)",
+      errors.show(pool))
+  elseif pool.maker ~= core.self() then
     errors.raise("this pool belongs to the process that made it (pid %d); make another one here, or send it tasks "
-      .. "through a queue", pool.maker)
+      .. "through a queue", pool.maker_pid)
   end
 end
 

@@ -78,6 +78,11 @@ function pool_errors.timeout(task, seconds, pid)
     task, seconds, pid), { task = task, timeout = seconds, pid = pid })
 end
 
+-- message, name: what the system said to the last attempt.
+function pool_errors.no_workers(message, name)
+  return make("no_workers", "the pool has no worker left, and none can be started: " .. message, { name = name })
+end
+
 function pool_errors.terminated()
   return make("terminated", "the pool was terminated before this task had ended")
 end

@@ -103,7 +103,7 @@ local function send_singly(self, items, count)
   for k = 1, count do
     local base = self.fed
     self.fed = base + 1
-    local ok, why = chunks.send(self.pool, self, base, 1, self.version, nil, "items", { items[k] })
+    local ok, why = chunks.send(self.pool, self, base, 1, { items[k] })
     if not ok then
       self:deliver(base + 1, false, renumber(why, base))
     end
@@ -112,7 +112,7 @@ end
 
 -- Sends a chunk. False when the arena is full and something will be fetched that makes room.
 local function send(self, items, count)
-  local ok, bytes, name = chunks.send(self.pool, self, self.fed, count, self.version, nil, "items", items)
+  local ok, bytes, name = chunks.send(self.pool, self, self.fed, count, items)
   if ok then
     sent(self, count, bytes)
   elseif name == "ENOMEM" and self.pool.in_flight > 0 then
@@ -131,8 +131,8 @@ local function pull(self)
     self.held = nil
     return items, count
   end
-  local n = next_count(self)
-  local items, count, packed, failed, err = self.source:pull(n)
+  local source, n = self.source, next_count(self)
+  local items, count, packed, failed, err = source:pull(n)
   if packed and not self.packed then
     self.packed = true
     self.mode = self.mode | 1 -- STAR
@@ -141,7 +141,7 @@ local function pull(self)
       items[k] = { n = 1, items[k] }
     end
   end
-  if count < n and not self.source.busy then
+  if count < n and not source.busy then
     self.exhausted = true
     if failed then
       self.source_failed, self.source_error = true, err
@@ -150,11 +150,13 @@ local function pull(self)
   return items, count
 end
 
--- Sends what may go out. True while there is more to send.
+-- Sends what may go out. True while there is more to send. An iterator may end the pool, and with it the job.
 function feed.job(self)
   while not self.exhausted and has_room(self) do
     local items, count = pull(self)
-    if count > 0 and not send(self, items, count) then
+    if self.ended then
+      return false
+    elseif count > 0 and not send(self, items, count) then
       return true
     elseif count == 0 and not self.exhausted then -- the iterator is suspended elsewhere
       return true

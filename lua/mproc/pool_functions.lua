@@ -3,7 +3,8 @@
 -- is sent a version once, by its mailbox, before the first task that names it. Used by pool_chunks.lua, pool_lists.lua
 -- and others that make jobs.
 --
--- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), alive (a copy that keeps the
+-- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), fixed (there is
+-- nothing in it that could change), idle (in pool.idle), alive (a copy that keeps the
 -- shared objects in it). pool.published: id -> version, pool.frozen: id -> bytes, which a worker inherits by fork.
 -- Invariant: what a task in flight names is published, and every worker has it, or will find it in its mailbox.
 
@@ -111,11 +112,11 @@ local function mail(pool, id, kind, f)
 end
 
 local function publish(pool, f, bytes)
-  local version = { id = pool.next_function, bytes = bytes, refs = 0 }
+  local version = { id = pool.next_function, bytes = bytes, refs = 0, fixed = false, idle = false }
   local watch = { n = 0 }
   local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
   if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
-    version.watch = watch
+    version.watch, version.fixed = watch, watch.n == 0
   end
   if watch.n > 0 or not lua_function then
     version.alive = core.thaw(bytes)
@@ -132,7 +133,7 @@ end
 
 local function forget(pool, version)
   pool.published[version.id], pool.frozen[version.id] = nil, nil
-  version.gone = true
+  version.gone, version.fixed = true, false
   mail(pool, version.id, label.FORGET)
 end
 
@@ -164,34 +165,36 @@ function functions.version_or_none(pool, f)
   return functions.version(pool, f)
 end
 
-function functions.use(pool, version)
-  if version.refs == 0 and pool.idle[version] then
-    pool.idle[version], pool.nidle = nil, pool.nidle - 1
-  end
+function functions.use(version)
   version.refs = version.refs + 1
 end
 
-local function oldest(idle)
+-- Takes those that are used again off the list of idle ones, and forgets the oldest when there are still too many.
+local function forget_some(pool)
   local best
-  for version in pairs(idle) do
-    if not best or version.id < best.id then
+  for version in pairs(pool.idle) do
+    if version.refs > 0 then
+      pool.idle[version], version.idle, pool.nidle = nil, false, pool.nidle - 1
+    elseif not best or version.id < best.id then
       best = version
     end
   end
-  return best
+  if pool.nidle > KEPT then
+    pool.idle[best], pool.nidle = nil, pool.nidle - 1
+    forget(pool, best)
+  end
 end
 
--- A task that named it has ended.
+-- A task that named it has ended. A version that is used all the time stays on the list: it is looked through only when
+-- it is full.
 function functions.release(pool, version)
-  version.refs = version.refs - 1
-  if version.refs > 0 then
-    return
-  end
-  pool.idle[version], pool.nidle = true, pool.nidle + 1
-  if pool.nidle > KEPT then
-    local last = oldest(pool.idle)
-    pool.idle[last], pool.nidle = nil, pool.nidle - 1
-    forget(pool, last)
+  local refs = version.refs - 1
+  version.refs = refs
+  if refs == 0 and not version.idle then
+    pool.idle[version], version.idle, pool.nidle = true, true, pool.nidle + 1
+    if pool.nidle > KEPT then
+      forget_some(pool)
+    end
   end
 end
 

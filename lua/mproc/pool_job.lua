@@ -27,13 +27,16 @@ end
 
 local function is_callable(f)
   local mt = debug.getmetatable(f)
-  return type(f) == "function" or type(mt) == "table" and mt.__call ~= nil
+  return type(mt) == "table" and mt.__call ~= nil
 end
 
-function job.check_function(f, example)
-  if is_callable(f) then
+-- example: how it is called, a format of `verb`.
+function job.check_function(f, example, verb)
+  if type(f) == "function" or is_callable(f) then
     return
-  elseif f == nil then
+  end
+  example = example:format(verb)
+  if f == nil then
     errors.raise("the task is nil - did you write f(...) instead of f? Write %s", example)
   elseif type(f) == "string" then
     errors.raise("the task must be a function, got the string %q; pass the function itself, without quotes", f)
@@ -54,18 +57,32 @@ function job.check_open(pool)
   end
 end
 
--- Fills in what every job has, and makes it live. `self` has verb, f, mode, deliver; the rest is its own.
-function job.begin(pool, self)
-  self.pool, self.number = pool, pool.next_job
-  self.fed, self.arrived, self.messages, self.bytes, self.out = 0, 0, 0, 0, 0
-  self.stop_word, self.ended = words.take(pool), false
-  pool.next_job = pool.next_job + 1
+-- What every job begins with goes into the class of jobs.
+function job.inherit(class)
+  class.fed, class.arrived, class.messages, class.bytes, class.out, class.ended = 0, 0, 0, 0, 0, false
+end
+
+-- The number of the next job.
+function job.take_number(pool)
+  local number = pool.next_job
+  pool.next_job = number + 1
+  return number
+end
+
+-- It lives from now on; it has pool, number and stop_word.
+function job.enlist(pool, self)
   if pool.nlive == 0 then
     pool.busy_since = core.time()
   end
   pool.live[self.number], pool.nlive = self, pool.nlive + 1
+end
+
+-- Fills in what every job has, and makes it live. `self` has verb, f, mode, deliver; the rest is its own.
+function job.begin(pool, self)
+  self.pool, self.number, self.stop_word = pool, job.take_number(pool), words.take(pool)
+  job.enlist(pool, self)
   if self.version then
-    functions.use(pool, self.version)
+    functions.use(self.version)
   end
   return self
 end
@@ -88,17 +105,9 @@ local function note_unread(pool, failed)
   table.insert(pool.unread, failed)
 end
 
--- The end of a job: nothing more of it is sent, what still arrives is dropped. Its callbacks are due.
-function job.finish(self)
-  local pool = self.pool
-  if self.ended then
-    return
-  end
-  self.ended, self.exhausted = true, true
-  pool.live[self.number], pool.nlive, pool.nended = nil, pool.nlive - 1, pool.nended + 1
-  if pool.nlive == 0 then
-    pool.busy = pool.busy + core.time() - pool.busy_since
-  end
+-- What jobs of many items have besides.
+local function finish_source(pool, self)
+  self.exhausted = true
   if self.version then
     functions.release(pool, self.version)
     self.version = nil
@@ -107,6 +116,22 @@ function job.finish(self)
     self.source:close()
     self.source = nil
   end
+end
+
+-- The end of a job: nothing more of it is sent, what still arrives is dropped. Its callbacks are due.
+function job.finish(self)
+  local pool = self.pool
+  if self.ended then
+    return
+  end
+  self.ended = true
+  pool.live[self.number], pool.nlive, pool.nended = nil, pool.nlive - 1, pool.nended + 1
+  if pool.nlive == 0 then
+    pool.busy = pool.busy + core.time() - pool.busy_since
+  end
+  if not self.single then
+    finish_source(pool, self)
+  end
   if self.is_future then
     pool.due_to = pool.due_to + 1
     pool.due[pool.due_to] = self
@@ -114,11 +139,11 @@ function job.finish(self)
       note_unread(pool, self)
     end
   end
-  if self.messages == 0 then
+  if self.stop_word ~= 0 and self.messages == 0 then
     words.give_back(pool, self.stop_word)
     self.stop_word = 0
   end
-  if self.progress then
+  if self.progress then -- last, for Ctrl-C in a function of the user's raises
     self.progress:finish(self)
   end
 end

@@ -29,11 +29,11 @@ local function deliver(self, index, ok, value)
     note_error(self, index, value)
   end
   self.arrived = self.arrived + 1
-  if self.progress then
-    self.progress:advance(self)
-  end
   if self.exhausted and self.arrived == self.fed then
     job.check_complete(self)
+  end
+  if self.progress and not self.ended then
+    self.progress:advance(self)
   end
 end
 
@@ -82,7 +82,7 @@ end
 -- Makes the job of a list call and sends its first chunks. `more`: fields beyond those of each job.
 function lists.begin(pool, verb, mode, f, more, items, ...)
   drive.check_owner(pool)
-  job.check_function(f, ("pool:%s(f, items)"):format(verb))
+  job.check_function(f, "pool:%s(f, items)", verb)
   local from, chunksize, options = source.read(items, ...)
   job.check_open(pool)
   local version = functions.version(pool, f)
@@ -92,6 +92,7 @@ function lists.begin(pool, verb, mode, f, more, items, ...)
   if self.all_at_once then
     local packed
     self.source, packed = read_all(from)
+    job.check_open(pool) -- the iterator may have ended it
     self.mode = packed and mode | label.STAR or mode
   end
   if self.wrap then
@@ -121,11 +122,8 @@ end
 
 -- Waits for a job that only the call itself knows of; what it gives, or its error raised.
 function lists.finish(self)
-  local ok, err = pcall(drive.await, self.pool, is_over, self)
-  if not ok then -- interrupted: nobody will ask for the rest
-    self.pool:abandon(self)
-    error(err, 0)
-  elseif self.failed then
+  drive.await(self.pool, is_over, self, nil, self)
+  if self.failed then
     error(self.err, 0)
   end
   return table.unpack(self.results, 1, self.results.n)

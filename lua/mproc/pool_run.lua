@@ -11,13 +11,15 @@ local words = require("mproc.pool_words")
 
 local run = {}
 
-local post, time, describe, text_of = core.post, core.time, here.describe, here.text_of
+local post, core_answer, time, describe, text_of = core.post, core.answer, core.time, here.describe, here.text_of
 local SHIFT, MASK, SEAT_SHIFT = label.SHIFT, label.MASK, label.SEAT_SHIFT
 local DONE, FAILED, STAR = label.DONE, label.FAILED, label.STAR
+local ONE = 1 << SHIFT -- item
 
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
 local FULL_SECONDS = 5 -- how long a full arena is waited for
+local ARGUMENTS_MAX = 100000 -- of one call: they must find room on Lua's stack
 
 -- Reports one item; the result that cannot travel becomes an error, and so does that. Returns the time.
 local function report(seat, a, b, c, ...)
@@ -48,11 +50,12 @@ local function call_map(f, item)
 end
 
 local function call_star(f, item)
-  if type(item) ~= "table" then
-    return false, ("starmap takes a list of arguments for each call, as in { { 1, 2 }, { 3, 4 } }, but this item is "
-      .. "%s; use map for one argument"):format(errors.show(item))
+  local n = type(item) == "table" and (item.n or #item)
+  if math.type(n) ~= "integer" or n > ARGUMENTS_MAX then
+    return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
+      .. "this item is %s; use map for one argument"):format(ARGUMENTS_MAX, errors.show(item))
   end
-  return xpcall(f, describe, table.unpack(item, 1, item.n or #item))
+  return xpcall(f, describe, table.unpack(item, 1, n))
 end
 
 -- A result as its mode wants it. Of MAP and STAR there is one.
@@ -140,12 +143,21 @@ end
 
 local function report_call(seat, a, began, ok, ...)
   seat.record.tasks_done = seat.record.tasks_done + 1
-  local b = (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | 1 << SHIFT
-  report(seat, a, b, (time() - began) * 1e9 // 1 | 0, ...)
+  report(seat, a, (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0, ...)
 end
 
-local function run_call(seat, f, a, ...)
-  local began = time()
+-- The same, and the end of the task's lease.
+local function answer(seat, a, began, lease, ok, ...)
+  local me = seat.record
+  if ok and core_answer(seat.results, a, seat.index << SEAT_SHIFT | ONE, began, lease, ...) then
+    me.tasks_done = me.tasks_done + 1
+  else
+    report_call(seat, a, began, ok, ...)
+    lease:done()
+  end
+end
+
+local function run_call(seat, f, a, began, ...)
   if seat.task_timeout then
     report(seat, a, label.BEGUN | seat.index << SEAT_SHIFT, 0, began)
   end
@@ -172,6 +184,7 @@ local function fail_all(seat, a, c, err)
   end
 end
 
-run.report, run.items, run.call, run.claim, run.skip, run.fail_all = report, run_items, run_call, claim, skip, fail_all
+run.report, run.items, run.call, run.answer = report, run_items, run_call, answer
+run.claim, run.skip, run.fail_all = claim, skip, fail_all
 
 return run

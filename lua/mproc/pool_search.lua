@@ -181,7 +181,7 @@ end
 -- combine(combine(initial, f(item 1)), f(item 2)) and so on; combine must not care how that is bracketed, for the
 -- workers combine what they have. Without items it is `initial`.
 function search.reduce(pool, f, items, combine, initial, chunksize)
-  job.check_function(f, "pool:reduce(f, items, combine, initial)")
+  job.check_function(f, "pool:%s(f, items, combine, initial)", "reduce")
   if type(combine) ~= "function" then
     errors.raise("combine must be a function of two values, got %s; write pool:reduce(f, items, combine, initial)",
       errors.show(combine))

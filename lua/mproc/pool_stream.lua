@@ -21,6 +21,7 @@ local LOOK_EVERY = 16 -- results given between two looks for what is to be done
 
 local Stream = { __name = "mproc.Stream" }
 Stream.__index = Stream
+job.inherit(Stream)
 
 function Stream:deliver(index, ok, value)
   if self.ended then
@@ -36,11 +37,11 @@ function Stream:deliver(index, ok, value)
     self.arrivals_to = self.arrivals_to + 1
     self.arrivals[self.arrivals_to] = index
   end
-  if self.progress then
-    self.progress:advance(self)
-  end
   if self.exhausted then
     job.check_complete(self)
+  end
+  if self.progress and not self.ended then
+    self.progress:advance(self)
   end
 end
 
@@ -120,7 +121,7 @@ local End = { __name = "mproc.Stream" }
 
 local function leave(self)
   local of = self.job
-  if of and core.getpid() == of.pool.maker then
+  if of and core.self() == of.pool.maker then
     self.job = nil
     of.pool:abandon(of)
   end
@@ -130,7 +131,7 @@ End.__gc, End.__close = leave, leave
 
 local function begin(pool, verb, ordered, f, items, ...)
   drive.check_owner(pool)
-  job.check_function(f, ("pool:%s(f, items)"):format(verb))
+  job.check_function(f, "pool:%s(f, items)", verb)
   local from, chunksize, options = source.read(items, ...)
   job.check_open(pool)
   local self = setmetatable({

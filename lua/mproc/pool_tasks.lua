@@ -10,18 +10,26 @@ local future = require("mproc.future")
 local job = require("mproc.pool_job")
 local label = require("mproc.pool_label")
 local lists = require("mproc.pool_lists")
+local words = require("mproc.pool_words")
 
 local tasks = {}
 
--- Of a job with one item.
-local function deliver_single(self, _, ok, ...)
+local pack, unpack, finish = table.pack, table.unpack, job.finish
+
+-- What all single tasks have in common: each is a job, and the one chunk of it.
+local Task = future.task_class({
+  mode = label.CALL, single = true, fed = 1, exhausted = true, is_future = false, failed = false, messages = 1,
+  base = 0, count = 1, left = 1, next = 0,
+})
+
+function Task:deliver(_, ok, ...)
   if self.ended then
     return
   elseif ok then
-    self:succeed(...)
-  else
-    self:abort((...))
+    self.results = pack(...)
+    return finish(self)
   end
+  self:abort((...))
 end
 
 -- Why the arguments, or the function, could not be sent, by the names that they have in the call.
@@ -40,37 +48,56 @@ local function raise_unsendable(f, what, reason, name, ...)
   error(reason, 0)
 end
 
--- verb: for messages. what: names the arguments in errors. more: fields of the future.
-local function submit(pool, verb, f, more, what, ...)
+-- Sends f(...), unless the pool is broken. Returns the stop word, the version of f, and the chunk; raises for what
+-- cannot travel. alone: nobody can call it off, so that it needs no stop word when it begins at once.
+local function send(pool, verb, alone, f, ...)
   drive.check_owner(pool)
-  job.check_function(f, ("pool:%s(f, ...)"):format(verb))
-  job.check_open(pool)
-  local version = functions.version_or_none(pool, f)
-  local task = setmetatable(more, future.Future)
-  task.verb, task.f, task.mode, task.single, task.deliver = verb, f, label.CALL, true, deliver_single
-  job.begin(pool, task)
-  if pool.broken then
-    task:abort(pool.broken_error)
-    return task
+  local version = pool.known_functions[f]
+  if not version or not version.fixed then
+    job.check_function(f, "pool:%s(f, ...)", verb)
   end
-  task.fed, task.exhausted = 1, true
-  local ok, reason, name = chunks.send(pool, task, 0, 1, version, f, what, ...)
-  if not ok then
-    task.is_future = false
-    task:abort(reason)
-    raise_unsendable(f, what, reason, name, ...)
+  if pool.state ~= "open" then
+    job.check_open(pool)
+  end
+  if not version or not version.fixed then
+    version = functions.version_or_none(pool, f)
+  end
+  local word = alone and pool.in_flight < pool.size and 0 or words.take(pool)
+  if pool.broken then
+    return word
+  end
+  local id, reason, name = chunks.send_task(pool, word, version, f, "args", ...)
+  if not id then
+    words.give_back(pool, word)
+    raise_unsendable(f, "args", reason, name, ...)
+  end
+  return word, version, id
+end
+
+-- What was sent begins to be a job. The constructors below leave room for what is written later.
+local function begin(pool, task, id)
+  job.enlist(pool, task)
+  if id then
+    chunks.adopt(pool, id, task)
+  else
+    task.messages = 0
+    task:abort(pool.broken_error)
   end
   return task
 end
 
 -- A Future of f(...).
 function tasks.submit(pool, f, ...)
-  return submit(pool, "submit", f, { is_future = true }, "args", ...)
+  local word, version, id = send(pool, "submit", false, f, ...)
+  return begin(pool, setmetatable({
+    pool = pool, verb = "submit", f = f, number = job.take_number(pool), stop_word = word, version = version,
+    is_future = true, messages = 1, ended = false, results = false, callbacks = nil, read = nil,
+  }, Task), id)
 end
 
-local function pack_args(verb, args)
+local function count_args(verb, args)
   if args == nil then
-    return { n = 0 }
+    return 0
   elseif type(args) ~= "table" then
     errors.raise("args must be a list of arguments, got %s; write pool:%s(f, { %s })", errors.show(args), verb,
       type(args) == "string" and ("%q"):format(args) or tostring(args))
@@ -81,19 +108,20 @@ local function pack_args(verb, args)
   elseif n == 0 and next(args) ~= nil and args.n == nil then
     errors.raise("args is a table without a list part; named arguments (kwargs) come after it: %s(f, {}, {...})", verb)
   end
-  return { n = n, table.unpack(args, 1, n) }
+  return n
 end
 
-local function with_kwargs(verb, args, kwargs)
-  local packed = pack_args(verb, args)
-  if kwargs ~= nil then
-    if type(kwargs) ~= "table" then
-      errors.raise("kwargs must be a table of named arguments, got %s", errors.show(kwargs))
-    end
-    packed.n = packed.n + 1
-    packed[packed.n] = kwargs
+-- The arguments, kwargs behind them.
+local function unpack_args(verb, args, kwargs)
+  local n = count_args(verb, args)
+  if kwargs == nil then
+    return unpack(args or {}, 1, n)
+  elseif type(kwargs) ~= "table" then
+    errors.raise("kwargs must be a table of named arguments, got %s", errors.show(kwargs))
   end
-  return packed
+  local all = table.move(args or {}, 1, n, 1, {})
+  all[n + 1] = kwargs
+  return table.unpack(all, 1, n + 1)
 end
 
 local function check_callbacks(given)
@@ -114,16 +142,22 @@ end
 
 -- A Future of f(args..., kwargs). callbacks: { callback = f(results...), error_callback = f(error) }.
 function tasks.apply_async(pool, f, args, kwargs, callbacks)
-  local packed = with_kwargs("apply_async", args, kwargs)
   local callback, error_callback = check_callbacks(callbacks)
-  return submit(pool, "apply_async", f, { is_future = true, callback = callback, error_callback = error_callback },
-    "args", table.unpack(packed, 1, packed.n))
+  local word, version, id = send(pool, "apply_async", false, f, unpack_args("apply_async", args, kwargs))
+  return begin(pool, setmetatable({
+    pool = pool, verb = "apply_async", f = f, number = job.take_number(pool), stop_word = word, version = version,
+    is_future = true, messages = 1, ended = false, results = false, callback = callback,
+    error_callback = error_callback,
+  }, Task), id)
 end
 
 -- f(args..., kwargs), run by a worker: all its results.
 function tasks.apply(pool, f, args, kwargs)
-  local packed = with_kwargs("apply", args, kwargs)
-  return lists.finish(submit(pool, "apply", f, {}, "args", table.unpack(packed, 1, packed.n)))
+  local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
+  return lists.finish(begin(pool, setmetatable({
+    pool = pool, verb = "apply", f = f, number = job.take_number(pool), stop_word = word, version = version,
+    ended = false, results = false,
+  }, Task), id))
 end
 
 return tasks

@@ -40,7 +40,8 @@ end
 function words.give_back(pool, word)
   if word ~= 0 then
     pool.stops[word] = words.QUEUED
-    table.insert(pool.free_words, word)
+    local free = pool.free_words
+    free[#free + 1] = word
   end
 end
 

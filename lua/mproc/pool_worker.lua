@@ -9,52 +9,56 @@ local run = require("mproc.pool_run")
 
 local worker = {}
 
-local CALL, SEAT_SHIFT = label.CALL, label.SEAT_SHIFT
+local take, describe = core.take, here.describe
+
+local CALL, SEAT_SHIFT, FUNCTION_SHIFT = label.CALL, label.SEAT_SHIFT, label.FUNCTION_SHIFT
+local MODE_BITS = (1 << FUNCTION_SHIFT) - 1
 local FULL_NAP = 0.01 -- between tries, while the arena is full
 
--- One task. `f` is known, or the error that stands for it.
-local function run_known(seat, f, a, b, c, ...)
-  if type(f) == "table" and rawget(f, seat) then
-    run.fail_all(seat, a, c, f[seat])
+-- One task. `f` is known, or there is an error that stands for it.
+local function run_known(seat, f, err, a, b, c, began, ...)
+  if not f then
+    run.fail_all(seat, a, c, err)
   elseif b & label.MODE_MASK == CALL then
-    run.call(seat, f, a, ...)
+    run.call(seat, f, a, began, ...)
   else
     run.items(seat, f, a, b, c, (...))
   end
 end
 
-local function run_given(seat, a, b, c, f, ...)
+local function run_given(seat, a, b, c, began, f, ...)
   if b & label.MODE_MASK == CALL then
-    run.call(seat, f, a, ...)
+    run.call(seat, f, a, began, ...)
   else
     run.items(seat, f, a, b, c, (...), f)
   end
 end
 
--- The functions that came by mail or were there at the fork; one that could not be decoded is { [seat] = error }.
+-- The functions that came by mail or were there at the fork; of one that could not be decoded, the error.
 local function learn(seat, known, id, kind, _, _, ok, f)
   if kind == label.FORGET then
-    known[id] = nil
+    known[id], seat.unknown[id] = nil, nil
   elseif ok then
     known[id] = f
   else
-    known[id] = { [seat] = f }
+    seat.unknown[id] = { f }
   end
 end
 
+-- The function; or nil and the error.
 local function function_of(seat, known, id)
-  local inherited = seat.inherited[id]
-  if known[id] == nil and inherited then
+  local unknown, inherited = seat.unknown, seat.inherited[id]
+  if inherited and not known[id] and not unknown[id] then
     learn(seat, known, id, label.FUNCTION, nil, nil, pcall(core.thaw, inherited))
   end
-  while known[id] == nil do -- it was sent before the task
+  while not known[id] and not unknown[id] do -- it was sent before the task
     learn(seat, known, core.fetch(seat.mailbox))
   end
-  return known[id]
+  return known[id], unknown[id] and unknown[id][1]
 end
 
 -- Handles what core.take gave. False when the worker shall leave.
-local function handle(seat, known, a, b, c, lease, ok, ...)
+local function handle(seat, known, a, b, c, began, lease, ok, ...)
   if not a then
     return c == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
   elseif b & label.MODE_MASK == label.RETIRE then
@@ -65,14 +69,26 @@ local function handle(seat, known, a, b, c, lease, ok, ...)
   elseif not ok then
     run.fail_all(seat, a, c, (...))
   elseif b >> label.FUNCTION_SHIFT == 0 then
-    run_given(seat, a, b, c, ...)
+    run_given(seat, a, b, c, began, ...)
   else
-    run_known(seat, function_of(seat, known, b >> label.FUNCTION_SHIFT), a, b, c, ...)
+    local f, err = function_of(seat, known, b >> label.FUNCTION_SHIFT)
+    run_known(seat, f, err, a, b, c, began, ...)
   end
   lease:done()
   return seat.record.tasks_done < seat.max_tasks
 end
 worker.handle = handle
+
+-- The same, in short for what comes most when each result is waited for: a single task of a function that is known.
+local function serve(seat, known, a, b, c, began, lease, ok, ...)
+  local f = b and ok and b & MODE_BITS == CALL and known[b >> FUNCTION_SHIFT]
+  if not f or seat.task_timeout or c ~= 1 and not run.claim(seat, c) then
+    return handle(seat, known, a, b, c, began, lease, ok, ...)
+  end
+  seat.lease = lease
+  run.answer(seat, a, began, lease, xpcall(f, describe, ...))
+  return seat.record.tasks_done < seat.max_tasks
+end
 
 local function initialize(seat)
   if not seat.initializer then
@@ -96,6 +112,7 @@ end
 
 -- What the seat asks for that the system may refuse.
 local function settle_in(seat)
+  seat.unknown = {}
   if seat.cpu then
     core.pin(seat.cpu)
   end
@@ -115,7 +132,7 @@ function worker.main(seat)
   end
   run.report(seat, seat.record.pid, label.READY | seat.index << SEAT_SHIFT, 0)
   local known = {}
-  repeat until not handle(seat, known, core.take(seat.tasks))
+  repeat until not serve(seat, known, take(seat.tasks, seat.lease))
   finalize(seat)
 end
 

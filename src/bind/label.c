@@ -15,7 +15,7 @@
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 #define NS_PER_S 1e9
 
-enum { VALUES = 6, PIECES = 8 /* more than these need memory */ };
+enum { PIECES = 8 /* more than these need memory */ };
 
 typedef struct label {
   int64_t a, b, c, unused;
@@ -37,25 +37,47 @@ static int unsendable(lua_State *L) {
   return 2;
 }
 
+static lua_Number seconds_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
+
+/* Puts the values from index `first` on: 0 and *bytes; or how many values it has pushed that say why not. */
+static int post(lua_State *L, label *head, const char *what, int first, size_t *bytes) {
+  mp_queue *q = mp_queue_self(L);
+  int n = lua_gettop(L) - first + 1;
+  mp_message m;
+  luaL_checkstack(L, 4, NULL);
+  int bad = n == 1 ? mp_codec_encode(L, first, what, &m) : mp_codec_encode_many(L, first, n, what, &m);
+  if (bad) return unsendable(L);
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  int err = send(L, q, head, &m, &w);
+  *bytes = m.len;
+  mp_codec_release(L, &m);
+  if (err == -EPIPE) return mp_bind_fail(L, err, "the queue is closed");
+  return err ? mp_bind_trouble(L, err, "queue") : 0;
+}
+
 /* post(queue, a, b, c, what, ...) -> the time, bytes; or false, what the codec says of the values (`what` names them);
  * or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
 static int label_post(lua_State *L) {
-  mp_queue *q = mp_queue_self(L);
   label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0};
-  const char *what = luaL_checkstring(L, 5);
-  int n = lua_gettop(L) - VALUES + 1;
-  mp_message m;
-  luaL_checkstack(L, 4, NULL);
-  int bad = n == 1 ? mp_codec_encode(L, VALUES, what, &m) : mp_codec_encode_many(L, VALUES, n, what, &m);
-  if (bad) return unsendable(L);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = send(L, q, &head, &m, &w);
-  mp_codec_release(L, &m);
-  if (err == -EPIPE) return mp_bind_fail(L, err, "the queue is closed");
-  if (err) return mp_bind_trouble(L, err, "queue");
-  lua_pushnumber(L, (lua_Number)mp_os_now() / NS_PER_S);
-  lua_pushinteger(L, (lua_Integer)m.len);
+  size_t bytes;
+  int n = post(L, &head, luaL_checkstring(L, 5), 6, &bytes);
+  if (n) return n;
+  lua_pushnumber(L, seconds_now());
+  lua_pushinteger(L, (lua_Integer)bytes);
   return 2;
+}
+
+/* answer(queue, a, b, began, lease, ...) -> true, and the lease has ended; or what post says, and it has not. c is how
+ * many nanoseconds it is since `began`. post, time and done in one, for what a worker does most often. */
+static int label_answer(lua_State *L) {
+  lua_Number seconds = seconds_now() - luaL_checknumber(L, 4);
+  label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), (int64_t)(seconds * NS_PER_S), 0};
+  size_t bytes;
+  int n = post(L, &head, "result", 6, &bytes);
+  if (n) return n;
+  mp_lease_done(L, 5);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 static int decode_protected(lua_State *L) {
@@ -110,15 +132,18 @@ static int label_fetch(lua_State *L) {
   return lua_gettop(L) - base;
 }
 
-/* take(queue[, timeout]) -> a, b, c, lease, true, values... | a, b, c, lease, false, error | nil, "empty" | nil, "closed" */
+/* take(queue[, ended lease]) -> a, b, c, the time, lease, true, values... | a, b, c, the time, lease, false, error | nil,
+ * "closed". The lease that has ended serves again: a new one for each message would be more work for the collector
+ * than the message is. */
 static int label_take(lua_State *L) {
   mp_box *b = mp_queue_box(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
   const mp_got *g;
   lua_settop(L, 2);
-  int err = mp_lease_push(L, b, &g, &w);
+  int err = mp_lease_push(L, b, 2, &g, &w);
   if (err) return mp_queue_empty_handed(L, err);
   push_label(L, g);
+  lua_pushnumber(L, seconds_now());
   lua_pushvalue(L, 3);
   push_values(L, g);
   return lua_gettop(L) - 3;
@@ -149,7 +174,7 @@ static int label_leased(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"post", label_post},     {"fetch", label_fetch},   {"take", label_take},
+    {"post", label_post},     {"answer", label_answer}, {"fetch", label_fetch}, {"take", label_take},
     {"orphan", label_orphan}, {"leased", label_leased}, {NULL, NULL},
 };
 

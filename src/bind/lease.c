@@ -30,8 +30,16 @@ static lease *push_lease(lua_State *L) {
   return l;
 }
 
-int mp_lease_push(lua_State *L, mp_box *queue, const mp_got **got, const mp_wait *w) {
-  lease *l = push_lease(L);
+/* The ended lease at idx once more, or a new one. */
+static lease *push_again(lua_State *L, int idx) {
+  lease *l = idx ? luaL_testudata(L, idx, MP_LEASE_TYPE) : NULL;
+  if (!l || l->queue) return push_lease(L);
+  lua_pushvalue(L, idx);
+  return l;
+}
+
+int mp_lease_push(lua_State *L, mp_box *queue, int ended, const mp_got **got, const mp_wait *w) {
+  lease *l = push_again(L, ended);
   int err = mp_queue_lease(queue->it, &l->got, w);
   if (err) return err;
   mp_object_use_held(queue->handle);
@@ -47,7 +55,7 @@ static int queue_lease(lua_State *L) {
   mp_box *b = mp_queue_box(L);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
   const mp_got *got;
-  int err = mp_lease_push(L, b, &got, &w);
+  int err = mp_lease_push(L, b, 0, &got, &w);
   if (err) return mp_queue_empty_handed(L, err);
   lease *l = lua_touserdata(L, -1);
   err = mp_queue_decode(L, got);
@@ -63,9 +71,8 @@ static int queue_lease(lua_State *L) {
   return lua_error(L);
 }
 
-/* done(): the message is delivered. */
-static int lease_done(lua_State *L) {
-  lease *l = check(L);
+int mp_lease_done(lua_State *L, int idx) {
+  lease *l = luaL_checkudata(L, idx, MP_LEASE_TYPE);
   mp_bind_enter(L);
   if (!l->queue) return mp_bind_misuse(L, "this lease has ended: done() or close() was called before");
   if (!is_mine(l)) return mp_bind_misuse(L, "this lease belongs to the process that took it, not to its fork");
@@ -73,6 +80,9 @@ static int lease_done(lua_State *L) {
   end(l);
   return 0;
 }
+
+/* done(): the message is delivered. */
+static int lease_done(lua_State *L) { return mp_lease_done(L, 1); }
 
 /* close(), <close> and the collector: what was not done goes back to the queue. */
 static int lease_close(lua_State *L) {

@@ -24,8 +24,10 @@ int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_
 /* Methods for the queues' metatables, ended by NULL. */
 extern const luaL_Reg mp_lease_methods[], mp_joinable_methods[];
 /* Pushes an open lease of the queue's next message, *got in it; or returns what mp_queue_lease says of why not, with an
- * ended lease pushed. */
-int mp_lease_push(lua_State *L, mp_box *queue, const mp_got **got, const mp_wait *w);
+ * ended lease pushed. ended: index of an ended lease that may be used again, if one is there; 0: none. */
+int mp_lease_push(lua_State *L, mp_box *queue, int ended, const mp_got **got, const mp_wait *w);
+/* The message of the lease at idx is delivered: 0. Raises when it has ended before, or is another process's. */
+int mp_lease_done(lua_State *L, int idx);
 /* Makes the metatable of leases. */
 void mp_bind_lease(lua_State *L);
 
