@@ -9,9 +9,11 @@
 ---
 --- **Errors** of a task are raised where its result is asked for: a table stays that table, a string has the remote
 --- traceback behind it. A worker that dies, by a signal, `os.exit` or for want of memory, costs its own task only,
---- whose error is an `mproc.Died`; another worker takes its place, and what it had not begun runs elsewhere. A
---- result that cannot travel is its task's error. Errors of futures that nobody asked for are told on stderr when
---- the pool ends.
+--- whose error is an `mproc.Died`: of the items that it had in hand, the first without a result. Another worker
+--- takes its place, and what it had not begun runs elsewhere; only a worker killed in the microsecond in which it
+--- gives back a part of its items for others may leave some that run twice, each with one result still. When no
+--- worker is left and none can be started, what is pending fails after five seconds. A result that cannot travel is
+--- its task's error. Errors of futures that nobody asked for are told on stderr when the pool ends.
 ---
 --- **Items** are a list, whose `n` is honoured; or several lists, as in `pool:map(f, { 1, 2 }, { 3, 4 })`: then f
 --- gets an element of each, until the shortest ends; or an iterator, which may be followed by the three other values
@@ -314,8 +316,9 @@ function pool:has_begun(of) end
 
 --- An error that a pool itself makes for a task. `tostring` gives the message. It travels.
 ---@class mproc.PoolError
----@field kind "task_timeout"|"terminated"|"cancelled" what happened
+---@field kind "task_timeout"|"terminated"|"cancelled"|"no_workers" what happened
 ---@field message string the same in words
----@field task? string the task, in words; nil when the pool was terminated
+---@field task? string the task, in words; nil when all that was pending has failed
+---@field name? string the name of the system's error, with `"no_workers"`: workers could not be started; else nil
 ---@field timeout? number seconds: the pool's task_timeout; nil for other kinds
 ---@field pid? integer the worker that was killed for it; nil for other kinds
