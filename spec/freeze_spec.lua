@@ -446,7 +446,7 @@ describe("a frozen heap", function()
         return pending("it limits the address space")
       end
       holds([[
-        local list = build(20)
+        list = build(20) -- a global: an upvalue of a task would be sent
         local pool <close> = mproc.Pool{ processes = 1, freeze_heap = true, rlimit = { as = 400 * 2^20 } }
         local function hoard(size)
           local all, unit = {}, ("x"):rep(500)
