@@ -8,6 +8,7 @@ local program = require("spec.support.program")
 
 -- Sanitizers and valgrind keep books of their own in anonymous memory: shares say nothing there.
 local INSTRUMENTED = os.getenv("ASAN_LUA") or os.getenv("VALGRIND_LUA")
+local SECONDS = INSTRUMENTED and 300 or 60 -- for each program
 
 local PRELUDE = [[
 local mproc = require("mproc")
@@ -49,7 +50,7 @@ local function stopped_after(work, options)
     return result
   end
   local p = assert(mproc.Process(options):start())
-  local result = done:get(60)
+  local result = done:get(SECONDS)
   return p, function() go:put(true); p:join(); assert(p.exitcode == 0) end, result
 end
 
@@ -67,16 +68,16 @@ local function keep() kept = {} for i = 1, 3e5 do kept[i] = { i, i } end end
 local function strings() for i = 1, 2e5 do kept = "child " .. i end end
 ]]
 
-local function run(source, options)
-  local r = program.text(PRELUDE .. source, options or { seconds = 60 })
+local function run(source)
+  local r = program.text(PRELUDE:gsub("SECONDS", SECONDS) .. source:gsub("SECONDS", SECONDS), { seconds = SECONDS })
   assert.is_false(r.timed_out)
   assert.equal(0, r.code, r.out .. r.err)
   return r
 end
 
 -- The program prints "ok" when all its assertions hold.
-local function holds(source, options)
-  local r = run(source .. "\nprint('ok')", options)
+local function holds(source)
+  local r = run(source .. "\nprint('ok')")
   assert.equal("ok\n", r.out, r.err)
   return r
 end
@@ -153,7 +154,7 @@ describe("a frozen heap", function()
         verify(list)
         return s
       end):start()
-      local s = p:result(60)
+      local s = p:result(SECONDS)
       assert(s < 0.05, s)
     ]])
 
@@ -205,7 +206,7 @@ describe("a frozen heap", function()
           for i = 1, #kept do assert(kept[i][1] == i) end
           return "right"
         end):start()
-        assert(p:result(60) == "right")
+        assert(p:result(SECONDS) == "right")
         verify(list)
         list = nil
         collectgarbage()
@@ -235,7 +236,7 @@ describe("a frozen heap", function()
           for i = 1, #closures do assert(closures[i]() == 5 + i) end
         end
         local p = mproc.Process(function() use() collectgarbage() return "right" end):start()
-        assert(p:result(60) == "right")
+        assert(p:result(SECONDS) == "right")
         use()
       ]])
     end)
@@ -256,7 +257,7 @@ describe("a frozen heap", function()
           collectgarbage()
           return early, table.concat(log, " "), b.name
         end):start()
-        local early, late = p:result(60)
+        local early, late = p:result(SECONDS)
         assert(early == "child's" and late == "child's a")
         assert(#log == 0 and a.name == "a" and b.name == "b")
         a = nil
@@ -294,7 +295,7 @@ describe("a frozen heap", function()
           assert(count(keys) == 501 and count(values) == 501)
           return "right"
         end):start()
-        assert(p:result(60) == "right")
+        assert(p:result(SECONDS) == "right")
         assert(count(keys) == 1000 and count(values) == 1000)
       ]])
     end)
@@ -335,12 +336,12 @@ describe("a frozen heap", function()
         local p = mproc.Process(function()
           use()
           local q = mproc.Process(function() use() collectgarbage() return use() end):start()
-          assert(q:result(60) == "right")
+          assert(q:result(SECONDS) == "right")
           return use()
         end):start()
-        assert(p:result(60) == "right")
+        assert(p:result(SECONDS) == "right")
         use()
-      ]], { seconds = 90 })
+      ]])
     end)
 
     it("when it is frozen again, in the parent and in a child", function()
@@ -353,11 +354,11 @@ describe("a frozen heap", function()
             assert(mproc.freeze_heap())
             garbage()
             local q = mproc.Process(function() garbage() verify(list) return "right" end):start()
-            assert(q:result(60) == "right")
+            assert(q:result(SECONDS) == "right")
             verify(list)
             return "right"
           end):start()
-          assert(p:result(60) == "right")
+          assert(p:result(SECONDS) == "right")
           garbage()
           verify(list)
         end
@@ -424,7 +425,7 @@ describe("a frozen heap", function()
       assert(mproc.freeze_heap())
       assert(not collectgarbage("isrunning"))
       local p = mproc.Process(function() return collectgarbage("isrunning") end):start()
-      assert(p:result(60) == false)
+      assert(p:result(SECONDS) == false)
       collectgarbage("restart")
       assert(collectgarbage("incremental") == "generational")
     ]])
@@ -446,7 +447,7 @@ describe("a frozen heap", function()
         return pending("it limits the address space")
       end
       holds([[
-        local list = build(20)
+        list = build(20) -- a global: an upvalue of a task would be sent
         local pool <close> = mproc.Pool{ processes = 1, freeze_heap = true, rlimit = { as = 400 * 2^20 } }
         local function hoard(size)
           local all, unit = {}, ("x"):rep(500)
@@ -458,7 +459,7 @@ describe("a frozen heap", function()
           assert(pool:apply(function() verify(list) return garbage() end) == 1e6)
         end
         assert(#pool:workers() == 1)
-      ]], { seconds = 90 })
+      ]])
     end)
 
     it("fails whole at each allocation, and blocks stay as they were", function()

@@ -86,7 +86,8 @@ static int pad(lua_State *L) {
   size_t room = (size_t)lua_tointeger(L, 2), n = 0;
   lua_newtable(L);
   while (!g->buckets) pad_with(L, g, ++n);
-  size_t strings = g->buckets / 2 - n, goal = g->buckets / 2; /* to where it shrinks again if that will do */
+  size_t goal = g->buckets / 2; /* to where it shrinks again if that will do */
+  size_t strings = goal > n ? goal - n : 0;
   if (room < strings) room = strings;
   while (goal - strings < room) goal *= 2;
   while (g->buckets < goal) pad_with(L, g, ++n);
