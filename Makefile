@@ -294,7 +294,7 @@ campaign: all $(TRAP) $(CAMPAIGNS)
 STEPPED = killpoints_test wake_test $(patsubst ctest/%.c,%,$(wildcard ctest/*_meeting_test.c)) $(patsubst ctest/%.c,%,$(wildcard ctest/*_kill_test.c))
 
 killpoints: $(STEPPED:%=$(BUILD)/ctest/%)
-	@for test in $^; do MP_STRIDE=1 MP_OFFSET=0 $$test || exit 1; done
+	@scripts/killpoints.sh $(BUILD)/killpoints $^
 
 demo: all
 	@$(TREE_ENV) $(LUA) examples/wordcount.lua $(if $(DIR),'$(DIR)')
