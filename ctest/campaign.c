@@ -59,12 +59,6 @@ void t_hold(unsigned longest) {
   for (uint64_t i = t_random() % 4 ? 0 : t_random() % longest; i > 0; i--) mp_os_pause();
 }
 
-void *t_shared(size_t n) {
-  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(p != MAP_FAILED);
-  return p;
-}
-
 /* --- workers --- */
 
 bool t_stopping(void) { return ctl->stop; }

@@ -71,6 +71,5 @@ bool t_second_half(void);
 
 uint64_t t_random(void);
 void t_hold(unsigned longest); /* a random pause, mostly none: time to be killed in */
-void *t_shared(size_t n);      /* zeroes, seen by all workers; costs nothing until touched */
 
 #endif

@@ -32,9 +32,3 @@ void t_run_meetings(const t_meeting *m, size_t n) {
   for (size_t i = 0; i < n; i++) points += t_run_meeting(&m[i]);
   printf("ok %ld\n", points);
 }
-
-void *t_shared(size_t bytes) {
-  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  CHECK(p != MAP_FAILED);
-  return p;
-}

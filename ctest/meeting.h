@@ -19,7 +19,4 @@ long t_run_meeting(const t_meeting *m);
 /* All of them, and "ok N". */
 void t_run_meetings(const t_meeting *m, size_t n);
 
-/* Zeroed memory that all processes share and mproc knows nothing of. */
-void *t_shared(size_t bytes);
-
 #endif
