@@ -230,8 +230,8 @@ install: all
 	$(INSTALL) -m 644 docs/mproc.3 $(MAN_DIR)
 	$(INSTALL) -m 644 $(wildcard library/*.lua) $(TYPES_DIR)
 
-# What specs load: the nth allocation fails; what a host may do to a process; clocks that step.
-SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so
+# What specs load: the nth allocation fails; what a host may do to a process; clocks that step; lines are counted.
+SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so $(BUILD)/linehits.so
 $(SPEC_HELPERS): $(BUILD)/%.so: ctest/%.c
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
@@ -368,6 +368,21 @@ TSANNED = BUILD=$(BUILD)/tsan CC=gcc CFLAGS='-O1 -g -DMP_THREADS -Wno-tsan' SANI
 tsan:
 	+@$(MAKE) --no-print-directory -s $(TSANNED) $(BUILD)/tsan/ctest/tsan_threads
 	@MPROC_ARENA=64M TSAN_OPTIONS=halt_on_error=1:exitcode=66 scripts/run-ctests.sh $(BUILD)/tsan-summary $(BUILD)/tsan/ctest/tsan_threads
+
+# Lines that the specs and the C tests run, in all processes that end in order. Without optimization, so waits are long.
+COVER_LEAST ?= 90
+COVER_STRIDE ?= 997
+COVERED = BUILD=$(BUILD)/cover CC=gcc CFLAGS='-O0 -g -DMP_COVERAGE' SANITIZE=--coverage
+COVER_ENV = COVER_DIR="$(CURDIR)/$(BUILD)/cover/lines" COVER_SOURCES=lua/mproc/ LUA_INIT='require("linehits")'
+
+cover:
+	@rm -rf $(BUILD)/cover/lines
+	@mkdir -p $(BUILD)/cover/lines
+	+@$(MAKE) --no-print-directory -s $(COVERED) all $(SPEC_HELPERS:$(BUILD)/%=$(BUILD)/cover/%)
+	@find $(BUILD)/cover -name '*.gcda' -delete
+	-+@$(COVER_ENV) SPEC_SECONDS=600 $(MAKE) --no-print-directory -s $(COVERED) test
+	-+@$(if $(SPECS),true,MP_STRIDE=$(COVER_STRIDE) $(MAKE) --no-print-directory -s $(COVERED) ctest)
+	@$(LUA) scripts/cover.lua $(BUILD)/cover $(COVER_LEAST)
 
 valgrind: all $(SPEC_HELPERS)
 	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
