@@ -15,6 +15,8 @@ CLANG ?= clang
 CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+# so many executions at most
+FUZZ_RUNS ?= -1
 
 # Compared with the rockspec and the tree by `make check-lists`; `make sync-lists` rewrites both.
 # sources begin
@@ -347,7 +349,7 @@ $(BUILD)/fuzz_decode: ctest/fuzz_decode.c $(filter src/codec/%,$(SOURCES)) $(wil
 
 fuzz: $(BUILD)/fuzz_decode
 	@mkdir -p $(BUILD)/fuzz-corpus
-	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
+	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
 	  -print_final_stats=1 fuzz-corpus $(CURDIR)/ctest/corpus >fuzz.log 2>&1 || { tail -n 60 fuzz.log; exit 1; }
 	@grep '^stat::number_of_executed_units' $(BUILD)/fuzz.log
 
