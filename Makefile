@@ -198,11 +198,12 @@ help:
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
 	@echo 'check      everything that must hold: lint layers check-lists format-check check-reference compilers ctest fuzz test'
 	@echo 'reference  docs/reference.md and docs/mproc.3 from library/'
+	@echo 'tsan       threads that play processes, for races   cover      share of the lines that tests run'
 	@echo 'asan valgrind  specs and C tests under each         sync-lists format  mend lists and layout'
 
 # With `make -j deps test`, deps still comes first.
 all install test ctest test-big demo bench lint layers check-lists format-check docs fuzz check compilers reference \
-  check-reference: | $(filter deps,$(MAKECMDGOALS))
+  check-reference tsan cover: | $(filter deps,$(MAKECMDGOALS))
 
 deps:
 	@scripts/deps.sh

@@ -247,7 +247,11 @@ describe("a limit of", function()
     end
   end)
 
-  it("address space (ulimit -v) makes the arena smaller", function()
+  -- Sanitizers and valgrind want terabytes of it, or more than one limit leaves.
+  local whole = os.getenv("ASAN_LIBS") or os.getenv("VALGRIND_LUA")
+  local it_may = whole and pending or it
+
+  it_may("address space (ulimit -v) makes the arena smaller", function()
     local r = run_with("ulimit -v 150000")
     assert.matches(FULL, r.out, r.err)
   end)
