@@ -363,7 +363,7 @@ SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' S
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
 	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' KILLS=1000 ctest)
-	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
+	+@INSTRUMENTED=1 ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
 
 # Threads that play processes: see MP_OWN. Fences it does not know; they order atomic words only, which it does not doubt.
 TSANNED = BUILD=$(BUILD)/tsan CC=gcc CFLAGS='-O1 -g -DMP_THREADS -Wno-tsan' SANITIZE=-fsanitize=thread
@@ -376,7 +376,7 @@ tsan:
 COVER_LEAST ?= 90
 COVER_STRIDE ?= 997
 COVERED = BUILD=$(BUILD)/cover CC=gcc CFLAGS='-O0 -g -DMP_COVERAGE' SANITIZE=--coverage
-COVER_ENV = COVER_DIR="$(CURDIR)/$(BUILD)/cover/lines" COVER_SOURCES=lua/mproc/ LUA_INIT='require("linehits")'
+COVER_ENV = INSTRUMENTED=1 COVER_DIR="$(CURDIR)/$(BUILD)/cover/lines" COVER_SOURCES=lua/mproc/ LUA_INIT='require("linehits")'
 
 cover:
 	@rm -rf $(BUILD)/cover/lines
@@ -388,7 +388,7 @@ cover:
 	@$(LUA) scripts/cover.lua $(BUILD)/cover $(COVER_LEAST)
 
 valgrind: all $(SPEC_HELPERS)
-	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
+	@$(TREE_ENV) INSTRUMENTED=1 SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
 	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
 
 # Each deliberate breakage of src/os/broken.h must make a test of crashes fail. CONTROLS=ROBUST tries that one.
