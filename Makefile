@@ -15,6 +15,8 @@ CLANG ?= clang
 CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+# so many executions at most
+FUZZ_RUNS ?= -1
 
 # Compared with the rockspec and the tree by `make check-lists`; `make sync-lists` rewrites both.
 # sources begin
@@ -187,6 +189,8 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps bench-instructions lint \
   layers check-lists sync-lists format format-check docs reference check-reference fuzz check compilers asan valgrind \
   model soak controls clean
+  sync-lists format format-check docs reference check-reference fuzz check compilers asan tsan valgrind cover model soak \
+  controls clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
@@ -201,11 +205,12 @@ help:
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
 	@echo 'check      everything that must hold: lint layers check-lists format-check check-reference compilers ctest fuzz test'
 	@echo 'reference  docs/reference.md and docs/mproc.3 from library/'
+	@echo 'tsan       threads that play processes, for races   cover      share of the lines that tests run'
 	@echo 'asan valgrind  specs and C tests under each         sync-lists format  mend lists and layout'
 
 # With `make -j deps test`, deps still comes first.
 all install test ctest test-big demo bench lint layers check-lists format-check docs fuzz check compilers reference \
-  check-reference: | $(filter deps,$(MAKECMDGOALS))
+  check-reference tsan cover: | $(filter deps,$(MAKECMDGOALS))
 
 deps:
 	@scripts/deps.sh
@@ -235,8 +240,8 @@ install: all
 	$(INSTALL) -m 644 docs/mproc.3 $(MAN_DIR)
 	$(INSTALL) -m 644 $(wildcard library/*.lua) $(TYPES_DIR)
 
-# What specs load: the nth allocation fails; what a host may do to a process; clocks that step.
-SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so
+# What specs load: the nth allocation fails; what a host may do to a process; clocks that step; lines are counted.
+SPEC_HELPERS = $(BUILD)/failalloc.so $(BUILD)/hostile.so $(BUILD)/wallclock.so $(BUILD)/linehits.so
 $(SPEC_HELPERS): $(BUILD)/%.so: ctest/%.c
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $(ALL_CFLAGS) $< $(ALL_LDFLAGS)
@@ -266,6 +271,8 @@ check-reference: all
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
 CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
+CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/tsan_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c), \
+  $(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
@@ -354,7 +361,7 @@ $(BUILD)/fuzz_decode: ctest/fuzz_decode.c $(filter src/codec/%,$(SOURCES)) $(wil
 
 fuzz: $(BUILD)/fuzz_decode
 	@mkdir -p $(BUILD)/fuzz-corpus
-	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
+	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
 	  -print_final_stats=1 fuzz-corpus $(CURDIR)/ctest/corpus >fuzz.log 2>&1 || { tail -n 60 fuzz.log; exit 1; }
 	@grep '^stat::number_of_executed_units' $(BUILD)/fuzz.log
 
@@ -367,10 +374,32 @@ SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' S
 asan:
 	+@$(if $(filter-out %/killpoints_test,$(CTESTS)),ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory \
 	  $(SANITIZED) CTEST_SKIP='$(STEPPED)' KILLS=1000 ctest)
-	+@ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
+	+@INSTRUMENTED=1 ASAN_LUA="$(LUA)" ASAN_LIBS="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" SPEC_SECONDS=600 $(MAKE) --no-print-directory $(SANITIZED) LUA="$(CURDIR)/scripts/asan-lua.sh" test
+
+# Threads that play processes: see MP_OWN. Fences it does not know; they order atomic words only, which it does not doubt.
+TSANNED = BUILD=$(BUILD)/tsan CC=gcc CFLAGS='-O1 -g -DMP_THREADS -Wno-tsan' SANITIZE=-fsanitize=thread
+
+tsan:
+	+@$(MAKE) --no-print-directory -s $(TSANNED) $(BUILD)/tsan/ctest/tsan_threads
+	@MPROC_ARENA=64M TSAN_OPTIONS=halt_on_error=1:exitcode=66 scripts/run-ctests.sh $(BUILD)/tsan-summary $(BUILD)/tsan/ctest/tsan_threads
+
+# Lines that the specs and the C tests run, in all processes that end in order. Without optimization, so waits are long.
+COVER_LEAST ?= 90
+COVER_STRIDE ?= 997
+COVERED = BUILD=$(BUILD)/cover CC=gcc CFLAGS='-O0 -g -DMP_COVERAGE' SANITIZE=--coverage
+COVER_ENV = INSTRUMENTED=1 COVER_DIR="$(CURDIR)/$(BUILD)/cover/lines" COVER_SOURCES=lua/mproc/ LUA_INIT='require("linehits")'
+
+cover:
+	@rm -rf $(BUILD)/cover/lines
+	@mkdir -p $(BUILD)/cover/lines
+	+@$(MAKE) --no-print-directory -s $(COVERED) all $(SPEC_HELPERS:$(BUILD)/%=$(BUILD)/cover/%)
+	@find $(BUILD)/cover -name '*.gcda' -delete
+	-+@$(COVER_ENV) SPEC_SECONDS=600 $(MAKE) --no-print-directory -s $(COVERED) test
+	-+@$(if $(SPECS),true,MP_STRIDE=$(COVER_STRIDE) $(MAKE) --no-print-directory -s $(COVERED) ctest)
+	@$(LUA) scripts/cover.lua $(BUILD)/cover $(COVER_LEAST)
 
 valgrind: all $(SPEC_HELPERS)
-	@$(TREE_ENV) SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
+	@$(TREE_ENV) INSTRUMENTED=1 SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
 	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
 
 # Each deliberate breakage of src/os/broken.h must make a test of crashes fail. CONTROLS=ROBUST tries that one.

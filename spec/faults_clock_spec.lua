@@ -4,6 +4,7 @@
 local program = require("spec.support.program")
 
 local BUILD = os.getenv("BUILD") or "build"
+local LIBRARY = BUILD:sub(1, 1) == "/" and BUILD .. "/wallclock.so" or "$PWD/" .. BUILD .. "/wallclock.so"
 
 local EVERY_WAIT = [[
   local mproc = require("mproc")
@@ -38,7 +39,7 @@ local EVERY_WAIT = [[
 describe("steps of the wall clock", function()
   it("change no wait", function()
     local r = program.text(EVERY_WAIT, { seconds = 60,
-      env = "LUA_PATH='./?.lua;'\"$LUA_PATH\" LD_PRELOAD=\"$LD_PRELOAD $PWD/" .. BUILD .. "/wallclock.so\"" })
+      env = "LUA_PATH='./?.lua;'\"$LUA_PATH\" LD_PRELOAD=\"$LD_PRELOAD " .. LIBRARY .. "\"" })
     assert.is_false(r.timed_out)
     assert.equal("true\n", r.out, r.err)
   end)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- After each test of a block: no child left (running or zombie), no more open files, no more objects in the arena.
+-- After each test of a block: no child left (running or zombie), no more open files, nothing with a name in /dev/shm,
+-- no more objects in the arena, and no more of its memory in use.
 -- `leaks.watch()` inside a describe block is all a spec needs.
 
 local lfs = require("lfs")
@@ -58,10 +59,30 @@ local function count_children()
   return #leaks.children()
 end
 
+-- What uses named shared memory after all would name it so; others on the machine may have theirs.
+local function named_memory()
+  local count = 0
+  for name in lfs.dir("/dev/shm") do
+    if name:find("mproc", 1, true) then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Bytes of the chunks in use. What is free stays resident up to a limit, which is in `hot`.
+local function memory()
+  return require("mproc.core").stats().used
+end
+
+local SPARE_BYTES = 256 << 10 -- queues that live longer than a test keep a segment or two to spare
+
 local MEASURES = {
-  { name = "child processes", measure = count_children },
-  { name = "open files", measure = leaks.open_files },
-  { name = "arena objects", measure = objects },
+  { name = "child processes", measure = count_children, slack = 0 },
+  { name = "open files", measure = leaks.open_files, slack = 0 },
+  { name = "names in /dev/shm", measure = named_memory, slack = 0 },
+  { name = "arena objects", measure = objects, slack = 0 },
+  { name = "bytes of the arena", measure = memory, slack = SPARE_BYTES },
 }
 
 function leaks.watch()
@@ -80,8 +101,8 @@ function leaks.watch()
 
   busted.after_each(function()
     for i, m in ipairs(MEASURES) do
-      local now = settle(m.measure, before[i])
-      if now > before[i] then
+      local now = settle(m.measure, before[i] + m.slack)
+      if now > before[i] + m.slack then
         error(("%s leaked: %d before the test, %d after it"):format(m.name, before[i], now), 0)
       end
     end

@@ -30,6 +30,18 @@
  * page: what a process writes after a fork is copied page by page. */
 #define MP_OS_LARGE __attribute__((common, visibility("hidden")))
 
+/* A variable of this process, as against what lies in shared memory. In a build for TSan (`make tsan`), which sees threads
+ * and not processes, each thread plays a process and has its own. */
+#if defined(MP_THREADS)
+#define MP_OWN _Thread_local
+#define MP_OWN_LARGE _Thread_local
+enum { MP_OS_THREADS = 1 };
+#else
+#define MP_OWN
+#define MP_OWN_LARGE MP_OS_LARGE
+enum { MP_OS_THREADS = 0 };
+#endif
+
 /* What a child runs on its way to its target and out again: side by side, for it pays for each stretch of code it touches. */
 #define MP_OS_FORKED __attribute__((hot))
 
@@ -69,7 +81,7 @@ static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
 #define MP_OS_OWNER 0x3fffffffu
 /* The id of the thread that holds it, or 0. */
 static inline uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return mp_os_mutex_word(m) & MP_OS_OWNER; }
-extern uint32_t mp_os_tid; /* of the thread that attached (mp_os_pending_attach) */
+extern MP_OWN uint32_t mp_os_tid; /* of the thread that attached (mp_os_pending_attach) */
 /* One load: true while the thread that attached holds it. */
 static inline bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
 /* One load: true while a living thread holds it. */
@@ -84,7 +96,7 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n);
 void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same cell. */
-extern struct robust_list_head *mp_os_robust;
+extern MP_OWN struct robust_list_head *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
   struct robust_list_head *h = mp_os_robust;
   if (!h || MP_BROKEN(PENDING)) return;

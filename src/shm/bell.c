@@ -51,7 +51,7 @@ void mp_bell_asleep(bool asleep) {
 }
 
 bool mp_bell_may_spin(void) {
-  static int cpus = -1;
+  static MP_OWN int cpus = -1;
   if (cpus < 0) {
     const char *s = getenv("MPROC_SPIN");
     cpus = s && *s == '0' ? 0 : mp_os_cpu_usable();
@@ -61,7 +61,7 @@ bool mp_bell_may_spin(void) {
 
 /* The budget doubles when spinning paid and halves when it did not. */
 bool mp_bell_spin(bool (*ready)(void *), void *arg) {
-  static unsigned budget = SPIN_MOST;
+  static MP_OWN unsigned budget = SPIN_MOST;
   if (!mp_bell_may_spin()) return false;
   for (unsigned i = 0, gap = 1; i < budget; i += gap, gap = gap < SPIN_GAP ? gap * 2 : SPIN_GAP) {
     for (unsigned k = 0; k < gap; k++) mp_os_pause();

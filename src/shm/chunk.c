@@ -169,9 +169,9 @@ int64_t mp_chunk_after(uint64_t i) { return mp_chunk_next(i + pages(mp_st_order(
 
 /* --- what takes long --- */
 
-unsigned mp_chunk_retired;
-static uint32_t retired[RETIRED_MOST];
-static mp_proc_ref retirer;
+MP_OWN unsigned mp_chunk_retired;
+static MP_OWN uint32_t retired[RETIRED_MOST];
+static MP_OWN mp_proc_ref retirer;
 
 /* What a fork inherits is its parent's. */
 static void own_retired(void) {

@@ -63,7 +63,7 @@ void mp_chunk_free(uint64_t i);
 /* Frees a USED chunk; or, when that would keep the arena lock for long, takes it into this process's hands until
  * mp_arena_unlock has given up the lock: that calls mp_chunk_finish. */
 void mp_chunk_retire(uint64_t i);
-extern unsigned mp_chunk_retired; /* how many wait for that */
+extern MP_OWN unsigned mp_chunk_retired; /* how many wait for that */
 /* Without the arena lock. Does not wait for it either: what cannot be freed now is when it is called next. */
 void mp_chunk_finish(void);
 /* Without the arena lock, before mp_chunk_free, by the one in whose hands (HELD) the chunk is: what would take long. */

@@ -21,10 +21,9 @@ typedef struct mp_holding {
   void (*ring)(void *block);
   void *block;
 } mp_holding;
-MP_OS_LARGE mp_holding mp_mutex_held[MP_MUTEX_MOST];
-static mp_holding *const held = mp_mutex_held;
-static unsigned nheld, nasked; /* nasked: what is to be done at releases */
-static mp_proc_ref holder;
+MP_OWN_LARGE mp_holding mp_mutex_held[MP_MUTEX_MOST];
+static MP_OWN unsigned nheld, nasked; /* nasked: what is to be done at releases */
+static MP_OWN mp_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
@@ -32,7 +31,7 @@ static void own_list(void) {
   holder = mp_proc_self();
   nasked = 0;
   while (nheld > 0) {
-    const mp_holding *e = &held[--nheld];
+    const mp_holding *e = &mp_mutex_held[--nheld];
     mp_object_unuse(e->lock);
     if (e->before) mp_object_unuse(e->before);
     if (e->after) mp_object_unuse(e->after);
@@ -42,7 +41,7 @@ static void own_list(void) {
 unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
 
 static void note(mp_mutex *x, mp_handle h) {
-  mp_holding *e = &held[nheld++];
+  mp_holding *e = &mp_mutex_held[nheld++];
   e->lock = h;
   e->before = e->after = 0;
   mp_object_use_held(h);
@@ -52,13 +51,13 @@ static void note(mp_mutex *x, mp_handle h) {
 
 static mp_holding *find(mp_handle h) {
   unsigned i = nheld - 1;
-  while (i > 0 && held[i].lock != h) i--;
-  return &held[i];
+  while (i > 0 && mp_mutex_held[i].lock != h) i--;
+  return &mp_mutex_held[i];
 }
 
 static void forget(mp_handle h) {
   mp_holding *e = find(h);
-  if (e != &held[--nheld]) *e = held[nheld];
+  if (e != &mp_mutex_held[--nheld]) *e = mp_mutex_held[nheld];
   mp_object_unuse(h);
 }
 

@@ -12,11 +12,10 @@
 #define NO_STEP UINT64_MAX
 
 static mp_type types[MP_TYPES];
-static bool late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
+static MP_OWN bool late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
 
 /* This process's local uses, by slot; inherited by fork as the holds are. */
-MP_OS_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
-static uint32_t *const uses = mp_object_uses;
+MP_OWN_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
 
 void mp_object_type(int type, const mp_type *is) { types[type] = *is; }
 
@@ -147,7 +146,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
   mark_settling((uint32_t)slot, type, mp_chunk_data((uint64_t)chunk));
   hold_set((uint32_t)slot);
-  uses[slot] = 1;
+  mp_object_uses[slot] = 1;
   mp_noted |= type != MP_TYPE_QUEUE;
   uint64_t gen = o->state >> 32;
   atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
@@ -175,15 +174,15 @@ int mp_object_use(mp_handle h, int type, const mp_wait *w) {
   uint32_t slot = slot_of(h);
   if (!alive(h, type)) return -ENOENT;
   mp_noted |= type != MP_TYPE_QUEUE;
-  if (uses[slot]) {
-    uses[slot]++;
+  if (mp_object_uses[slot]) {
+    mp_object_uses[slot]++;
     return 0;
   }
   int err = mp_arena_lock(w);
   if (err) return err;
   if (alive(h, type)) {
     hold_set(slot);
-    uses[slot]++;
+    mp_object_uses[slot]++;
   } else {
     err = -ENOENT;
   }
@@ -191,11 +190,11 @@ int mp_object_use(mp_handle h, int type, const mp_wait *w) {
   return err;
 }
 
-void mp_object_use_held(mp_handle h) { uses[slot_of(h)]++; }
+void mp_object_use_held(mp_handle h) { mp_object_uses[slot_of(h)]++; }
 
 void mp_object_use_kept(mp_handle h) {
   hold_set(slot_of(h));
-  uses[slot_of(h)]++;
+  mp_object_uses[slot_of(h)]++;
 }
 
 /* Lets go a hold that has no use any more, unless this process still has a claim there that others wait for. */
@@ -219,7 +218,7 @@ static void release_and_unlock(uint32_t slot) {
 }
 
 static bool was_last_use(uint32_t slot) {
-  if (--uses[slot]) return false;
+  if (--mp_object_uses[slot]) return false;
   if (mp_watch_fds) mp_watch_drop(slot);
   return true;
 }
@@ -250,7 +249,7 @@ void mp_holds_flush(void) {
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
       uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
-      if (!uses[slot]) drop_hold(slot);
+      if (!mp_object_uses[slot]) drop_hold(slot);
     }
   mp_object_bury(false);
 }
@@ -346,7 +345,7 @@ void mp_flight_pin(uint64_t record, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     uint32_t slot = flight_slot(record, i);
     hold_set(slot);
-    uses[slot]++;
+    mp_object_uses[slot]++;
   }
 }
 

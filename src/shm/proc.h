@@ -22,10 +22,10 @@ typedef struct mp_proc {
 } mp_proc;
 _Static_assert(sizeof(mp_proc) == MP_LINE, "the registry's stride is part of the layout");
 
-extern uint32_t mp_me; /* this process's slot */
+extern MP_OWN uint32_t mp_me; /* this process's slot */
 /* This process, or one that it was forked from, has noted something of itself in an object, or held one whose end
  * others wait for: leaving in order lets go of it at once. */
-extern bool mp_noted;
+extern MP_OWN bool mp_noted;
 
 static inline mp_proc *mp_proc_at(uint32_t slot) { return (mp_proc *)mp_at(mp_a->procs) + slot; }
 static inline uint32_t mp_ref_slot(mp_proc_ref r) { return (uint32_t)r; }

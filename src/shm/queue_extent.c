@@ -19,8 +19,8 @@ static mp_queue *queue_of(uint64_t i) { return mp_chunk_data(mp_object_at(mp_chu
 
 /* --- what could not be done in time: at the next call --- */
 
-uint32_t mp_late; /* a list through mp_chunk.next, index + 1; a fork inherits the word, not the chunks */
-static mp_proc_ref late_owner;
+MP_OWN uint32_t mp_late; /* a list through mp_chunk.next, index + 1; a fork inherits the word, not the chunks */
+static MP_OWN mp_proc_ref late_owner;
 
 /* An extent in our hands whose fate is decided, HELD: free, READING: back to its queue, which is kept alive for it. */
 static void put_off(uint64_t i) {

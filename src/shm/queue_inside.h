@@ -89,7 +89,7 @@ static inline void mp_lease_taken(mp_queue *q) { atomic_store_explicit(&q->leasi
 int64_t mp_extent_returned(mp_queue *q);
 /* Does what finalizers, and calls whose time was over, have put off. */
 void mp_late_flush(void);
-extern uint32_t mp_late; /* not 0: there is something to do */
+extern MP_OWN uint32_t mp_late; /* not 0: there is something to do */
 /* True while messages that were taken may come back. */
 bool mp_queue_out(mp_queue *q);
 

@@ -18,9 +18,9 @@
 #define MP_LOOK (500 * MP_MS)
 #define LOST_SLOT_TEXT "mproc: this process came up too long after its fork and lost its place; it ends\n"
 
-uint32_t mp_me;
-mp_proc_ref mp_self;
-static mp_proc_ref reserved; /* reserved: for the next fork of this thread */
+MP_OWN uint32_t mp_me;
+MP_OWN mp_proc_ref mp_self;
+static MP_OWN mp_proc_ref reserved; /* reserved: for the next fork of this thread */
 MP_OS_THREAD_LOCAL bool mp_usable;
 
 static unsigned state_of(uint32_t slot) { return (unsigned)mp_proc_state(slot) & 0xff; }
@@ -167,7 +167,8 @@ MP_OS_FORKED static void after_fork_child(void) {
   }
 }
 
-static int register_first(void) {
+/* For one that was not forked by a process of the tree. */
+static int register_self(const char *name) {
   mp_proc_ref ref;
   int err = lock_briefly();
   if (err) return err;
@@ -175,11 +176,17 @@ static int register_first(void) {
   mp_arena_unlock();
   if (err) return err;
   if (!enter(ref)) return -EAGAIN;
-  mp_proc_set_name(ref, "MainProcess");
-  return -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  mp_proc_set_name(ref, name);
+  return 0;
+}
+
+static int register_first(void) {
+  int err = register_self("MainProcess");
+  return err ? err : -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 int mp_shm_attach(void) {
+  if (mp_a && !mp_self && MP_OS_THREADS) return register_self("thread");
   if (mp_a) return mp_self ? 0 : -EAGAIN;
   int err = mp_arena_map();
   return err ? err : register_first();
@@ -239,7 +246,7 @@ static bool is_registered(pid_t pid) {
 /* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so the next is
  * made when the reservation is twice as old, or MP_LOOK later. */
 static bool never_forked(mp_proc *p, uint64_t age) {
-  static uint64_t next;
+  static MP_OWN uint64_t next;
   uint64_t now = mp_os_now();
   if (!p->parent || !mp_proc_dead(p->parent) || now < next) return false;
   bool perhaps = mp_os_mapped_elsewhere(mp_a, p->since, is_registered);
@@ -269,7 +276,7 @@ void mp_shm_sweep(void) {
 }
 
 void mp_shm_sweep_now_and_then(void) {
-  static uint64_t next;
+  static MP_OWN uint64_t next;
   uint64_t now = mp_os_coarse_now();
   if (now < next) return;
   next = now + MP_SLICE;

@@ -36,7 +36,7 @@ enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40, MP_PROC_MOST = 4096 };
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
 
-extern mp_proc_ref mp_self; /* this process, or 0: not registered */
+extern MP_OWN mp_proc_ref mp_self; /* this process, or 0: not registered */
 static inline mp_proc_ref mp_proc_self(void) { return mp_self; }
 /* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).

@@ -8,7 +8,7 @@
 #include "shm/queue_inside.h"
 #include "shm/watch.h"
 
-bool mp_noted;
+MP_OWN bool mp_noted;
 
 static int free_held(uint64_t i) {
   static const mp_wait brief = {0, NULL, NULL};

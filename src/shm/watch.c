@@ -26,8 +26,8 @@ typedef struct table { /* bell[room], then pipe_ref[room]: a ringer reads all be
   _Atomic uint64_t bell[];
 } table;
 
-uint64_t mp_watch_table;
-uint32_t mp_watch_kept;
+MP_OWN uint64_t mp_watch_table;
+MP_OWN uint32_t mp_watch_kept;
 
 static table *table_at(uint64_t chunk_1) { return mp_chunk_data(chunk_1 - 1); }
 static pipe_ref *pipes_of(table *t, uint32_t room) { return (pipe_ref *)(t->bell + room); }

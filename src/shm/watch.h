@@ -52,7 +52,7 @@ int mp_watch_wait(mp_source *s, size_t n, mp_os_pollfd *fds, const mp_wait *w);
 /* A descriptor for event loops, one for each bell: readable while ready(arg), and now and then when it is not, until it is
  * looked at by mp_watch_look. Closed with this process's last use of the object h. -EMFILE, -ENOENT (no /proc) and such. */
 int mp_watch_fd(mp_handle h, const mp_source *s);
-extern uint32_t mp_watch_fds; /* how many this process has */
+extern MP_OWN uint32_t mp_watch_fds; /* how many this process has */
 /* Called by whoever has taken something, or found nothing to take, at that bell: when nothing is there, its descriptor is not
  * readable from now on. */
 void mp_watch_look_slowly(mp_bell *b);
@@ -63,8 +63,8 @@ static inline void mp_watch_look(mp_bell *b) {
 void mp_watch_drop(uint32_t slot);
 
 /* What this process watches, for watch_wait.c and watch_fd.c. Entries below mp_watch_kept are descriptors', the rest a wait's. */
-extern uint64_t mp_watch_table; /* the chunk + 1 of this process's table, or 0 */
-extern uint32_t mp_watch_kept;
+extern MP_OWN uint64_t mp_watch_table; /* the chunk + 1 of this process's table, or 0 */
+extern MP_OWN uint32_t mp_watch_kept;
 bool mp_watch_reserve(uint32_t n); /* room for n entries; false: there is none, and slices must do */
 void mp_watch_put(uint32_t i, mp_bell *b, int pipe, uint64_t inode); /* b NULL: nothing. i < what was reserved */
 void mp_watch_count(uint32_t n);                                     /* the entries below n stand */

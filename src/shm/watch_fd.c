@@ -26,7 +26,7 @@ typedef struct place {
 
 MP_OS_LARGE place mp_watch_places[MOST];
 static place *const places = mp_watch_places; /* those below mp_watch_kept may be in use */
-uint32_t mp_watch_fds;
+MP_OWN uint32_t mp_watch_fds;
 static int beat_fd = NO_FD, alarm_fd = NO_FD;
 static uint32_t sentry = NOBODY;
 static uint64_t due; /* the next beat */
