@@ -42,12 +42,9 @@ function scope.release_if_mine(lock)
   end
 end
 
--- Two methods for a class: with(f, ...) -> f's results, and guard([timeout]) -> a guard[, word]; both nil, word when it
--- is not to be had. acquire(object, timeout) -> anything true[, word] | false or nil, word. let_go(object, err) does
--- nothing for what f has released by hand; err: the error by which the scope is left, or nil.
-function scope.methods(acquire, let_go)
-  local Guard = guard_class(let_go)
-
+-- with(f, ...) of a class. <close> is for a coroutine that is closed while f waits in it; finish for an error that ends
+-- one, which closes nothing.
+local function make_with(acquire, Guard)
   local function finish(guard, ok, ...)
     if not ok then
       Guard.__close(guard, (...))
@@ -56,33 +53,36 @@ function scope.methods(acquire, let_go)
     return ...
   end
 
-  -- <close> is for a coroutine that is closed while f waits in it; finish for an error that ends one, which closes
-  -- nothing.
-  local function with(object, f, ...)
+  return function(object, f, ...)
     if type(f) ~= "function" then
       errors.raise("with takes a function to call while it is held, got %s", errors.show(f))
     end
-    local guard <close> = setmetatable({ object, false }, Guard) -- first: there might be no memory for it afterwards
     local ok, word = acquire(object)
     if not ok then
       return nil, word
     end
-    guard[HOLDER] = core.self()
+    local guard <close> = setmetatable({ object, core.self() }, Guard)
     return finish(guard, pcall(f, ...))
   end
+end
 
-  local function guard(object, timeout)
+local function make_guard(acquire, Guard)
+  return function(object, timeout)
     errors.check_timeout(timeout)
-    local made = setmetatable({ object, false }, Guard)
     local ok, word = acquire(object, timeout)
     if not ok then
       return nil, word
     end
-    made[HOLDER] = core.self()
-    return made, word
+    return setmetatable({ object, core.self() }, Guard), word
   end
+end
 
-  return with, guard
+-- Two methods for a class: with(f, ...) -> f's results, and guard([timeout]) -> a guard[, word]; both nil, word when it
+-- is not to be had. acquire(object, timeout) -> anything true[, word] | false or nil, word. let_go(object, err) does
+-- nothing for what f has released by hand; err: the error by which the scope is left, or nil.
+function scope.methods(acquire, let_go)
+  local Guard = guard_class(let_go)
+  return make_with(acquire, Guard), make_guard(acquire, Guard)
 end
 
 return scope
