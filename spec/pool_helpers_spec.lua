@@ -208,6 +208,24 @@ describe("a pool's", function()
     assert.error_matches(function() pool:resize(0) end, "at least 1")
   end)
 
+  it("size can change though those that leave crash on their way", function()
+    local pool <close> = mproc.Pool{ processes = 3, finalizer = function() os.exit(9) end }
+    pool:resize(1)
+    proc.until_true(function()
+      pool:step(0.01)
+      return #pool:workers() == 1
+    end, "one worker")
+    local pids = pool:workers()
+    assert.equal(1, pool:apply(math.abs, { -1 }))
+    assert.same(pids, pool:workers())
+  end)
+
+  it("size cannot change any more when no worker comes up", function()
+    local pool <close> = mproc.Pool{ processes = 1, initializer = error, initargs = { { why = 1 } } }
+    assert.is_false((pcall(pool.apply, pool, math.abs, { 1 })))
+    assert.same({ false, { why = 1 } }, { pcall(pool.resize, pool, 2) })
+  end)
+
   it("processes may be a share of the CPUs, or all but some", function()
     for given, expected in pairs({ ["50%"] = 4, ["1%"] = 1, ["100%"] = 8, [-1] = 7, [-20] = 1, [3] = 3 }) do
       local result = program.text(([[

@@ -90,6 +90,8 @@ function Pool:resize(n)
   job.check_open(self)
   if self.run_here then
     errors.raise("a serial pool has no workers")
+  elseif self.broken then
+    error(self.broken_error, 0)
   end
   return crew.resize(self, options.processes(n))
 end

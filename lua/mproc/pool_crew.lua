@@ -193,10 +193,13 @@ local function note_end(pool, seat)
       death.guilty = seat.begun or false
     end
     count_stillborn(pool, seat, death)
-  elseif pool.retiring > 0 then
+  end
+  if seat.leaving then -- whatever became of its finalizer
     pool.retiring = pool.retiring - 1
   end
-  pool.dead[seat.pid] = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
+  death = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
+  death.leaving = seat.leaving
+  pool.dead[seat.pid] = death
   pool.by_pid[seat.pid] = nil
   drop(pool, seat)
 end
@@ -212,6 +215,19 @@ local function settled(pool)
   return pids
 end
 
+local function tell_to_leave(pool)
+  core.post(pool.tasks, 0, label.RETIRE, 0, "retire")
+end
+
+-- death: of who had it in hand.
+local function see_to_orphan(pool, death, a, mode, ...)
+  if mode & label.MODE_MASK ~= label.RETIRE then
+    chunks.orphan(pool, death, a, mode, ...)
+  elseif not death.leaving then -- another one shall
+    tell_to_leave(pool)
+  end
+end
+
 -- The messages that dead workers had, each with its pid. One that has died since is looked at first. True when there
 -- were some.
 local function take_orphans(pool, drain)
@@ -224,7 +240,7 @@ local function take_orphans(pool, drain)
       note_end(pool, seat)
     end
     if pid then
-      chunks.orphan(pool, pool.dead[pid], ...)
+      see_to_orphan(pool, pool.dead[pid], ...)
       any = true
     end
     return pid
@@ -290,6 +306,10 @@ function crew.report(pool, status, a, b, value)
     if seat and seat.pid == a then
       seat.ready = true
     end
+  elseif status == label.LEAVING then
+    if seat and seat.pid == a then
+      seat.leaving = true
+    end
   elseif status == label.BROKEN then
     crew.break_down(pool, value)
   else
@@ -352,7 +372,7 @@ end
 function crew.resize(pool, size)
   pool.size = size
   for _ = 1, -crew.missing(pool) do
-    core.post(pool.tasks, 0, label.RETIRE, 0, "retire")
+    tell_to_leave(pool)
     pool.retiring = pool.retiring + 1
   end
   return crew.fill(pool)

@@ -29,6 +29,7 @@ return {
   BEGUN = 4, -- of an item; value: when. Only with a task_timeout
   READY = 5, -- the worker has started; a: its pid
   BROKEN = 6, -- its initializer failed; value: the error
+  LEAVING = 7, -- it was told to leave, and does; a: its pid
   STATUS_MASK = 15,
 
   FUNCTION = 0, FORGET = 1,

@@ -62,6 +62,7 @@ local function handle(seat, known, a, b, c, began, lease, ok, ...)
   if not a then
     return c == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
   elseif b & label.MODE_MASK == label.RETIRE then
+    run.report(seat, seat.record.pid, label.LEAVING | seat.index << SEAT_SHIFT, 0)
     lease:done()
     return false
   elseif not run.claim(seat, c) then
