@@ -181,16 +181,9 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps lint layers check-lists \
-  sync-lists format format-check docs reference check-reference fuzz check compilers asan valgrind model soak controls \
-  clean
-.PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps lint layers check-lists sync-lists \
-  format format-check docs reference check-reference fuzz check compilers asan tsan valgrind cover model soak controls clean
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps bench-instructions lint \
-  layers check-lists sync-lists format format-check docs reference check-reference fuzz check compilers asan valgrind \
-  model soak controls clean
-  sync-lists format format-check docs reference check-reference fuzz check compilers asan tsan valgrind cover model soak \
-  controls clean
+  layers check-lists sync-lists format format-check docs reference check-reference fuzz check compilers asan tsan valgrind \
+  cover model soak controls clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
