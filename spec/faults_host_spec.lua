@@ -126,8 +126,11 @@ describe("a limit of open files", function()
     local q, shared = mproc.Queue(), mproc.Value("integer")
     local a, b = mproc.Pipe()
     hostile.files(24)
-    local held = {}
-    repeat held[#held + 1] = io.open("/dev/null") until not io.open("/dev/null")
+    local held, file = {}
+    repeat
+      file = io.open("/dev/null")
+      held[#held + 1] = file
+    until not file
     collectgarbage()
     repeat local f = io.open("/dev/null") held[#held + 1] = f until not f
     for _ = 1, free do table.remove(held):close() end

@@ -457,8 +457,11 @@ describe("fileno", function()
     if %s then decoy:fileno() end -- nobody polls it
     local fd = q:fileno()
     local p = mproc.Process(function()
-      local held = {}
-      repeat held[#held + 1] = io.open("/dev/null") until not io.open("/dev/null")
+      local held, file = {}
+      repeat
+        file = io.open("/dev/null")
+        held[#held + 1] = file
+      until not file
       for _ = 1, 3 do
         while not q:empty() do mproc.sleep(0.001) end
         q:put(mproc.time())

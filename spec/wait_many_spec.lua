@@ -182,8 +182,11 @@ describe("wait", function()
         q:put("came")
         mproc.sleep(0.3)
       end):start()
-      local held = {}
-      repeat held[#held + 1] = io.open("/dev/null") until not io.open("/dev/null")
+      local held, file = {}
+      repeat
+        file = io.open("/dev/null")
+        held[#held + 1] = file
+      until not file
       local began = mproc.time()
       assert(mproc.wait({ idle, q, p }, 20)[1] == q)
       assert(mproc.time() - began < 2)
