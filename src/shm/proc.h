@@ -8,7 +8,7 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_PROC_FREE, MP_PROC_STARTING, MP_PROC_LIVE, MP_PROC_DEAD };
+enum { MP_PROC_FREE, MP_PROC_STARTING, MP_PROC_LIVE, MP_PROC_DEAD, MP_PROC_CLEANED };
 
 typedef struct mp_proc {
   _Alignas(MP_LINE) mp_os_mutex life;
@@ -32,7 +32,10 @@ static inline uint32_t mp_ref_slot(mp_proc_ref r) { return (uint32_t)r; }
 static inline uint64_t mp_proc_state(uint32_t slot) {
   return atomic_load_explicit(&mp_proc_at(slot)->state, memory_order_acquire);
 }
-static inline bool mp_proc_slot_dead(uint32_t slot) { return !mp_os_mutex_held(&mp_proc_at(slot)->life); }
+/* Life first: a cleaner, who takes it, says so before. */
+static inline bool mp_proc_slot_dead(uint32_t slot) {
+  return !mp_os_mutex_held(&mp_proc_at(slot)->life) || (mp_proc_state(slot) & 0xff) == MP_PROC_CLEANED;
+}
 static inline void mp_proc_inhand(int delta) {
   mp_proc *p = mp_proc_at(mp_me);
   uint32_t n = atomic_load_explicit(&p->inhand, memory_order_relaxed);

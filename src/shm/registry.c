@@ -224,12 +224,27 @@ static void count_awake(void) {
   mp_a->awake = n;
 }
 
+/* A dead process's, and nobody is at it. */
+static bool to_clean(uint32_t slot) {
+  unsigned s = state_of(slot);
+  return (s == MP_PROC_LIVE || s == MP_PROC_CLEANED) && !mp_os_mutex_held(&mp_proc_at(slot)->life);
+}
+
+/* Who takes a dead process's life must not make it look alive. */
+static void begin_cleaning(uint32_t slot) {
+  uint64_t live = mp_proc_state(slot);
+  if ((live & 0xff) != MP_PROC_LIVE || mp_os_mutex_held(&mp_proc_at(slot)->life)) return;
+  atomic_compare_exchange_strong(&mp_proc_at(slot)->state, &live, (live & ~UINT64_C(0xff)) | MP_PROC_CLEANED);
+  atomic_thread_fence(memory_order_seq_cst);
+}
+
 /* Elects one cleaner of a dead process by its life; a cleaner that dies hands the task on by its own death. */
 static void clean(uint32_t slot) {
   mp_proc *p = mp_proc_at(slot);
+  begin_cleaning(slot);
   int r = mp_os_mutex_try(&p->life);
   if (r < 0) return;
-  if (state_of(slot) == MP_PROC_LIVE && mp_proc_settle(slot) == 0) {
+  if (state_of(slot) == MP_PROC_CLEANED && mp_proc_settle(slot) == 0) {
     set_state(slot, mp_proc_dead(p->parent) ? MP_PROC_FREE : MP_PROC_DEAD);
     count_awake();
   }
@@ -269,7 +284,7 @@ void mp_shm_sweep(void) {
   for (uint32_t i = 0; i < mp_a->top_proc; i++) {
     mp_proc_ref ref = ref_of(i);
     unsigned s = state_of(i);
-    if (s == MP_PROC_LIVE && mp_proc_slot_dead(i)) clean(i);
+    if (to_clean(i)) clean(i);
     bool late = s == MP_PROC_STARTING && (expired(i) || stillborn(i));
     if (late || (s == MP_PROC_DEAD && mp_proc_dead(mp_proc_at(i)->parent))) mp_proc_release(ref, late);
   }
@@ -288,7 +303,7 @@ void mp_proc_release(mp_proc_ref ref, bool never_came) {
   if (ref_of(slot) != ref) return;
   /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
   if (mp_self && mp_proc_at(slot)->parent == mp_self) mp_proc_at(slot)->parent = 0;
-  if (state_of(slot) == MP_PROC_LIVE && mp_proc_slot_dead(slot)) clean(slot);
+  if (to_clean(slot)) clean(slot);
   if (lock_briefly() != 0) return;
   if (ref_of(slot) == ref) {
     if (state_of(slot) == MP_PROC_DEAD) set_state(slot, MP_PROC_FREE);

@@ -6,9 +6,10 @@
  * death: asking costs one load and cannot be fooled by a reused pid.
  *
  * word       written by                                 states
- * state      reserver: FREE->STARTING (arena lock);     FREE, STARTING, LIVE, DEAD. gen changes with each FREE->STARTING.
+ * state      reserver: FREE->STARTING (arena lock);     FREE, STARTING, LIVE, CLEANED, DEAD. gen changes with each FREE->STARTING.
  *            the child itself: STARTING->LIVE (CAS);    A killed reserver leaves STARTING: freed after MP_START_GRACE,
- *            cleaner: LIVE->DEAD or FREE (holds life);  a child that comes later than that finds its slot gone and exits.
+ *            cleaner: LIVE->CLEANED, then takes life,   a child that comes later than that finds its slot gone and exits.
+ *            CLEANED->DEAD or FREE (holds life);        CLEANED is dead, though a cleaner may hold its life
  *            the parent: DEAD->FREE (arena lock)
  *            a sweep: STARTING->FREE (arena lock) once it has found that there is no child, or none any more
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
