@@ -3,6 +3,11 @@
 
 package.cpath = (os.getenv("BUILD") or "build") .. "/bench/?.so;" .. package.cpath
 
+-- As it is where mproc is installed: from a relative path its pools are loaded at once.
+package.path = package.path:gsub("[^;]+", function(path)
+  return path:sub(1, 1) == "/" and path or os.getenv("PWD") .. "/" .. path
+end)
+
 local HEAP_MIB = 2048
 local STARTS = 5
 local QUEUES = 1000
