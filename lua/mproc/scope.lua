@@ -57,11 +57,12 @@ local function make_with(acquire, Guard)
     if type(f) ~= "function" then
       errors.raise("with takes a function to call while it is held, got %s", errors.show(f))
     end
+    local guard <close> = setmetatable({ object, false }, Guard) -- first: there might be no memory for it afterwards
     local ok, word = acquire(object)
     if not ok then
       return nil, word
     end
-    local guard <close> = setmetatable({ object, core.self() }, Guard)
+    guard[HOLDER] = core.self()
     return finish(guard, pcall(f, ...))
   end
 end
@@ -69,11 +70,13 @@ end
 local function make_guard(acquire, Guard)
   return function(object, timeout)
     errors.check_timeout(timeout)
+    local guard = setmetatable({ object, false }, Guard)
     local ok, word = acquire(object, timeout)
     if not ok then
       return nil, word
     end
-    return setmetatable({ object, core.self() }, Guard), word
+    guard[HOLDER] = core.self()
+    return guard, word
   end
 end
 
