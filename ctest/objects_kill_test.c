@@ -285,26 +285,25 @@ static void start_and_reap(void *arg) {
   mp_proc_release(ref, true);
 }
 
-/* A child that had just been forked may still be about to end, and a place that was reserved holds what its maker held
- * until it is found that nobody comes up in it. */
-static void all_gone(uint32_t processes) {
-  mp_shm_stats s;
-  t_deadline(20);
-  do {
-    usleep(100);
-    mp_shm_sweep();
-    mp_shm_stats_get(&s);
-  } while (s.objects || s.chunks || s.processes > processes);
-}
-
 static void after_starting(void) {
   mp_shm_sweep();
   k->works();
   drop();
-  all_gone(UINT32_MAX);
 }
 
 static const t_op starting = {"start and reap a process", make, start_and_reap, after_starting, NULL};
+
+/* At the end of it: a child that had just been forked may still be about to end, and a place that was reserved holds what
+ * its maker held until it is found that nobody comes up in it. */
+static void all_gone(void) {
+  mp_shm_stats s;
+  t_deadline(60);
+  do {
+    usleep(1000);
+    mp_shm_sweep();
+    mp_shm_stats_get(&s);
+  } while (s.objects || s.chunks || s.processes > 1);
+}
 
 int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : NULL;
@@ -316,7 +315,7 @@ int main(int argc, char **argv) {
   }
   k = &kinds[0];
   points += t_run_op(&starting);
-  all_gone(1);
+  all_gone();
   printf("%ld kill points\nok %d\n", points, KINDS + 1);
   return 0;
 }
