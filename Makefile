@@ -263,7 +263,6 @@ check-reference: all
 
 # The C tests see os and shm only: nothing below Lua may need it.
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
-CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c),$(wildcard ctest/*.c))
 CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/tsan_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c), \
   $(wildcard ctest/*.c))
 BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
