@@ -48,12 +48,6 @@ void t_start(void) {
   t_deadline(60);
 }
 
-void *t_shared(size_t n) {
-  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(p != MAP_FAILED);
-  return p;
-}
-
 mp_queue *t_queue(uint64_t maxsize, mp_handle *h) {
   CHECK(mp_queue_new(maxsize, 0, &t_soon, h) == 0);
   return mp_object_block(*h, MP_TYPE_QUEUE);

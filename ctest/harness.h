@@ -30,8 +30,6 @@ void t_deadline(unsigned seconds);
 /* Zeroes that this process and its children share and mproc knows nothing of; costs nothing until touched. */
 void *t_shared(size_t n);
 
-/* Zeroes that all children share; they cost nothing until touched. */
-void *t_shared(size_t n);
 mp_queue *t_queue(uint64_t maxsize, mp_handle *h);
 int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles);
 /* Puts n bytes whose content tells their number; and gets one message without waiting, checks its content, and
