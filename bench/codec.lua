@@ -4,12 +4,9 @@
 -- where lua-messagepack was measured as well, and what is compared is how many times quicker than lua-messagepack each
 -- is. That covers four kinds of value (the "medium table" there is not our record, only of its size); with the other
 -- values nothing is claimed but to be ahead of what was run here. LuaJIT's string.buffer is another interpreter's, and
--- shown for the distance.
+-- shown for the distance. Each side has an interpreter of its own.
 
 local harness = require("bench.harness")
-local mproc = require("mproc")
-local side = require("bench.peers.codec_side")
-local values = require("bench.codec_values")
 
 -- Round trips a second, all of them measured on that other machine.
 local ELSEWHERE = {
@@ -54,13 +51,10 @@ end
 
 for _, row in ipairs(ROWS) do
   local name = row[2]
-  local value = values[name]()
   harness.run({
     title = row[1] .. ", round trips/s",
     better = "more",
-    mproc = function()
-      return side.rate(mproc.encode, mproc.decode, value, harness.SECONDS)
-    end,
+    mproc = harness.lua("peers/codec_side", "mproc", name, harness.SECONDS),
     peers = {
       harness.peer("messagepack", name, harness.SECONDS),
       harness.peer("cjson", name, harness.SECONDS),

@@ -1,14 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- Round trips a second of a serializer for Lua: decode(encode(v)). Usage: codec_side.lua SERIALIZER VALUE SECONDS
--- Run by Lua 5.4, and by LuaJIT for its string.buffer. The program that measures mproc calls the same function.
+-- Run by Lua 5.4, and by LuaJIT for its string.buffer.
 
 package.path = package.path .. ";/usr/share/lua/5.3/?.lua"
 local values = require("bench.codec_values")
 
-local side = {}
-
 -- Calls a second, by CPU time, of decode(encode(v)), after a tenth of that time to warm up.
-function side.rate(encode, decode, v, seconds)
+local function rate(encode, decode, v, seconds)
   local batch, done, began = 1, 0, os.clock()
   local warm = began + seconds / 10
   repeat
@@ -25,6 +23,10 @@ function side.rate(encode, decode, v, seconds)
 end
 
 local serializers = {
+  mproc = function()
+    local m = require("mproc")
+    return m.encode, m.decode
+  end,
   messagepack = function()
     local m = require("MessagePack")
     m.set_number("double")
@@ -40,9 +42,5 @@ local serializers = {
   end,
 }
 
-if arg and arg[0]:match("codec_side%.lua$") then
-  local encode, decode = serializers[arg[1]]()
-  print(side.rate(encode, decode, values[arg[2]](), tonumber(arg[3])))
-end
-
-return side
+local encode, decode = serializers[arg[1]]()
+print(rate(encode, decode, values[arg[2]](), tonumber(arg[3])))
