@@ -183,6 +183,6 @@ int main(void) {
   churn(STEPS / 4);
   in_child(starve, 1);
   starve(0);
-  puts("ok");
+  puts("ok 4"); /* churned, in children, given back, out of memory */
   return 0;
 }

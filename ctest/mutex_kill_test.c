@@ -147,8 +147,9 @@ static void run_recovery(void *arg) {
 static void sleep_in_acquire(t_sleeper *t) {
   mp_wait w = t_watched(t);
   t->result = mp_mutex_acquire(x, h, &w);
-  t->woken = mp_os_now();
+  uint64_t now_awake = mp_os_now();
   if (t->result >= 0) release();
+  t->woken = now_awake; /* last: it may be ended then */
 }
 
 static void run_release(void *arg) {

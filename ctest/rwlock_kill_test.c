@@ -52,15 +52,17 @@ static void write_here(bool told) {
 static void sleep_and_read(t_sleeper *s) {
   mp_wait w = t_watched(s);
   s->result = mp_rwlock_read(x, &w);
-  s->woken = mp_os_now();
+  uint64_t now_awake = mp_os_now();
   if (s->result >= 0) mp_rwlock_end_read(x);
+  s->woken = now_awake; /* last: it may be ended then */
 }
 
 static void sleep_and_write(t_sleeper *s) {
   mp_wait w = t_watched(s);
   s->result = mp_rwlock_write(x, xh, &w);
-  s->woken = mp_os_now();
+  uint64_t now_awake = mp_os_now();
   if (s->result >= 0) mp_rwlock_end_write(x, xh);
+  s->woken = now_awake;
 }
 
 static void reader_sleeps(void) { t_witness(0, sleep_and_read); }

@@ -34,10 +34,12 @@ static void sleep_in_get(t_sleeper *s) {
   mp_wait w = t_watched(s);
   mp_got g;
   s->result = mp_queue_get(q, buf, &g, &w);
-  s->woken = mp_os_now();
-  if (s->result != 0) return;
-  s->number = *(const uint64_t *)g.data;
-  mp_queue_done(&g);
+  uint64_t now_awake = mp_os_now();
+  if (s->result == 0) {
+    s->number = *(const uint64_t *)g.data;
+    mp_queue_done(&g);
+  }
+  s->woken = now_awake; /* last: it may be ended then */
 }
 
 static void sleep_in_put(t_sleeper *s) {

@@ -49,16 +49,15 @@ static bool give(mp_condition *c, uint32_t p) {
   uint64_t v = mp_cell(&c->cells, p);
   if (!waits(c, v) || v & LEFT) return false;
   mp_os_pending(mp_nap_word(p));
-  bool given = put_cell(c, p, v, cell_word(ticket_of(v), GIVEN));
-  if (given) mp_word_ring(mp_nap_word(p));
-  mp_os_pending(NULL);
-  return given;
+  return put_cell(c, p, v, cell_word(ticket_of(v), GIVEN));
 }
 
-/* A waiter whose time is over leaves without m: then the next one. */
-static void pass_on(mp_condition *c) {
+/* Who has been given what somebody owes, or -1. A waiter whose time is over leaves without m: then the next one. Whose word
+ * is pending has still to be rung for. */
+static int64_t pass_on(mp_condition *c) {
   int64_t p = oldest(c);
   while (p >= 0 && !give(c, (uint32_t)p)) p = oldest(c);
+  return p;
 }
 
 static bool owes(mp_condition *c, uint64_t v, uint32_t p) {
@@ -66,8 +65,10 @@ static bool owes(mp_condition *c, uint64_t v, uint32_t p) {
 }
 
 static void settle_cell(mp_condition *c, uint32_t p) {
-  if (owes(c, mp_cell(&c->cells, p), p)) pass_on(c);
+  int64_t heir = owes(c, mp_cell(&c->cells, p), p) ? pass_on(c) : -1;
   atomic_store_explicit(&c->cells.cell[p], 0, memory_order_release);
+  if (heir >= 0) mp_word_ring(mp_nap_word((uint32_t)heir));
+  mp_os_pending(NULL);
 }
 
 static int settle(void *block, uint32_t p) {

@@ -21,10 +21,10 @@
  * One store notifies any number of waiters. It is the ticket of the nth oldest living one: tickets at or below it that
  * nobody waits with are of the dead, whose cells notify puts to 0 first, or have been notified before.
  *
- * Settling. A process that was notified and died, or left, before it used that up owes it to the oldest that waits: the
- * settler gives it (one CAS), then puts the cell to 0. Killed between the two it leaves a notification that is given
- * once more: never one too few. What TAKEN owes is given only when p was killed: a process that ends in order has
- * ended its work, though it should have released the lock.
+ * Settling. A process that was notified and died, or left, before it used that up owes it to the oldest that waits:
+ * the settler gives it (one CAS), puts the cell to 0, and rings. Killed between the first two it leaves a
+ * notification that is given once more: never one too few. What TAKEN owes is given only when p was killed: a process
+ * that ends in order has ended its work, though it should have released the lock.
  *
  * A waiter needs m never, but after Ctrl-C. It sleeps on its own word (bell.h). A notifier rings once it has released the
  * lock: who is woken before that could only go to sleep again, in line for the lock. A notifier killed in between rings
