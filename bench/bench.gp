@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # How many times better mproc is than each peer: medians with quartiles. data, out and rows come from chart.lua.
-set terminal svg size 1000, 60 + 22 * rows dynamic font "sans,12" background "white"
+set terminal svg noenhanced size 1000, 60 + 22 * rows dynamic font "sans,12" background "white"
 set output out
 set label "mproc beside its peers: how many times better (medians of alternating rounds, quartiles)" at screen 0.02, screen 1 offset 0, -1.2
 set logscale x

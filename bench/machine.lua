@@ -20,7 +20,7 @@ function machine.facts()
   return {
     cpu = first_match("/proc/cpuinfo", "model name%s*:%s*([^\n]*)"),
     cpus = require("mproc").cpu_count(),
-    kernel = first_match("/proc/sys/kernel/osrelease", "[^\n]*"),
+    kernel = first_match("/proc/sys/kernel/osrelease", "^[%d.]+"),
     lua = machine.output((os.getenv("LUA") or "lua5.4") .. " -v"):match("[^\n]*"),
   }
 end
