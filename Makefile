@@ -133,6 +133,7 @@ LUA_MODULES = \
   lua/mproc/peer.lua \
   lua/mproc/pipe.lua \
   lua/mproc/pool.lua \
+  lua/mproc/pool_begin.lua \
   lua/mproc/pool_chunks.lua \
   lua/mproc/pool_crew.lua \
   lua/mproc/pool_drive.lua \

@@ -137,6 +137,7 @@ build = {
     ["mproc.peer"] = "lua/mproc/peer.lua",
     ["mproc.pipe"] = "lua/mproc/pipe.lua",
     ["mproc.pool"] = "lua/mproc/pool.lua",
+    ["mproc.pool_begin"] = "lua/mproc/pool_begin.lua",
     ["mproc.pool_chunks"] = "lua/mproc/pool_chunks.lua",
     ["mproc.pool_crew"] = "lua/mproc/pool_crew.lua",
     ["mproc.pool_drive"] = "lua/mproc/pool_drive.lua",

@@ -2,13 +2,12 @@
 -- A pool's calls that take many items and give one list, or nothing: map, starmap, their asynchronous forms, each. Used
 -- by pool.lua, pool_search.lua.
 
+local begin_job = require("mproc.pool_begin")
 local drive = require("mproc.pool_drive")
-local feed = require("mproc.pool_feed")
 local functions = require("mproc.pool_functions")
 local future = require("mproc.future")
 local job = require("mproc.pool_job")
 local label = require("mproc.pool_label")
-local progress = require("mproc.pool_progress")
 local source = require("mproc.pool_source")
 
 local lists = {}
@@ -100,19 +99,7 @@ function lists.begin(pool, verb, mode, f, more, items, ...)
     self.items = self.source.items
   end
   self.deliver, self.complete = self.deliver or deliver, complete
-  if chunksize and chunksize > 1 then
-    self.mode = self.mode | label.WHOLE
-  end
-  if options.zip then
-    self.mode = self.mode | label.STAR
-  end
-  self.progress = progress.start(pool, options.progress, self)
-  job.begin(pool, self) -- from here on nothing raises
-  if pool.broken then
-    self:abort(pool.broken_error)
-  else
-    feed.start(self)
-  end
+  begin_job(pool, self, options)
   return self
 end
 

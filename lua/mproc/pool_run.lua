@@ -93,6 +93,18 @@ local function stopped(seat, c)
   return word ~= 0 and seat.stops[word] == words.STOPPED
 end
 
+-- Of a chunk that has run for long, before item k: the last item that this worker still runs.
+local function last_of_its_own(seat, given, a, b, c, items, k, count)
+  if stopped(seat, c) then
+    report(seat, a + k - 1, label.SKIPPED | seat.index << SEAT_SHIFT | count - k + 1 << SHIFT, 0)
+    return k - 1
+  elseif b & label.WHOLE == 0 and others_are_idle(seat) then
+    local middle = k + (count - k + 1) // 2
+    return hand_back(seat, given, a, b, count, c, items, middle) and middle - 1 or count
+  end
+  return count
+end
+
 -- Runs a chunk's items from the first to the last, or to where it cuts the chunk. `given`: the function, when it came
 -- with the task.
 local function run_items(seat, f, a, b, c, items, given)
@@ -127,15 +139,7 @@ local function run_items(seat, f, a, b, c, items, given)
         return
       elseif now > cut_at then
         cut_at = now + CUT_SECONDS
-        if stopped(seat, c) then
-          report(seat, a + k - 1, label.SKIPPED | base | count - k + 1 << SHIFT, 0)
-          return
-        elseif mode & label.WHOLE == 0 and others_are_idle(seat) then
-          local middle = k + (count - k + 1) // 2
-          if hand_back(seat, given, a, b, count, c, items, middle) then
-            count = middle - 1
-          end
-        end
+        count = last_of_its_own(seat, given, a, b, c, items, k, count)
       end
     end
   end

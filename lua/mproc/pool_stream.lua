@@ -6,12 +6,11 @@
 -- lists the indices as they came. The iterator alone refers to its End, whose closing or collection ends the job.
 
 local core = require("mproc.core")
+local begin_job = require("mproc.pool_begin")
 local drive = require("mproc.pool_drive")
-local feed = require("mproc.pool_feed")
 local functions = require("mproc.pool_functions")
 local job = require("mproc.pool_job")
 local label = require("mproc.pool_label")
-local progress = require("mproc.pool_progress")
 local source = require("mproc.pool_source")
 
 local stream = {}
@@ -139,19 +138,7 @@ local function begin(pool, verb, ordered, f, items, ...)
     ordered = ordered, window = true, fetched = 0, calls = 0, ready = {}, errors = {},
     arrivals = {}, arrivals_from = 1, arrivals_to = 0,
   }, Stream)
-  if chunksize and chunksize > 1 then
-    self.mode = self.mode | label.WHOLE
-  end
-  if options.zip then
-    self.mode = self.mode | label.STAR
-  end
-  self.progress = progress.start(pool, options.progress, self)
-  job.begin(pool, self) -- from here on nothing raises
-  if pool.broken then
-    self:abort(pool.broken_error)
-  else
-    feed.start(self)
-  end
+  begin_job(pool, self, options)
   local ending = setmetatable({ job = self }, End)
   return function()
     return next_item(ending.job or self)
