@@ -3,10 +3,10 @@
 -- sleeps on a word of its own, and a wait costs no message. In microseconds from notify to the answer's wake.
 
 local harness = require("bench.harness")
+local trips = require("bench.trips")
 local raw = require("raw")
 local mproc = require("mproc")
 
-local WARM_UP = 2000
 local BATCH = 500
 local RAW_COUNT = 10000
 
@@ -21,21 +21,14 @@ local function measure()
     end
   end }:start()
   ready:get()
-  local function trips(n)
+  local function run(n)
     for _ = 1, n do
       c:notify()
       c:wait()
     end
   end
   c:acquire()
-  trips(WARM_UP)
-  local began, done = mproc.time(), 0
-  repeat
-    trips(BATCH)
-    done = done + BATCH
-    local seconds = mproc.time() - began
-  until seconds >= harness.SECONDS
-  local each = (mproc.time() - began) / done * 1e6
+  local each = trips.each(run, BATCH)
   p:kill()
   p:join()
   p:close()

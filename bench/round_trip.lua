@@ -6,11 +6,10 @@
 -- that comes before it has fallen asleep costs it a quarter.
 
 local harness = require("bench.harness")
+local trips = require("bench.trips")
 local raw = require("raw")
-local mproc = require("mproc")
 
 local SPINNING = os.getenv("MPROC_SPIN") ~= "0"
-local WARM_UP = 2000
 local BATCH = SPINNING and 2000 or 200
 local RAW_COUNT = SPINNING and 1000000 or 10000
 
@@ -18,37 +17,10 @@ if not SPINNING then
   raw.one_cpu()
 end
 
-local function measure()
-  local there, back = mproc.Queue(), mproc.Queue()
-  local p = mproc.Process(function()
-    for _, v in there:items() do
-      back:put(v)
-    end
-  end):start()
-  local function trips(n)
-    for i = 1, n do
-      there:put(i)
-      back:get()
-    end
-  end
-  trips(WARM_UP)
-  local began, done = mproc.time(), 0
-  repeat
-    trips(BATCH)
-    done = done + BATCH
-    local seconds = mproc.time() - began
-  until seconds >= harness.SECONDS
-  local each = (mproc.time() - began) / done * 1e6
-  there:close()
-  p:join()
-  p:close()
-  return each
-end
-
 harness.run({
   title = SPINNING and "queue round trip, us" or "the same, asleep, one CPU, us",
   better = "less",
-  mproc = measure,
+  mproc = function() return trips.over_queues(BATCH) end,
   raw = function()
     return raw.round_trip(RAW_COUNT, SPINNING) / RAW_COUNT * 1e6
   end,
