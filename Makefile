@@ -41,6 +41,7 @@ SOURCES = \
   src/bind/queue.c \
   src/bind/rwlock.c \
   src/bind/semaphore.c \
+  src/bind/serve.c \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \

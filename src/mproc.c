@@ -27,6 +27,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_bind_object(L);
   mp_bind_queue(L);
   mp_bind_label(L);
+  mp_bind_serve(L);
   mp_bind_end(L);
   mp_bind_mutex(L);
   mp_bind_value(L);

@@ -33,14 +33,12 @@ function context.get_all_start_methods()
 end
 
 -- A table with all of mproc whose processes start by that method, whatever is set elsewhere.
-function context.bind(mproc)
-  return function(method)
-    local name = check(method)
-    return setmetatable({
-      get_start_method = function() return name end,
-      get_context = function(other) return mproc.get_context(other or name) end,
-    }, { __index = mproc })
-  end
+function context.get_context(method)
+  local name = check(method)
+  return setmetatable({
+    get_start_method = function() return name end,
+    get_context = function(other) return context.get_context(other or name) end,
+  }, { __index = require("mproc") })
 end
 
 return context

@@ -4,45 +4,43 @@
 local core = require("mproc.core")
 local barrier = require("mproc.barrier")
 local condition = require("mproc.condition")
-local context = require("mproc.context")
 local current = require("mproc.current")
-local event = require("mproc.event")
 local fork = require("mproc.fork")
 local later = require("mproc.later")
 local log = require("mproc.log")
 local heap = require("mproc.heap")
-local pool_here = require("mproc.pool_here")
-local pipe = require("mproc.pipe")
 local process = require("mproc.process")
 local queue = require("mproc.queue")
-local rwlock = require("mproc.rwlock")
-local semaphore = require("mproc.semaphore")
 local sync = require("mproc.sync")
-local wait = require("mproc.wait")
+
+later.methods("mproc.Event", "mproc.event")
+later.methods("mproc.RWLock", "mproc.rwlock")
+later.methods("mproc.Semaphore", "mproc.semaphore")
+later.methods("mproc.BoundedSemaphore", "mproc.semaphore")
 
 local mproc = {
   Process = process,
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
-  Pipe = pipe.Pipe,
+  Pipe = later.call("mproc.pipe", "Pipe"),
 
-  Pool = later("mproc.pool"),
-  as_completed = later("mproc.future", "as_completed"),
-  wait_all = later("mproc.future", "wait_all"),
-  worker = pool_here.current,
+  Pool = later.call("mproc.pool"),
+  as_completed = later.call("mproc.future", "as_completed"),
+  wait_all = later.call("mproc.future", "wait_all"),
+  worker = later.call("mproc.pool_here", "current"),
 
   Lock = sync.Lock,
   RLock = sync.RLock,
   Barrier = barrier.Barrier,
-  RWLock = rwlock.RWLock,
-  Semaphore = semaphore.Semaphore,
-  BoundedSemaphore = semaphore.BoundedSemaphore,
-  Event = event.Event,
+  RWLock = later.call("mproc.rwlock", "RWLock"),
+  Semaphore = later.call("mproc.semaphore", "Semaphore"),
+  BoundedSemaphore = later.call("mproc.semaphore", "BoundedSemaphore"),
+  Event = later.call("mproc.event", "Event"),
 
   Value = core.value,
   Array = core.array,
-  wait = wait.wait,
+  wait = later.call("mproc.wait", "wait"),
   Condition = condition.Condition,
 
   current_process = current.current_process,
@@ -64,12 +62,12 @@ local mproc = {
   register = core.register,
   unsendable = core.unsendable,
 
-  set_start_method = context.set_start_method,
-  get_start_method = context.get_start_method,
-  get_all_start_methods = context.get_all_start_methods,
+  set_start_method = later.call("mproc.context", "set_start_method"),
+  get_start_method = later.call("mproc.context", "get_start_method"),
+  get_all_start_methods = later.call("mproc.context", "get_all_start_methods"),
+  get_context = later.call("mproc.context", "get_context"),
 }
 
-mproc.get_context = context.bind(mproc)
 mproc.log = log.bind(mproc)
 
 return mproc

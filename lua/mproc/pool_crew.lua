@@ -26,7 +26,7 @@ local FORK_SECONDS = 5 -- so long forks may fail while no worker lives
 function crew.prepare(pool)
   pool.crew, pool.by_pid, pool.gone = {}, {}, {}
   pool.dead = {} -- by pid: deaths of those whose orphans may still come
-  pool.retiring, pool.stillborn, pool.ends, pool.unlooked = 0, 0, 0, 0
+  pool.retiring, pool.stillborn, pool.ends, pool.unlooked, pool.asked = 0, 0, 0, 0, 0
 end
 
 -- The shared objects that all workers use. True, or nil, message, NAME.

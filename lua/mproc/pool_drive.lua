@@ -35,6 +35,8 @@ local function take_in(pool, a, b, c, bytes, ok, ...)
   return true
 end
 
+drive.take_in = take_in
+
 local function take_batch(pool, most)
   local n = 0
   while n < most and take_in(pool, fetch(pool.results, 0)) do
@@ -120,7 +122,7 @@ end
 
 -- Looks for ends of workers and tasks that take too long. True when there was news.
 local function look_after_workers(pool)
-  pool.unlooked = 0
+  pool.unlooked, pool.asked = 0, 0
   if pool.run_here then
     return false
   end

@@ -3,9 +3,10 @@
 -- is sent a version once, by its mailbox, before the first task that names it. Used by pool_chunks.lua, pool_lists.lua
 -- and others that make jobs.
 --
--- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), fixed (there is
--- nothing in it that could change), idle (in pool.idle), alive (a copy that keeps the
--- shared objects in it). pool.published: id -> version, pool.frozen: id -> bytes, which a worker inherits by fork.
+-- A version: id, bytes (the frozen form), watch (what it was made of), refs (tasks out), fixed (there is nothing in it
+-- that could change), at_once (the label of a call of it that needs no job, or false), idle (in pool.idle), alive (a
+-- copy that keeps the shared objects in it). pool.published: id -> version, pool.frozen: id -> bytes, which a worker
+-- inherits by fork.
 -- Invariant: what a task in flight names is published, and every worker has it, or will find it in its mailbox.
 
 local core = require("mproc.core")
@@ -117,6 +118,8 @@ local function publish(pool, f, bytes)
   local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
   if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
     version.watch, version.fixed = watch, watch.n == 0
+    version.at_once = version.fixed and not pool.run_here and not pool.task_timeout
+      and label.CALL | version.id << label.FUNCTION_SHIFT
   end
   if watch.n > 0 or not lua_function then
     version.alive = core.thaw(bytes)
@@ -133,7 +136,7 @@ end
 
 local function forget(pool, version)
   pool.published[version.id], pool.frozen[version.id] = nil, nil
-  version.gone, version.fixed = true, false
+  version.gone, version.fixed, version.at_once = true, false, false
   mail(pool, version.id, label.FORGET)
 end
 

@@ -7,6 +7,8 @@ local traceback = require("mproc.traceback")
 
 local here = {}
 
+traceback.callers[core.serve] = true
+
 local record -- what mproc.worker() gives, in a worker
 local depth = 0 -- how many workers' loops this process has inherited, its own included
 local loop -- the function that each of them is

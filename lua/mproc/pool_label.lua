@@ -11,7 +11,8 @@
 
 return {
   SHIFT = 24, MASK = (1 << 24) - 1, -- of chunk and count
-  FUNCTION_SHIFT = 8, SEAT_SHIFT = 4, SEAT_MASK = (1 << 20) - 1,
+  FUNCTION_SHIFT = 8, -- this, CALL, STATUS_MASK and DONE stand in src/bind/serve.c as well
+  SEAT_SHIFT = 4, SEAT_MASK = (1 << 20) - 1,
 
   -- Modes: how an item is given to the function, and what of it comes back.
   MAP = 0, -- f(item) -> its first result

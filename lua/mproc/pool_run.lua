@@ -11,7 +11,7 @@ local words = require("mproc.pool_words")
 
 local run = {}
 
-local post, core_answer, time, describe, text_of = core.post, core.answer, core.time, here.describe, here.text_of
+local post, time, describe, text_of = core.post, core.time, here.describe, here.text_of
 local SHIFT, MASK, SEAT_SHIFT = label.SHIFT, label.MASK, label.SEAT_SHIFT
 local DONE, FAILED, STAR = label.DONE, label.FAILED, label.STAR
 local ONE = 1 << SHIFT -- item
@@ -145,27 +145,17 @@ local function run_items(seat, f, a, b, c, items, given)
   end
 end
 
-local function report_call(seat, a, began, ok, ...)
+-- What came of a single task.
+local function answer(seat, a, began, ok, ...)
   seat.record.tasks_done = seat.record.tasks_done + 1
   report(seat, a, (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0, ...)
-end
-
--- The same, and the end of the task's lease.
-local function answer(seat, a, began, lease, ok, ...)
-  local me = seat.record
-  if ok and core_answer(seat.results, a, seat.index << SEAT_SHIFT | ONE, began, lease, ...) then
-    me.tasks_done = me.tasks_done + 1
-  else
-    report_call(seat, a, began, ok, ...)
-    lease:done()
-  end
 end
 
 local function run_call(seat, f, a, began, ...)
   if seat.task_timeout then
     report(seat, a, label.BEGUN | seat.index << SEAT_SHIFT, 0, began)
   end
-  report_call(seat, a, began, xpcall(f, describe, ...))
+  answer(seat, a, began, xpcall(f, describe, ...))
 end
 
 -- True when the task's job may begin: its owner can no longer withdraw it.

@@ -15,6 +15,11 @@ local words = require("mproc.pool_words")
 local tasks = {}
 
 local pack, unpack, finish = table.pack, table.unpack, job.finish
+local ask, type = core.ask, type
+local SHIFT = label.SHIFT
+local SEAT_SHIFT, SEAT_MASK = label.SEAT_SHIFT, label.SEAT_MASK
+local SHORT = 0.005 -- so long a result alone is waited for
+local LOOK_SECONDS = 0.005 -- of such waits, between two looks for ends of workers
 
 -- What all single tasks have in common: each is a job, and the one chunk of it.
 local Task = future.task_class({
@@ -151,13 +156,54 @@ function tasks.apply_async(pool, f, args, kwargs, callbacks)
   }, Task), id)
 end
 
--- f(args..., kwargs), run by a worker: all its results.
-function tasks.apply(pool, f, args, kwargs)
-  local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
-  return lists.finish(begin(pool, setmetatable({
+local function new_call(pool, f, word, version)
+  return setmetatable({
     pool = pool, verb = "apply", f = f, number = job.take_number(pool), stop_word = word, version = version,
     ended = false, results = false,
-  }, Task), id))
+  }, Task)
+end
+
+-- f(args..., kwargs) as a job of its own.
+local function apply(pool, f, args, kwargs)
+  local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
+  return lists.finish(begin(pool, new_call(pool, f, word, version), id))
+end
+
+-- What came of core.ask: mostly the result of task `id`, which then needs no job. `bytes` is the time that took. Else
+-- it is a job from now on, or was never sent.
+local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
+  if mine then
+    local seat, seconds = pool.crew[b >> SEAT_SHIFT & SEAT_MASK], c * 1e-9
+    pool.next_job, pool.done, pool.cost = pool.next_job + 1, pool.done + 1, seconds
+    pool.busy, pool.asked = pool.busy + bytes, pool.asked + bytes
+    if seat then
+      seat.done, seat.working = seat.done + 1, seat.working + seconds
+    end
+    return ...
+  elseif mine == nil and a then
+    drive.note_interrupt(a)
+    error(a, 0)
+  elseif mine == nil then
+    return apply(pool, f, args)
+  end
+  functions.use(version)
+  local task = begin(pool, new_call(pool, f, 0, version), id)
+  drive.take_in(pool, a, b, c, bytes, ok, ...)
+  return lists.finish(task)
+end
+
+-- f(args..., kwargs), run by a worker: all its results. While nothing else is to be done, a function that the workers
+-- have is sent and its result awaited at once. From time to time something is: to look for ends of workers.
+function tasks.apply(pool, f, args, kwargs)
+  local version = type(pool) == "table" and pool.nlive == 0 and pool.state == "open" and pool.asked < LOOK_SECONDS
+    and not pool.due[pool.due_from] and not pool.broken and kwargs == nil and pool.known_functions[f]
+  if not version or not version.at_once then
+    return apply(pool, f, args, kwargs)
+  end
+  local id = pool.next_chunk
+  pool.next_chunk = id + 1
+  return settle(pool, f, args, version, id, ask(pool.tasks, pool.results, pool.maker, id << SHIFT,
+    version.at_once, SHORT, args))
 end
 
 return tasks

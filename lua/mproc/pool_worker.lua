@@ -9,10 +9,8 @@ local run = require("mproc.pool_run")
 
 local worker = {}
 
-local take, describe = core.take, here.describe
-
-local CALL, SEAT_SHIFT, FUNCTION_SHIFT = label.CALL, label.SEAT_SHIFT, label.FUNCTION_SHIFT
-local MODE_BITS = (1 << FUNCTION_SHIFT) - 1
+local CALL, SEAT_SHIFT, DONE, ONE = label.CALL, label.SEAT_SHIFT, label.DONE, 1 << label.SHIFT
+local NONE = {}
 local FULL_NAP = 0.01 -- between tries, while the arena is full
 
 -- One task. `f` is known, or there is an error that stands for it.
@@ -57,11 +55,10 @@ local function function_of(seat, known, id)
   return known[id], unknown[id] and unknown[id][1]
 end
 
--- Handles what core.take gave. False when the worker shall leave.
+-- One task of any kind. False when the worker shall leave.
 local function handle(seat, known, a, b, c, began, lease, ok, ...)
-  if not a then
-    return c == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
-  elseif b & label.MODE_MASK == label.RETIRE then
+  seat.lease = lease
+  if b & label.MODE_MASK == label.RETIRE then
     run.report(seat, seat.record.pid, label.LEAVING | seat.index << SEAT_SHIFT, 0)
     lease:done()
     return false
@@ -80,15 +77,30 @@ local function handle(seat, known, a, b, c, began, lease, ok, ...)
 end
 worker.handle = handle
 
--- The same, in short for what comes most when each result is waited for: a single task of a function that is known.
-local function serve(seat, known, a, b, c, began, lease, ok, ...)
-  local f = b and ok and b & MODE_BITS == CALL and known[b >> FUNCTION_SHIFT]
-  if not f or seat.task_timeout or c ~= 1 and not run.claim(seat, c) then
-    return handle(seat, known, a, b, c, began, lease, ok, ...)
+-- What core.serve gave. False when the worker shall leave.
+local function go_on(seat, known, what, ...)
+  if what == "taken" then
+    return handle(seat, known, ...)
+  elseif what == "ran" then
+    local a, _, _, began, lease = ...
+    seat.lease = lease
+    run.answer(seat, a, began, select(6, ...))
+    lease:done()
+    return seat.record.tasks_done < seat.max_tasks
   end
-  seat.lease = lease
-  run.answer(seat, a, began, lease, xpcall(f, describe, ...))
-  return seat.record.tasks_done < seat.max_tasks
+  local _, name = ...
+  return name == "ENOMEM" and not core.sleep(FULL_NAP) -- a lease needs a page, and the arena is full
+end
+
+-- Runs tasks until one leaves this loop. With a task_timeout the owner must be told of each before it begins.
+local function serve(seat)
+  local known, record = {}, seat.record
+  local simple = seat.task_timeout and NONE or known
+  local base = DONE | seat.index << SEAT_SHIFT | ONE
+  repeat
+    local left = seat.max_tasks - record.tasks_done
+  until not go_on(seat, known, core.serve(seat.tasks, seat.results, simple, here.describe, record, base, left,
+    seat.lease))
 end
 
 local function initialize(seat)
@@ -132,8 +144,7 @@ function worker.main(seat)
     return
   end
   run.report(seat, seat.record.pid, label.READY | seat.index << SEAT_SHIFT, 0)
-  local known = {}
-  repeat until not serve(seat, known, take(seat.tasks, seat.lease))
+  serve(seat)
   finalize(seat)
 end
 

@@ -7,6 +7,8 @@ local traceback = {}
 
 local SHOWN_FIRST, SHOWN_LAST = 10, 11
 
+traceback.callers = { [xpcall] = true } -- by which an entry calls what is not its own
+
 -- How many frames there are, the caller's and this one included.
 local function height()
   local low, high = 1, 2
@@ -91,14 +93,15 @@ function traceback.of_child(entry, nth, hidden)
   return lines_of(total, total - 2 - hidden, find(total, entry, nth) + 2) -- height's frame and this; xpcall's
 end
 
--- The same, when the entry calls it by way of others: the lines for what runs above the first xpcall that is above it.
+-- The same, when the entry calls it by way of others: the lines for what runs above the first of traceback.callers
+-- that is above it.
 function traceback.of_task(entry, nth, hidden)
   local total = height()
   local bottom = find(total, entry, nth)
   repeat
     bottom = bottom + 1
     local info = debug.getinfo(total - bottom, "f")
-  until not info or info.func == xpcall
+  until not info or traceback.callers[info.func]
   return lines_of(total, total - 2 - hidden, bottom + 1)
 end
 

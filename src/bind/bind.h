@@ -61,6 +61,7 @@ void mp_bind_errors(lua_State *L);
 void mp_bind_object(lua_State *L);
 void mp_bind_queue(lua_State *L);
 void mp_bind_label(lua_State *L);
+void mp_bind_serve(lua_State *L);
 void mp_bind_end(lua_State *L);
 void mp_bind_mutex(lua_State *L);
 void mp_bind_value(lua_State *L);

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Labelled messages (layer 3): three integers before the values of a message, which the receiver gets even when the values
- * cannot be decoded; so that whoever shares out work always knows whose message it was. Called by lua/mproc/pool_*.lua.
- * Such queues are the pool's own: get() of one of these messages would make no sense of it.
- * Invariant: a message is {a, b, c}, in 32 bytes, then what the codec makes of any number of values.
- */
+/* Labelled messages by themselves: sent, fetched, and those that a dead worker has left. Called by lua/mproc/pool_*.lua. */
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "bind/queue.h"
+#include "bind/label.h"
 #include "codec/codec.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
@@ -17,11 +12,7 @@
 
 enum { PIECES = 8 /* more than these need memory */ };
 
-typedef struct label {
-  int64_t a, b, c, unused;
-} label;
-
-static int send(lua_State *L, mp_queue *q, label *head, const mp_message *m, const mp_wait *w) {
+static int send(lua_State *L, mp_queue *q, const mp_label *head, const mp_message *m, const mp_wait *w) {
   mp_piece few[PIECES + 1], *pieces = few;
   if (m->niov > PIECES) pieces = lua_newuserdatauv(L, (m->niov + 1) * sizeof *pieces, 0);
   pieces[0] = (mp_piece){head, sizeof *head};
@@ -37,11 +28,9 @@ static int unsendable(lua_State *L) {
   return 2;
 }
 
-static lua_Number seconds_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
+lua_Number mp_label_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
 
-/* Puts the values from index `first` on: 0 and *bytes; or how many values it has pushed that say why not. */
-static int post(lua_State *L, label *head, const char *what, int first, size_t *bytes) {
-  mp_queue *q = mp_queue_self(L);
+int mp_label_post(lua_State *L, mp_queue *q, const mp_label *head, const char *what, int first, size_t *bytes) {
   int n = lua_gettop(L) - first + 1;
   mp_message m;
   luaL_checkstack(L, 4, NULL);
@@ -58,40 +47,26 @@ static int post(lua_State *L, label *head, const char *what, int first, size_t *
 /* post(queue, a, b, c, what, ...) -> the time, bytes; or false, what the codec says of the values (`what` names them);
  * or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
 static int label_post(lua_State *L) {
-  label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0};
+  mp_label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0};
   size_t bytes;
-  int n = post(L, &head, luaL_checkstring(L, 5), 6, &bytes);
+  int n = mp_label_post(L, mp_queue_self(L), &head, luaL_checkstring(L, 5), 6, &bytes);
   if (n) return n;
-  lua_pushnumber(L, seconds_now());
+  lua_pushnumber(L, mp_label_now());
   lua_pushinteger(L, (lua_Integer)bytes);
   return 2;
-}
-
-/* answer(queue, a, b, began, lease, ...) -> true, and the lease has ended; or what post says, and it has not. c is how
- * many nanoseconds it is since `began`. post, time and done in one, for what a worker does most often. */
-static int label_answer(lua_State *L) {
-  lua_Number seconds = seconds_now() - luaL_checknumber(L, 4);
-  label head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), (int64_t)(seconds * NS_PER_S), 0};
-  size_t bytes;
-  int n = post(L, &head, "result", 6, &bytes);
-  if (n) return n;
-  mp_lease_done(L, 5);
-  lua_pushboolean(L, 1);
-  return 1;
 }
 
 static int decode_protected(lua_State *L) {
   const mp_got *g = lua_touserdata(L, 1);
   lua_settop(L, 0);
-  int n = mp_codec_decode(L, (const char *)g->data + sizeof(label), g->len - sizeof(label), DECODE_ALL);
+  int n = mp_codec_decode(L, (const char *)g->data + sizeof(mp_label), g->len - sizeof(mp_label), DECODE_ALL);
   return n < 0 ? lua_error(L) : n;
 }
 
-/* Pushes true and the values, or false and the error. */
-static void push_values(lua_State *L, const mp_got *g) {
+void mp_label_push_values(lua_State *L, const mp_got *g) {
   lua_pushboolean(L, 1);
   if (g->extent < 0 && !g->nhandles &&
-      mp_codec_decode_scalar(L, (const char *)g->data + sizeof(label), g->len - sizeof(label)))
+      mp_codec_decode_scalar(L, (const char *)g->data + sizeof(mp_label), g->len - sizeof(mp_label)))
     return;
   int ok = lua_gettop(L);
   lua_pushcfunction(L, decode_protected);
@@ -101,52 +76,52 @@ static void push_values(lua_State *L, const mp_got *g) {
   lua_replace(L, ok);
 }
 
-static void push_label(lua_State *L, const mp_got *g) {
-  label head = {0, 0, 0, 0};
+mp_label mp_label_of(const mp_got *g) {
+  mp_label head = {0, 0, 0, 0};
   if (g->len >= sizeof head) memcpy(&head, g->data, sizeof head);
-  lua_pushinteger(L, head.a);
-  lua_pushinteger(L, head.b);
-  lua_pushinteger(L, head.c);
+  return head;
+}
+
+static void push_head(lua_State *L, const mp_label *head) {
+  lua_pushinteger(L, head->a);
+  lua_pushinteger(L, head->b);
+  lua_pushinteger(L, head->c);
 }
 
 static _Alignas(16) char buffer[MP_INLINE_MAX];
 static bool buffer_busy; /* a finalizer that fetches while a message is decoded has a buffer of its own */
 
+static int fetch_into(lua_State *L, mp_queue *q, void *buf, mp_label *head, const mp_wait *w) {
+  mp_got g;
+  int err = mp_queue_get(q, buf, &g, w);
+  if (err) return err;
+  *head = mp_label_of(&g);
+  push_head(L, head);
+  lua_pushinteger(L, (lua_Integer)g.len);
+  bool outermost = !buffer_busy;
+  buffer_busy = true;
+  mp_label_push_values(L, &g);
+  if (outermost) buffer_busy = false;
+  mp_queue_done(&g);
+  return 0;
+}
+
+int mp_label_fetch(lua_State *L, mp_queue *q, mp_label *head, const mp_wait *w) {
+  if (!buffer_busy) return fetch_into(L, q, buffer, head, w);
+  int own = lua_gettop(L) + 1;
+  int err = fetch_into(L, q, lua_newuserdatauv(L, MP_INLINE_MAX, 0), head, w);
+  lua_remove(L, own);
+  return err;
+}
+
 /* fetch(queue[, timeout]) -> a, b, c, bytes, true, values... | a, b, c, bytes, false, error | nil, "empty" | nil, "closed" */
 static int label_fetch(lua_State *L) {
   mp_queue *q = mp_queue_self(L);
   mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  bool outermost = !buffer_busy;
-  mp_got g;
+  mp_label head;
   lua_settop(L, 2);
-  void *buf = outermost ? buffer : lua_newuserdatauv(L, MP_INLINE_MAX, 0);
-  int base = lua_gettop(L);
-  int err = mp_queue_get(q, buf, &g, &w);
-  if (err) return mp_queue_empty_handed(L, err);
-  push_label(L, &g);
-  lua_pushinteger(L, (lua_Integer)g.len);
-  buffer_busy = true;
-  push_values(L, &g);
-  if (outermost) buffer_busy = false;
-  mp_queue_done(&g);
-  return lua_gettop(L) - base;
-}
-
-/* take(queue[, ended lease]) -> a, b, c, the time, lease, true, values... | a, b, c, the time, lease, false, error | nil,
- * "closed". The lease that has ended serves again: a new one for each message would be more work for the collector
- * than the message is. */
-static int label_take(lua_State *L) {
-  mp_box *b = mp_queue_box(L);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  const mp_got *g;
-  lua_settop(L, 2);
-  int err = mp_lease_push(L, b, 2, &g, &w);
-  if (err) return mp_queue_empty_handed(L, err);
-  push_label(L, g);
-  lua_pushnumber(L, seconds_now());
-  lua_pushvalue(L, 3);
-  push_values(L, g);
-  return lua_gettop(L) - 3;
+  int err = mp_label_fetch(L, q, &head, &w);
+  return err ? mp_queue_empty_handed(L, err) : lua_gettop(L) - 2;
 }
 
 /* orphan(queue) -> pid of the dead lessee, a, b, c, true, values... | pid, a, b, c, false, error | nil when there is none
@@ -160,8 +135,9 @@ static int label_orphan(lua_State *L) {
   int err = mp_queue_orphan(q, &g, &now);
   if (err) return err == -EAGAIN ? 0 : (lua_pushboolean(L, 0), 1);
   lua_pushinteger(L, mp_orphan_lessee(&g));
-  push_label(L, &g);
-  push_values(L, &g);
+  const mp_label head = mp_label_of(&g);
+  push_head(L, &head);
+  mp_label_push_values(L, &g);
   mp_queue_done(&g);
   return lua_gettop(L) - 1;
 }
@@ -174,8 +150,7 @@ static int label_leased(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"post", label_post},     {"answer", label_answer}, {"fetch", label_fetch}, {"take", label_take},
-    {"orphan", label_orphan}, {"leased", label_leased}, {NULL, NULL},
+    {"post", label_post}, {"fetch", label_fetch}, {"orphan", label_orphan}, {"leased", label_leased}, {NULL, NULL},
 };
 
 void mp_bind_label(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -8,12 +8,24 @@
 #include "bind/queue.h"
 
 typedef struct lease {
+  const char *family; /* what it is known by, as boxes are */
   mp_got got;
   mp_handle queue; /* 0: not open */
   mp_proc_ref holder;
 } lease;
 
-static lease *check(lua_State *L) { return luaL_checkudata(L, 1, MP_LEASE_TYPE); }
+static const char family;
+
+static lease *test(lua_State *L, int idx) {
+  lease *l = lua_touserdata(L, idx);
+  return l && lua_rawlen(L, idx) == sizeof *l && l->family == &family ? l : NULL;
+}
+
+static lease *check(lua_State *L, int idx) {
+  lease *l = test(L, idx);
+  return l ? l : luaL_checkudata(L, idx, MP_LEASE_TYPE);
+}
+
 static bool is_open(const lease *l) { return l->queue && mp_shm_usable(); }
 static bool is_mine(const lease *l) { return l->holder == mp_proc_self(); }
 
@@ -25,6 +37,7 @@ static void end(lease *l) {
 
 static lease *push_lease(lua_State *L) {
   lease *l = lua_newuserdatauv(L, sizeof *l, 0);
+  l->family = &family;
   l->queue = 0;
   luaL_setmetatable(L, MP_LEASE_TYPE);
   return l;
@@ -32,7 +45,7 @@ static lease *push_lease(lua_State *L) {
 
 /* The ended lease at idx once more, or a new one. */
 static lease *push_again(lua_State *L, int idx) {
-  lease *l = idx ? luaL_testudata(L, idx, MP_LEASE_TYPE) : NULL;
+  lease *l = idx ? test(L, idx) : NULL;
   if (!l || l->queue) return push_lease(L);
   lua_pushvalue(L, idx);
   return l;
@@ -72,7 +85,7 @@ static int queue_lease(lua_State *L) {
 }
 
 int mp_lease_done(lua_State *L, int idx) {
-  lease *l = luaL_checkudata(L, idx, MP_LEASE_TYPE);
+  lease *l = check(L, idx);
   mp_bind_enter(L);
   if (!l->queue) return mp_bind_misuse(L, "this lease has ended: done() or close() was called before");
   if (!is_mine(l)) return mp_bind_misuse(L, "this lease belongs to the process that took it, not to its fork");
@@ -86,7 +99,7 @@ static int lease_done(lua_State *L) { return mp_lease_done(L, 1); }
 
 /* close(), <close> and the collector: what was not done goes back to the queue. */
 static int lease_close(lua_State *L) {
-  lease *l = check(L);
+  lease *l = check(L, 1);
   if (!is_open(l)) return 0;
   if (is_mine(l)) mp_lease_give_back(&l->got);
   end(l);
@@ -94,7 +107,7 @@ static int lease_close(lua_State *L) {
 }
 
 static int lease_tostring(lua_State *L) {
-  lease *l = check(L);
+  lease *l = check(L, 1);
   lua_pushfstring(L, "lease of message %I: %s", (lua_Integer)l->got.seq, l->queue ? "open" : "ended");
   return 1;
 }

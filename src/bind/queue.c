@@ -32,6 +32,12 @@ static const mp_family family = {MP_TYPE_QUEUE, 0, name_of, NULL};
 
 mp_box *mp_queue_box(lua_State *L) { return mp_box_self(L, &family, "queue"); }
 
+mp_box *mp_queue_box_at(lua_State *L, int idx) {
+  mp_box *b = mp_box_test(L, idx, &family);
+  if (!b || !b->it) mp_box_refuse(L, idx, "queue");
+  return b;
+}
+
 static mp_queue *check(lua_State *L) { return mp_box_self(L, &family, "queue")->it; }
 
 /* Any failure but the expected outcomes of put and get. */

@@ -11,6 +11,8 @@
 /* Self of a queue's method; raises for anything else. */
 mp_box *mp_queue_box(lua_State *L);
 static inline mp_queue *mp_queue_self(lua_State *L) { return mp_queue_box(L)->it; }
+/* Another argument that must be a queue. */
+mp_box *mp_queue_box_at(lua_State *L, int idx);
 /* Decodes a message: LUA_OK and its one value pushed, or LUA_ERR* and the error value. Does not end the message. */
 int mp_queue_decode(lua_State *L, const mp_got *g);
 /* What an empty-handed get or lease returns: err > 0: raises the error value at the top. */

@@ -17,10 +17,11 @@
 /* A wait that sleeps does not count as an awake process, for those that would spin. */
 static int sleep_until(mp_wait *w) {
   bool counted = mp_shm_usable();
+  uint64_t slice = MP_SLICE;
   int err;
   if (counted) mp_bell_asleep(true);
   do {
-    mp_os_sleep(mp_wait_slice(w));
+    mp_os_sleep(mp_wait_longer(w, &slice, MP_SLICE_IDLE));
     err = mp_wait_check(w);
   } while (!err);
   if (counted) mp_bell_asleep(false);

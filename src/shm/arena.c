@@ -74,9 +74,15 @@ int mp_arena_map(void) {
   return 0;
 }
 
+uint64_t mp_wait_longer(const mp_wait *w, uint64_t *slice, uint64_t most) {
+  uint64_t end = mp_os_now() + *slice;
+  *slice = 2 * *slice < most ? 2 * *slice : most;
+  return w->deadline < end ? w->deadline : end;
+}
+
 uint64_t mp_wait_slice(const mp_wait *w) {
-  uint64_t slice = mp_os_now() + MP_SLICE;
-  return w->deadline < slice ? w->deadline : slice;
+  uint64_t slice = MP_SLICE;
+  return mp_wait_longer(w, &slice, MP_SLICE);
 }
 
 int mp_wait_check(const mp_wait *w) {

@@ -76,9 +76,10 @@ bool mp_bell_spin(bool (*ready)(void *), void *arg) {
 
 /* 0: the turn is ours; 1: ready without it; or an error. */
 static int take_turn(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait *w) {
+  uint64_t slice = MP_SLICE; /* whose turn it is looks each of his own */
   int r = mp_os_mutex_try(&b->turn);
   while (r == -EBUSY || r == -ETIMEDOUT) {
-    r = mp_os_mutex_until(&b->turn, mp_wait_slice(w));
+    r = mp_os_mutex_until(&b->turn, mp_wait_longer(w, &slice, MP_SLICE_IDLE));
     if (r != -ETIMEDOUT) break;
     if (ready(arg)) return 1;
     int err = mp_wait_check(w);
@@ -88,14 +89,14 @@ static int take_turn(mp_bell *b, bool (*ready)(void *), void *arg, const mp_wait
   return r < 0 ? r : 0;
 }
 
-/* One sleep of a slice at most, by the word's one sleeper: 0 when ready, else why it woke. */
-static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, const mp_wait *w) {
+/* One sleep, until then at most, by the word's one sleeper: 0 when ready, else why it woke. */
+static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, uint64_t until) {
   int r = 0;
   mp_os_pending(word);
   atomic_store_explicit(word, MP_BELL_ARMED, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst); /* against the ringer's: its store, then its look */
   bool now = ready(arg);
-  if (!now) r = mp_os_futex_wait(word, MP_BELL_ARMED, mp_wait_slice(w));
+  if (!now) r = mp_os_futex_wait(word, MP_BELL_ARMED, until);
   atomic_store_explicit(word, MP_BELL_IDLE, memory_order_relaxed);
   mp_os_pending(NULL);
   return now || ready(arg) ? 0 : r ? r : -EAGAIN;
@@ -109,8 +110,8 @@ void mp_bell_woke(int why) {
 }
 
 static int sleep_until(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, const mp_wait *w) {
-  for (;;) {
-    int r = sleep_once(word, ready, arg, w);
+  for (uint64_t slice = MP_SLICE;;) {
+    int r = sleep_once(word, ready, arg, mp_wait_longer(w, &slice, MP_SLICE_LOOKING));
     if (r == 0) return 0;
     mp_bell_woke(r);
     if (ready(arg)) return 0;

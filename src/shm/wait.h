@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long a call may wait and who may end it early (layer 1). Filled by L3, read by every wait of shm.
- * Invariant: no wait sleeps longer than MP_SLICE at a time; after each slice and each signal it asks `interrupted`.
+ * Invariant: no wait sleeps longer than a slice at a time; after each slice and each signal it asks `interrupted`. A slice
+ * is MP_SLICE. In a wait that goes on it may grow, twice as long where others count on its looking, more where none does:
+ * what sleeps shall cost next to nothing.
  */
 #ifndef MP_SHM_WAIT_H
 #define MP_SHM_WAIT_H
@@ -11,6 +13,8 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_SLICE (100 * MP_MS)
+#define MP_SLICE_LOOKING (2 * MP_SLICE)
+#define MP_SLICE_IDLE (4 * MP_SLICE)
 /* What a call may overstay its deadline when a process is stopped inside a critical section. */
 #define MP_GRACE (100 * MP_MS)
 
@@ -22,6 +26,8 @@ typedef struct mp_wait {
 
 /* min(now + MP_SLICE, the deadline) */
 uint64_t mp_wait_slice(const mp_wait *w);
+/* The same with *slice, MP_SLICE at first, which doubles up to `most`. */
+uint64_t mp_wait_longer(const mp_wait *w, uint64_t *slice, uint64_t most);
 /* After a slice or a signal: -EINTR, -ETIMEDOUT, or 0 to go on. */
 int mp_wait_check(const mp_wait *w);
 

@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: MIT
+-- What is loaded at its first use, and that nobody notices.
+
+local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
+
+describe("what is loaded later", function()
+  leaks.watch()
+
+  local LATER = [[
+    local later = { "event", "rwlock", "semaphore", "wait", "pipe", "context", "pool", "pool_here" }
+    local function count()
+      local n = 0
+      for _, name in ipairs(later) do
+        n = n + (package.loaded["mproc." .. name] and 1 or 0)
+      end
+      return n
+    end
+  ]]
+
+  it("is not there at first, and all there at once when it is at a relative path", function()
+    local here = program.shell("pwd").out:gsub("\n", "")
+    for lua_path, count in pairs({ [here .. "/lua"] = 0, ["./lua"] = 8 }) do
+      local result = program.text('require("mproc")' .. LATER .. "print(count())",
+        { env = ("LUA_PATH='%s/?.lua;%s/?/init.lua'"):format(lua_path, lua_path) })
+      assert.equal(count .. "\n", result.out, result.err)
+    end
+  end)
+
+  it("gives an object its methods in a process that has made none of its kind", function()
+    local result = program.text([[
+      local mproc = require("mproc")
+      local q, back = mproc.Queue(), mproc.Queue()
+      local p = mproc.Process(function()
+        for _, sent in q:items() do
+          local object, method = sent[1], sent[2]
+          local ok, err = pcall(function()
+            local scope = object[method](object, function() end)
+            return scope, object.nothing
+          end)
+          back:put(ok and "fine" or err)
+        end
+      end):start()
+      for _, sent in ipairs({
+        { mproc.Event(), "with" }, { mproc.RWLock(), "read_with" }, { mproc.RWLock(), "writes" },
+        { mproc.Semaphore(1), "with" }, { mproc.BoundedSemaphore(1), "with" },
+      }) do
+        q:put(sent)
+        print(back:get(10))
+      end
+      q:close()
+      p:join()
+    ]])
+    assert.equal(("fine\n"):rep(5), result.out, result.err)
+  end)
+
+  it("blames the same line", function()
+    local result = program.text([[
+      local mproc = require("mproc")
+      print(pcall(function() mproc.Semaphore("x") end))
+      print(pcall(function() mproc.wait(1) end))
+      print(pcall(function() mproc.get_context("spawn") end))
+    ]])
+    local _, count = result.out:gsub("false\t[^\n]-:%d: ", "")
+    assert.equal(3, count, result.out)
+  end)
+end)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What pools do most when each result is waited for, in one call on either side (layer 3): a worker takes a task, runs it
+ * and answers; an owner sends one and gets the answer. Whatever is less simple goes back to Lua. Called by
+ * lua/mproc/pool_worker.lua and pool_tasks.lua.
+ * Invariant: a task's lease ends only after its results are in the results queue.
+ */
+#include <errno.h>
+
+#include "bind/label.h"
+
+#define NS_PER_S 1e9
+
+/* What pool_label.lua has of the values in b: a task's mode, and where its function's number begins; a result's status. */
+#define CALL 2
+#define FUNCTION_SHIFT 8
+#define MODE_BITS ((1 << FUNCTION_SHIFT) - 1)
+#define STATUS_MASK 15
+#define DONE 0
+
+/* The arguments of serve, and what follows them on the stack. */
+enum { TASKS = 1, RESULTS, KNOWN, DESCRIBE, RECORD, BASE, LEFT, LEASE, CALLED };
+
+/* The last argument of ask, and what it returns. */
+enum { ARGUMENTS = 7, MINE, BYTES = MINE + 4, OK };
+#define ARGUMENTS_MAX 8 /* these find room on the stack */
+
+/* Puts the task's label, the time and the lease before the values from `from` on, and says what kind of thing that is. */
+static int give(lua_State *L, const char *kind, int from, const mp_label *head, lua_Number began) {
+  luaL_checkstack(L, 6, NULL);
+  lua_pushstring(L, kind);
+  lua_pushinteger(L, head->a);
+  lua_pushinteger(L, head->b);
+  lua_pushinteger(L, head->c);
+  lua_pushnumber(L, began);
+  lua_pushvalue(L, LEASE);
+  lua_rotate(L, from, 6);
+  return lua_gettop(L) - from + 1;
+}
+
+/* Sends the values from CALLED on as the results of the task, and ends its lease. False when they cannot be sent. */
+static bool answer(lua_State *L, mp_queue *q, int64_t a, lua_Integer base, lua_Number began) {
+  int top = lua_gettop(L);
+  size_t bytes;
+  const mp_label head = {a, base, (int64_t)((mp_label_now() - began) * NS_PER_S), 0};
+  if (mp_label_post(L, q, &head, "result", CALLED, &bytes)) {
+    lua_settop(L, top);
+    return false;
+  }
+  mp_lease_done(L, LEASE);
+  return true;
+}
+
+/* A single task of a function that is known, and that cannot be called off any more. */
+static bool is_simple(const mp_label *head) {
+  return (head->b & MODE_BITS) == CALL && head->b >> FUNCTION_SHIFT && head->c == 1;
+}
+
+/* One task: 0 when it has been run and answered, else how many values on the stack's top say what is to be done. */
+static int serve_one(lua_State *L, mp_box *tasks, mp_queue *results) {
+  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  const mp_got *g;
+  lua_settop(L, LEASE);
+  int err = mp_lease_push(L, tasks, LEASE, &g, &w);
+  if (err) return mp_queue_empty_handed(L, err);
+  lua_replace(L, LEASE);
+  const mp_label head = mp_label_of(g);
+  lua_Number began = mp_label_now();
+  if (is_simple(&head))
+    lua_rawgeti(L, KNOWN, head.b >> FUNCTION_SHIFT);
+  else
+    lua_pushnil(L);
+  mp_label_push_values(L, g);
+  if (!lua_toboolean(L, CALLED) || !lua_toboolean(L, CALLED + 1)) return give(L, "taken", CALLED + 1, &head, began);
+  lua_remove(L, CALLED + 1);
+  bool ok = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK;
+  if (!ok || !answer(L, results, head.a, lua_tointeger(L, BASE), began)) {
+    lua_pushboolean(L, ok);
+    lua_insert(L, CALLED);
+    return give(L, "ran", CALLED, &head, began);
+  }
+  return 0;
+}
+
+/* serve(tasks, results, known, describe, record, base, left[, ended lease]): runs single tasks of functions in `known`
+ * (number -> function), with `describe` as their message handler, and answers each with `base` as its b, as many as
+ * `left`; record.tasks_done counts them. It returns
+ *   "taken", a, b, c, the time, lease, true, values... | false, error    for any other task
+ *   "ran", a, b, c, when it began, lease, true, results... | false, error   when it failed or its results cannot be sent
+ *   "enough" | nil, "closed" | nil, message, NAME
+ * The lease that has ended serves again: a new one for each message would be more work for the collector than the message
+ * is. */
+static int serve(lua_State *L) {
+  mp_box *tasks = mp_queue_box(L);
+  mp_queue *results = mp_queue_box_at(L, RESULTS)->it;
+  luaL_checktype(L, KNOWN, LUA_TTABLE);
+  luaL_checktype(L, RECORD, LUA_TTABLE);
+  lua_getfield(L, RECORD, "tasks_done");
+  lua_Integer done = lua_tointeger(L, -1);
+  for (lua_Number left = luaL_checknumber(L, LEFT); left > 0; left--) {
+    int n = serve_one(L, tasks, results);
+    if (n) return n;
+    lua_pushinteger(L, ++done);
+    lua_setfield(L, RECORD, "tasks_done");
+  }
+  lua_pushliteral(L, "enough");
+  return 1;
+}
+
+/* Pushes the list's items: how many, or -1 for what is not simply a list of a few. */
+static int push_arguments(lua_State *L, int list) {
+  if (lua_isnil(L, list)) return 0;
+  if (!lua_istable(L, list) || lua_getmetatable(L, list)) return -1;
+  lua_Unsigned n = lua_rawlen(L, list);
+  lua_getfield(L, list, "n");
+  if (!lua_isnil(L, -1) || n > ARGUMENTS_MAX || (n == 0 && lua_next(L, list))) return -1;
+  lua_settop(L, list);
+  for (lua_Unsigned i = 1; i <= n; i++) lua_rawgeti(L, list, (lua_Integer)i);
+  return (int)n;
+}
+
+static int raise_interrupted(lua_State *L) { return mp_bind_interrupted(L); }
+
+/* nil and the error that Ctrl-C is. */
+static int hand_interrupted(lua_State *L) {
+  lua_settop(L, 0);
+  lua_pushnil(L);
+  lua_pushcfunction(L, raise_interrupted);
+  lua_pcall(L, 0, 0, 0);
+  return 2;
+}
+
+/* ask(tasks, results, maker, a, b, timeout, args): sends a single task and takes the next result, which it awaits for
+ * `timeout` seconds, and the clock's tick of some milliseconds:
+ *   true, a, b, c, seconds since it was sent, true, results...   when that is what came of it
+ *   false, a, b, c, bytes, true, results... | false, error       when it is another, or an error
+ *   false      when there is none in time
+ *   nil, error    for Ctrl-C
+ *   nil        when nothing was sent: this process is not `maker`, args are nothing that is sent so simply, or cannot be
+ *              sent at all */
+static int ask(lua_State *L) {
+  mp_queue *tasks = mp_queue_self(L), *results = mp_queue_box_at(L, 2)->it;
+  const mp_label task = {luaL_checkinteger(L, 4), luaL_checkinteger(L, 5), 1, 0};
+  mp_label head;
+  size_t bytes;
+  lua_settop(L, ARGUMENTS);
+  if ((mp_proc_ref)luaL_checkinteger(L, 3) != mp_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
+      mp_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
+    return 0;
+  uint64_t sent = mp_os_coarse_now();
+  mp_wait w = mp_bind_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
+  lua_settop(L, ARGUMENTS);
+  lua_pushboolean(L, 0);
+  int err = mp_label_fetch(L, results, &head, &w);
+  if (err == -EINTR || w.interrupted(w.arg)) return hand_interrupted(L);
+  if (err) return 1;
+  if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK)) {
+    lua_pushboolean(L, 1);
+    lua_replace(L, MINE);
+    lua_pushnumber(L, (lua_Number)(mp_os_coarse_now() - sent) / NS_PER_S);
+    lua_replace(L, BYTES);
+  }
+  return lua_gettop(L) - ARGUMENTS;
+}
+
+static const luaL_Reg functions[] = {{"serve", serve}, {"ask", ask}, {NULL, NULL}};
+
+void mp_bind_serve(lua_State *L) { luaL_setfuncs(L, functions, 0); }
