@@ -26,8 +26,8 @@ function later.call(module, field)
   end
 end
 
--- The module adds methods to the class of that name, which core makes: objects may have arrived here that nobody here has
--- made.
+-- The module adds methods to the class of that name, which core makes: objects may have arrived here that nobody here
+-- has made.
 function later.methods(class, module)
   if is_now(module) then
     return
