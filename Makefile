@@ -321,6 +321,7 @@ bench-instructions: all
 # The peers that make bench compares with, and gnuplot for its charts.
 bench-deps:
 	@scripts/bench-deps.sh
+	@scripts/bench-cmsgpack.sh $(BUILD)/bench/cmsgpack.so $(CC) $(LUA_INCDIR) || echo "not to be had here: lua-cmsgpack"
 
 lint:
 	$(LUACHECK) -q .

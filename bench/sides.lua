@@ -15,8 +15,10 @@ local PERL = os.getenv("PERL") or "perl"
 -- Modules that are plain Lua lie under another version's name in some Debian packages.
 local PLAIN_PATH = "package.path = package.path .. ';/usr/share/lua/5.3/?.lua' "
 
+local BUILT_CPATH = ("package.cpath = package.cpath .. ';%s/bench/?.so' "):format(os.getenv("BUILD") or "build")
+
 local function lua_module(interpreter, name, version)
-  return ([[%s -e "%slocal m = require('%s') print(%s)"]]):format(interpreter, PLAIN_PATH, name, version)
+  return ([[%s -e "%slocal m = require('%s') print(%s)"]]):format(interpreter, PLAIN_PATH .. BUILT_CPATH, name, version)
 end
 
 -- run: what its program is called with. version: a command that prints it, and fails when the peer is not there.
@@ -56,6 +58,11 @@ local PEERS = {
     name = "lua-messagepack",
     run = LUA .. " bench/peers/codec_side.lua messagepack",
     version = lua_module(LUA, "MessagePack", "m._NAME or 'MessagePack'"),
+  },
+  cmsgpack = {
+    name = "lua-cmsgpack",
+    run = LUA .. " bench/peers/codec_side.lua cmsgpack",
+    version = lua_module(LUA, "cmsgpack", "m._VERSION"),
   },
   cjson = {
     name = "lua-cjson",

@@ -3,6 +3,7 @@
 -- Run by Lua 5.4, and by LuaJIT for its string.buffer.
 
 package.path = package.path .. ";/usr/share/lua/5.3/?.lua"
+package.cpath = (os.getenv("BUILD") or "build") .. "/bench/?.so;" .. package.cpath
 local values = require("bench.codec_values")
 
 -- Calls a second, by CPU time, of decode(encode(v)), after a tenth of that time to warm up.
@@ -30,6 +31,10 @@ local serializers = {
   messagepack = function()
     local m = require("MessagePack")
     m.set_number("double")
+    return m.pack, m.unpack
+  end,
+  cmsgpack = function()
+    local m = require("cmsgpack")
     return m.pack, m.unpack
   end,
   cjson = function()
