@@ -29,6 +29,35 @@ describe("a pool", function()
     end
   end)
 
+  it("replaces a worker whose functions found no room when its mail was sorted", function()
+    local core = require("mproc.core")
+    local post, fetch = core.post, core.fetch
+    finally(function() core.post, core.fetch = post, fetch end)
+    local pool <close> = mproc.Pool(1)
+    local busy = pool:submit(mproc.sleep, 60)
+    local sorting, failed
+    core.fetch = function(...)
+      sorting = true
+      return fetch(...)
+    end
+    core.post = function(queue, a, b, c, what, ...)
+      if sorting and not failed and what == "function" then
+        failed = true
+        return nil, "no room", "EIO"
+      end
+      return post(queue, a, b, c, what, ...)
+    end
+    local futures = {}
+    for i = 1, FUNCTIONS do
+      futures[i] = pool:map_async(assert(load(("return %d + (...)"):format(i))), { 1000 })
+    end
+    assert.is_true(failed)
+    for i, future in ipairs(futures) do
+      assert.same({ i + 1000 }, future:get(20))
+    end
+    assert.equal("worker_died", busy:exception(20).kind)
+  end)
+
   it("runs its initializer once before the first task when it is serial", function()
     local ran = {}
     local pool <close> = mproc.Pool{ processes = 0, serial = true, initializer = function(x) ran[#ran + 1] = x end,

@@ -16,6 +16,7 @@ local label = require("mproc.pool_label")
 local functions = {}
 
 local KEPT = 32 -- versions that no task names may stay, for they may come again
+local FULL_SECONDS = 5 -- how long a full arena is waited for
 local MAIL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
 
 function functions.prepare(pool)
@@ -77,11 +78,25 @@ local function freeze(f)
   error(reason, 0)
 end
 
+-- What was in the mailbox a moment ago. Where it finds no room any more the worker is killed, which would wait for it
+-- for ever: the one that takes its place is born with all functions.
+local function post_again(seat, id, kind, f)
+  local deadline = core.time() + FULL_SECONDS
+  local posted, _, name
+  repeat
+    posted, _, name = core.post(seat.mailbox, id, kind, 0, "function", f)
+  until posted or name ~= "ENOMEM" or core.time() > deadline or core.sleep(0.001)
+  if not posted then
+    core.log("warning", ("worker %d is replaced: there is no room for its functions"):format(seat.index))
+    seat.process:kill()
+  end
+end
+
 -- Some other worker's copy of what waits in this mailbox may be long forgotten: throws that out.
-local function sort_mail(pool, mailbox)
+local function sort_mail(pool, seat)
   local kept, forgotten = {}, {}
-  for _ = 1, mailbox:qsize() do
-    local id, kind, _, _, ok, f = core.fetch(mailbox, 0)
+  for _ = 1, seat.mailbox:qsize() do
+    local id, kind, _, _, ok, f = core.fetch(seat.mailbox, 0)
     if not id then
       break
     elseif kind == label.FORGET then
@@ -91,10 +106,10 @@ local function sort_mail(pool, mailbox)
     end
   end
   for id, f in pairs(kept) do
-    core.post(mailbox, id, label.FUNCTION, 0, "function", f)
+    post_again(seat, id, label.FUNCTION, f)
   end
   for _, id in ipairs(forgotten) do
-    core.post(mailbox, id, label.FORGET, 0, "function", nil)
+    post_again(seat, id, label.FORGET)
   end
 end
 
@@ -102,7 +117,7 @@ end
 local function mail(pool, id, kind, f)
   for _, seat in pairs(pool.crew) do
     if seat.mailbox:qsize() > MAIL_MAX then
-      sort_mail(pool, seat.mailbox)
+      sort_mail(pool, seat)
     end
     local posted, why = core.post(seat.mailbox, id, kind, 0, "function", f)
     if not posted then
