@@ -185,6 +185,7 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
     return ...
   elseif mine == nil and a then
     drive.note_interrupt(a)
+    drive.take_in(pool, b, c, bytes, ok, ...)
     error(a, 0)
   elseif mine == nil then
     return apply(pool, f, args)
