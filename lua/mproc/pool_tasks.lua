@@ -166,6 +166,9 @@ end
 -- f(args..., kwargs) as a job of its own.
 local function apply(pool, f, args, kwargs)
   local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
+  if pool.asked >= LOOK_SECONDS then
+    drive.look_soon(pool)
+  end
   return lists.finish(begin(pool, new_call(pool, f, word, version), id))
 end
 
@@ -191,6 +194,9 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
     return apply(pool, f, args)
   end
   functions.use(version)
+  if a == nil then
+    pool.busy = pool.busy + SHORT
+  end
   local task = begin(pool, new_call(pool, f, 0, version), id)
   drive.take_in(pool, a, b, c, bytes, ok, ...)
   return lists.finish(task)

@@ -132,7 +132,7 @@ static int hand_interrupted(lua_State *L) {
 }
 
 /* ask(tasks, results, maker, a, b, timeout, args): sends a single task and takes the next result, which it awaits for
- * `timeout` seconds, and the clock's tick of some milliseconds:
+ * `timeout` seconds:
  *   true, a, b, c, seconds since it was sent, true, results...   when that is what came of it
  *   false, a, b, c, bytes, true, results... | false, error       when it is another, or an error
  *   false      when there is none in time
@@ -148,7 +148,7 @@ static int ask(lua_State *L) {
   if ((mp_proc_ref)luaL_checkinteger(L, 3) != mp_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
       mp_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
-  uint64_t sent = mp_os_coarse_now();
+  uint64_t sent = mp_os_now();
   mp_wait w = mp_bind_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
@@ -159,7 +159,7 @@ static int ask(lua_State *L) {
   if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && room) {
     lua_pushboolean(L, 1);
     lua_replace(L, MINE);
-    lua_pushnumber(L, (lua_Number)(mp_os_coarse_now() - sent) / NS_PER_S);
+    lua_pushnumber(L, (lua_Number)(mp_os_now() - sent) / NS_PER_S);
     lua_replace(L, BYTES);
   }
   return lua_gettop(L) - ARGUMENTS;
