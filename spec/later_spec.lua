@@ -64,4 +64,56 @@ describe("what is loaded later", function()
     local _, count = result.out:gsub("false\t[^\n]-:%d: ", "")
     assert.equal(3, count, result.out)
   end)
+
+  it("is found though the program looks for modules elsewhere, or has unloaded all of mproc", function()
+    local here = program.shell("pwd").out:gsub("\n", "")
+    for _, change in ipairs({ "package.path = '/nowhere/?.lua'", "package.path = nil", [[
+      for name in pairs(package.loaded) do
+        if name:find("^mproc") then
+          package.loaded[name] = nil
+        end
+      end
+    ]] }) do
+      local result = program.text([[
+        local mproc = require("mproc")
+        local s = mproc.Semaphore(1)
+        ]] .. change .. [[
+        local path = package.path
+        print(s:with(math.abs, -1))
+        print(mproc.Event():with(math.abs, -2))
+        print(s:with(math.abs, -3))
+        local a, b = mproc.Pipe()
+        b:send(4)
+        print(a:recv(10))
+        print(#mproc.wait({ a }, 0))
+        local pool <close> = mproc.Pool(1)
+        print(pool:submit(math.abs, -6):get())
+        print(mproc.get_start_method(), path == package.path)
+      ]], { seconds = 20, env = ("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua'"):format(here, here) })
+      assert.same({ "1\n2\n3\n4\n0\n6\nfork\ttrue\n", "" }, { result.out, result.err }, change)
+    end
+  end)
+
+  it("is tried again after it could not be loaded", function()
+    local here = program.shell("pwd").out:gsub("\n", "")
+    local result = program.text([[
+      require("mproc")
+      local s = require("mproc.core").semaphore(1)
+      package.preload["mproc.semaphore"] = function() error("no", 0) end
+      print(pcall(function() s:with(math.abs, -1) end))
+      package.preload["mproc.semaphore"] = nil
+      print(s:with(math.abs, -1))
+    ]], { env = ("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua'"):format(here, here) })
+    assert.equal("false\tno\n1\n", result.out, result.err)
+  end)
+
+  it("includes what debug mode needs, though the program has changed its directory", function()
+    local result = program.text([[
+      local mproc = require("mproc")
+      assert(require("lfs").chdir("/"))
+      mproc.log("debug")
+      mproc.log("off")
+    ]])
+    assert.same({ 0, "" }, { result.code, result.err })
+  end)
 end)

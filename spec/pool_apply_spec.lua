@@ -164,6 +164,29 @@ describe("apply, called again and again,", function()
     assert.is_true(count >= 5, count .. " workers")
   end)
 
+  it("counts the time that calls took", function()
+    local pool <close> = mproc.Pool(1)
+    local function count(n)
+      local sum = 0
+      for i = 1, n do
+        sum = sum + i
+      end
+      return sum
+    end
+    for i = 1, 5 do
+      pool:apply(count, { i })
+    end
+    local _, before = pool:insights()
+    local began = mproc.time()
+    for _ = 1, 500 do
+      pool:apply(count, { 30000 })
+    end
+    local took = mproc.time() - began
+    local _, after = pool:insights()
+    local busy = after.busy - before.busy
+    assert.is_true(busy > took / 2 and busy < took * 1.1, ("%f s of %f s"):format(busy, took))
+  end)
+
   it("works in a pool of a coroutine, whose tasks cannot yield out of it", function()
     local ok, first, second = coroutine.resume(coroutine.create(function()
       local pool <close> = mproc.Pool(1)

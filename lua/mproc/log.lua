@@ -9,6 +9,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local later = require("mproc.later")
 
 local log = {}
 
@@ -19,11 +20,11 @@ local OF_ENVIRONMENT = { ["1"] = "debug", ["0"] = "off", [""] = "off" }
 local function apply(mproc, level)
   core.log_level(level)
   if level == "debug" then
-    state.watch = { child = require("mproc.log_child").watch, run = require("mproc.log_hints").run }
-    require("mproc.log_left").watch(mproc)
+    state.watch = { child = later.load("mproc.log_child").watch, run = later.load("mproc.log_hints").run }
+    later.load("mproc.log_left").watch(mproc)
   elseif state.watch then
     state.watch = nil
-    require("mproc.log_left").unwatch()
+    later.load("mproc.log_left").unwatch()
   end
 end
 
@@ -42,6 +43,9 @@ end
 
 -- mproc.log([level]) -> the level before. The level is that of this process and of those that it starts from now on.
 function log.bind(mproc)
+  for _, module in ipairs({ "mproc.log_child", "mproc.log_left" }) do
+    later.prepare(module)
+  end
   local level = not state.log_begun and level_of_environment() or core.log_level()
   state.log_begun = true -- a module that is loaded anew finds the level as it was
   apply(mproc, level)

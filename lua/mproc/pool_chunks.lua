@@ -5,7 +5,8 @@
 -- pool.chunks: id -> { job, version, base (index of the item before the first), count, left, next, cost = ... }. Items
 -- below `next` have been reported; once the chunk was cut, had[offset] says so instead and cuts lists the offsets.
 -- A job has deliver(job, index, ok, ...), called once for each of its items. A single task (pool_tasks.lua) is its own
--- chunk: it has no `job`.
+-- chunk: it has no `job`. pool.sent: id -> false, from when a single task is sent until it is adopted, or what came of
+-- it meanwhile: finalizers and decode hooks may use the pool in between, and take in what is not theirs.
 
 local core = require("mproc.core")
 local functions = require("mproc.pool_functions")
@@ -19,11 +20,12 @@ local SEAT_SHIFT, SEAT_MASK, STATUS_MASK = label.SEAT_SHIFT, label.SEAT_MASK, la
 local post_message, use, release = core.post, functions.use, functions.release
 local SHIFT, MASK, FUNCTION_SHIFT = label.SHIFT, label.MASK, label.FUNCTION_SHIFT
 local CALL, DONE, SKIPPED = label.CALL, label.DONE, label.SKIPPED
+local pack, unpack = table.pack, table.unpack
 local SMOOTH = 0.3 -- the weight of a new measurement
 local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 
 function chunks.prepare(pool)
-  pool.chunks, pool.next_chunk, pool.in_flight = {}, 1, 0
+  pool.chunks, pool.next_chunk, pool.in_flight, pool.sent = {}, 1, 0, {}
   pool.done, pool.failed, pool.retried = 0, 0, 0
 end
 
@@ -97,6 +99,7 @@ end
 function chunks.send_task(pool, stop_word, version, f, what, ...)
   local id = take_id(pool, version)
   local posted, why, name
+  pool.sent[id] = false
   if version and not pool.run_here then
     posted, why, name = post_message(pool.tasks, id << SHIFT, CALL | version.id << FUNCTION_SHIFT,
       1 | stop_word << SHIFT, what, ...)
@@ -108,16 +111,32 @@ function chunks.send_task(pool, stop_word, version, f, what, ...)
   end
   if posted then
     return id
-  elseif version then
+  end
+  pool.sent[id] = nil
+  if version then
     release(pool, version)
   end
   return nil, why, name
 end
 
--- What was sent as `id` is this task, which has what a chunk has. Nothing may be taken in in between.
+-- What was sent as `id` is this task, which has what a chunk has.
 function chunks.adopt(pool, id, task)
+  local early = pool.sent[id]
+  pool.sent[id] = nil
   pool.chunks[id] = task
   pool.in_flight = pool.in_flight + 1
+  if early then
+    early.handle(pool, unpack(early, 1, early.n))
+  end
+end
+
+-- handle(pool, ...) is to be called again once there is a task for that id, if there will be one. Only the first
+-- counts: results are taken in before orphans.
+local function keep_early(pool, id, handle, ...)
+  if pool.sent[id] == false then
+    pool.sent[id] = pack(...)
+    pool.sent[id].handle = handle
+  end
 end
 
 -- Items again that a dead worker had: as they were sent then, so that later changes of them stay where they were made.
@@ -225,7 +244,7 @@ function chunks.report(pool, a, b, c, bytes, ok, ...)
   local id, offset, status = a >> SHIFT, a & MASK, b & STATUS_MASK
   local chunk = pool.chunks[id]
   if not chunk then
-    return
+    return keep_early(pool, id, chunks.report, a, b, c, bytes, ok, ...)
   elseif status == DONE and ok and chunk.single and not chunk.had then
     return end_task(pool, id, chunk, a, b, c, ...)
   elseif status == label.CUT then
@@ -294,7 +313,7 @@ end
 function chunks.orphan(pool, death, a, b, c, ok, ...)
   local id, start, chunk = a >> SHIFT, a & MASK, pool.chunks[a >> SHIFT]
   if not chunk then
-    return
+    return keep_early(pool, id, chunks.orphan, death, a, b, c, ok, ...)
   end
   local stop = piece_end(chunk, start, start + (c & MASK))
   local first = start
@@ -335,7 +354,7 @@ end
 
 -- Whatever is out will never be reported.
 function chunks.drop_all(pool)
-  pool.chunks, pool.in_flight = {}, 0
+  pool.chunks, pool.in_flight, pool.sent = {}, 0, {}
 end
 
 return chunks

@@ -149,6 +149,11 @@ function drive.step(pool, timeout)
   return pool.due[pool.due_from] and run_due(pool) or any
 end
 
+-- The next round looks for ends of workers.
+function drive.look_soon(pool)
+  pool.unlooked, pool.asked = LOOK_EVERY, 0
+end
+
 -- A round in short, while there is nothing to do but to wait for results of tasks that run. False when there is, or
 -- nothing has come.
 local function try_result(pool)

@@ -82,7 +82,7 @@ end
 -- What was sent begins to be a job. The constructors below leave room for what is written later.
 local function begin(pool, task, id)
   job.enlist(pool, task)
-  if id then
+  if id and not pool.broken then
     chunks.adopt(pool, id, task)
   else
     task.messages = 0
@@ -166,12 +166,18 @@ end
 -- f(args..., kwargs) as a job of its own.
 local function apply(pool, f, args, kwargs)
   local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
+  if pool.asked >= LOOK_SECONDS then
+    drive.look_soon(pool)
+  end
   return lists.finish(begin(pool, new_call(pool, f, word, version), id))
 end
 
 -- What came of core.ask: mostly the result of task `id`, which then needs no job. `bytes` is the time that took. Else
 -- it is a job from now on, or was never sent.
 local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
+  if mine ~= false then
+    pool.sent[id] = nil
+  end
   if mine then
     local seat, seconds = pool.crew[b >> SEAT_SHIFT & SEAT_MASK], c * 1e-9
     pool.next_job, pool.done, pool.cost = pool.next_job + 1, pool.done + 1, seconds
@@ -182,26 +188,33 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
     return ...
   elseif mine == nil and a then
     drive.note_interrupt(a)
+    drive.take_in(pool, b, c, bytes, ok, ...)
     error(a, 0)
   elseif mine == nil then
     return apply(pool, f, args)
   end
   functions.use(version)
+  if a == nil then
+    pool.busy = pool.busy + SHORT
+  end
   local task = begin(pool, new_call(pool, f, 0, version), id)
   drive.take_in(pool, a, b, c, bytes, ok, ...)
   return lists.finish(task)
 end
 
 -- f(args..., kwargs), run by a worker: all its results. While nothing else is to be done, a function that the workers
--- have is sent and its result awaited at once. From time to time something is: to look for ends of workers.
+-- have is sent and its result awaited at once. From time to time something is: to look for ends of workers. Behind
+-- tasks that nobody wants any more it is a job with a stop word, so that Ctrl-C calls it off.
 function tasks.apply(pool, f, args, kwargs)
   local version = type(pool) == "table" and pool.nlive == 0 and pool.state == "open" and pool.asked < LOOK_SECONDS
-    and not pool.due[pool.due_from] and not pool.broken and kwargs == nil and pool.known_functions[f]
+    and pool.in_flight < pool.size and not pool.due[pool.due_from] and not pool.broken and kwargs == nil
+    and pool.known_functions[f]
   if not version or not version.at_once then
     return apply(pool, f, args, kwargs)
   end
   local id = pool.next_chunk
   pool.next_chunk = id + 1
+  pool.sent[id] = false
   return settle(pool, f, args, version, id, ask(pool.tasks, pool.results, pool.maker, id << SHIFT,
     version.at_once, SHORT, args))
 end

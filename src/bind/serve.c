@@ -121,21 +121,22 @@ static int push_arguments(lua_State *L, int list) {
 
 static int raise_interrupted(lua_State *L) { return mp_bind_interrupted(L); }
 
-/* nil and the error that Ctrl-C is. */
+/* nil and the error that Ctrl-C is, before the message that has come all the same. */
 static int hand_interrupted(lua_State *L) {
-  lua_settop(L, 0);
   lua_pushnil(L);
+  lua_replace(L, MINE);
   lua_pushcfunction(L, raise_interrupted);
   lua_pcall(L, 0, 0, 0);
-  return 2;
+  lua_insert(L, MINE + 1);
+  return lua_gettop(L) - ARGUMENTS;
 }
 
 /* ask(tasks, results, maker, a, b, timeout, args): sends a single task and takes the next result, which it awaits for
- * `timeout` seconds, and the clock's tick of some milliseconds:
+ * `timeout` seconds:
  *   true, a, b, c, seconds since it was sent, true, results...   when that is what came of it
  *   false, a, b, c, bytes, true, results... | false, error       when it is another, or an error
  *   false      when there is none in time
- *   nil, error    for Ctrl-C
+ *   nil, error[, a, b, c, bytes, true, results... | false, error]   for Ctrl-C, and the message that was taken
  *   nil        when nothing was sent: this process is not `maker`, args are nothing that is sent so simply, or cannot be
  *              sent at all */
 static int ask(lua_State *L) {
@@ -147,17 +148,18 @@ static int ask(lua_State *L) {
   if ((mp_proc_ref)luaL_checkinteger(L, 3) != mp_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
       mp_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
-  uint64_t sent = mp_os_coarse_now();
+  uint64_t sent = mp_os_now();
   mp_wait w = mp_bind_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
   int err = mp_label_fetch(L, results, &head, &w);
-  if (err == -EINTR || w.interrupted(w.arg)) return hand_interrupted(L);
+  bool room = lua_checkstack(L, 4);
+  if (err == -EINTR || (room && w.interrupted(w.arg))) return hand_interrupted(L);
   if (err) return 1;
-  if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK)) {
+  if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && room) {
     lua_pushboolean(L, 1);
     lua_replace(L, MINE);
-    lua_pushnumber(L, (lua_Number)(mp_os_coarse_now() - sent) / NS_PER_S);
+    lua_pushnumber(L, (lua_Number)(mp_os_now() - sent) / NS_PER_S);
     lua_replace(L, BYTES);
   }
   return lua_gettop(L) - ARGUMENTS;
