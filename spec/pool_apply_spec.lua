@@ -59,6 +59,19 @@ describe("apply, called again and again,", function()
     assert.same({ 7 }, { pool:apply(identity, strange) })
   end)
 
+  it("sends a function anew when what it closes over has changed", function()
+    local pool <close> = mproc.Pool(2)
+    local factor, list = 2, { 1 }
+    local function scale(x) return math.floor(x * factor) end
+    local function first() return list[1] end
+    for i = 1, 20 do
+      factor, list[1] = i, -i
+      assert.equal(i * i, pool:apply(scale, { i }))
+      assert.equal(i, pool:apply(scale, { 1 }))
+      assert.equal(-i, pool:apply(first))
+    end
+  end)
+
   it("raises what the task raised, with where it was", function()
     local pool <close> = mproc.Pool(1)
     warm(pool, obey)
@@ -237,6 +250,33 @@ describe("apply, called again and again,", function()
       local _, count = result.err:gsub("interrupted!", "")
       assert.equal(1, count, result.err)
       assert.is_nil(proc.state(tonumber(result.out:match("%d+"))))
+    end
+  end)
+
+  it("counts nothing as out that is not, once Ctrl-C has been caught", function()
+    for i = 1, 8 do
+      for _, upvalue in ipairs({ "", "local unwatched = {}" }) do -- with it, a call of f is a job
+        local result = program.text(upvalue .. [[
+          local mproc = require("mproc")
+          local pool = mproc.Pool(1)
+          local parent = mproc.getpid()
+          local function f(x) return x, unwatched end
+          mproc.Process{ daemon = true, target = function()
+            mproc.sleep(0.02 + 0.003 * ]] .. i .. [[)
+            os.execute("kill -INT " .. parent)
+            mproc.sleep(100)
+          end }:start()
+          while pcall(function()
+            for k = 1, 100 do
+              assert(pool:apply(f, { k }) == k)
+            end
+          end) do end
+          local ends = mproc.time() + 10
+          repeat pool:step(0.01) until pool.in_flight == 0 and pool.nlive == 0 or mproc.time() > ends
+          print(pool.in_flight, pool.nlive, (pool:apply(f, { "works" })), (pool:join(10)))
+        ]], { seconds = 30 })
+        assert.equal("0\t0\tworks\ttrue\n", result.out, result.err)
+      end
     end
   end)
 end)

@@ -3,6 +3,7 @@
 
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
+local proc = require("spec.support.proc")
 
 local FUNCTIONS = 300 -- more than a mailbox takes unread before its owner looks through it
 
@@ -35,6 +36,7 @@ describe("a pool", function()
     finally(function() core.post, core.fetch = post, fetch end)
     local pool <close> = mproc.Pool(1)
     local busy = pool:submit(mproc.sleep, 60)
+    proc.until_true(function() return busy:running() end, "the task")
     local sorting, failed
     core.fetch = function(...)
       sorting = true

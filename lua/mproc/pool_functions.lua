@@ -15,6 +15,7 @@ local label = require("mproc.pool_label")
 
 local functions = {}
 
+local WATCHED_AT_ONCE = 12 -- so long a watch list is gone through for each call
 local KEPT = 32 -- versions that no task names may stay, for they may come again
 local FULL_SECONDS = 5 -- how long a full arena is waited for
 local MAIL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
@@ -54,7 +55,7 @@ local function list_upvalues(f, watch, seen)
   end
 end
 
-local function unchanged(version)
+function functions.unchanged(version)
   local watch = version.watch
   if not watch then
     return false
@@ -133,7 +134,7 @@ local function publish(pool, f, bytes)
   local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
   if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
     version.watch, version.fixed = watch, watch.n == 0
-    version.at_once = version.fixed and not pool.run_here and not pool.task_timeout
+    version.at_once = watch.n <= WATCHED_AT_ONCE and not pool.run_here and not pool.task_timeout
       and label.CALL | version.id << label.FUNCTION_SHIFT
   end
   if watch.n > 0 or not lua_function then
@@ -159,7 +160,7 @@ end
 function functions.version(pool, f)
   local last = pool.known_functions[f]
   if last and not last.gone then
-    if unchanged(last) then
+    if functions.unchanged(last) then
       return last
     end
     local bytes = freeze(f)
@@ -197,7 +198,7 @@ local function forget_some(pool)
       best = version
     end
   end
-  if pool.nidle > KEPT then
+  if pool.nidle > KEPT and not next(pool.sent) then -- what was sent may name it and not be counted yet
     pool.idle[best], pool.nidle = nil, pool.nidle - 1
     forget(pool, best)
   end

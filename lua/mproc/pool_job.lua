@@ -124,10 +124,12 @@ function job.finish(self)
   if self.ended then
     return
   end
-  self.ended = true
-  pool.live[self.number], pool.nlive, pool.nended = nil, pool.nlive - 1, pool.nended + 1
-  if pool.nlive == 0 then
-    pool.busy = pool.busy + core.time() - pool.busy_since
+  self.ended, pool.nended = true, pool.nended + 1
+  if pool.live[self.number] then
+    pool.live[self.number], pool.nlive = nil, pool.nlive - 1
+    if pool.nlive == 0 then
+      pool.busy = pool.busy + core.time() - pool.busy_since
+    end
   end
   if not self.single then
     finish_source(pool, self)

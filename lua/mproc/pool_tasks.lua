@@ -79,12 +79,16 @@ local function send(pool, verb, alone, f, ...)
   return word, version, id
 end
 
--- What was sent begins to be a job. The constructors below leave room for what is written later.
+-- What was sent begins to be a job. Ctrl-C may come at any line: what is out is counted first, so that its result is
+-- expected, whoever wants it. The constructors below leave room for what is written later.
 local function begin(pool, task, id)
-  job.enlist(pool, task)
   if id and not pool.broken then
     chunks.adopt(pool, id, task)
+    if not task.ended then
+      job.enlist(pool, task)
+    end
   else
+    job.enlist(pool, task)
     task.messages = 0
     task:abort(pool.broken_error)
   end
@@ -188,7 +192,6 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
     return ...
   elseif mine == nil and a then
     drive.note_interrupt(a)
-    drive.take_in(pool, b, c, bytes, ok, ...)
     error(a, 0)
   elseif mine == nil then
     return apply(pool, f, args)
@@ -209,7 +212,7 @@ function tasks.apply(pool, f, args, kwargs)
   local version = type(pool) == "table" and pool.nlive == 0 and pool.state == "open" and pool.asked < LOOK_SECONDS
     and pool.in_flight < pool.size and not pool.due[pool.due_from] and not pool.broken and kwargs == nil
     and pool.known_functions[f]
-  if not version or not version.at_once then
+  if not version or not version.at_once or not version.fixed and not functions.unchanged(version) then
     return apply(pool, f, args, kwargs)
   end
   local id = pool.next_chunk

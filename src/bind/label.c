@@ -95,6 +95,8 @@ static int fetch_into(lua_State *L, mp_queue *q, void *buf, mp_label *head, cons
   mp_got g;
   int err = mp_queue_get(q, buf, &g, w);
   if (err) return err;
+  /* Ctrl-C raises as soon as Lua goes on: this message would be nobody's then. */
+  if (w->interrupted && w->interrupted(w->arg) && mp_queue_return(q, &g) == 0) return -EINTR;
   *head = mp_label_of(&g);
   push_head(L, head);
   lua_pushinteger(L, (lua_Integer)g.len);

@@ -121,14 +121,13 @@ static int push_arguments(lua_State *L, int list) {
 
 static int raise_interrupted(lua_State *L) { return mp_bind_interrupted(L); }
 
-/* nil and the error that Ctrl-C is, before the message that has come all the same. */
+/* nil and the error that Ctrl-C is. */
 static int hand_interrupted(lua_State *L) {
+  lua_settop(L, 0);
   lua_pushnil(L);
-  lua_replace(L, MINE);
   lua_pushcfunction(L, raise_interrupted);
   lua_pcall(L, 0, 0, 0);
-  lua_insert(L, MINE + 1);
-  return lua_gettop(L) - ARGUMENTS;
+  return 2;
 }
 
 /* ask(tasks, results, maker, a, b, timeout, args): sends a single task and takes the next result, which it awaits for
@@ -136,7 +135,7 @@ static int hand_interrupted(lua_State *L) {
  *   true, a, b, c, seconds since it was sent, true, results...   when that is what came of it
  *   false, a, b, c, bytes, true, results... | false, error       when it is another, or an error
  *   false      when there is none in time
- *   nil, error[, a, b, c, bytes, true, results... | false, error]   for Ctrl-C, and the message that was taken
+ *   nil, error    for Ctrl-C
  *   nil        when nothing was sent: this process is not `maker`, args are nothing that is sent so simply, or cannot be
  *              sent at all */
 static int ask(lua_State *L) {
@@ -153,10 +152,8 @@ static int ask(lua_State *L) {
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
   int err = mp_label_fetch(L, results, &head, &w);
-  bool room = lua_checkstack(L, 4);
-  if (err == -EINTR || (room && w.interrupted(w.arg))) return hand_interrupted(L);
-  if (err) return 1;
-  if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && room) {
+  if (err) return err == -EINTR ? hand_interrupted(L) : 1;
+  if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && lua_checkstack(L, 1)) {
     lua_pushboolean(L, 1);
     lua_replace(L, MINE);
     lua_pushnumber(L, (lua_Number)(mp_os_now() - sent) / NS_PER_S);
