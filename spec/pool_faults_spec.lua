@@ -221,7 +221,8 @@ describe("a pool survives", function()
     end)
   end)
 
-  it("a memory limit that a task hits", function()
+  local it_may = os.getenv("INSTRUMENTED") and pending or it -- who needs address space without end aborts
+  it_may("a memory limit that a task hits", function()
     local pool <close> = mproc.Pool{ processes = 1, rlimit = { as = 200 << 20 } }
     local err = fails(pool.apply, pool, function() return #("x"):rep(1 << 30) end)
     assert.matches("not enough memory", tostring(err))
