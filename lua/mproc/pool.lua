@@ -126,7 +126,7 @@ function Pool:close()
   if self.state == "terminated" then
     return
   end
-  self.state = "closed"
+  self.state, job.open[self] = "closed", nil
   drive.step(self, 0)
   if self.nlive == 0 then
     tell_unread(self)
@@ -149,7 +149,7 @@ function Pool:join(timeout)
   drive.check_owner(self)
   errors.check_timeout(timeout)
   if self.state == "open" then
-    self.state = "closed"
+    self.state, job.open[self] = "closed", nil
   end
   local deadline = drive.deadline(timeout)
   if self.state == "closed" and not self.finished then
@@ -177,7 +177,7 @@ function Pool:terminate()
   if self.state == "terminated" or self.finished then
     return
   end
-  self.state, self.finishing = "terminated", true
+  self.state, self.finishing, job.open[self] = "terminated", true, nil
   crew.kill(self)
   job.fail_all(self, pool_errors.terminated(), true)
   drive.run_due(self)
@@ -220,6 +220,7 @@ local function make(...)
   self.maker, self.maker_pid, self.state, self.size = core.self(), core.getpid(), "open", self.processes
   self.max_tasks, self.death_error = self.maxtasksperchild, crew.death_error
   self.on_crash, self.retries = self.on_crash or "error", self.retries or 3
+  job.open[self] = true
   chunks.prepare(self)
   functions.prepare(self)
   job.prepare(self)

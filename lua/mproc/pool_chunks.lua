@@ -6,7 +6,8 @@
 -- below `next` have been reported; once the chunk was cut, had[offset] says so instead and cuts lists the offsets.
 -- A job has deliver(job, index, ok, ...), called once for each of its items. A single task (pool_tasks.lua) is its own
 -- chunk: it has no `job`. pool.sent: id -> false, from when a single task is sent until it is adopted, or what came of
--- it meanwhile: finalizers and decode hooks may use the pool in between, and take in what is not theirs.
+-- it meanwhile: finalizers and decode hooks may use the pool in between, and take in what is not theirs. pool.asking:
+-- the id of one that is sent and whose result is awaited at once, or false.
 
 local core = require("mproc.core")
 local functions = require("mproc.pool_functions")
@@ -25,7 +26,8 @@ local SMOOTH = 0.3 -- the weight of a new measurement
 local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 
 function chunks.prepare(pool)
-  pool.chunks, pool.next_chunk, pool.in_flight, pool.sent = {}, 1, 0, {}
+  pool.chunks, pool.next_chunk, pool.in_flight = {}, 1, 0
+  pool.sent, pool.asking = {}, false
   pool.done, pool.failed, pool.retried = 0, 0, 0
 end
 
@@ -133,7 +135,7 @@ end
 -- handle(pool, ...) is to be called again once there is a task for that id, if there will be one. Only the first
 -- counts: results are taken in before orphans.
 local function keep_early(pool, id, handle, ...)
-  if pool.sent[id] == false then
+  if pool.sent[id] == false or id == pool.asking and not pool.sent[id] then
     pool.sent[id] = pack(...)
     pool.sent[id].handle = handle
   end

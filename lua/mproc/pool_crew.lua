@@ -124,7 +124,7 @@ function crew.break_down(pool, err)
   if pool.broken then
     return
   end
-  pool.broken, pool.broken_error = true, err
+  pool.broken, pool.broken_error, job.open[pool] = true, err, nil
   crew.kill(pool)
   chunks.drop_all(pool)
   job.fail_all(pool, err)

@@ -198,7 +198,7 @@ local function forget_some(pool)
       best = version
     end
   end
-  if pool.nidle > KEPT and not next(pool.sent) then -- what was sent may name it and not be counted yet
+  if pool.nidle > KEPT and not pool.asking and not next(pool.sent) then -- what was sent may name it, not counted yet
     pool.idle[best], pool.nidle = nil, pool.nidle - 1
     forget(pool, best)
   end

@@ -15,6 +15,9 @@ local words = require("mproc.pool_words")
 
 local job = {}
 
+-- The pools whose state is "open" and that are not broken: what is in here is a pool that takes tasks.
+job.open = setmetatable({}, { __mode = "k" })
+
 local UNREAD_MAX = 1000 -- failed futures that are remembered
 
 function job.prepare(pool)

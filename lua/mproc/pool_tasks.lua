@@ -15,7 +15,7 @@ local words = require("mproc.pool_words")
 local tasks = {}
 
 local pack, unpack, finish = table.pack, table.unpack, job.finish
-local ask, type = core.ask, type
+local ask, open = core.ask, job.open
 local SHIFT = label.SHIFT
 local SEAT_SHIFT, SEAT_MASK = label.SEAT_SHIFT, label.SEAT_MASK
 local SHORT = 0.005 -- so long a result alone is waited for
@@ -179,9 +179,7 @@ end
 -- What came of core.ask: mostly the result of task `id`, which then needs no job. `bytes` is the time that took. Else
 -- it is a job from now on, or was never sent.
 local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
-  if mine ~= false then
-    pool.sent[id] = nil
-  end
+  pool.asking = false
   if mine then
     local seat, seconds = pool.crew[b >> SEAT_SHIFT & SEAT_MASK], c * 1e-9
     pool.next_job, pool.done, pool.cost = pool.next_job + 1, pool.done + 1, seconds
@@ -191,6 +189,7 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
     end
     return ...
   elseif mine == nil and a then
+    pool.sent[id] = nil
     drive.note_interrupt(a)
     error(a, 0)
   elseif mine == nil then
@@ -209,15 +208,13 @@ end
 -- have is sent and its result awaited at once. From time to time something is: to look for ends of workers. Behind
 -- tasks that nobody wants any more it is a job with a stop word, so that Ctrl-C calls it off.
 function tasks.apply(pool, f, args, kwargs)
-  local version = type(pool) == "table" and pool.nlive == 0 and pool.state == "open" and pool.asked < LOOK_SECONDS
-    and pool.in_flight < pool.size and not pool.due[pool.due_from] and not pool.broken and kwargs == nil
-    and pool.known_functions[f]
+  local version = open[pool] and pool.nlive == 0 and pool.asked < LOOK_SECONDS and pool.in_flight < pool.size
+    and pool.due_from > pool.due_to and not pool.asking and kwargs == nil and pool.known_functions[f]
   if not version or not version.at_once or not version.fixed and not functions.unchanged(version) then
     return apply(pool, f, args, kwargs)
   end
   local id = pool.next_chunk
-  pool.next_chunk = id + 1
-  pool.sent[id] = false
+  pool.next_chunk, pool.asking = id + 1, id
   return settle(pool, f, args, version, id, ask(pool.tasks, pool.results, pool.maker, id << SHIFT,
     version.at_once, SHORT, args))
 end
