@@ -131,6 +131,19 @@ describe("apply, called again and again,", function()
     assert.equal(6, (pool:apply(obey, { 6 })))
   end)
 
+  it("raises for more results than can travel, and goes on", function()
+    local pool <close> = mproc.Pool(1)
+    local function many(n)
+      return table.unpack({}, 1, n)
+    end
+    for _ = 1, 4 do
+      assert.equal(150000, select("#", pool:apply(many, { 150000 })))
+      local ok, err = pcall(pool.apply, pool, many, { 400000 })
+      assert.is_false(ok)
+      assert.matches("returned 400000 results", err)
+    end
+  end)
+
   it("waits as long as the task takes", function()
     local pool <close> = mproc.Pool(1)
     warm(pool, obey)

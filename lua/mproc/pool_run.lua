@@ -19,6 +19,7 @@ local ONE = 1 << SHIFT -- item
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
 local FULL_SECONDS = 5 -- how long a full arena is waited for
+local RESULTS_MAX = 200000 -- of a task; src/bind/serve.c has the same
 local ARGUMENTS_MAX = 100000 -- of one call: they must find room on Lua's stack
 
 -- Reports one item; the result that cannot travel becomes an error, and so does that. Returns the time.
@@ -147,6 +148,11 @@ end
 
 -- What came of a single task.
 local function answer(seat, a, began, ok, ...)
+  local n = select("#", ...)
+  if n > RESULTS_MAX then
+    return answer(seat, a, began, false, ("the task returned %d results, and at most %d can travel; return a table of "
+      .. "them"):format(n, RESULTS_MAX))
+  end
   seat.record.tasks_done = seat.record.tasks_done + 1
   report(seat, a, (ok and DONE or FAILED) | seat.index << SEAT_SHIFT | ONE, (time() - began) * 1e9 // 1 | 0, ...)
 end

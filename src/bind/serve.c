@@ -18,6 +18,8 @@
 #define STATUS_MASK 15
 #define DONE 0
 
+#define RESULTS_MAX 200000 /* of a task; pool_run.lua has the same */
+
 /* The arguments of serve, and what follows them on the stack. */
 enum { TASKS = 1, RESULTS, KNOWN, DESCRIBE, RECORD, BASE, LEFT, LEASE, CALLED };
 
@@ -56,6 +58,15 @@ static bool is_simple(const mp_label *head) {
   return (head->b & MODE_BITS) == CALL && head->b >> FUNCTION_SHIFT && head->c == 1;
 }
 
+/* True when there are more results than the owner's stack could hold some times over; an error stands for them then. */
+static bool refuse_too_many(lua_State *L) {
+  int n = lua_gettop(L) - CALLED + 1;
+  if (n <= RESULTS_MAX) return false;
+  lua_settop(L, CALLED - 1);
+  lua_pushfstring(L, "the task returned %d results, and at most %d can travel; return a table of them", n, RESULTS_MAX);
+  return true;
+}
+
 /* One task: 0 when it has been run and answered, else how many values on the stack's top say what is to be done. */
 static int serve_one(lua_State *L, mp_box *tasks, mp_queue *results) {
   mp_wait w = mp_bind_wait(L, MP_FOREVER);
@@ -73,7 +84,7 @@ static int serve_one(lua_State *L, mp_box *tasks, mp_queue *results) {
   mp_label_push_values(L, g);
   if (!lua_toboolean(L, CALLED) || !lua_toboolean(L, CALLED + 1)) return give(L, "taken", CALLED + 1, &head, began);
   lua_remove(L, CALLED + 1);
-  bool ok = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK;
+  bool ok = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
   if (!ok || !answer(L, results, head.a, lua_tointeger(L, BASE), began)) {
     lua_pushboolean(L, ok);
     lua_insert(L, CALLED);
@@ -119,20 +130,6 @@ static int push_arguments(lua_State *L, int list) {
   return (int)n;
 }
 
-/* Looking at the clock would take a twentieth of the time of a call with a small task. So one call of some is measured, and
- * what it took beside its task, which the worker measures, is taken for what the others take. */
-#define EXACT_EVERY 16
-#define COARSE_LAG (10 * MP_MS) /* of the quicker clock, at most */
-static unsigned asked;
-
-/* Seconds that a call took whose task took `ns`, and which was sent at `sent` (0: not measured). */
-static lua_Number time_asked(uint64_t sent, int64_t ns) {
-  static lua_Number beside = 1e-6;
-  lua_Number task = (lua_Number)ns / NS_PER_S;
-  if (sent) beside = (lua_Number)(mp_os_now() - sent) / NS_PER_S - task;
-  return task + beside;
-}
-
 static int raise_interrupted(lua_State *L) { return mp_bind_interrupted(L); }
 
 /* nil and the error that Ctrl-C is. */
@@ -145,7 +142,7 @@ static int hand_interrupted(lua_State *L) {
 }
 
 /* ask(tasks, results, maker, a, b, timeout, args): sends a single task and takes the next result, which it awaits for
- * `timeout` seconds, and some milliseconds:
+ * `timeout` seconds:
  *   true, a, b, c, seconds since it was sent, true, results...   when that is what came of it
  *   false, a, b, c, bytes, true, results... | false, error       when it is another, or an error
  *   false      when there is none in time
@@ -161,8 +158,7 @@ static int ask(lua_State *L) {
   if ((mp_proc_ref)luaL_checkinteger(L, 3) != mp_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
       mp_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
-  bool exactly = ++asked % EXACT_EVERY == 0;
-  uint64_t sent = exactly ? mp_os_now() : mp_os_coarse_now() + COARSE_LAG;
+  uint64_t sent = mp_os_now();
   mp_wait w = mp_bind_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
@@ -171,7 +167,7 @@ static int ask(lua_State *L) {
   if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && lua_checkstack(L, 1)) {
     lua_pushboolean(L, 1);
     lua_replace(L, MINE);
-    lua_pushnumber(L, time_asked(exactly ? sent : 0, head.c));
+    lua_pushnumber(L, (lua_Number)(mp_os_now() - sent) / NS_PER_S);
     lua_replace(L, BYTES);
   }
   return lua_gettop(L) - ARGUMENTS;
