@@ -126,11 +126,8 @@ describe("a pool's", function()
       me.store.calls = (me.store.calls or 0) + 1
       return { index = me.index, pid = me.pid, own = mproc.getpid(), done = me.tasks_done, calls = me.store.calls }
     end
-    for _ = 1, 5 do
-      pool:apply(look)
-    end
     local calls = { 0, 0 }
-    for _ = 1, 20 do
+    for _ = 1, 25 do
       local seen = pool:apply(look)
       assert.equal(seen.own, seen.pid)
       assert.equal(seen.done + 1, seen.calls)
