@@ -183,7 +183,8 @@ describe("another program in the place of a child", function()
         end
       end
     end
-    local ends, free, left = mproc.time() + 20, 0, nil
+    local ends, free = mproc.time() + 20, 0
+    local left
     repeat -- what the program opens while it starts, one after the other, it closes
       left = inherited()
       free = left and 0 or free + 1
