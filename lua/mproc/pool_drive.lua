@@ -78,9 +78,9 @@ local function run_due(pool)
   return any
 end
 
--- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
 drive.run_due = run_due
 
+-- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
 local function nap_seconds(pool)
   if not pool.cost or pool.task_timeout then
     return 0

@@ -16,6 +16,7 @@ local label = require("mproc.pool_label")
 local functions = {}
 
 local WATCHED_AT_ONCE = 12 -- so long a watch list is gone through for each call
+local KEPT_MOST = 256 -- while something is being sent, which a call that was cut off seems to be for ever
 local KEPT = 32 -- versions that no task names may stay, for they may come again
 local FULL_SECONDS = 5 -- how long a full arena is waited for
 local MAIL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
@@ -198,7 +199,8 @@ local function forget_some(pool)
       best = version
     end
   end
-  if pool.nidle > KEPT and not pool.asking and not next(pool.sent) then -- what was sent may name it, not counted yet
+  -- What was sent may name it and not be counted yet, so there is no hurry.
+  if pool.nidle > KEPT and not pool.asking and not next(pool.sent) or pool.nidle > KEPT_MOST then
     pool.idle[best], pool.nidle = nil, pool.nidle - 1
     forget(pool, best)
   end

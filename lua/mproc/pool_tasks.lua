@@ -188,8 +188,9 @@ local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
       seat.done, seat.working = seat.done + 1, seat.working + seconds
     end
     return ...
-  elseif mine == nil and a then
-    pool.sent[id] = nil
+  elseif mine == nil and a then -- it still runs: it is counted until it has ended, as those that are given up are
+    functions.use(version)
+    pool:abandon(begin(pool, new_call(pool, f, 0, version), id))
     drive.note_interrupt(a)
     error(a, 0)
   elseif mine == nil then
