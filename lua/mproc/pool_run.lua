@@ -19,7 +19,7 @@ local ONE = 1 << SHIFT -- item
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
 local FULL_SECONDS = 5 -- how long a full arena is waited for
-local RESULTS_MAX = 200000 -- of a task; src/bind/serve.c has the same
+local RESULTS_MAX = core.label.RESULTS_MAX -- of a task
 local ARGUMENTS_MAX = 100000 -- of one call: they must find room on Lua's stack
 
 -- Reports one item; the result that cannot travel becomes an error, and so does that. Returns the time.

@@ -11,14 +11,15 @@
 
 #define NS_PER_S 1e9
 
-/* What pool_label.lua has of the values in b: a task's mode, and where its function's number begins; a result's status. */
+/* Of the values in b: a task's mode, and where its function's number begins; a result's status. pool_label.lua, where all of
+ * them are, has these from here. */
 #define CALL 2
 #define FUNCTION_SHIFT 8
 #define MODE_BITS ((1 << FUNCTION_SHIFT) - 1)
 #define STATUS_MASK 15
 #define DONE 0
 
-#define RESULTS_MAX 200000 /* of a task; pool_run.lua has the same */
+#define RESULTS_MAX 200000 /* of a task */
 
 /* The arguments of serve, and what follows them on the stack. */
 enum { TASKS = 1, RESULTS, KNOWN, DESCRIBE, RECORD, BASE, LEFT, LEASE, CALLED };
@@ -175,4 +176,20 @@ static int ask(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"serve", serve}, {"ask", ask}, {NULL, NULL}};
 
-void mp_bind_serve(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void mp_bind_serve(lua_State *L) {
+  static const struct {
+    const char *name;
+    lua_Integer value;
+  } labels[] = {{"CALL", CALL},
+                {"FUNCTION_SHIFT", FUNCTION_SHIFT},
+                {"STATUS_MASK", STATUS_MASK},
+                {"DONE", DONE},
+                {"RESULTS_MAX", RESULTS_MAX}};
+  luaL_setfuncs(L, functions, 0);
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+    lua_pushinteger(L, labels[i].value);
+    lua_setfield(L, -2, labels[i].name);
+  }
+  lua_setfield(L, -2, "label");
+}
