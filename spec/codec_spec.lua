@@ -147,6 +147,27 @@ describe("a value that is encoded and decoded", function()
     assert_trips {big, big .. "1", big, {big .. "1"}}
   end)
 
+  it("repeats keys by reference among thousands of other strings", function()
+    local function record(fields)
+      return function(i)
+        local r = {}
+        for f = 1, fields do r["a key of some length " .. f] = "string " .. i .. " of " .. f end
+        return r
+      end
+    end
+    for _, fields in ipairs {1, 4, 16, 17, 60} do
+      local records = list(300, record(fields))
+      assert_trips(records)
+      local a_value, a_reference = 1 + #"string 300 of 60", 4
+      assert.is_true(#mproc.encode(records) < 300 * (2 + fields * (a_value + 1.5 * a_reference)) + fields * 32)
+    end
+  end)
+
+  it("finds strings again that were met long before", function()
+    local strings = list(5000, function(i) return "string " .. i end)
+    assert_trips {strings, strings[1], list(5000, function(i) return strings[5001 - i] end)}
+  end)
+
   it("is a snapshot", function()
     local t = {1}
     local s = mproc.encode(t)

@@ -31,6 +31,16 @@ describe("a process", function()
       assert.same({ 1, 2, { n = 3 } }, { p:result(20) })
     end)
 
+    it("with what they share", function()
+      local key, shared = "a key that all of them have", { list = {} }
+      local function same(a, b, c, n)
+        return n == 3 and a[key] == b and b.list == c[1] and c[key] == a and c[2] == key
+      end
+      local a = { [key] = shared }
+      local p <close> = mproc.Process{ target = same, args = { a, shared, { shared.list, key, [key] = a }, 3 } }:start()
+      assert.is_true(p:result(20))
+    end)
+
     it("as many as args.n says", function()
       local function count(...) return select("#", ...) end
       local p <close> = mproc.Process{ target = count, args = { nil, 2, nil, n = 3 } }:start()

@@ -76,8 +76,21 @@ static int decode_float(mp_decoder *d) {
   return 0;
 }
 
+static unsigned char *near_place(mp_decoder *d, lua_Integer key) { return &d->near_at[(size_t)key % MP_NEAR_PLACES]; }
+
+/* Keeps the value at the top on the stack, when there is room and nothing else at its place. */
+static int keep_near(mp_decoder *d, lua_Integer key) {
+  unsigned char *place = near_place(d, key);
+  if (d->near_count == d->near_room || *place || key < 0 || lua_isnil(d->L, -1)) return 0;
+  d->near[d->near_count] = (size_t)key;
+  *place = (unsigned char)++d->near_count;
+  lua_copy(d->L, -1, d->refs + *place);
+  return 1;
+}
+
 void mp_decode_remember(mp_decoder *d, lua_Integer key) {
   lua_State *L = d->L;
+  if (keep_near(d, key)) return;
   if (!d->has_refs) {
     lua_createtable(L, 0, 8);
     lua_replace(L, d->refs);
@@ -87,12 +100,27 @@ void mp_decode_remember(mp_decoder *d, lua_Integer key) {
   lua_rawseti(L, d->refs, key);
 }
 
-static int decode_ref(mp_decoder *d) {
-  uint64_t offset;
-  if (mp_decode_number(d, &offset)) return -1;
-  if (!d->has_refs || offset > (uint64_t)LUA_MAXINTEGER || lua_rawgeti(d->L, d->refs, (lua_Integer)offset) == LUA_TNIL)
-    return mp_decode_fail(d, "a reference leads nowhere");
-  return 0;
+/* Pushes the value if it is on the stack. */
+static int recall_near(mp_decoder *d, lua_Integer key) {
+  unsigned i = *near_place(d, key);
+  if (!i || d->near[i - 1] != (size_t)key) return 0;
+  lua_pushvalue(d->L, d->refs + (int)i);
+  return 1;
+}
+
+int mp_decode_recall(mp_decoder *d, lua_Integer key) {
+  if (recall_near(d, key)) return lua_type(d->L, -1);
+  if (d->has_refs) return lua_rawgeti(d->L, d->refs, key);
+  lua_pushnil(d->L);
+  return LUA_TNIL;
+}
+
+/* Kept out of the ways through other values, as push_string is. */
+__attribute__((noinline)) static int decode_ref(mp_decoder *d) {
+  lua_Integer offset;
+  if (mp_decode_offset(d, &offset)) return -1;
+  if (recall_near(d, offset) || mp_decode_recall(d, offset) != LUA_TNIL) return 0;
+  return mp_decode_fail(d, "a reference leads nowhere");
 }
 
 /* Takes `count` things of at least one byte from what the message can hold. */
@@ -267,8 +295,6 @@ static int decode_tagged(mp_decoder *d, unsigned tag, size_t offset) {
       return decode_float(d);
     case MP_TABLE:
       return mp_decode_table(d, shared, offset);
-    case MP_REF:
-      return decode_ref(d);
     case MP_STRING:
       if (decode_string(d)) return -1;
       break;
@@ -287,6 +313,7 @@ int mp_decode_value(mp_decoder *d) {
     lua_pushinteger(d->L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
     return 0;
   }
+  if (tag == MP_REF) return decode_ref(d);
   if (tag < MP_TAG_SHORT) return decode_tagged(d, tag, offset);
   if (push_string(d, tag & (MP_SHORT - 1))) return -1;
   if (tag & MP_SHARED) mp_decode_remember(d, (lua_Integer)offset);
@@ -334,6 +361,15 @@ const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
   return byte < 0x80 && v == n - at ? p + at : NULL;
 }
 
+/* Takes what lies between the index `refs` and the `count` values at the top from under them. */
+static void drop_refs(lua_State *L, int refs, int count) {
+  if (count == 1)
+    lua_replace(L, refs);
+  else
+    lua_rotate(L, refs, count);
+  lua_settop(L, refs + count - 1);
+}
+
 int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   size_t len;
   const char *s = mp_codec_whole_string(p, n, &len);
@@ -343,9 +379,10 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
     return 1;
   }
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
-  luaL_checkstack(L, MP_LEVEL_SLOTS, NULL);
-  lua_pushnil(L);
-  d.refs = lua_gettop(L);
+  d.near_room = n < MP_NEAR_BYTES ? 0 : MP_NEAR;
+  luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
+  d.refs = lua_gettop(L) + 1;
+  lua_settop(L, d.refs + (int)d.near_room);
   int count = decode_message(&d);
   if (count < 0) {
     lua_pushfstring(L, "not an mproc message: %s (at byte %I)", d.why, (LUAI_UACINT)(d.p - d.start));
@@ -353,10 +390,7 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
     lua_settop(L, d.refs);
     return -1;
   }
-  if (count == 1)
-    lua_replace(L, d.refs);
-  else
-    lua_remove(L, d.refs);
+  drop_refs(L, d.refs, count);
   return count;
 }
 

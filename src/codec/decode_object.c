@@ -83,11 +83,9 @@ static int decode_registered(mp_decoder *d) {
 
 /* Pushes the metatable of an earlier designator. */
 static int decode_meta_ref(mp_decoder *d) {
-  uint64_t offset;
-  if (mp_decode_number(d, &offset)) return -1;
-  if (!d->has_refs || offset > (uint64_t)LUA_MAXINTEGER ||
-      lua_rawgeti(d->L, d->refs, -(lua_Integer)offset) != LUA_TTABLE)
-    return mp_decode_fail(d, "a metatable's reference leads nowhere");
+  lua_Integer offset;
+  if (mp_decode_offset(d, &offset)) return -1;
+  if (mp_decode_recall(d, -offset) != LUA_TTABLE) return mp_decode_fail(d, "a metatable's reference leads nowhere");
   return 0;
 }
 
@@ -216,12 +214,10 @@ static int load_code(mp_decoder *d) {
 /* Joins upvalue i of the function at the top with an earlier one. */
 static int join_upvalue(mp_decoder *d, int i) {
   lua_State *L = d->L;
-  uint64_t offset;
+  lua_Integer offset;
   int function = lua_gettop(L);
-  if (mp_decode_number(d, &offset)) return -1;
-  if (!d->has_refs || offset > (uint64_t)LUA_MAXINTEGER ||
-      lua_rawgeti(L, d->refs, -(lua_Integer)offset) != LUA_TNUMBER ||
-      lua_rawgeti(L, d->refs, (lua_Integer)offset) != LUA_TFUNCTION)
+  if (mp_decode_offset(d, &offset)) return -1;
+  if (mp_decode_recall(d, -offset) != LUA_TNUMBER || mp_decode_recall(d, offset) != LUA_TFUNCTION)
     return mp_decode_fail(d, "an upvalue's reference leads nowhere");
   lua_upvaluejoin(L, function, i, function + 2, (int)lua_tointeger(L, function + 1));
   lua_settop(L, function);

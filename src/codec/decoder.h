@@ -17,6 +17,11 @@
 
 #pragma GCC visibility push(hidden)
 
+/* So many values are kept on the stack for references, and so many places lead to them; in messages of so many bytes. */
+#define MP_NEAR 16
+#define MP_NEAR_BYTES 64
+#define MP_NEAR_PLACES 64
+
 typedef struct mp_decoder {
   lua_State *L;
   const unsigned char *p;
@@ -25,12 +30,16 @@ typedef struct mp_decoder {
   size_t budget; /* array slots and pairs that tables may still claim */
   unsigned flags;
   int depth;
-  /* Stack index of the table of shared values, nil until has_refs. At a tag's
+  /* What references name. The first values lie on the stack behind the index
+   * `refs`, all else in the table at `refs`, nil until has_refs. At a tag's
    * offset: the value, or the closure of an upvalue. At minus the offset: the
    * metatable of a designator, or the index of an upvalue. */
   int refs;
   int has_refs;
-  const char *why; /* of a failure */
+  unsigned near_count, near_room;
+  size_t near[MP_NEAR];                  /* offsets of the values on the stack */
+  unsigned char near_at[MP_NEAR_PLACES]; /* by offset: the number in near, from 1 on; 0: none */
+  const char *why;                       /* of a failure */
 } mp_decoder;
 
 /* Volatile: another process may write there, and what was checked must be what
@@ -51,6 +60,11 @@ int mp_decode_count(mp_decoder *d, uint64_t *v);
 static inline int mp_decode_number(mp_decoder *d, uint64_t *v) {
   const unsigned char *first = d->p;
   if (d->p < d->end && (*v = mp_take(d)) < 0x80) return 0;
+  unsigned second = d->p < d->end ? mp_take(d) : 0x80;
+  if (second < 0x80) {
+    *v = (*v & 0x7F) | second << 7;
+    return 0;
+  }
   d->p = first;
   return mp_decode_long_number(d, v);
 }
@@ -67,8 +81,19 @@ int mp_decode_object(mp_decoder *d, unsigned tag, size_t offset);
 /* One level down; the caller decrements d->depth. 0, or -1: too deep. */
 int mp_decode_descend(mp_decoder *d);
 
-/* Keeps the value at the top under a key of the table of shared values. */
+/* Keeps the value at the top under a key: the offset of its tag, or minus that. */
 void mp_decode_remember(mp_decoder *d, lua_Integer key);
+
+/* Pushes what is kept under a key, and returns its type: LUA_TNIL when nothing is. */
+int mp_decode_recall(mp_decoder *d, lua_Integer key);
+
+/* Reads the offset of something kept: 0 or -1. */
+static inline int mp_decode_offset(mp_decoder *d, lua_Integer *offset) {
+  uint64_t v;
+  if (mp_decode_number(d, &v)) return -1;
+  *offset = (lua_Integer)v;
+  return *offset < 0 ? mp_decode_fail(d, "a reference leads nowhere") : 0;
+}
 
 #pragma GCC visibility pop
 

@@ -49,6 +49,7 @@ static int begin(mp_encoder *e) {
   e->cap = e->block->cap - e->block->used;
   e->len = 0;
   mp_seen_clear(&e->seen);
+  mp_recent_clear(&e->recent);
   e->npieces = e->gathered = e->nhandles = 0;
   e->anchored = e->depth = 0;
   e->frame = NULL;

@@ -17,6 +17,7 @@
 #include "array_part.h"
 #include "codec.h"
 #include "format.h"
+#include "recent.h"
 #include "scratch.h"
 #include "seen.h"
 
@@ -85,6 +86,7 @@ typedef struct mp_encoder {
   size_t len;
   size_t cap;
   mp_seen seen;
+  mp_recent recent;
   mp_piece *pieces;
   size_t npieces, pieces_cap;
   size_t gathered; /* sum of the pieces */

@@ -6,7 +6,6 @@
 
 #define MP_SEEN_FIRST_LOG2 6u
 #define MP_SEEN_KEEP ((size_t)1 << 15)
-#define MP_HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
 static inline mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark) {
   size_t i = (size_t)((key * MP_HASH_FACTOR) >> s->shift);

@@ -13,6 +13,9 @@
 
 #pragma GCC visibility push(hidden)
 
+/* Spreads an address over the upper bits. */
+#define MP_HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
+
 enum mp_kind { MP_KIND_VALUE, MP_KIND_METATABLE, MP_KIND_UPVALUE, MP_KIND_HANDLE };
 
 typedef struct mp_seen_entry {
