@@ -88,6 +88,24 @@ uint64_t t_get_number(mp_queue *q, mp_wait w) {
   return number;
 }
 
+uint64_t t_fill_segment(mp_queue *q, size_t n, unsigned left) {
+  uint64_t span = 16 + (n + 15) / 16 * 16, count = 0;
+  while ((q->end & (MP_SEGMENT - 1)) + (left + 1) * span + 16 <= MP_SEGMENT) t_put_number(q, ++count, n);
+  return count;
+}
+
+void t_get_numbers(mp_queue *q, uint64_t count) {
+  static const mp_wait now = {0, NULL, NULL};
+  for (uint64_t i = 1; i <= count; i++) CHECK(t_get_number(q, now) == i);
+}
+
+void t_turn_segments(mp_queue *q, size_t n, unsigned times) {
+  for (unsigned i = 0; i < times; i++) {
+    if (i) t_put_number(q, 1, n), t_get_numbers(q, 1);
+    t_get_numbers(q, t_fill_segment(q, n, 0));
+  }
+}
+
 void t_nothing_left(void) {
   mp_shm_stats s;
   mp_shm_sweep();

@@ -39,6 +39,11 @@ void t_put_number(mp_queue *q, uint64_t number, size_t n);
 void t_prepare(uint64_t number, size_t n);
 void t_put_prepared(mp_queue *q, size_t n);
 uint64_t t_get_number(mp_queue *q, mp_wait w);
+/* Puts messages of n bytes until the tail's segment has room for `left` more; gets as many. t_turn_segments: both, so many
+ * times: a segment more is used up each time, and nothing is left. */
+uint64_t t_fill_segment(mp_queue *q, size_t n, unsigned left);
+void t_get_numbers(mp_queue *q, uint64_t count);
+void t_turn_segments(mp_queue *q, size_t n, unsigned times);
 /* Everything is let go: no object, no chunk, no process but this one. */
 void t_nothing_left(void);
 

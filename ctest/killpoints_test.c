@@ -12,7 +12,6 @@
 
 #define SMALL 64
 #define BIG 96 /* an extent here */
-#define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
 
 static mp_queue *q, *carried;
 static mp_handle qh, carried_h;
@@ -31,30 +30,54 @@ static void with_size(size_t n) {
 static void with_small(void) { with_size(SMALL); }
 static void with_big(void) { with_size(BIG); }
 
-/* The next put needs a segment: a new one; or the spare one. */
-static void at_segment_end(void) {
+static void turn(unsigned segments) {
   with_small();
-  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) t_put_number(q, 1000 + i, SMALL);
-  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) CHECK(t_get_number(q, now) == 1000 + i);
+  t_turn_segments(q, SMALL, segments);
   t_prepare(1, SMALL);
 }
 
-static void at_segment_end_with_spare(void) {
-  at_segment_end();
-  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) {
-    t_put_number(q, 2000 + i, SMALL);
-    CHECK(t_get_number(q, now) == 2000 + i);
-  }
-  t_prepare(1, SMALL);
+/* The next put needs a segment. */
+static void before_new(void) {
+  turn(1);
+  CHECK(!q->vacant && !q->spare);
+}
+static void before_own(void) {
+  turn(2);
+  CHECK(q->vacant && !q->spare);
+}
+static void before_spare(void) {
+  turn(3);
+  CHECK(!q->vacant && q->spare);
 }
 
 static void two_small(void) { with_small(), t_put_number(q, 1, size), t_put_number(q, 2, size); }
 static void two_big(void) { with_big(), t_put_number(q, 1, size), t_put_number(q, 2, size); }
 
-static void two_across_segments(void) {
-  at_segment_end();
-  t_put_number(q, 1, size);
-  t_put_number(q, 2, size);
+/* Two messages, behind so many segments in which nothing is left. */
+static void two_behind(unsigned segments) {
+  uint64_t counts[3];
+  with_small();
+  for (unsigned i = 0; i < segments; i++) {
+    if (i) t_put_number(q, 1, SMALL);
+    counts[i] = t_fill_segment(q, SMALL, 0);
+  }
+  t_put_number(q, 1, SMALL);
+  t_put_number(q, 2, SMALL);
+  for (unsigned i = 0; i < segments; i++) {
+    if (i) t_get_numbers(q, 1);
+    t_get_numbers(q, counts[i]);
+  }
+}
+
+/* The next get leaves a segment, which becomes vacant, spare, or free. */
+static void before_vacant(void) { two_behind(1); }
+static void before_to_spare(void) {
+  two_behind(2);
+  CHECK(q->vacant && !q->spare);
+}
+static void before_free(void) {
+  two_behind(3);
+  CHECK(q->vacant && q->spare);
 }
 
 static void put_one(void *arg) { (void)arg, t_put_prepared(q, size); }
@@ -258,14 +281,17 @@ static void run_recovery(void *arg) {
 
 static const t_op ops[] = {
     {"put inline", with_small, put_one, after_put, NULL},
-    {"put inline into a new segment", at_segment_end, put_one, after_put, NULL},
-    {"put inline into the spare segment", at_segment_end_with_spare, put_one, after_put, NULL},
+    {"put inline into a new segment", before_new, put_one, after_put, NULL},
+    {"put inline into the own segment", before_own, put_one, after_put, NULL},
+    {"put inline into the spare segment", before_spare, put_one, after_put, NULL},
     {"put extent", with_big, put_one, after_put, NULL},
     {"put with a handle", with_carried, put_handle, after_put_handle, NULL},
     {"put extent with a handle", with_carried, put_big_handle, after_put_handle, NULL},
     {"put extent with a handle, last holder", with_carried, put_big_handle, after_last_put, let_go_all_here},
     {"get inline", two_small, get_one, after_get, NULL},
-    {"get inline across segments", two_across_segments, get_one, after_get, NULL},
+    {"get inline, leaving the own segment", before_vacant, get_one, after_get, NULL},
+    {"get inline, leaving a segment", before_to_spare, get_one, after_get, NULL},
+    {"get inline, leaving a segment too many", before_free, get_one, after_get, NULL},
     {"get extent", two_big, get_one, after_get, NULL},
     {"get a returned extent", returned_big, get_one, after_get, NULL},
     {"get with a handle", carried_on_flight, get_handle, after_handle, NULL},

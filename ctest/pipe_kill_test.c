@@ -18,9 +18,8 @@
 #include "shm/proc.h"
 
 #define SMALL 64
-#define BIG 96 /* an extent here */
-#define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
-#define CROSSING (RECORDS_PER_SEGMENT / 20) /* records of 20 times SMALL that fill more than a segment */
+#define BIG 96                             /* an extent here */
+#define CROSSING (MP_SEGMENT / 20 / SMALL) /* records of 20 times SMALL that fill more than a segment */
 #define FEW 3    /* a cleaner's work is tried at every so manieth point where the dead process had its end still, */
 #define FEWER 23 /* and at so many fewer where it was at work on that itself */
 
@@ -111,10 +110,8 @@ static void two_one_way(void) {
 
 /* The next put needs a new segment. */
 static void at_segment_end(void) {
-  mp_queue *q;
   with_small();
-  q = mp_end_out(far);
-  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) t_put_number(q, i, SMALL), t_get_number(q, now);
+  t_turn_segments(mp_end_out(far), SMALL, 1);
   t_prepare(1, SMALL);
 }
 

@@ -11,8 +11,7 @@
 #include "meeting.h"
 
 #define SMALL 64
-#define BIG 96 /* an extent here */
-#define RECORDS_PER_SEGMENT ((MP_SEGMENT - 32) / (16 + SMALL))
+#define BIG 96    /* an extent here */
 #define NUMBERS 8 /* messages are 1..NUMBERS */
 #define FIRST_OF_FIRST                                                                                                 \
   3 /* what the one that stands still puts; 1 and 2 may be there before; the other puts from 5 on */
@@ -115,19 +114,13 @@ static void two_bounded(void) { bounded(), (void)put_number(1), (void)put_number
 /* Empty, and what is put next lies in another segment. */
 static void at_segment_end(void) {
   fresh();
-  for (uint64_t i = 1; i <= RECORDS_PER_SEGMENT; i++) {
-    t_put_number(q, i, SMALL);
-    CHECK(t_get_number(q, now) == i);
-  }
+  t_turn_segments(q, SMALL, 1);
 }
 
 /* The first of them ends its segment. */
 static void two_across_segments(void) {
   fresh();
-  for (uint64_t i = 1; i < RECORDS_PER_SEGMENT; i++) {
-    t_put_number(q, i, SMALL);
-    CHECK(t_get_number(q, now) == i);
-  }
+  t_get_numbers(q, t_fill_segment(q, SMALL, 1));
   (void)put_number(1), (void)put_number(2);
 }
 

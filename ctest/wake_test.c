@@ -59,7 +59,7 @@ static void begin(uint64_t maxsize, size_t bytes) {
 }
 
 static void note_words(void) {
-  tail_before = q->tail, head_before = mp_queue_start(q);
+  tail_before = q->tail, head_before = mp_queue_head(q);
   t_prepare(1, size);
 }
 

@@ -4,8 +4,19 @@
 
 local program = require("spec.support.program")
 
-local PAGES = 100
+local PAGES = 200
 local STRIDE = 7 -- where a call waits that the arena be less full, not every number is tried
+
+-- Lets so much through a queue that nothing like `more` finds room in its first segment.
+local PASSES = [[
+    local text, more = ("x"):rep(3000), ("y"):rep(2000)
+    local function pass(put, get, into, from)
+      for _ = 1, 21 do
+        put(into, text)
+        get(from)
+      end
+    end
+]]
 
 -- Calls, in the words of a Lua program: what prepares each, and what it returns: the call, and perhaps a check.
 local CALLS = {
@@ -24,11 +35,18 @@ local CALLS = {
   ["RWLock"] = "return mproc.RWLock",
   ["Value"] = "return function() return mproc.Value('number') end",
   ["Array"] = "return function() return mproc.Array('double', 20000) end",
-  ["put of a short message"] = [[
+  ["put into a new queue"] = [[
     local q = mproc.Queue()
     return function() return q:put("short") end, function(ok)
       assert(q:qsize() == (ok and 1 or 0))
       assert(q:get(0) == (ok and "short" or nil))
+    end]],
+  ["put into a new segment"] = PASSES .. [[
+    local q = mproc.Queue()
+    pass(q.put, q.get, q, q)
+    return function() return q:put(more) end, function(ok)
+      assert(q:qsize() == (ok and 1 or 0))
+      assert(q:get(0) == (ok and more or nil))
     end]],
   ["put of a long message"] = [[
     local q = mproc.Queue()
@@ -37,9 +55,10 @@ local CALLS = {
       assert(q:get(0) == (ok and text or nil))
       assert(q:empty())
     end]],
-  ["put of a queue"] = [[
+  ["put of a queue"] = PASSES .. [[
     local q, inner = mproc.Queue(), mproc.Queue()
-    return function() return q:put({ inner, inner }) end, function(ok)
+    pass(q.put, q.get, q, q)
+    return function() return q:put({ inner, inner, more }) end, function(ok)
       assert((q:get(0) ~= nil) == ok)
     end]],
   ["put_many"] = [[
@@ -75,12 +94,13 @@ local CALLS = {
       assert(b:poll(0) == ok)
       if ok then assert(b:recv(0) == text) end
     end]],
-  ["send of a connection"] = [[
+  ["send of a connection"] = PASSES .. [[
     local a, b = mproc.Pipe()
     local near, far = mproc.Pipe()
-    return function() return a:send(far) end, function(ok)
+    pass(a.send, b.recv, a, b)
+    return function() return a:send({ far, more }) end, function(ok)
       assert(b:poll(0) == ok)
-      if ok then b:recv(0):close() end
+      if ok then b:recv(0)[1]:close() end
       assert(near:poll(0) == false)
     end]],
   ["wait"] = [[
@@ -164,7 +184,7 @@ for name, call in pairs(POOL_CALLS) do
 end
 
 -- What needs no shared memory of its own: no outcome but success.
-local NEEDS_NONE = { ["wait"] = true, ["wait that sleeps"] = true, ["fileno"] = true }
+local NEEDS_NONE = { ["put into a new queue"] = true, ["wait"] = true, ["wait that sleeps"] = true, ["fileno"] = true }
 
 describe("in a full arena", function()
   for name, prepare in pairs(CALLS) do

@@ -76,15 +76,15 @@ static int decode_float(mp_decoder *d) {
   return 0;
 }
 
-static unsigned char *near_place(mp_decoder *d, lua_Integer key) { return &d->near_at[(size_t)key % MP_NEAR_PLACES]; }
-
 /* Keeps the value at the top on the stack, when there is room and nothing else at its place. */
 static int keep_near(mp_decoder *d, lua_Integer key) {
-  unsigned char *place = near_place(d, key);
-  if (d->near_count == d->near_room || *place || key < 0 || lua_isnil(d->L, -1)) return 0;
-  d->near[d->near_count] = (size_t)key;
-  *place = (unsigned char)++d->near_count;
-  lua_copy(d->L, -1, d->refs + *place);
+  mp_near *near = d->near;
+  if (!near || near->count == MP_NEAR || key < 0 || lua_isnil(d->L, -1)) return 0;
+  unsigned char *at = &near->at[key % MP_NEAR_PLACES];
+  if (*at) return 0;
+  near->offset[near->count] = (size_t)key;
+  *at = (unsigned char)++near->count;
+  lua_copy(d->L, -1, d->refs + *at);
   return 1;
 }
 
@@ -102,8 +102,8 @@ void mp_decode_remember(mp_decoder *d, lua_Integer key) {
 
 /* Pushes the value if it is on the stack. */
 static int recall_near(mp_decoder *d, lua_Integer key) {
-  unsigned i = *near_place(d, key);
-  if (!i || d->near[i - 1] != (size_t)key) return 0;
+  unsigned i = d->near && key >= 0 ? d->near->at[key % MP_NEAR_PLACES] : 0;
+  if (!i || d->near->offset[i - 1] != (size_t)key) return 0;
   lua_pushvalue(d->L, d->refs + (int)i);
   return 1;
 }
@@ -361,6 +361,12 @@ const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
   return byte < 0x80 && v == n - at ? p + at : NULL;
 }
 
+static mp_near *open_near(mp_near *near) {
+  near->count = 0;
+  memset(near->at, 0, sizeof near->at);
+  return near;
+}
+
 /* Takes what lies between the index `refs` and the `count` values at the top from under them. */
 static void drop_refs(lua_State *L, int refs, int count) {
   if (count == 1)
@@ -379,10 +385,11 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
     return 1;
   }
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
-  d.near_room = n < MP_NEAR_BYTES ? 0 : MP_NEAR;
   luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
   d.refs = lua_gettop(L) + 1;
-  lua_settop(L, d.refs + (int)d.near_room);
+  mp_near near;
+  if (n >= MP_NEAR_BYTES) d.near = open_near(&near);
+  lua_settop(L, d.near ? d.refs + MP_NEAR : d.refs);
   int count = decode_message(&d);
   if (count < 0) {
     lua_pushfstring(L, "not an mproc message: %s (at byte %I)", d.why, (LUAI_UACINT)(d.p - d.start));
@@ -396,17 +403,21 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
 
 int mp_codec_decode_scalar(lua_State *L, const void *p, size_t n) {
   const unsigned char *bytes = p;
-  if (n < 2 || n > 2 + sizeof(lua_Integer) || bytes[0] != MP_FORMAT_ONE) return 0;
-  mp_decoder d = {.L = L, .p = bytes + 2, .end = bytes + n};
+  if (n < 2 || bytes[0] != MP_FORMAT_ONE) return 0;
   unsigned tag = bytes[1];
-  if (tag >= MP_TAG_SMALL && n == 2) {
+  bytes += 2;
+  n -= 2;
+  if (tag >= MP_TAG_SMALL && n == 0)
     lua_pushinteger(L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
-    return 1;
-  }
-  if (tag <= MP_TRUE && n == 2) return decode_tagged(&d, tag, 1) == 0;
-  size_t width = tag == MP_FLOAT                     ? sizeof(lua_Number)
-                 : tag >= MP_INT8 && tag <= MP_INT64 ? (size_t)1 << (tag - MP_INT8)
-                                                     : 0;
-  if (!width || n != 2 + width) return 0;
-  return decode_tagged(&d, tag, 1) == 0;
+  else if (tag >= MP_INT8 && tag <= MP_INT64 && n == 1u << (tag - MP_INT8))
+    lua_pushinteger(L, mp_load(bytes, (unsigned)n));
+  else if (tag == MP_FLOAT && n == sizeof(lua_Number))
+    lua_pushnumber(L, mp_bits_float(mp_load64(bytes)));
+  else if (tag == MP_NIL && n == 0)
+    lua_pushnil(L);
+  else if ((tag == MP_FALSE || tag == MP_TRUE) && n == 0)
+    lua_pushboolean(L, tag == MP_TRUE);
+  else
+    return 0;
+  return 1;
 }

@@ -17,10 +17,16 @@
 
 #pragma GCC visibility push(hidden)
 
-/* So many values are kept on the stack for references, and so many places lead to them; in messages of so many bytes. */
+/* The first values that references may name, on the stack: their offsets, and by offset the number among them, from 1 on;
+ * 0: none. A message of less than MP_NEAR_BYTES has none. */
 #define MP_NEAR 16
-#define MP_NEAR_BYTES 64
 #define MP_NEAR_PLACES 64
+#define MP_NEAR_BYTES 64
+typedef struct mp_near {
+  unsigned count;
+  unsigned char at[MP_NEAR_PLACES];
+  size_t offset[MP_NEAR];
+} mp_near;
 
 typedef struct mp_decoder {
   lua_State *L;
@@ -36,10 +42,8 @@ typedef struct mp_decoder {
    * metatable of a designator, or the index of an upvalue. */
   int refs;
   int has_refs;
-  unsigned near_count, near_room;
-  size_t near[MP_NEAR];                  /* offsets of the values on the stack */
-  unsigned char near_at[MP_NEAR_PLACES]; /* by offset: the number in near, from 1 on; 0: none */
-  const char *why;                       /* of a failure */
+  mp_near *near;   /* or NULL */
+  const char *why; /* of a failure */
 } mp_decoder;
 
 /* Volatile: another process may write there, and what was checked must be what

@@ -14,6 +14,7 @@
 typedef struct order {
   uint64_t maxsize;
   uint32_t kind;
+  size_t bytes; /* of the queue itself */
 } order;
 
 static void init(uint32_t slot, void *block, const void *arg) {
@@ -23,6 +24,8 @@ static void init(uint32_t slot, void *block, const void *arg) {
   q->slot = slot;
   q->kind = o->kind;
   q->maxsize = o->maxsize;
+  q->begin = (o->bytes + MP_LINE - 1) & ~(uint64_t)(MP_LINE - 1);
+  q->head = q->tail = q->end = q->seen = mp_offset(q) + q->begin;
   mp_os_mutex_init(&q->producers);
   mp_os_mutex_init(&q->consumers);
   mp_bell_init(&q->data);
@@ -41,9 +44,8 @@ void mp_queue_setup(void) {
 }
 
 int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out) {
-  order o = {maxsize, kind};
-  size_t bytes = kind & MP_QUEUE_JOINABLE ? mp_joinable_bytes() : sizeof(mp_queue);
-  return mp_object_new(MP_TYPE_QUEUE, bytes, init, &o, w, out);
+  order o = {maxsize, kind, kind & MP_QUEUE_JOINABLE ? mp_joinable_bytes() : sizeof(mp_queue)};
+  return mp_object_new(MP_TYPE_QUEUE, MP_SEGMENT, init, &o, w, out);
 }
 
 /* --- what waits look at: without a lock, so only a hint; the lock decides --- */
@@ -63,7 +65,7 @@ bool mp_queue_unsettled(const mp_queue *q) {
 /* Or the end: closed, and nothing may come back. */
 static bool has_news(mp_queue *q) {
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-  return (tail && tail != mp_queue_start(q)) || atomic_load_explicit(&q->nret, memory_order_relaxed) ||
+  return tail != mp_queue_head(q) || atomic_load_explicit(&q->nret, memory_order_relaxed) ||
          (atomic_load_explicit(&q->closed, memory_order_relaxed) && !mp_queue_out(q));
 }
 
@@ -88,10 +90,13 @@ static bool has_room_or_repair(void *arg) {
 
 /* --- put --- */
 
-/* The offset of a segment to go on in, not yet in the chain: one that a failed put left in `fresh`, the spare one,
- * or a new one. 0: none (*err). */
-static uint64_t next_segment(mp_queue *q, const mp_wait *w, int *err) {
+static bool fits(uint64_t begin, uint64_t span) { return begin + span + sizeof(mp_record) <= MP_SEGMENT; }
+
+/* The offset of a segment for a record of `span` bytes, not yet in the chain: one that a failed put left in `fresh`, the
+ * own one, the spare one, or a new one. 0: none (*err). */
+static uint64_t next_segment(mp_queue *q, uint64_t span, const mp_wait *w, int *err) {
   uint32_t s = q->fresh;
+  if (!s && atomic_load_explicit(&q->vacant, memory_order_acquire) && fits(q->begin, span)) return mp_offset(q);
   if (!s) s = atomic_load_explicit(&q->spare, memory_order_acquire);
   if (s) return mp_chunk_offset(s - 1);
   *err = mp_arena_lock(w);
@@ -103,11 +108,7 @@ static uint64_t next_segment(mp_queue *q, const mp_wait *w, int *err) {
 }
 
 /* Leads from the tail to a new segment; nothing of it shows before tail moves. */
-static void link_segment(mp_queue *q, uint64_t tail, uint64_t segment) {
-  if (!tail) {
-    atomic_store_explicit(&q->first, (uint32_t)mp_chunk_index(segment) + 1, memory_order_release);
-    return;
-  }
+static void link_segment(uint64_t tail, uint64_t segment) {
   mp_record *jump = mp_at(tail);
   *jump = (mp_record){.type = MP_RECORD_JUMP, .seq = segment};
   ((mp_segment *)mp_at(mp_segment_of(tail)))->next = segment;
@@ -116,18 +117,21 @@ static void link_segment(mp_queue *q, uint64_t tail, uint64_t segment) {
 /* Where a record of `span` bytes goes: its offset, or 0 with *err. */
 static uint64_t place(mp_queue *q, uint64_t span, const mp_wait *w, int *err) {
   uint64_t tail = atomic_load_explicit(&q->end, memory_order_relaxed);
-  if (tail && (tail & (MP_SEGMENT - 1)) + span + sizeof(mp_record) <= MP_SEGMENT) return tail;
-  uint64_t segment = next_segment(q, w, err);
+  if (fits(tail & (MP_SEGMENT - 1), span)) return tail;
+  uint64_t segment = next_segment(q, span, w, err);
   if (!segment) return 0;
-  link_segment(q, tail, segment);
-  return segment + sizeof(mp_segment);
+  link_segment(tail, segment);
+  return mp_segment_begin(q, segment);
 }
 
 static void taken_segment(mp_queue *q, uint64_t segment) {
   uint32_t s = (uint32_t)mp_chunk_index(segment) + 1;
-  if (atomic_load_explicit(&q->spare, memory_order_relaxed) == s)
+  if (mp_is_own(q, s))
+    atomic_store_explicit(&q->vacant, 0, memory_order_release);
+  else if (atomic_load_explicit(&q->spare, memory_order_relaxed) == s)
     atomic_store_explicit(&q->spare, 0, memory_order_release);
-  atomic_store_explicit(&q->fresh, 0, memory_order_release);
+  else
+    atomic_store_explicit(&q->fresh, 0, memory_order_release);
 }
 
 static void write_record(mp_queue *q, uint64_t at, uint64_t seq, const mp_parcel *m, int64_t extent) {
@@ -207,7 +211,7 @@ static int append(mp_queue *q, const mp_parcel *m, int64_t extent, const mp_wait
   uint64_t tail = at + mp_record_span(bytes);
   if (MP_BROKEN(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
   write_record(q, at, seq, m, extent);
-  bool crossed = (at & (MP_SEGMENT - 1)) == sizeof(mp_segment);
+  bool crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
   if (m->nhandles)
     err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
   else
@@ -328,7 +332,7 @@ static void prefetch(mp_queue *q, uint64_t at, uint64_t span) {
   for (uint64_t i = 0; i < span; i += CACHE_LINE) __builtin_prefetch(mp_at(at + i));
 }
 
-/* With the consumers' lock, start != tail. */
+/* With the consumers' lock, a record or a jump being there. */
 static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease, const mp_wait *w) {
   int err = 0;
   mp_record *r = mp_at(at);
@@ -337,7 +341,7 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease
     err = mp_queue_finish_drained(q, w);
     if (err) return err;
     atomic_store_explicit(&q->drained, (uint32_t)mp_chunk_index(mp_segment_of(at)) + 1, memory_order_release);
-    at = r->seq + sizeof(mp_segment);
+    at = mp_segment_begin(q, r->seq);
     r = mp_at(at);
   }
   uint64_t seq = r->seq, head = at + mp_record_span(r->bytes);
@@ -366,20 +370,18 @@ static int take_first(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease
   return 0;
 }
 
-/* Whether a record lies at *at, the start; *closed is what held before the look. Of a queue that nothing had been put
- * into, the start is known only after the tail: the first put may have come in between. */
-static bool more(mp_queue *q, uint64_t *at, bool *closed) {
-  if (*at && *at != atomic_load_explicit(&q->seen, memory_order_relaxed) && q->seen) return true;
+/* Whether a record lies at `at`, the head; *closed is what held before the look. */
+static bool more(mp_queue *q, uint64_t at, bool *closed) {
+  if (at != atomic_load_explicit(&q->seen, memory_order_relaxed)) return true;
   *closed = atomic_load_explicit(&q->closed, memory_order_acquire);
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
   atomic_store_explicit(&q->seen, tail, memory_order_relaxed);
-  if (!*at) *at = mp_queue_start(q);
-  return tail && tail != *at;
+  return tail != at;
 }
 
-static bool test_record(const mp_queue_test *t, uint64_t at) {
+static bool test_record(const mp_queue *q, const mp_queue_test *t, uint64_t at) {
   mp_record *r = mp_at(at);
-  if (r->type == MP_RECORD_JUMP) return test_record(t, r->seq + sizeof(mp_segment));
+  if (r->type == MP_RECORD_JUMP) return test_record(q, t, mp_segment_begin(q, r->seq));
   if (r->type == MP_RECORD_EXTENT) return mp_extent_passes(t, *(uint64_t *)(r + 1));
   uint32_t handles = r->nhandles * 8u;
   return t->passes(t->arg, (char *)(r + 1) + handles, r->bytes - handles);
@@ -393,22 +395,22 @@ static int test_next(mp_queue *q, uint64_t at, const mp_queue_test *t) {
   bool closed = false;
   int64_t returned = q->nret ? mp_extent_returned(q) : -1;
   if (returned >= 0) return mp_extent_passes(t, (uint64_t)returned) ? 0 : -EMSGSIZE;
-  if (!more(q, &at, &closed)) return none(q, closed);
-  return test_record(t, at) ? 0 : -EMSGSIZE;
+  if (!more(q, at, &closed)) return none(q, closed);
+  return test_record(q, t, at) ? 0 : -EMSGSIZE;
 }
 
 /* With the consumers' lock: 0, -EAGAIN when empty, -EPIPE, or a failure. */
 static int take_next(mp_queue *q, uint64_t at, void *buf, mp_got *g, bool lease, const mp_wait *w) {
   bool closed = false;
   if (q->nret && take_returned(q, g, lease)) return 0;
-  return more(q, &at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
+  return more(q, at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
 }
 
 /* One try: as take_next, or -EMSGSIZE. */
 static int try_get(mp_queue *q, void *buf, mp_got *g, bool lease, const mp_queue_test *t, const mp_wait *w) {
   int err = mp_queue_lock(q, &q->consumers, w);
   if (err) return err;
-  uint64_t at = mp_queue_start(q);
+  uint64_t at = mp_queue_head(q);
   if (t) err = test_next(q, at, t);
   if (!err) err = take_next(q, at, buf, g, lease, w);
   mp_os_mutex_unlock(&q->consumers);

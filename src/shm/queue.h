@@ -2,8 +2,9 @@
 /*
  * The queue (layer 1): any number of producers and consumers, FIFO, each message delivered once. Called by L3.
  *
- * Records lie in a chain of segments (64 KiB chunks). A drained segment goes back to the producers as `spare`, so that
- * a queue whose reader keeps up runs in two segments that stay in the cache; a queue without a reader grows by
+ * Records lie in a chain of segments (64 KiB chunks). The queue's own chunk is one of them, with less room: a queue in
+ * which little lies takes a page. A drained segment goes back to the producers, as `spare` or, the own one, `vacant`, so
+ * that a queue whose reader keeps up runs in two segments that stay in the cache; a queue without a reader grows by
  * segments, and shrinks by them. Messages over MP_INLINE_MAX lie in extents: chunks of their own, written and read
  * with no lock held; their record only names them.
  *
@@ -12,21 +13,21 @@
  *
  * word        written by, order                                what a survivor sees
  * tail        producers, last of a put: THE COMMIT of put      before: nothing was put; after: all of it. Offset of the next
- *                                                              record; 0 until the first put
+ *                                                              record
  * head        consumers: THE COMMIT of get                     before: the message is still there; after: it was delivered
  *                                                              (an extent: is READING, and delivered when that is freed)
- * first       producers, before the first tail                 the first segment; where consumers start while head is 0
  * fresh       producers: a segment being claimed; cleared      in the chain, or freed by repair
  *             after the commit
  * spare       consumers 0->s, producers s->0 after the commit  in the chain (then cleared), or a free segment of ours
- * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, or freed
- *             it is spare or freed
+ * vacant      consumers 0->1, producers 1->0 after the commit  the chain says whether the own segment is in it
+ * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, vacant or
+ *             it is spare, vacant or freed                     freed
  * publishing  producers: an extent, set before it turns QUEUED in a record, or freed by repair
  * leasing     consumers: the copy of a short message for its  head still lease_head: the copy is freed; moved: it is
  *             lessee, set before it is READING, cleared when  the message, which goes back if its lessee is dead
  *             head has moved; lease_head is head before that
- * seen        consumers' lock                                  a cache: some tail of before, at or behind head in the chain, or 0.
- *                                                              Saves a look at tail's cache line; repair clears it
+ * seen        consumers' lock                                  a cache: some tail of before, at or behind head in the chain.
+ *                                                              Saves a look at tail's cache line; repair makes it head
  * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
  * nput ngot   each after its commit                            caches; repair walks head..tail
  * nret        consumers' lock                                  cache; repair counts RETURNED chunks
@@ -50,11 +51,18 @@
 #define MP_SEGMENT UINT64_C(65536)
 #define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
 
+typedef struct mp_segment { /* the head of a segment */
+  uint64_t next;            /* offset of the next segment; meaningful before the tail's segment only */
+  uint64_t pad;
+} mp_segment;
+
 typedef struct mp_queue {
+  mp_segment own;
   uint32_t slot, kind;                              /* kind: MP_QUEUE_*, for good */
   _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
-  _Atomic uint32_t first, spare;                    /* chunk index + 1 */
+  _Atomic uint32_t vacant, spare;                   /* spare: chunk index + 1 */
   uint64_t maxsize;                                 /* 0: none */
+  uint64_t begin;                                   /* where the own segment's records begin: bytes from its start */
 
   _Alignas(MP_LINE) mp_os_mutex producers;
   _Atomic uint64_t end, nput;

@@ -13,10 +13,6 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_segment {
-  uint64_t next; /* offset of the next segment's start; meaningful before the tail's segment only */
-  uint64_t pad;
-} mp_segment;
 enum { MP_RECORD_INLINE = 1, MP_RECORD_EXTENT, MP_RECORD_JUMP };
 typedef struct mp_record {
   uint32_t bytes;
@@ -32,11 +28,13 @@ typedef struct mp_extent { /* at the start of an extent's chunk; then handles, t
 
 static inline uint64_t mp_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
 static inline uint64_t mp_record_span(uint32_t bytes) { return sizeof(mp_record) + ((bytes + 15u) & ~15u); }
-static inline uint64_t mp_queue_start(mp_queue *q) { /* where consumers go on; 0: nothing was put before */
-  uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-  uint32_t first = atomic_load_explicit(&q->first, memory_order_acquire);
-  return head || !first ? head : mp_chunk_offset(first - 1) + sizeof(mp_segment);
+/* The first record of a segment of the queue. */
+static inline uint64_t mp_segment_begin(const mp_queue *q, uint64_t segment) {
+  return segment + (segment == mp_offset(q) ? q->begin : sizeof(mp_segment));
 }
+static inline uint64_t mp_queue_head(mp_queue *q) { return atomic_load_explicit(&q->head, memory_order_relaxed); }
+/* Whether chunk index + 1 is the own segment's. */
+static inline bool mp_is_own(const mp_queue *q, uint32_t s) { return mp_chunk_offset(s - 1) == mp_offset(q); }
 /* The caches ngot and nret cannot be trusted: a consumer died. */
 bool mp_queue_unsettled(const mp_queue *q);
 /* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */

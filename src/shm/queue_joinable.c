@@ -66,7 +66,7 @@ int mp_joinable_settle(void *block, uint32_t proc) {
 
 static bool holds_messages(mp_queue *q) {
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-  return (tail && tail != mp_queue_start(q)) || atomic_load_explicit(&q->nret, memory_order_relaxed);
+  return tail != mp_queue_head(q) || atomic_load_explicit(&q->nret, memory_order_relaxed);
 }
 
 /* A hint: what it says is made sure of with both locks. */

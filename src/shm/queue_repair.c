@@ -30,11 +30,12 @@ static bool is_ours(mp_queue *q, uint64_t i) {
 
 typedef struct walk { /* what the records between head and tail show */
   uint64_t n, last;
-  bool spare, fresh, drained, publishing; /* those words name something in the chain */
+  bool own, spare, fresh, drained, publishing; /* that segment, or what those words name, is in the chain */
 } walk;
 
 static void see_segment(mp_queue *q, walk *k, uint64_t pos) {
   uint32_t s = (uint32_t)mp_chunk_index(mp_segment_of(pos)) + 1;
+  k->own |= mp_is_own(q, s);
   k->spare |= q->spare == s;
   k->fresh |= q->fresh == s;
   k->drained |= q->drained == s;
@@ -48,13 +49,12 @@ static void see_extent(mp_queue *q, walk *k, uint64_t i) {
 
 static walk walk_records(mp_queue *q) {
   walk k = {0};
-  uint64_t pos = mp_queue_start(q), tail = q->tail;
-  if (!tail) return k;
+  uint64_t pos = mp_queue_head(q), tail = q->tail;
   see_segment(q, &k, pos);
   while (pos != tail) {
     mp_record *r = mp_at(pos);
     if (r->type == MP_RECORD_JUMP) {
-      pos = r->seq + sizeof(mp_segment);
+      pos = mp_segment_begin(q, r->seq);
       see_segment(q, &k, pos);
       continue;
     }
@@ -68,7 +68,7 @@ static walk walk_records(mp_queue *q) {
 
 /* A segment that no chain has: the spare one from now on, or free. */
 static void rescue_segment(mp_queue *q, uint32_t s) {
-  if (!s || q->spare == s || !is_ours(q, s - 1)) return;
+  if (!s || mp_is_own(q, s) || q->spare == s || !is_ours(q, s - 1)) return;
   if (!q->spare)
     q->spare = s;
   else
@@ -97,6 +97,7 @@ static void drop_cut_lease(mp_queue *q) {
 static void repair(mp_queue *q) {
   if (MP_BROKEN(REPAIR)) return;
   walk k = walk_records(q);
+  q->vacant = !k.own;
   if (k.spare) q->spare = 0;
   if (!k.drained) rescue_segment(q, q->drained);
   q->drained = 0;
@@ -110,7 +111,7 @@ static void repair(mp_queue *q) {
   drop_cut_lease(q);
   uint64_t put = q->nput > q->ngot ? q->nput : q->ngot;
   if (k.n) put = k.last;
-  q->seen = 0;
+  q->seen = mp_queue_head(q);
   q->end = q->tail;
   q->nput = put;
   q->ngot = put - k.n;
@@ -159,7 +160,9 @@ int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wai
 int mp_queue_finish_drained(mp_queue *q, const mp_wait *w) {
   uint32_t s = q->drained, none = 0;
   if (!s) return 0;
-  if (!atomic_compare_exchange_strong(&q->spare, &none, s)) {
+  if (mp_is_own(q, s)) {
+    atomic_store_explicit(&q->vacant, 1, memory_order_release);
+  } else if (!atomic_compare_exchange_strong(&q->spare, &none, s)) {
     int err = mp_arena_lock(w);
     if (err) return err;
     mp_chunk_free(s - 1);
@@ -227,11 +230,11 @@ static void drop_handles_of_extent(uint64_t i) {
 /* Records before tail stand still, whatever a producer does meanwhile. */
 static void drop_handles_of_records(mp_queue *q) {
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-  uint64_t pos = mp_queue_start(q); /* after the tail: a first put may be going on */
-  while (tail && pos != tail) {
+  uint64_t pos = mp_queue_head(q);
+  while (pos != tail) {
     mp_record *r = mp_at(pos);
     if (r->type == MP_RECORD_JUMP) {
-      pos = r->seq + sizeof(mp_segment);
+      pos = mp_segment_begin(q, r->seq);
       continue;
     }
     drop_handles_of_record(pos);
@@ -279,15 +282,15 @@ static void free_all(mp_queue *q, uint32_t block) {
 }
 
 static void free_segment(mp_queue *q, uint32_t s) {
-  if (s && is_ours(q, s - 1)) mp_chunk_free(s - 1);
+  if (s && !mp_is_own(q, s) && is_ours(q, s - 1)) mp_chunk_free(s - 1);
 }
 
 static void free_chain(mp_queue *q) {
-  uint64_t last = mp_segment_of(q->tail), segment = mp_segment_of(mp_queue_start(q));
-  while (q->tail) {
+  uint64_t last = mp_segment_of(q->tail), segment = mp_segment_of(mp_queue_head(q));
+  for (bool more = true; more;) {
     uint64_t next = ((mp_segment *)mp_at(segment))->next;
+    more = segment != last;
     free_segment(q, (uint32_t)mp_chunk_index(segment) + 1);
-    if (segment == last) break;
     segment = next;
   }
   free_segment(q, q->spare);
