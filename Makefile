@@ -53,6 +53,7 @@ SOURCES = \
   src/codec/encode.c \
   src/codec/encode_message.c \
   src/codec/encode_object.c \
+  src/codec/hold.c \
   src/codec/items.c \
   src/codec/names.c \
   src/codec/path.c \

@@ -3,6 +3,7 @@
 local mproc = require "mproc"
 local core = require "mproc.core"
 local codec = require "spec.support.codec"
+local program = require "spec.support.program"
 local has_failalloc, failalloc = pcall(require, "failalloc")
 
 local trip, assert_trips, list, new_name = codec.trip, codec.assert_trips, codec.list, codec.new_name
@@ -179,6 +180,65 @@ describe("a value that is encoded and decoded", function()
     assert.equal(2, #mproc.encode(5))
     assert.is_true(#mproc.encode {id = 1, name = "x", tags = {1, 2, 3}} <= 28)
     assert.is_true(#mproc.encode(list(1000, function(i) return i % 100 end)) < 1020)
+  end)
+end)
+
+describe("decoding long messages", function()
+  local LONG = 2000 -- tables: some hundred KiB of memory
+
+  local function long()
+    return mproc.encode(list(LONG, function(i) return {name = "name " .. i, value = i} end))
+  end
+
+  -- Programs of their own: how Lua collects depends on what its heap was once.
+  for _, mode in ipairs {"generational", "incremental"} do
+    for how, call in pairs {
+      ["that succeeds"] = "assert(mproc.decode(s))",
+      ["that fails"] = "assert(not pcall(mproc.decode, s, {functions = true}))",
+    } do
+      it(how .. " leaves no garbage behind, " .. mode, function()
+        local r = program.text(([[
+          collectgarbage "%s"
+          local mproc = require "mproc"
+          local mt = {__mproc_encode = function() return 1 end}
+          mproc.register("spec.fails", mt, {decode = function() error "no" end})
+          local v = {}
+          for i = 1, %d do v[i] = {name = "name " .. i, value = i} end
+          local fails = ("%s"):find "fails"
+          v.last = fails and setmetatable({}, mt) or nil
+          local s = mproc.encode(v)
+          local function f() %s end
+          collectgarbage()
+          collectgarbage()
+          local before, peak = collectgarbage "count", 0
+          f()
+          local one = collectgarbage "count" - before
+          for _ = 1, 100 do
+            f()
+            peak = math.max(peak, collectgarbage "count" - before)
+          end
+          print(peak < 8 * one and "ok" or ("%%.0f KiB beside %%.0f, %%.0f each time"):format(peak, before, one))
+        ]]):format(mode, LONG, how, call), {seconds = 60})
+        assert.equal("ok\n", r.out, r.err)
+      end)
+    end
+  end
+
+  it("runs no collector that was stopped", function()
+    local s, collected = long(), false
+    collectgarbage "stop"
+    setmetatable({}, {__gc = function() collected = true end})
+    for _ = 1, 30 do mproc.decode(s) end
+    local ran = collectgarbage "isrunning" or collected
+    collectgarbage "restart"
+    assert.is_false(ran)
+  end)
+
+  it("works in a finalizer", function()
+    local s, n = long(), nil
+    setmetatable({}, {__gc = function() n = #mproc.decode(s) end})
+    collectgarbage()
+    assert.equal(LONG, n)
   end)
 end)
 

@@ -8,6 +8,8 @@
 
 #include <lauxlib.h>
 
+#include "hold.h"
+
 /* Lua stack slots that one level needs, and how many levels share a check. */
 #define MP_LEVEL_SLOTS 12
 #define MP_LEVELS_PER_CHECK 4
@@ -384,6 +386,7 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
     lua_pushlstring(L, s, len);
     return 1;
   }
+  mp_hold hold = mp_hold_begin(L, n);
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
   luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
   d.refs = lua_gettop(L) + 1;
@@ -391,6 +394,7 @@ int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   if (n >= MP_NEAR_BYTES) d.near = open_near(&near);
   lua_settop(L, d.near ? d.refs + MP_NEAR : d.refs);
   int count = decode_message(&d);
+  mp_hold_end(L, hold);
   if (count < 0) {
     lua_pushfstring(L, "not an mproc message: %s (at byte %I)", d.why, (LUAI_UACINT)(d.p - d.start));
     lua_replace(L, d.refs);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short strings that a message met lately: address to place. It forgets: of
- * each set it keeps the two that were met last. What it forgot is written again,
- * which costs bytes and nothing else, for a string has no identity. So it stays
- * small enough for the first cache, however many strings a message has. An
- * address stands for its string as in seen.h. Private to the codec.
+ * The short strings that a message met lately: address to place. It forgets: each
+ * set keeps the one that was met again last, and the one that came last. So keys
+ * stay, however many other strings pass, and it is small enough for the first
+ * cache. What it forgot is written again, which costs bytes and nothing else, for
+ * a string has no identity. An address stands for its string as in seen.h. Private
+ * to the codec.
  */
 #ifndef MP_CODEC_RECENT_H
 #define MP_CODEC_RECENT_H
@@ -13,10 +14,10 @@
 
 #pragma GCC visibility push(hidden)
 
-#define MP_RECENT_LOG2 7u
+#define MP_RECENT_LOG2 8u
 
 typedef struct mp_recent {
-  mp_seen_entry sets[1 << MP_RECENT_LOG2][2]; /* the last met first; mark: the stamp */
+  mp_seen_entry sets[1 << MP_RECENT_LOG2][2]; /* first the one that was met again; mark: the stamp */
   uint64_t stamp;
 } mp_recent;
 
@@ -26,11 +27,15 @@ static inline mp_seen_entry *mp_recent_put(mp_recent *r, uint64_t key, int *foun
   mp_seen_entry *set = r->sets[(key * MP_HASH_FACTOR) >> (64 - MP_RECENT_LOG2)];
   *found = 1;
   if (set[0].key == key && set[0].mark == r->stamp) return set;
-  mp_seen_entry other = set[1];
-  set[1] = set[0];
-  *found = other.key == key && other.mark == r->stamp;
-  if (!*found) other = (mp_seen_entry){.key = key, .mark = r->stamp};
-  set[0] = other;
+  mp_seen_entry known = set[1];
+  *found = known.key == key && known.mark == r->stamp;
+  if (*found) {
+    set[1] = set[0];
+    set[0] = known;
+    return set;
+  }
+  if (set[0].mark == r->stamp) set++;
+  *set = (mp_seen_entry){.key = key, .mark = r->stamp};
   return set;
 }
 

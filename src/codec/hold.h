@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lua's collector while a long message is decoded. Nothing that decoding makes is
+ * garbage before the message is whole, so all a collection could do with it is
+ * walk it, again and again while it grows. The collector gets credit instead for
+ * what decoding will allocate, and what it did allocate is owed: a step before
+ * the next long message takes it into account, when this one is perhaps garbage
+ * already. Private to the codec.
+ *
+ * A collector that the program has stopped is left alone. After an error all of
+ * the credit is owed.
+ */
+#ifndef MP_CODEC_HOLD_H
+#define MP_CODEC_HOLD_H
+
+#include <lua.h>
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_hold {
+  int credit; /* KiB; 0: nothing is held */
+  int before; /* KiB in use */
+} mp_hold;
+
+/* Begins the decoding of a message of n bytes. May run finalizers. */
+mp_hold mp_hold_begin(lua_State *L, size_t n);
+
+/* It is whole. May run finalizers. */
+void mp_hold_end(lua_State *L, mp_hold h);
+
+#pragma GCC visibility pop
+
+#endif
