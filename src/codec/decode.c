@@ -278,7 +278,7 @@ int mp_decode_table(mp_decoder *d, int shared, size_t offset) {
 }
 
 /* What follows a tag below MP_TAG_SHORT; the tag is at `offset`. */
-static int decode_tagged(mp_decoder *d, unsigned tag, size_t offset) {
+__attribute__((noinline)) static int decode_tagged(mp_decoder *d, unsigned tag, size_t offset) {
   int shared = tag & MP_SHARED;
   switch (tag & MP_TAG_MASK) {
     case MP_NIL:
@@ -315,8 +315,7 @@ int mp_decode_value(mp_decoder *d) {
     lua_pushinteger(d->L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
     return 0;
   }
-  if (tag == MP_REF) return decode_ref(d);
-  if (tag < MP_TAG_SHORT) return decode_tagged(d, tag, offset);
+  if (tag < MP_TAG_SHORT) return tag == MP_REF ? decode_ref(d) : decode_tagged(d, tag, offset);
   if (push_string(d, tag & (MP_SHORT - 1))) return -1;
   if (tag & MP_SHARED) mp_decode_remember(d, (lua_Integer)offset);
   return 0;
