@@ -121,7 +121,7 @@ int mp_decode_recall(mp_decoder *d, lua_Integer key) {
 __attribute__((noinline)) static int decode_ref(mp_decoder *d) {
   lua_Integer offset;
   if (mp_decode_offset(d, &offset)) return -1;
-  if (recall_near(d, offset) || mp_decode_recall(d, offset) != LUA_TNIL) return 0;
+  if (mp_decode_recall(d, offset) != LUA_TNIL) return 0;
   return mp_decode_fail(d, "a reference leads nowhere");
 }
 
@@ -231,8 +231,8 @@ static int is_nan(lua_Number n) { return n != n; }
 
 /* Decodes a key: neither nil nor NaN. */
 static int decode_key(mp_decoder *d) {
-  unsigned tag = d->p < d->end ? mp_peek(d) : MP_END;
-  if (mp_decode_value(d)) return -1;
+  unsigned tag;
+  if (mp_decode_tag(d, &tag) || mp_decode_rest(d, tag)) return -1;
   if (tag >= MP_TAG_SHORT) return 0;
   int type = lua_type(d->L, -1);
   if (type == LUA_TNIL || (type == LUA_TNUMBER && is_nan(lua_tonumber(d->L, -1))))
@@ -307,10 +307,14 @@ __attribute__((noinline)) static int decode_tagged(mp_decoder *d, unsigned tag, 
   return 0;
 }
 
-int mp_decode_value(mp_decoder *d) {
+int mp_decode_tag(mp_decoder *d, unsigned *tag) {
   if (d->p >= d->end) return mp_decode_fail(d, truncated);
-  size_t offset = (size_t)(d->p - d->start);
-  unsigned tag = mp_take(d);
+  *tag = mp_take(d);
+  return 0;
+}
+
+int mp_decode_rest(mp_decoder *d, unsigned tag) {
+  size_t offset = (size_t)(d->p - d->start) - 1;
   if (tag >= MP_TAG_SMALL) {
     lua_pushinteger(d->L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
     return 0;
@@ -319,6 +323,11 @@ int mp_decode_value(mp_decoder *d) {
   if (push_string(d, tag & (MP_SHORT - 1))) return -1;
   if (tag & MP_SHARED) mp_decode_remember(d, (lua_Integer)offset);
   return 0;
+}
+
+int mp_decode_value(mp_decoder *d) {
+  unsigned tag;
+  return mp_decode_tag(d, &tag) ? -1 : mp_decode_rest(d, tag);
 }
 
 /* Decodes the values behind the first byte. Their number, or -1. */
@@ -377,22 +386,26 @@ static void drop_refs(lua_State *L, int refs, int count) {
   lua_settop(L, refs + count - 1);
 }
 
+/* Pushes the place of references, and decodes above it. */
+static int decode_above(mp_decoder *d, size_t n) {
+  mp_near near;
+  d->refs = lua_gettop(d->L) + 1;
+  if (n >= MP_NEAR_BYTES) d->near = open_near(&near);
+  lua_settop(d->L, d->near ? d->refs + MP_NEAR : d->refs);
+  return decode_message(d);
+}
+
 int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   size_t len;
   const char *s = mp_codec_whole_string(p, n, &len);
+  luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
   if (s) {
-    luaL_checkstack(L, 1, NULL);
     lua_pushlstring(L, s, len);
     return 1;
   }
   mp_hold hold = mp_hold_begin(L, n);
   mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
-  luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
-  d.refs = lua_gettop(L) + 1;
-  mp_near near;
-  if (n >= MP_NEAR_BYTES) d.near = open_near(&near);
-  lua_settop(L, d.near ? d.refs + MP_NEAR : d.refs);
-  int count = decode_message(&d);
+  int count = decode_above(&d, n);
   mp_hold_end(L, hold);
   if (count < 0) {
     lua_pushfstring(L, "not an mproc message: %s (at byte %I)", d.why, (LUAI_UACINT)(d.p - d.start));

@@ -156,8 +156,8 @@ static int push_decode_hook(lua_State *L, int mt) {
 }
 
 /* Decodes a plain value one level down. */
-static int decode_plain(mp_decoder *d) {
-  if (mp_decode_descend(d) || mp_decode_value(d)) return -1;
+static int decode_plain(mp_decoder *d, unsigned *tag) {
+  if (mp_decode_descend(d) || mp_decode_tag(d, tag) || mp_decode_rest(d, *tag)) return -1;
   d->depth--;
   return 0;
 }
@@ -165,8 +165,9 @@ static int decode_plain(mp_decoder *d) {
 /* An object whose metatable has no decode hook: a fresh table gets it, any
  * other value stays what it is. */
 static int decode_unhooked(mp_decoder *d, int mt) {
-  unsigned tag = d->p < d->end ? mp_peek(d) & ~(unsigned)MP_SHARED : MP_END;
-  if (decode_plain(d)) return -1;
+  unsigned tag;
+  if (decode_plain(d, &tag)) return -1;
+  tag &= ~(unsigned)MP_SHARED;
   return tag == MP_TABLE || tag == MP_META ? set_metatable(d, mt) : 0;
 }
 
@@ -178,7 +179,8 @@ static int decode_hooked(mp_decoder *d) {
     if (decode_unhooked(d, mt)) return -1;
   } else {
     if (!(d->flags & MP_CODEC_FUNCTIONS)) return mp_decode_fail(d, needs_hook);
-    if (decode_plain(d)) return -1;
+    unsigned tag;
+    if (decode_plain(d, &tag)) return -1;
     lua_call(L, 1, 1);
   }
   lua_replace(L, mt);
@@ -299,7 +301,7 @@ int mp_decode_object(mp_decoder *d, unsigned tag, size_t offset) {
       status = decode_hooked(d);
       break;
     case MP_PLAIN:
-      status = decode_plain(d);
+      status = decode_plain(d, &tag);
       break;
     case MP_OBJECT:
       status = decode_handle(d);

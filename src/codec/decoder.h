@@ -76,6 +76,10 @@ static inline int mp_decode_number(mp_decoder *d, uint64_t *v) {
 /* Pushes the next value: 0, or -1. */
 int mp_decode_value(mp_decoder *d);
 
+/* The same for one who must know its tag, which is read once: takes the tag; pushes the value whose tag was taken. */
+int mp_decode_tag(mp_decoder *d, unsigned *tag);
+int mp_decode_rest(mp_decoder *d, unsigned tag);
+
 /* Pushes the table whose tag was read; `offset` is where references expect it. */
 int mp_decode_table(mp_decoder *d, int shared, size_t offset);
 

@@ -12,9 +12,6 @@
 /* Strings shorter than this are repeated rather than referred to. */
 #define MP_REF_MIN 3
 
-/* Strings up to this length are looked for among the recent ones only. */
-#define MP_RECENT_MAX 40
-
 /* The least array with runs. */
 #define MP_RUN_MIN 32
 
@@ -126,9 +123,9 @@ __attribute__((noinline)) static int put_string(mp_encoder *e, int idx) {
   const char *s = lua_tolstring(e->L, idx, &len);
   if (len >= MP_REF_MIN) {
     int found;
-    uint64_t key = (uint64_t)(uintptr_t)s;
-    mp_seen_entry *entry = len <= MP_RECENT_MAX ? mp_recent_put(&e->recent, key, &found)
-                                                : mp_seen_put(&e->seen, key, MP_KIND_VALUE, &found);
+    mp_seen_entry *entry = len >= MP_RECENT_MIN && len <= MP_RECENT_MAX
+                               ? mp_recent_put(&e->recent, s, len, &found)
+                               : mp_seen_put(&e->seen, (uint64_t)(uintptr_t)s, MP_KIND_VALUE, &found);
     if (!entry) return MP_ENC_NOMEM;
     if (found) return mp_codec_put_ref(e, entry, MP_REF);
     mp_entry_here(e, entry);

@@ -2,6 +2,8 @@
 /* See hold.h. */
 #include "hold.h"
 
+#include <stdbool.h>
+
 /* Shorter messages are not worth the calls. */
 #define MP_HOLD_LEAST 4096
 
@@ -9,27 +11,46 @@
 #define MP_HOLD_TIMES 16
 #define MP_HOLD_KIB_MOST (64 << 10)
 
-static int owed; /* KiB, in all Lua states of the process */
+static const char owed_key; /* KiB, in the registry */
+
+static int owed(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &owed_key);
+  int kib = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return kib;
+}
+
+static void owe(lua_State *L, int kib) {
+  lua_pushinteger(L, kib);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &owed_key);
+}
+
+/* Not when the program has stopped it, nor in a finalizer, where it stands still. */
+static bool collects(lua_State *L) { return lua_gc(L, LUA_GCISRUNNING) == 1; }
+
+/* Puts the collector on by so many KiB, or back; it may run. What is owed is written first, for finalizers decode, too. */
+static void put_on(lua_State *L, int kib) {
+  if (!kib) return;
+  owe(L, owed(L) - kib);
+  lua_gc(L, LUA_GCSTEP, kib);
+}
+
+void mp_hold_open(lua_State *L) { owe(L, 0); }
 
 mp_hold mp_hold_begin(lua_State *L, size_t n) {
   mp_hold h = {0, 0};
-  if (n < MP_HOLD_LEAST || lua_gc(L, LUA_GCISRUNNING) != 1) return h; /* -1 in a finalizer */
-  int due = owed;
-  owed = 0;
-  if (due) lua_gc(L, LUA_GCSTEP, due);
+  if (n < MP_HOLD_LEAST || !collects(L)) return h;
+  put_on(L, owed(L));
   size_t kib = n / 1024 * MP_HOLD_TIMES;
   h.credit = kib < MP_HOLD_KIB_MOST ? (int)kib : MP_HOLD_KIB_MOST;
   h.before = lua_gc(L, LUA_GCCOUNT);
-  owed = h.credit;
-  lua_gc(L, LUA_GCSTEP, -h.credit);
+  put_on(L, -h.credit);
   return h;
 }
 
 void mp_hold_end(lua_State *L, mp_hold h) {
-  if (!h.credit) return;
+  if (!h.credit || !collects(L)) return;
   int used = lua_gc(L, LUA_GCCOUNT) - h.before;
   if (used < 0) used = 0;
-  if (used > h.credit) used = h.credit;
-  owed = used;
-  if (used < h.credit) lua_gc(L, LUA_GCSTEP, h.credit - used);
+  if (used < h.credit) put_on(L, h.credit - used);
 }

@@ -7,8 +7,9 @@
  * the next long message takes it into account, when this one is perhaps garbage
  * already. Private to the codec.
  *
- * A collector that the program has stopped is left alone. After an error all of
- * the credit is owed.
+ * What a Lua state owes is what its collector was put back by and not yet put on
+ * again, whatever happens between: decoding inside decoding, errors. A collector
+ * that the program has stopped is left alone.
  */
 #ifndef MP_CODEC_HOLD_H
 #define MP_CODEC_HOLD_H
@@ -23,10 +24,13 @@ typedef struct mp_hold {
   int before; /* KiB in use */
 } mp_hold;
 
-/* Begins the decoding of a message of n bytes. May run finalizers. */
+/* Once for a state, before it is held. Raises for memory. */
+void mp_hold_open(lua_State *L);
+
+/* Begins the decoding of a message of n bytes. May run finalizers; needs a stack slot. */
 mp_hold mp_hold_begin(lua_State *L, size_t n);
 
-/* It is whole. May run finalizers. */
+/* It is decoded, or found bad. May run finalizers; needs a stack slot. */
 void mp_hold_end(lua_State *L, mp_hold h);
 
 #pragma GCC visibility pop

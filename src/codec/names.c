@@ -8,6 +8,7 @@
 
 #include "array_part.h"
 #include "codec.h"
+#include "hold.h"
 #include "items.h"
 #include "seen.h"
 
@@ -299,6 +300,7 @@ void mp_codec_open(lua_State *L) {
     lua_rawseti(L, -2, MP_SLOT_HOOK);
     lua_pushliteral(L, "__gc");
     lua_rawseti(L, -2, MP_SLOT_GC);
+    mp_hold_open(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
     mp_names_rebuild(L);
     install_searcher(L);

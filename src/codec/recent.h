@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short strings that a message met lately: address to place. It forgets: each
- * set keeps the one that was met again last, and the one that came last. So keys
- * stay, however many other strings pass, and it is small enough for the first
- * cache. What it forgot is written again, which costs bytes and nothing else, for
- * a string has no identity. An address stands for its string as in seen.h. Private
- * to the codec.
+ * The shortest strings that a message met lately: address to place. It forgets:
+ * each set keeps the one that was met again last, and the one that came last. So
+ * keys stay, however many other strings pass, and it is small enough for the
+ * first cache, where a table of all would not be. What it forgot is written
+ * again, for a string has no identity: some bytes more, so longer strings are not
+ * kept here. Which set is a matter of content: the bytes of a message do not
+ * depend on addresses. An address stands for its string as in seen.h. Private to
+ * the codec.
  */
 #ifndef MP_CODEC_RECENT_H
 #define MP_CODEC_RECENT_H
+
+#include <string.h>
 
 #include "seen.h"
 
 #pragma GCC visibility push(hidden)
 
+/* Lengths of strings, and how many sets there are. */
+#define MP_RECENT_MIN 4
+#define MP_RECENT_MAX 12
 #define MP_RECENT_LOG2 8u
 
 typedef struct mp_recent {
@@ -21,10 +28,19 @@ typedef struct mp_recent {
   uint64_t stamp;
 } mp_recent;
 
+/* The set of a string, by its first four bytes and its last. */
+static inline size_t mp_recent_set(const char *s, size_t len) {
+  uint32_t first, last;
+  memcpy(&first, s, sizeof first);
+  memcpy(&last, s + len - sizeof last, sizeof last);
+  return (size_t)(((first | (uint64_t)last << 32) * MP_HASH_FACTOR) >> (64 - MP_RECENT_LOG2));
+}
+
 /* Finds or makes the entry. *found tells which; a new one's places are the
  * caller's to set. Valid until the next call. */
-static inline mp_seen_entry *mp_recent_put(mp_recent *r, uint64_t key, int *found) {
-  mp_seen_entry *set = r->sets[(key * MP_HASH_FACTOR) >> (64 - MP_RECENT_LOG2)];
+static inline mp_seen_entry *mp_recent_put(mp_recent *r, const char *s, size_t len, int *found) {
+  uint64_t key = (uint64_t)(uintptr_t)s;
+  mp_seen_entry *set = r->sets[mp_recent_set(s, len)];
   *found = 1;
   if (set[0].key == key && set[0].mark == r->stamp) return set;
   mp_seen_entry known = set[1];

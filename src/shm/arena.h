@@ -23,7 +23,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 2
+#define MP_LAYOUT 3
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_OBJECT_MOST (1u << 20)

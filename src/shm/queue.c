@@ -124,6 +124,7 @@ static uint64_t place(mp_queue *q, uint64_t span, const mp_wait *w, int *err) {
   return mp_segment_begin(q, segment);
 }
 
+/* One word names it: what is fresh is neither the own segment nor, before it has been drained, spare. */
 static void taken_segment(mp_queue *q, uint64_t segment) {
   uint32_t s = (uint32_t)mp_chunk_index(segment) + 1;
   if (mp_is_own(q, s))

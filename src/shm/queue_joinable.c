@@ -8,6 +8,8 @@
 
 static mp_joinable *of(mp_queue *q) { return (mp_joinable *)(void *)q; }
 
+_Static_assert(sizeof(mp_joinable) + MP_PROC_MOST * sizeof(uint64_t) + MP_LINE + sizeof(mp_record) <= MP_SEGMENT,
+               "a queue's own segment has room for a jump at least");
 size_t mp_joinable_bytes(void) { return sizeof(mp_joinable) + mp_cells_bytes(); }
 
 void mp_joinable_init(mp_queue *q) {

@@ -287,9 +287,8 @@ static void free_segment(mp_queue *q, uint32_t s) {
 
 static void free_chain(mp_queue *q) {
   uint64_t last = mp_segment_of(q->tail), segment = mp_segment_of(mp_queue_head(q));
-  for (bool more = true; more;) {
-    uint64_t next = ((mp_segment *)mp_at(segment))->next;
-    more = segment != last;
+  while (segment) {
+    uint64_t next = segment == last ? 0 : ((mp_segment *)mp_at(segment))->next;
     free_segment(q, (uint32_t)mp_chunk_index(segment) + 1);
     segment = next;
   }
