@@ -39,7 +39,7 @@
 --- Environment, read at the start of a program:
 ---
 --- - `MPROC_ARENA`: bytes of address space for shared memory, such as `64G` (units K, M, G, T). Default: 1T, or what
----   the system grants. It costs memory only where something lies.
+---   the system grants. It costs memory only where something lies. A queue takes 64 KiB of it, a pipe twice that.
 --- - `MPROC_CPU_COUNT`: what `mproc.cpu_count()` gives, instead of what the system says.
 --- - `MPROC_DEBUG`: the level of the log (see `mproc.log`): `off`, `warning`, `info` or `debug`; `1` is `debug`, `0`
 ---   is `off`. Anything else makes `require` raise. Default: off.

@@ -2,8 +2,8 @@
 /*
  * The queue (layer 1): any number of producers and consumers, FIFO, each message delivered once. Called by L3.
  *
- * Records lie in a chain of segments (64 KiB chunks). The queue's own chunk is one of them, with less room: a queue in
- * which little lies takes a page. A drained segment goes back to the producers, as `spare` or, the own one, `vacant`, so
+ * Records lie in a chain of segments (64 KiB chunks). The queue's own chunk is one of them, with less room: a queue
+ * through which little went takes a page. A drained segment goes back to the producers, as `spare` or, the own one, `vacant`, so
  * that a queue whose reader keeps up runs in two segments that stay in the cache; a queue without a reader grows by
  * segments, and shrinks by them. Messages over MP_INLINE_MAX lie in extents: chunks of their own, written and read
  * with no lock held; their record only names them.
