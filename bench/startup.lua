@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Claims: loading mproc takes 2 ms of CPU and 2 MiB; a queue in which nothing lies takes 8 KiB; an idle pool, 1 ms of
+-- Claims: loading mproc takes 2 ms of CPU and 2 MiB; a queue takes 8 KiB, unused or used once; an idle pool, 1 ms of
 -- CPU a second. And what a start takes beside a heap of 2 GiB: what fork takes to copy the page tables, the time for
 -- which both programs are stopped, and little more.
 
@@ -38,9 +38,9 @@ harness.run({
 })
 
 harness.run({
-  title = "a queue, drained, KiB resident",
+  title = "a queue, used once, KiB resident",
   better = "less",
-  mproc = harness.lua("startup_side", "drained_queue"),
+  mproc = harness.lua("startup_side", "used_queue"),
   reach = "<= 8",
   reached = at_most(8),
 })

@@ -65,7 +65,7 @@ function jobs.queue()
   return of_queues(function() end)
 end
 
-function jobs.drained_queue()
+function jobs.used_queue()
   return of_queues(function(q)
     q:put(1)
     q:get()
