@@ -210,7 +210,7 @@ describe("processes", function()
         assert(p:join(20) and p.exitcode == 0)
       end
       print(mproc.Process(function() return "room again" end):start():result())
-    ]], { seconds = 60, env = "MPROC_ARENA=4M" })
+    ]], { seconds = 60, env = "MPROC_ARENA=16M" })
     assert.matches("^true\tEAGAIN\ncannot start process 'Process%-%d+': [^\n]*MPROC_ARENA[^\n]*\ntrue\n", r.out, r.err)
     assert.matches("\nEAGAIN\nroom again\n$", r.out, r.err)
   end)

@@ -12,7 +12,7 @@
 
 #define DEFAULT_SIZE (UINT64_C(1) << 40)
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
-#define BYTES_PER_PROC (64u << 10)
+#define BYTES_PER_PROC (256u << 10) /* with the queue of its result */
 #define BYTES_PER_OBJECT (16u << 10)
 #define DATA_ALIGN (UINT64_C(2) << 20)
 #define SPINS 200
