@@ -48,6 +48,13 @@ function later.call(module, field)
   end
 end
 
+-- A table in the place of the module's.
+function later.module(module)
+  return later.prepare(module) or setmetatable({}, { __index = function(_, name)
+    return later.load(module)[name]
+  end })
+end
+
 -- The module adds methods to the class of that name, which core makes: objects may have arrived here that nobody here
 -- has made.
 function later.methods(class, module)

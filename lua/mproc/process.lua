@@ -2,18 +2,20 @@
 -- Process: what a user makes and starts. Making is checked in options.lua, the child's side is in child.lua, waiting
 -- and ending in ending.lua, subclassing in class.lua; states.lua says what is known of a process and when.
 
-local child = require("mproc.child")
 local class = require("mproc.class")
 local core = require("mproc.core")
 local current = require("mproc.current")
 local errors = require("mproc.errors")
 local fork = require("mproc.fork")
 local heap = require("mproc.heap")
-local options = require("mproc.options")
+local later = require("mproc.later")
 local peer = require("mproc.peer")
 local result = require("mproc.result")
 local states = require("mproc.states")
 require("mproc.ending")
+
+local child = later.module("mproc.child")
+local options = later.module("mproc.options")
 
 local Process = class.Process
 local record = class.record
@@ -94,6 +96,7 @@ end
 function Process:start()
   local own = record(self)
   check_startable(self, own)
+  later.load("mproc.child") -- here, so that no child has to
   current.sweep()
   local ready, message, name = heap.before_fork(own.freeze_heap)
   if not ready then
