@@ -278,7 +278,7 @@ $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $
 -include $(wildcard $(BUILD)/obj/ctest/*.d)
 
 # A sample of the instructions that rotates with the commit; `make killpoints` tries them all, for an hour or so.
-MP_STRIDE ?= 41
+MP_STRIDE ?= 53
 MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0))
 
 # How many processes are killed by all campaigns together.

@@ -222,7 +222,8 @@ describe("decoding long messages", function()
             f()
             peak = math.max(peak, collectgarbage "count" - before)
           end
-          print(peak < 2 * before + 12 * one and "ok" or ("%%.0f KiB beside %%.0f, %%.0f each time"):format(peak, before, one))
+          local fine = peak < 2 * before + 12 * one
+          print(fine and "ok" or ("%%.0f KiB beside %%.0f, %%.0f each time"):format(peak, before, one))
         ]]):format(mode, LONG, call), {seconds = 60})
         assert.equal("ok\n", r.out, r.err)
       end)
