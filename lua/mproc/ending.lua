@@ -4,8 +4,10 @@
 local class = require("mproc.class")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local result = require("mproc.result")
+local later = require("mproc.later")
 local states = require("mproc.states")
+
+local result = later.module("mproc.result")
 
 local Process = class.Process
 local record = class.record

@@ -6,16 +6,16 @@ local class = require("mproc.class")
 local core = require("mproc.core")
 local current = require("mproc.current")
 local errors = require("mproc.errors")
-local fork = require("mproc.fork")
-local heap = require("mproc.heap")
 local later = require("mproc.later")
 local peer = require("mproc.peer")
-local result = require("mproc.result")
 local states = require("mproc.states")
 require("mproc.ending")
 
 local child = later.module("mproc.child")
+local fork = later.module("mproc.fork")
+local heap = later.module("mproc.heap")
 local options = later.module("mproc.options")
+local result = later.module("mproc.result")
 
 local Process = class.Process
 local record = class.record

@@ -8,7 +8,9 @@
 local core = require("mproc.core")
 local current = require("mproc.current")
 local errors = require("mproc.errors")
-local result = require("mproc.result")
+local later = require("mproc.later")
+
+local result = later.module("mproc.result")
 
 local states = {}
 
