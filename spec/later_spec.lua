@@ -9,7 +9,8 @@ describe("what is loaded later", function()
 
   local LATER = [[
     local later = { "event", "rwlock", "semaphore", "wait", "pipe", "context", "pool", "pool_here", "child",
-      "options", "fork", "heap", "result" }
+      "options", "fork", "heap", "result",
+      "barrier", "condition" }
     local function count()
       local n = 0
       for _, name in ipairs(later) do
@@ -21,7 +22,7 @@ describe("what is loaded later", function()
 
   it("is not there at first, and all there at once when it is at a relative path", function()
     local here = program.shell("pwd").out:gsub("\n", "")
-    for lua_path, count in pairs({ [here .. "/lua"] = 0, ["./lua"] = 13 }) do
+    for lua_path, count in pairs({ [here .. "/lua"] = 0, ["./lua"] = 15 }) do
       local result = program.text('require("mproc")' .. LATER .. "print(count())",
         { env = ("LUA_PATH='%s/?.lua;%s/?/init.lua'"):format(lua_path, lua_path) })
       assert.equal(count .. "\n", result.out, result.err)
@@ -45,6 +46,7 @@ describe("what is loaded later", function()
       for _, sent in ipairs({
         { mproc.Event(), "with" }, { mproc.RWLock(), "read_with" }, { mproc.RWLock(), "writes" },
         { mproc.Semaphore(1), "with" }, { mproc.BoundedSemaphore(1), "with" },
+        { mproc.Barrier(1), "with" }, { mproc.Condition(), "with" },
       }) do
         q:put(sent)
         print(back:get(10))
@@ -52,7 +54,7 @@ describe("what is loaded later", function()
       q:close()
       p:join()
     ]])
-    assert.equal(("fine\n"):rep(5), result.out, result.err)
+    assert.equal(("fine\n"):rep(7), result.out, result.err)
   end)
 
   it("blames the same line", function()

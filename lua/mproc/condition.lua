@@ -1,12 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Condition: its methods are in C; here are wait_for, the scopes of its lock, and how it travels. Used by init.lua.
+-- Condition: its methods are in C; here are wait_for and the scopes of its lock. Loaded by their first use (init.lua).
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local scope = require("mproc.scope")
 
 local class = core.class("mproc.Condition")
-core.register("mproc.Condition", class)
 
 local methods = class.__index
 
@@ -56,4 +55,4 @@ function methods.wait_for(condition, predicate, timeout)
   end
 end
 
-return { Condition = core.condition }
+return methods

@@ -2,8 +2,6 @@
 -- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
 
 local core = require("mproc.core")
-local barrier = require("mproc.barrier")
-local condition = require("mproc.condition")
 local current = require("mproc.current")
 local later = require("mproc.later")
 local log = require("mproc.log")
@@ -11,6 +9,8 @@ local process = require("mproc.process")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
 
+later.methods("mproc.Barrier", "mproc.barrier")
+later.methods("mproc.Condition", "mproc.condition")
 later.methods("mproc.Event", "mproc.event")
 later.methods("mproc.RWLock", "mproc.rwlock")
 later.methods("mproc.Semaphore", "mproc.semaphore")
@@ -30,7 +30,7 @@ local mproc = {
 
   Lock = sync.Lock,
   RLock = sync.RLock,
-  Barrier = barrier.Barrier,
+  Barrier = later.call("mproc.barrier", "Barrier"),
   RWLock = later.call("mproc.rwlock", "RWLock"),
   Semaphore = later.call("mproc.semaphore", "Semaphore"),
   BoundedSemaphore = later.call("mproc.semaphore", "BoundedSemaphore"),
@@ -39,7 +39,7 @@ local mproc = {
   Value = core.value,
   Array = core.array,
   wait = later.call("mproc.wait", "wait"),
-  Condition = condition.Condition,
+  Condition = core.condition,
 
   current_process = current.current_process,
   parent_process = current.parent_process,

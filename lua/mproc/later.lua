@@ -61,7 +61,7 @@ function later.methods(class, module)
   if later.prepare(module) then
     return
   end
-  local methods = core.class(class).__index
+  local methods = core.class(class).methods or core.class(class).__index
   setmetatable(methods, { __index = function(_, name)
     later.load(module)
     setmetatable(methods, nil)

@@ -135,7 +135,7 @@ static int barrier_eq(lua_State *L) {
 static int barrier_index(lua_State *L) {
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  if (lua_gettable(L, lua_upvalueindex(1)) != LUA_TNIL) return 1; /* more methods may be loaded by that */
   lua_pushvalue(L, 2);
   lua_CFunction get = lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL ? NULL : lua_tocfunction(L, -1);
   return get ? get(L) : 1;

@@ -155,6 +155,7 @@ void mp_bind_condition(lua_State *L) {
   luaL_newlib(L, methods);
   add_lock_methods(L);
   lua_setfield(L, -2, "__index");
+  mp_codec_register(L, MP_CONDITION_TYPE, -1, 0);
   lua_pop(L, 1);
   lua_getfield(L, -1, "rlock");
   lua_pushcclosure(L, new_condition, 1);
