@@ -1,0 +1,106 @@
+-- SPDX-License-Identifier: MIT
+-- Units that are compiled at their first use. Their text is read when mproc is required, with that of all units that
+-- they require: so a first use needs no file, no descriptor, no `require` and no searcher, whatever the program has
+-- done to these or to its globals since. A unit is an ordinary module. Used by init.lua and what it requires.
+
+local core = require("mproc.core")
+
+local _, own_path = ...
+local ROOT = own_path and own_path:match("^(.*)mproc/lazy%.lua$") -- nil where modules do not come from files
+
+local lazy = {}
+
+local texts = {} -- name -> { text, chunk name }: what was read and not compiled yet
+local loaded = { ["mproc.core"] = core } -- name -> module
+local standard = {} -- the globals that units see: those of the moment when mproc was required
+local published = package.loaded
+local original = require
+
+for name in ("_VERSION assert collectgarbage coroutine debug error getmetatable io ipairs load math next os package "
+  .. "pairs pcall print rawequal rawget rawlen rawset select setmetatable string table tonumber tostring type utf8 "
+  .. "warn xpcall"):gmatch("%g+") do
+  standard[name] = _G[name]
+end
+standard._G = _G
+
+local function read(name)
+  local stem = ROOT and ROOT .. name:gsub("%.", "/")
+  for _, ending in ipairs(stem and { ".lua", "/init.lua" } or {}) do
+    local file = io.open(stem .. ending, "rb")
+    if file then
+      local text = file:read("a")
+      file:close()
+      return { text, "@" .. stem .. ending }
+    end
+  end
+end
+
+-- An iterator of the names of mproc's modules that a text requires.
+local function required_by(text)
+  local at = 1
+  return function()
+    local _, last = text:find('require("mproc', at, true)
+    at = last or at
+    return last and text:match('^mproc[%w_.]*', last - 4)
+  end
+end
+
+-- Reads the unit's text and that of the units that it requires. What has been required already is taken as it is, and
+-- what lies in no file is required at once.
+function lazy.unit(name)
+  if loaded[name] or texts[name] then
+    return
+  end
+  local found = not published[name] and read(name)
+  if not found then
+    loaded[name] = original(name)
+    return
+  end
+  texts[name] = found
+  for required in required_by(found[1]) do
+    if required ~= "mproc" then
+      lazy.unit(required)
+    end
+  end
+end
+
+-- The module. A unit that could not be compiled, for want of memory say, or was interrupted, is tried again.
+function lazy.load(name)
+  local module = loaded[name]
+  if module ~= nil then
+    return module
+  end
+  local unit = texts[name]
+  if not unit then
+    return original(name)
+  end
+  module = assert(load(unit[1], unit[2], "t", standard))(name, unit[2]:sub(2))
+  if loaded[name] == nil then -- a finalizer may have come here meanwhile
+    loaded[name], texts[name] = module, nil
+    published[name] = published[name] or module
+  end
+  return loaded[name]
+end
+
+standard.require = lazy.load
+
+-- Has units find that module by that name.
+function lazy.provide(name, module)
+  loaded[name] = module
+end
+
+-- A function in the place of the module's field, or of the module itself. It leaves no frame of its own, so that
+-- errors blame the same line.
+function lazy.call(name, field)
+  lazy.unit(name)
+  local load_unit = lazy.load
+  return function(...)
+    local module = load_unit(name)
+    if field then
+      return module[field](...)
+    end
+    return module(...)
+  end
+end
+
+return lazy
