@@ -28,7 +28,6 @@ SOURCES = \
   src/bind/codec.c \
   src/bind/condition.c \
   src/bind/element.c \
-  src/bind/end.c \
   src/bind/event.c \
   src/bind/heap.c \
   src/bind/joinable.c \
@@ -37,6 +36,7 @@ SOURCES = \
   src/bind/log.c \
   src/bind/mutex.c \
   src/bind/object.c \
+  src/bind/pipe_end.c \
   src/bind/process.c \
   src/bind/queue.c \
   src/bind/rwlock.c \
@@ -45,7 +45,7 @@ SOURCES = \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \
-  src/bind/watch.c \
+  src/bind/wait_set.c \
   src/bind/worker.c \
   src/codec/array_part.c \
   src/codec/decode.c \
@@ -53,13 +53,18 @@ SOURCES = \
   src/codec/encode.c \
   src/codec/encode_message.c \
   src/codec/encode_object.c \
-  src/codec/hold.c \
-  src/codec/items.c \
+  src/codec/gc_credit.c \
+  src/codec/lua_layout.c \
   src/codec/names.c \
   src/codec/path.c \
   src/codec/run.c \
   src/codec/scratch.c \
   src/codec/seen.c \
+  src/heap/block.c \
+  src/heap/directory.c \
+  src/heap/heap.c \
+  src/heap/large.c \
+  src/heap/segment.c \
   src/mproc.c \
   src/os/child.c \
   src/os/clock.c \
@@ -67,49 +72,23 @@ SOURCES = \
   src/os/event.c \
   src/os/exit.c \
   src/os/futex.c \
-  src/os/heap.c \
-  src/os/heap_block.c \
-  src/os/heap_directory.c \
-  src/os/heap_large.c \
-  src/os/heap_segment.c \
   src/os/malloc.c \
   src/os/mapping.c \
   src/os/memory.c \
   src/os/mutex.c \
   src/os/output.c \
   src/os/pages.c \
+  src/os/proc_start_time.c \
   src/os/process.c \
   src/os/random.c \
-  src/os/self.c \
-  src/os/start.c \
+  src/os/sysinfo.c \
   src/os/tree.c \
   src/os/worker.c \
-  src/shm/arena.c \
-  src/shm/array.c \
-  src/shm/barrier.c \
-  src/shm/bell.c \
-  src/shm/children.c \
-  src/shm/chunk.c \
-  src/shm/condition.c \
-  src/shm/end.c \
-  src/shm/event.c \
-  src/shm/leave.c \
-  src/shm/log.c \
-  src/shm/mutex.c \
-  src/shm/number.c \
-  src/shm/object.c \
-  src/shm/queue.c \
-  src/shm/queue_extent.c \
-  src/shm/queue_joinable.c \
-  src/shm/queue_repair.c \
-  src/shm/registry.c \
-  src/shm/rwlock.c \
-  src/shm/semaphore.c \
+  src/process/children.c \
+  src/process/exit.c \
+  src/process/log.c \
   src/shm/sweep.c \
-  src/shm/types.c \
-  src/shm/watch.c \
-  src/shm/watch_fd.c \
-  src/shm/watch_wait.c
+  src/shm/types.c
 # sources end
 # lua begin
 LUA_MODULES = \
@@ -186,7 +165,7 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
 .DELETE_ON_ERROR:
 .PHONY: all help deps install test ctest killpoints campaign test-big demo bench bench-deps bench-instructions lint \
   layers check-lists sync-lists format format-check docs reference check-reference fuzz check compilers asan tsan valgrind \
-  cover model soak controls clean
+  cover model soak mutants clean
 
 help:
 	@echo 'all        build the module in $(BUILD)/           install    to PREFIX (and DESTDIR)'
@@ -196,7 +175,7 @@ help:
 	@echo 'bench-deps installs what bench compares with        (make bench BENCH=bench/codec.lua runs that alone)'
 	@echo 'killpoints  a kill at every instruction, all of them'
 	@echo 'campaign   users of everything killed at random and at planned points: KILLS=10000, or SECONDS=n'
-	@echo 'controls   deliberate breakages, each of which a test must catch'
+	@echo 'mutants    deliberate breakages, each of which a test must catch'
 	@echo 'soak       a day of making and dropping; memory must stay flat'
 	@echo 'model      Spin models of the protocols, and mutants that must fail'
 	@echo 'check      everything that must hold: lint layers check-lists format-check check-reference compilers ctest fuzz test'
@@ -268,7 +247,7 @@ check-reference: all
 CTESTS = $(patsubst ctest/%.c,$(BUILD)/ctest/%,$(filter-out $(CTEST_SKIP:%=ctest/%.c),$(wildcard ctest/*_test.c)))
 CTEST_HELPERS = $(filter-out %_test.c ctest/fuzz_%.c ctest/tsan_%.c ctest/lua_%.c $(SPEC_HELPERS:$(BUILD)/%.so=ctest/%.c), \
   $(wildcard ctest/*.c))
-BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/shm/%,$(OBJECTS))
+BASE_OBJECTS = $(filter $(BUILD)/obj/src/os/% $(BUILD)/obj/src/heap/% $(BUILD)/obj/src/shm/% $(BUILD)/obj/src/process/%,$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BASE_OBJECTS)
 	@mkdir -p $(@D)
@@ -336,7 +315,7 @@ check-lists:
 sync-lists:
 	@$(LUA) scripts/lists.lua sync
 
-C_FILES = $(wildcard src/*.[ch] src/*/*.[ch] ctest/*.[ch] bench/*.[ch])
+C_FILES = $(sort $(shell find src ctest bench -name '*.[ch]'))
 
 format-check:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
@@ -398,9 +377,9 @@ valgrind: all $(SPEC_HELPERS)
 	@$(TREE_ENV) INSTRUMENTED=1 SPEC_SECONDS=1200 VALGRIND_LUA="$(LUA)" LUA="$(CURDIR)/scripts/valgrind-lua.sh" scripts/run-specs.sh $(BUILD)/valgrind-summary \
 	  $(or $(SPECS),spec/codec_spec.lua spec/queue_spec.lua)
 
-# Each deliberate breakage of src/os/broken.h must make a test of crashes fail. CONTROLS=ROBUST tries that one.
-controls:
-	+@scripts/controls.sh $(BUILD)/controls $(CONTROLS)
+# Each mutant of src/shm/arena/mutants.h must make a test of crashes fail. MUTANTS=ROBUST tries that one.
+mutants:
+	+@scripts/mutants.sh $(BUILD)/mutants $(MUTANTS)
 
 # Making, using and dropping a million times: SOAK_SCALE=0.01 for a short one.
 soak: all

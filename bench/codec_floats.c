@@ -50,7 +50,7 @@ static void bare_write(lua_State *L, int idx) {
 }
 
 static void encode(lua_State *L, int idx) {
-  mp_message m;
+  mp_codec_message m;
   if (mp_codec_encode(L, idx, "value", &m)) abort();
   unsigned char *p = bytes;
   for (size_t i = 0; i < m.niov; i++) {

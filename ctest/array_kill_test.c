@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/array.h"
+#include "shm/number/array.h"
 
 #define LENGTH 24
 #define LONG (UINT64_C(1) << 17)  /* of 8 bytes: long enough for its pages to be given back instead of cleared */
@@ -18,23 +18,23 @@
 #define OLD 5
 #define NEW 55
 
-static mp_array *a;
-static mp_handle h;
+static mp_shm_array *a;
+static mp_shm_handle h;
 static unsigned type;
 static uint64_t list[LENGTH]; /* NEW, in elements of that type */
 static bool holds;            /* this process holds the lock */
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
-static mp_handle lock_handle(void) { return mp_handle_with_part(h, MP_PART_LOCK); }
+static mp_shm_handle lock_handle(void) { return mp_shm_handle_with_part(h, MP_PART_LOCK); }
 
 static uint64_t bits(int64_t n) {
   uint64_t b;
-  CHECK(mp_number_encode(type, mp_number_whole(n), &b) == 0);
+  CHECK(mp_shm_number_encode(type, mp_shm_number_whole(n), &b) == 0);
   return b;
 }
 
 static int64_t number(uint64_t i) {
-  mp_number n = mp_number_decode(type, mp_array_get(a, i));
+  mp_shm_number n = mp_shm_number_decode(type, mp_shm_array_get(a, i));
   return n.is == MP_IS_REAL ? (int64_t)n.real : n.whole;
 }
 
@@ -42,11 +42,11 @@ static int64_t number(uint64_t i) {
 
 static void with_type(unsigned t) {
   type = t;
-  CHECK(mp_array_new(t, MP_ARRAY_LIST, LENGTH, &t_soon, &h) == 0);
-  a = mp_object_block(h, MP_TYPE_ARRAY);
+  CHECK(mp_shm_array_new(t, MP_ARRAY_LIST, LENGTH, &t_soon, &h) == 0);
+  a = mp_shm_object_block(h, MP_TYPE_ARRAY);
   for (uint64_t i = 0; i < LENGTH; i++) CHECK(number(i) == 0);
-  mp_array_fill(a, bits(OLD));
-  for (uint64_t i = 0; i < LENGTH; i++) mp_element_store(list, a->shift, i, bits(NEW), __ATOMIC_RELAXED);
+  mp_shm_array_fill(a, bits(OLD));
+  for (uint64_t i = 0; i < LENGTH; i++) mp_shm_element_store(list, a->shift, i, bits(NEW), __ATOMIC_RELAXED);
 }
 
 static void with_bytes(void) { with_type(MP_INT8); }
@@ -56,11 +56,11 @@ static void with_integers(void) { with_type(MP_INTEGER); }
 static void with_numbers(void) { with_type(MP_NUMBER); }
 
 static void take_lock(void) {
-  int r = mp_mutex_acquire(&a->lock, lock_handle(), &t_soon);
+  int r = mp_shm_mutex_acquire(&a->lock, lock_handle(), &t_soon);
   CHECK(r == MP_LOCKED || r == MP_ABANDONED);
 }
 
-static void drop_lock(void) { mp_mutex_release(&a->lock, lock_handle()); }
+static void drop_lock(void) { mp_shm_mutex_release(&a->lock, lock_handle()); }
 
 static void with_lock_held(void) {
   with_integers();
@@ -82,9 +82,9 @@ static void with_abandoned_lock(void) {
 
 static void with_heavy(void) {
   type = MP_INTEGER;
-  CHECK(mp_array_new(type, MP_ARRAY_LIST, HEAVY, &t_soon, &h) == 0);
-  a = mp_object_block(h, MP_TYPE_ARRAY);
-  mp_array_set(a, HEAVY - 1, 1);
+  CHECK(mp_shm_array_new(type, MP_ARRAY_LIST, HEAVY, &t_soon, &h) == 0);
+  a = mp_shm_object_block(h, MP_TYPE_ARRAY);
+  mp_shm_array_set(a, HEAVY - 1, 1);
 }
 
 static void nothing(void) {
@@ -94,56 +94,56 @@ static void nothing(void) {
 
 /* --- what is killed --- */
 
-static void store_one(void *arg) { (void)arg, mp_array_set(a, 3, bits(NEW)); }
+static void store_one(void *arg) { (void)arg, mp_shm_array_set(a, 3, bits(NEW)); }
 
 static void add_one(void *arg) {
   uint64_t was, sum;
   (void)arg;
-  CHECK(mp_array_add(a, 3, mp_number_whole(NEW - OLD), &was, &sum) == 0);
+  CHECK(mp_shm_array_add(a, 3, mp_shm_number_whole(NEW - OLD), &was, &sum) == 0);
 }
 
-static void add_wrapping(void *arg) { (void)arg, mp_array_add64(a, 3, NEW - OLD); }
-static void exchange_one(void *arg) { (void)arg, mp_array_exchange(a, 3, bits(NEW)); }
+static void add_wrapping(void *arg) { (void)arg, mp_shm_array_add64(a, 3, NEW - OLD); }
+static void exchange_one(void *arg) { (void)arg, mp_shm_array_exchange(a, 3, bits(NEW)); }
 
 static void compare_exchange_one(void *arg) {
   uint64_t old = bits(OLD);
   (void)arg;
-  mp_array_compare_exchange(a, 3, &old, bits(NEW));
+  mp_shm_array_compare_exchange(a, 3, &old, bits(NEW));
 }
 
-static void fill_all(void *arg) { (void)arg, mp_array_fill(a, bits(NEW)); }
+static void fill_all(void *arg) { (void)arg, mp_shm_array_fill(a, bits(NEW)); }
 
-static void copy_all(void *arg) { (void)arg, mp_array_copy_in(a, 0, list, LENGTH); }
+static void copy_all(void *arg) { (void)arg, mp_shm_array_copy_in(a, 0, list, LENGTH); }
 
 /* What v:update(f) does. */
 static void update_one(void *arg) {
   (void)arg;
   take_lock();
-  uint64_t old = mp_array_get(a, 3);
-  mp_array_replace(a, 3, &old, bits(NEW));
+  uint64_t old = mp_shm_array_get(a, 3);
+  mp_shm_array_replace(a, 3, &old, bits(NEW));
   drop_lock();
 }
 
 static void lock_in_vain(void *arg) {
   (void)arg;
-  CHECK(mp_mutex_acquire(&a->lock, lock_handle(), &now) == -ETIMEDOUT);
+  CHECK(mp_shm_mutex_acquire(&a->lock, lock_handle(), &now) == -ETIMEDOUT);
 }
 
 static void make(uint64_t n) {
-  CHECK(mp_array_new(MP_INTEGER, MP_ARRAY_LIST, n, &t_soon, &h) == 0);
-  a = mp_object_block(h, MP_TYPE_ARRAY);
-  CHECK(a->n == n && mp_array_get(a, 0) == 0 && mp_array_get(a, n - 1) == 0);
-  mp_array_set(a, n - 1, 1);
+  CHECK(mp_shm_array_new(MP_INTEGER, MP_ARRAY_LIST, n, &t_soon, &h) == 0);
+  a = mp_shm_object_block(h, MP_TYPE_ARRAY);
+  CHECK(a->n == n && mp_shm_array_get(a, 0) == 0 && mp_shm_array_get(a, n - 1) == 0);
+  mp_shm_array_set(a, n - 1, 1);
 }
 
-static void make_and_drop(void *arg) { (void)arg, make(LENGTH), mp_object_unuse(h); }
-static void make_and_drop_long(void *arg) { (void)arg, make(LONG), mp_object_unuse(h); }
-static void drop(void *arg) { (void)arg, mp_object_unuse(h); }
+static void make_and_drop(void *arg) { (void)arg, make(LENGTH), mp_shm_object_unuse(h); }
+static void make_and_drop_long(void *arg) { (void)arg, make(LONG), mp_shm_object_unuse(h); }
+static void drop(void *arg) { (void)arg, mp_shm_object_unuse(h); }
 
 static void drop_with_lock_held(void *arg) {
   (void)arg;
   take_lock();
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   drop_lock();
 }
 
@@ -152,17 +152,17 @@ static void drop_with_lock_held(void *arg) {
 static void let_go(void) {
   if (holds) drop_lock();
   holds = false;
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
 /* The lock is free or abandoned, at once. */
 static void lock_works(void) {
   if (holds) return;
-  int r = mp_mutex_acquire(&a->lock, lock_handle(), &now);
+  int r = mp_shm_mutex_acquire(&a->lock, lock_handle(), &now);
   CHECK(r == MP_LOCKED || r == MP_ABANDONED);
   drop_lock();
-  CHECK(mp_mutex_acquire(&a->lock, lock_handle(), &now) == MP_LOCKED);
+  CHECK(mp_shm_mutex_acquire(&a->lock, lock_handle(), &now) == MP_LOCKED);
   drop_lock();
 }
 
@@ -197,18 +197,18 @@ static void after_nothing(void) {
 static void after_making(void) {
   mp_shm_sweep();
   make(LONG);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   make(LENGTH);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
-static void let_go_here(void) { mp_object_unuse(h); }
+static void let_go_here(void) { mp_shm_object_unuse(h); }
 
 /* Runs before the first step: the one that is killed finds another value than at its fork. */
 static void change_here(void) {
-  mp_array_set(a, 3, bits(OLD + 1));
-  mp_array_set(a, 3, bits(OLD));
+  mp_shm_array_set(a, 3, bits(OLD + 1));
+  mp_shm_array_set(a, 3, bits(OLD));
 }
 
 static void release_here(void) {

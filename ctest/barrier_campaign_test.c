@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "campaign.h"
-#include "shm/barrier.h"
+#include "shm/sync/barrier.h"
 
 enum { PARTIES = 4, HOLD = 1500, FAIL_ONE_IN = 32, RESETTER = 0, POLL_US = 50 };
 enum { WAIT = 1, ACT, RESET };
@@ -31,14 +31,14 @@ typedef struct book {
 
 static book *b;
 static _Atomic uint8_t *passed; /* a bit per index, of each generation */
-static mp_barrier *x;
-static mp_handle h;
+static mp_shm_barrier *x;
+static mp_shm_handle h;
 
 static void set_up(void) {
   b = t_shared(sizeof *b);
   passed = t_shared(GENERATIONS);
-  CHECK(mp_barrier_new(PARTIES, &t_soon, &h) == 0);
-  x = mp_object_block(h, MP_TYPE_BARRIER);
+  CHECK(mp_shm_barrier_new(PARTIES, &t_soon, &h) == 0);
+  x = mp_shm_object_block(h, MP_TYPE_BARRIER);
 }
 
 typedef struct glance {   /* when this worker came */
@@ -73,9 +73,9 @@ static void act(unsigned i, const glance *g) {
 static int act_and_release(unsigned i, const glance *g) {
   act(i, g);
   t_at(ACT);
-  if (t_random() % FAIL_ONE_IN) return mp_barrier_release(x);
+  if (t_random() % FAIL_ONE_IN) return mp_shm_barrier_release(x);
   b->causes++;
-  mp_barrier_leave(x);
+  mp_shm_barrier_leave(x);
   return -EPIPE;
 }
 
@@ -85,12 +85,12 @@ static void note_passed(uint64_t index) {
 }
 
 static void mend(unsigned i) {
-  if (i == RESETTER && mp_barrier_broken(x)) {
+  if (i == RESETTER && mp_shm_barrier_broken(x)) {
     t_at(RESET);
-    mp_barrier_reset(x);
+    mp_shm_barrier_reset(x);
     b->resets++;
   }
-  while (mp_barrier_broken(x) && !t_stopping()) usleep(POLL_US);
+  while (mp_shm_barrier_broken(x) && !t_stopping()) usleep(POLL_US);
 }
 
 static void one(unsigned i) {
@@ -98,7 +98,7 @@ static void one(unsigned i) {
   glance g = look();
   b->outside[i] = 0;
   t_at(WAIT);
-  int r = mp_barrier_wait(x, true, &t_soon, &index);
+  int r = mp_shm_barrier_wait(x, true, &t_soon, &index);
   if (r == MP_BARRIER_ACT) r = act_and_release(i, &g);
   CHECK(r == 0 || r == -EPIPE);
   if (r == 0) note_passed(index);
@@ -122,7 +122,7 @@ static void died(unsigned i) {
   b->dead[i] = t_workers[i].life;
 }
 
-static void stop(void) { mp_barrier_abort(x); }
+static void stop(void) { mp_shm_barrier_abort(x); }
 
 static void audit(void) {
   uint64_t gaps = 0;
@@ -130,7 +130,7 @@ static void audit(void) {
     for (unsigned k = 0; passed[g] && k < PARTIES; k++) gaps += !(passed[g] >> k & 1);
   CHECK(gaps <= b->died_waiting);
   CHECK(b->resets <= b->causes);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 int main(void) {

@@ -12,38 +12,38 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/barrier.h"
+#include "shm/sync/barrier.h"
 #include "sleeper.h"
 
 #define PARTIES 3
 #define OTHERS 2
 #define RESETTING 2u /* white box: turn's phase */
 
-static mp_barrier *b;
-static mp_handle bh;
+static mp_shm_barrier *b;
+static mp_shm_handle bh;
 static uint64_t turn_before;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static void make(void *arg) {
   uint64_t parties = PARTIES;
   (void)arg;
-  CHECK(mp_barrier_new(parties, &t_soon, &bh) == 0);
-  b = mp_object_block(bh, MP_TYPE_BARRIER);
+  CHECK(mp_shm_barrier_new(parties, &t_soon, &bh) == 0);
+  b = mp_shm_object_block(bh, MP_TYPE_BARRIER);
 }
 
 static void begin(void) { make(NULL); }
 
 static void sleep_in_wait(t_sleeper *s) {
-  mp_wait w = t_watched(s);
+  mp_shm_wait w = t_watched(s);
   uint64_t index = 0;
-  s->result = mp_barrier_wait(b, false, &w, &index);
+  s->result = mp_shm_barrier_wait(b, false, &w, &index);
   s->number = index;
   s->woken = mp_os_now();
 }
 
 static void others_wait(void) {
   for (int i = 0; i < OTHERS; i++) t_witness(i, sleep_in_wait);
-  CHECK(mp_barrier_waiting(b) == OTHERS);
+  CHECK(mp_shm_barrier_waiting(b) == OTHERS);
   turn_before = b->turn;
 }
 
@@ -55,14 +55,14 @@ static void all_came_to(int result) {
 static void works(void) {
   uint64_t index;
   mp_shm_sweep();
-  mp_barrier_reset(b);
-  CHECK(!mp_barrier_broken(b) && mp_barrier_waiting(b) == 0);
+  mp_shm_barrier_reset(b);
+  CHECK(!mp_shm_barrier_broken(b) && mp_shm_barrier_waiting(b) == 0);
   others_wait();
-  CHECK(mp_barrier_wait(b, false, &t_soon, &index) == 0 && index == OTHERS);
+  CHECK(mp_shm_barrier_wait(b, false, &t_soon, &index) == 0 && index == OTHERS);
   all_came_to(0);
   for (int i = 0; i < OTHERS; i++) CHECK(t_sleepers[i].number == (uint64_t)i);
   t_witness_end_all(OTHERS);
-  mp_object_unuse(bh);
+  mp_shm_object_unuse(bh);
   t_nothing_left();
 }
 
@@ -79,7 +79,7 @@ static int check_fate(int result) {
 static int check_undecided(void) {
   uint64_t index;
   mp_shm_sweep();
-  int r = mp_barrier_wait(b, false, &t_soon, &index);
+  int r = mp_shm_barrier_wait(b, false, &t_soon, &index);
   CHECK(r == 0 || r == -EPIPE);
   CHECK(r != 0 || index == OTHERS);
   return check_fate(r);
@@ -90,12 +90,12 @@ static int check_undecided(void) {
 static void come(void *arg) {
   uint64_t index;
   (void)arg;
-  mp_barrier_wait(b, false, &now, &index);
+  mp_shm_barrier_wait(b, false, &now, &index);
 }
 
 /* Broken: a sleeper whose slice has ended has found the dead one before we look. */
 static int after_last(bool done) {
-  bool broken = mp_barrier_broken(b);
+  bool broken = mp_shm_barrier_broken(b);
   CHECK(!done || (b->turn != turn_before && !broken));
   if (broken) return check_fate(-EPIPE);
   return b->turn == turn_before ? check_undecided() : check_fate(0);
@@ -108,14 +108,14 @@ static void one_waits(void) {
 }
 
 static int after_late(bool done) {
-  CHECK(!done || mp_barrier_broken(b));
+  CHECK(!done || mp_shm_barrier_broken(b));
   mp_shm_sweep();
   int r = T_IN_TIME;
-  if (mp_barrier_broken(b)) {
+  if (mp_shm_barrier_broken(b)) {
     r = t_witness_judge(1);
     CHECK(t_witness_result(0) == -EPIPE);
   } else {
-    CHECK(mp_barrier_waiting(b) == 1);
+    CHECK(mp_shm_barrier_waiting(b) == 1);
   }
   t_witness_end_all(1);
   works();
@@ -125,7 +125,7 @@ static int after_late(bool done) {
 static void come_first(void *arg) { come(arg); }
 
 static int after_first(bool done) {
-  CHECK(!done || mp_barrier_broken(b));
+  CHECK(!done || mp_shm_barrier_broken(b));
   works();
   return T_IN_TIME;
 }
@@ -135,26 +135,26 @@ static int after_first(bool done) {
 static void act(void *arg) {
   uint64_t index;
   (void)arg;
-  if (mp_barrier_wait(b, true, &now, &index) == MP_BARRIER_ACT) mp_barrier_release(b);
+  if (mp_shm_barrier_wait(b, true, &now, &index) == MP_BARRIER_ACT) mp_shm_barrier_release(b);
 }
 
 static void act_and_fail(void *arg) {
   uint64_t index;
   (void)arg;
-  if (mp_barrier_wait(b, true, &now, &index) == MP_BARRIER_ACT) mp_barrier_leave(b);
+  if (mp_shm_barrier_wait(b, true, &now, &index) == MP_BARRIER_ACT) mp_shm_barrier_leave(b);
 }
 
 static bool decided(void) { return b->turn >> 16 != turn_before >> 16 || b->turn & 3; }
 
 static int after_action(bool done) {
   CHECK(!done || decided());
-  return decided() ? check_fate(mp_barrier_broken(b) ? -EPIPE : 0) : check_undecided();
+  return decided() ? check_fate(mp_shm_barrier_broken(b) ? -EPIPE : 0) : check_undecided();
 }
 
 /* --- abort and reset --- */
 
-static void run_abort(void *arg) { (void)arg, mp_barrier_abort(b); }
-static void run_reset(void *arg) { (void)arg, mp_barrier_reset(b); }
+static void run_abort(void *arg) { (void)arg, mp_shm_barrier_abort(b); }
+static void run_reset(void *arg) { (void)arg, mp_shm_barrier_reset(b); }
 
 /* Who aborts or resets is no party: what it has not decided stays undecided. */
 static int after_abort(bool done) {
@@ -165,12 +165,12 @@ static int after_abort(bool done) {
 static void broken_with_others(void) {
   begin();
   others_wait();
-  mp_barrier_abort(b);
+  mp_shm_barrier_abort(b);
 }
 
 /* They left, or have not looked yet, when it is reset. */
 static int after_reset_of_broken(bool done) {
-  CHECK(!done || !mp_barrier_broken(b));
+  CHECK(!done || !mp_shm_barrier_broken(b));
   return check_fate(-EPIPE);
 }
 
@@ -185,9 +185,9 @@ static void begun_reset(void) {
 
 static int after_begun_reset(bool done) {
   (void)done;
-  CHECK(!mp_barrier_broken(b) || decided());
+  CHECK(!mp_shm_barrier_broken(b) || decided());
   for (int i = 0; i < OTHERS; i++) kill(t_witness_pid(i), SIGCONT);
-  mp_barrier_reset(b);
+  mp_shm_barrier_reset(b);
   all_came_to(-EPIPE);
   t_witness_end_all(OTHERS);
   works();
@@ -208,7 +208,7 @@ static int after_sweep(bool done) {
   CHECK(!done || b->turn != turn_before);
   if (b->turn == turn_before) mp_shm_sweep();
   int r = t_witness_judge(1);
-  CHECK(t_witness_result(0) == -EPIPE && mp_barrier_broken(b));
+  CHECK(t_witness_result(0) == -EPIPE && mp_shm_barrier_broken(b));
   t_witness_end(0);
   works();
   return r;
@@ -231,7 +231,7 @@ static long beside_cleaners(void) {
     one_is_dead();
     pid_t cleaner = t_trace(sweep, NULL);
     bool done = t_step(cleaner, k);
-    CHECK(mp_barrier_wait(b, false, &now, &index) == -EPIPE);
+    CHECK(mp_shm_barrier_wait(b, false, &now, &index) == -EPIPE);
     CHECK(t_witness_result(0) == -EPIPE);
     t_end(cleaner);
     t_witness_end(0);
@@ -253,7 +253,7 @@ static int after_make(bool done) {
   return T_IN_TIME;
 }
 
-static void let_go(void) { mp_object_unuse(bh); }
+static void let_go(void) { mp_shm_object_unuse(bh); }
 
 static const t_witnessed scenes[] = {
     {"the last one comes", begin, come, others_wait, after_last, false},

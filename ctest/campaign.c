@@ -39,7 +39,7 @@ static const t_campaign *c;
 static control *ctl;
 static _Atomic uint8_t *killed; /* per life */
 static pid_t pids[T_WORKERS];
-static mp_proc_ref refs[T_WORKERS];
+static mp_shm_proc_ref refs[T_WORKERS];
 static bool stopped[T_WORKERS];
 static unsigned self = T_WORKERS; /* this worker; the supervisor has a place as well */
 static bool doomed;               /* it is to die in this operation */
@@ -96,7 +96,7 @@ static void start(unsigned i) {
   pid_t parent = getpid();
   t_workers[i].at = t_workers[i].plan = t_workers[i].whole = t_workers[i].run = 0;
   t_workers[i].life = ++lives;
-  CHECK(mp_proc_reserve(&refs[i]) == 0);
+  CHECK(mp_shm_proc_reserve(&refs[i]) == 0);
   pids[i] = fork();
   CHECK(pids[i] >= 0);
   stopped[i] = false;
@@ -111,11 +111,11 @@ static void start(unsigned i) {
 }
 
 /* At once, or with the next one: then a waiter's slice may find it dead first. */
-static void let_go(mp_proc_ref ref) {
-  static mp_proc_ref later;
-  if (later) mp_proc_release(later, true);
+static void let_go(mp_shm_proc_ref ref) {
+  static mp_shm_proc_ref later;
+  if (later) mp_shm_proc_release(later, true);
   later = t_random() % 2 ? ref : 0;
-  if (!later && ref) mp_proc_release(ref, true);
+  if (!later && ref) mp_shm_proc_release(ref, true);
 }
 
 /* A worker that ended by itself failed a check, and has said which. */
@@ -303,7 +303,7 @@ static bool all_ended(void) {
     } else if (pids[i]) {
       pids[i] = 0;
       CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-      mp_proc_release(refs[i], true);
+      mp_shm_proc_release(refs[i], true);
     }
   }
   return all;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "campaign.h"
-#include "shm/condition.h"
+#include "shm/sync/condition.h"
 
 enum { CONSUMERS = 5, PRODUCER = CONSUMERS, WORKERS };
 enum { BURST = 8 }; /* at most; often 1 */
@@ -30,23 +30,23 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_condition *c;
-static mp_mutex *x;
-static mp_handle ch, xh;
+static mp_shm_condition *c;
+static mp_shm_mutex *x;
+static mp_shm_handle ch, xh;
 
 static void set_up(void) {
   b = t_shared(sizeof *b);
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &xh) == 0);
-  CHECK(mp_condition_new(&t_soon, &ch) == 0);
-  x = mp_object_block(xh, MP_TYPE_MUTEX);
-  c = mp_object_block(ch, MP_TYPE_CONDITION);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &xh) == 0);
+  CHECK(mp_shm_condition_new(&t_soon, &ch) == 0);
+  x = mp_shm_object_block(xh, MP_TYPE_MUTEX);
+  c = mp_shm_object_block(ch, MP_TYPE_CONDITION);
 }
 
 /* --- workers --- */
 
 static void notify(uint64_t n) {
   t_at(NOTIFY);
-  CHECK(mp_condition_notify(c, ch, xh, n, &t_soon) == 0);
+  CHECK(mp_shm_condition_notify(c, ch, xh, n, &t_soon) == 0);
 }
 
 static void came(bool abandoned) {
@@ -57,24 +57,24 @@ static void came(bool abandoned) {
 
 static void acquire(void) {
   t_at(ACQUIRE);
-  int r = mp_mutex_acquire(x, xh, &t_soon);
+  int r = mp_shm_mutex_acquire(x, xh, &t_soon);
   CHECK(r >= 0);
   came(r == MP_ABANDONED);
 }
 
 static void release(void) {
   t_at(RELEASE);
-  mp_mutex_release(x, xh);
+  mp_shm_mutex_release(x, xh);
 }
 
 static void wait_until_notified(bool patient) {
   bool abandoned;
   int r;
   do {
-    mp_wait w = t_soon;
+    mp_shm_wait w = t_soon;
     if (!patient) w.deadline = mp_os_now() + t_random() % TIMEOUT_US * 1000;
     t_at(WAIT);
-    r = mp_condition_wait(c, ch, x, xh, &w, &abandoned);
+    r = mp_shm_condition_wait(c, ch, x, xh, &w, &abandoned);
     CHECK(r == 0 || r == -ETIMEDOUT);
     came(abandoned);
     b->timeouts += r != 0;
@@ -155,10 +155,10 @@ static void died(unsigned i) {
 
 /* Over and over: one who comes late must not wait for a notification of before. */
 static void stop(void) {
-  const mp_wait soon = {mp_os_now() + MP_MS, NULL, NULL};
-  if (mp_mutex_acquire(x, xh, &soon) < 0) return;
+  const mp_shm_wait soon = {mp_os_now() + MP_MS, NULL, NULL};
+  if (mp_shm_mutex_acquire(x, xh, &soon) < 0) return;
   notify(UINT64_MAX);
-  mp_mutex_release(x, xh);
+  mp_shm_mutex_release(x, xh);
 }
 
 static void audit(void) {
@@ -167,12 +167,12 @@ static void audit(void) {
          (long)b->made, (long)in_hand, (long)b->notified, (long)b->timeouts);
   CHECK(b->bursts > 0 && b->notified > 0);
   CHECK(in_hand <= 2 * t_kills);
-  mp_object_unuse(ch);
-  mp_object_unuse(xh);
+  mp_shm_object_unuse(ch);
+  mp_shm_object_unuse(xh);
 }
 
 static void show(void) {
-  fprintf(stderr, "  %lu items, %u waiting, ticket %lu, upto %lu\n", (long)b->items, mp_condition_waiting(c),
+  fprintf(stderr, "  %lu items, %u waiting, ticket %lu, upto %lu\n", (long)b->items, mp_shm_condition_waiting(c),
           (long)c->ticket, (long)c->upto);
 }
 

@@ -29,7 +29,7 @@
 
 static uint64_t asked; /* how many the operation notifies */
 static long first_notifier;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- operations that nobody else is at --- */
 
@@ -37,22 +37,22 @@ static void run_short_wait(void *arg) {
   bool abandoned;
   (void)arg;
   cond_acquire();
-  CHECK(mp_condition_wait(cond_c, cond_handle, cond_lock, cond_lock_handle, &now, &abandoned) == -ETIMEDOUT);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  CHECK(mp_shm_condition_wait(cond_c, cond_handle, cond_lock, cond_lock_handle, &now, &abandoned) == -ETIMEDOUT);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
 }
 
 static void run_notify(void *arg) {
   (void)arg;
   cond_acquire();
-  CHECK(mp_condition_notify(cond_c, cond_handle, cond_lock_handle, asked, &t_soon) == 0);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  CHECK(mp_shm_condition_notify(cond_c, cond_handle, cond_lock_handle, asked, &t_soon) == 0);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
 }
 
 static void make_and_drop(void *arg) {
   (void)arg;
   cond_begin();
-  mp_object_unuse(cond_handle);
-  mp_object_unuse(cond_lock_handle);
+  mp_shm_object_unuse(cond_handle);
+  mp_shm_object_unuse(cond_lock_handle);
 }
 
 static void nothing(void) { asked = 1; }
@@ -158,8 +158,8 @@ static pid_t stopped_in_line(void) {
 static int try_notified_late(long k, bool *done) {
   cond_begin();
   pid_t pid = stopped_in_line();
-  CHECK(mp_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  CHECK(mp_shm_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
   kill_victim(pid, k, done);
   CHECK(!*done || cond_victim()->result == 0);
   judge_heir();
@@ -184,12 +184,12 @@ static int interrupted_at(long k, bool *done, bool notified) {
   cond_start(0);
   cond_start(1);
   cond_acquire();
-  if (notified) CHECK(mp_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
+  if (notified) CHECK(mp_shm_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
   cond_victim()->interrupt = 1;
   cond_look_now(cond_victim());
   kill_victim(pid, k, done);
   if (*done) CHECK(cond_victim()->result == -EINTR);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
   mp_shm_sweep();
   if (!notified) cond_must_wait(2);
   CHECK(notified || !cond_w[0].woken);
@@ -235,7 +235,7 @@ static int try_settler(long k, bool *done) { return settler_at(k, done, 0); }
 
 static void end_stopped_notified(int i) {
   cond_stop(cond_w[i].pid);
-  CHECK(mp_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
+  CHECK(mp_shm_condition_notify(cond_c, cond_handle, cond_lock_handle, 1, &t_soon) == 0);
   t_end(cond_w[i].pid);
   cond_w[i].pid = 0;
 }
@@ -245,7 +245,7 @@ static int try_leaving(long k, bool *done) {
   cond_start(2);
   pid_t pid = stopped_in_line();
   end_stopped_notified(2);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
   *done = t_step(pid, k);
   mp_shm_sweep();
   if (!*done) cond_run_to_end(pid);

@@ -13,9 +13,9 @@
 #define SURELY (5000 * MP_MS)
 
 cond_witness *cond_w;
-mp_condition *cond_c;
-mp_mutex *cond_lock;
-mp_handle cond_handle, cond_lock_handle;
+mp_shm_condition *cond_c;
+mp_shm_mutex *cond_lock;
+mp_shm_handle cond_handle, cond_lock_handle;
 
 cond_witness *cond_victim(void) { return &cond_w[COND_WITNESSES]; }
 
@@ -33,30 +33,31 @@ static int slice_begins(void *arg) {
   return (int)s->interrupt;
 }
 
-void cond_acquire(void) { CHECK(mp_mutex_acquire(cond_lock, cond_lock_handle, &t_soon) >= 0); }
+void cond_acquire(void) { CHECK(mp_shm_mutex_acquire(cond_lock, cond_lock_handle, &t_soon) >= 0); }
 
 void cond_wait_once(void *arg) {
   cond_witness *s = arg;
   bool abandoned;
-  s->slot = mp_me;
+  s->slot = mp_shm_my_slot;
   cond_acquire();
   s->armed = mp_os_now();
-  s->result = mp_condition_wait(cond_c, cond_handle, cond_lock, cond_lock_handle, &s->wait, &abandoned);
+  s->result = mp_shm_condition_wait(cond_c, cond_handle, cond_lock, cond_lock_handle, &s->wait, &abandoned);
   s->abandoned = abandoned;
   s->woken = mp_os_now();
   s->releasing = 1;
-  if (mp_mutex_mine(cond_lock)) mp_mutex_release(cond_lock, cond_lock_handle);
+  if (mp_shm_mutex_mine(cond_lock)) mp_shm_mutex_release(cond_lock, cond_lock_handle);
   s->released = 1;
 }
 
 static void reset(cond_witness *s) {
   memset(s, 0, sizeof *s);
   s->slot = UINT32_MAX;
-  s->wait = (mp_wait){MP_FOREVER, slice_begins, s};
+  s->wait = (mp_shm_wait){MP_FOREVER, slice_begins, s};
 }
 
 static bool sleeps(const cond_witness *s) {
-  return s->slot != UINT32_MAX && mp_cell(&cond_c->cells, s->slot) && *mp_nap_word(s->slot) == MP_BELL_ARMED;
+  return s->slot != UINT32_MAX && mp_shm_per_process_load(&cond_c->cells, s->slot) &&
+         *mp_shm_private_wait_word(s->slot) == MP_WAIT_QUEUE_ARMED;
 }
 
 void cond_await_asleep(const cond_witness *s) {
@@ -64,7 +65,7 @@ void cond_await_asleep(const cond_witness *s) {
 }
 
 /* Ends its slice. */
-void cond_look_now(const cond_witness *s) { mp_word_ring(mp_nap_word(s->slot)); }
+void cond_look_now(const cond_witness *s) { mp_shm_word_notify(mp_shm_private_wait_word(s->slot)); }
 
 void cond_start(int i) {
   reset(&cond_w[i]);
@@ -91,7 +92,7 @@ void cond_must_wake(const cond_witness *s) {
   CHECK(s->result == 0);
 }
 
-unsigned cond_waiting(void) { return mp_condition_waiting(cond_c); }
+unsigned cond_waiting(void) { return mp_shm_condition_waiting(cond_c); }
 
 /* Soon: another one's slice may be just sweeping, and then ours finds nothing to do. */
 void cond_must_wait(unsigned n) {
@@ -102,17 +103,17 @@ void cond_must_wait(unsigned n) {
 
 void cond_notify(uint64_t n) {
   cond_acquire();
-  CHECK(mp_condition_notify(cond_c, cond_handle, cond_lock_handle, n, &t_soon) == 0);
-  mp_mutex_release(cond_lock, cond_lock_handle);
+  CHECK(mp_shm_condition_notify(cond_c, cond_handle, cond_lock_handle, n, &t_soon) == 0);
+  mp_shm_mutex_release(cond_lock, cond_lock_handle);
 }
 
 /* --- begin and end of a point --- */
 
 void cond_begin(void) {
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &cond_lock_handle) == 0);
-  CHECK(mp_condition_new(&t_soon, &cond_handle) == 0);
-  cond_lock = mp_object_block(cond_lock_handle, MP_TYPE_MUTEX);
-  cond_c = mp_object_block(cond_handle, MP_TYPE_CONDITION);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &cond_lock_handle) == 0);
+  CHECK(mp_shm_condition_new(&t_soon, &cond_handle) == 0);
+  cond_lock = mp_shm_object_block(cond_lock_handle, MP_TYPE_MUTEX);
+  cond_c = mp_shm_object_block(cond_handle, MP_TYPE_CONDITION);
   reset(cond_victim());
 }
 
@@ -125,8 +126,8 @@ static void cond_end_witnesses(void) {
 
 static void cond_end(void) {
   cond_end_witnesses();
-  mp_object_unuse(cond_handle);
-  mp_object_unuse(cond_lock_handle);
+  mp_shm_object_unuse(cond_handle);
+  mp_shm_object_unuse(cond_lock_handle);
   t_nothing_left();
 }
 

@@ -7,8 +7,8 @@
 #define MP_CTEST_CONDITION_SCENE_H
 
 #include "harness.h"
-#include "shm/bell.h"
-#include "shm/condition.h"
+#include "shm/sync/condition.h"
+#include "shm/wait/wait_queue.h"
 
 enum { COND_WITNESSES = 3, COND_PAUSE_US = 20 };
 
@@ -18,14 +18,14 @@ typedef struct cond_witness {
   _Atomic uint64_t woken; /* when its wait had returned; 0: not yet */
   _Atomic uint32_t slot, interrupt, releasing, released, abandoned;
   _Atomic int32_t result;
-  mp_wait wait;
+  mp_shm_wait wait;
   pid_t pid;
 } cond_witness;
 
 extern cond_witness *cond_w; /* [COND_WITNESSES + 1]; the last is the victim */
-extern mp_condition *cond_c;
-extern mp_mutex *cond_lock;
-extern mp_handle cond_handle, cond_lock_handle;
+extern mp_shm_condition *cond_c;
+extern mp_shm_mutex *cond_lock;
+extern mp_shm_handle cond_handle, cond_lock_handle;
 cond_witness *cond_victim(void);
 
 /* First of all: t_start, without spinning, which would be stepped through. */

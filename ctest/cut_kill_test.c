@@ -12,25 +12,25 @@
 enum { SMALL = 64, MESSAGE = 64 };
 enum { CHUNK = 12, REST = 2, CUT = 100, RESULT = 201 }; /* a chunk of items 1 and 2; item 2 */
 
-static mp_queue *tasks, *results;
-static mp_handle tasks_h, results_h;
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_queue *tasks, *results;
+static mp_shm_handle tasks_h, results_h;
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static void begin(void) {
-  CHECK(mp_queue_new(0, MP_QUEUE_REPORTS, &t_soon, &tasks_h) == 0);
-  tasks = mp_object_block(tasks_h, MP_TYPE_QUEUE);
+  CHECK(mp_shm_queue_new(0, MP_QUEUE_REPORTS, &t_soon, &tasks_h) == 0);
+  tasks = mp_shm_object_block(tasks_h, MP_TYPE_QUEUE);
   results = t_queue(0, &results_h);
   t_put_number(tasks, CHUNK, MESSAGE);
 }
 
 static void run_chunk(void *arg) {
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_lease(tasks, &g, &now) == 0);
+  CHECK(mp_shm_queue_lease(tasks, &g, &now) == 0);
   t_put_number(tasks, REST, MESSAGE);
   t_put_number(results, CUT, MESSAGE);
   t_put_number(results, RESULT, MESSAGE);
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
 }
 
 typedef struct account {
@@ -39,10 +39,10 @@ typedef struct account {
 } account;
 
 static bool take_orphan(void) {
-  mp_got g;
-  if (mp_queue_orphan(tasks, &g, &now) != 0) return false;
+  mp_shm_incoming g;
+  if (mp_shm_queue_orphan(tasks, &g, &now) != 0) return false;
   CHECK(*(const uint64_t *)g.data == CHUNK);
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   return true;
 }
 
@@ -73,8 +73,8 @@ static void after(void) {
   CHECK(!a.cut || a.rest);
   CHECK(a.waits || a.result || a.orphan); /* item 1: done, or charged to the dead one */
   twice += a.rest && again;
-  mp_object_unuse(tasks_h);
-  mp_object_unuse(results_h);
+  mp_shm_object_unuse(tasks_h);
+  mp_shm_object_unuse(results_h);
   t_nothing_left();
 }
 
@@ -88,8 +88,8 @@ static void recover(void *arg) {
 static void after_recovery(void) {
   account a = take_in();
   CHECK(!a.cut || a.rest);
-  mp_object_unuse(tasks_h);
-  mp_object_unuse(results_h);
+  mp_shm_object_unuse(tasks_h);
+  mp_shm_object_unuse(results_h);
   t_nothing_left();
 }
 
@@ -97,7 +97,7 @@ int main(void) {
   static const t_op op = {"share a chunk", begin, run_chunk, after, NULL};
   static const t_op recovered = {"share a chunk", begin, run_chunk, after_recovery, NULL};
   t_start();
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = SMALL;
   long points = t_run_op(&op);
   printf("  at %ld of them the rest is there twice\n", twice);
   points += t_run_recovery(&recovered, recover);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "campaign.h"
-#include "shm/event.h"
+#include "shm/sync/event.h"
 
 enum { WORKERS = 6, SETTER = 0, HOLD = 2000, POLL_US = 20 };
 enum { WAIT = 1, SET, CLEAR };
@@ -20,27 +20,27 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_event *e;
-static mp_handle h;
+static mp_shm_event *e;
+static mp_shm_handle h;
 
 static void set_up(void) {
   b = t_shared(sizeof *b);
-  CHECK(mp_event_new(&t_soon, &h) == 0);
-  e = mp_object_block(h, MP_TYPE_EVENT);
+  CHECK(mp_shm_event_new(&t_soon, &h) == 0);
+  e = mp_shm_object_block(h, MP_TYPE_EVENT);
 }
 
 static void clear(void) {
   t_at(CLEAR);
-  mp_event_clear(e);
+  mp_shm_event_clear(e);
   b->cleared = b->begun;
-  CHECK(!mp_event_is_set(e));
+  CHECK(!mp_shm_event_is_set(e));
 }
 
 static void set(void) {
   b->begun++;
   t_at(SET);
-  mp_event_set(e);
-  CHECK(mp_event_is_set(e));
+  mp_shm_event_set(e);
+  CHECK(mp_shm_event_is_set(e));
 }
 
 static void await_answers(uint64_t n) {
@@ -64,7 +64,7 @@ static void set_once(void) {
 static void wait_once(unsigned i) {
   uint64_t begun = b->begun, cleared = b->cleared;
   t_at(WAIT);
-  CHECK(mp_event_wait(e, &t_soon) == 0);
+  CHECK(mp_shm_event_wait(e, &t_soon) == 0);
   uint64_t now = b->begun;
   CHECK(cleared != begun || now > begun || t_stopping());
   b->answers[i] = now;
@@ -77,8 +77,8 @@ static void work(unsigned i) {
   while (!t_stopping()) i == SETTER ? set_once() : wait_once(i);
 }
 
-static void stop(void) { mp_event_set(e); }
-static void audit(void) { mp_object_unuse(h); }
+static void stop(void) { mp_shm_event_set(e); }
+static void audit(void) { mp_shm_object_unuse(h); }
 
 int main(void) {
   static const t_campaign c = {

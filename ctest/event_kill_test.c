@@ -11,52 +11,52 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "shm/event.h"
+#include "shm/sync/event.h"
 #include "sleeper.h"
 
-static mp_event *e;
-static mp_handle h;
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_event *e;
+static mp_shm_handle h;
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static uint64_t generation(void) { return e->state >> 1; }
 
 /* --- nobody waits --- */
 
 static void make(void) {
-  CHECK(mp_event_new(&t_soon, &h) == 0);
-  e = mp_object_block(h, MP_TYPE_EVENT);
+  CHECK(mp_shm_event_new(&t_soon, &h) == 0);
+  e = mp_shm_object_block(h, MP_TYPE_EVENT);
 }
 
-static void make_set(void) { make(), mp_event_set(e); }
+static void make_set(void) { make(), mp_shm_event_set(e); }
 static void nothing(void) {}
-static void run_set(void *arg) { (void)arg, mp_event_set(e); }
-static void run_clear(void *arg) { (void)arg, mp_event_clear(e); }
+static void run_set(void *arg) { (void)arg, mp_shm_event_set(e); }
+static void run_clear(void *arg) { (void)arg, mp_shm_event_clear(e); }
 
 static void run_wait(void *arg) {
   (void)arg;
-  CHECK(mp_event_wait(e, &now) == 0);
+  CHECK(mp_shm_event_wait(e, &now) == 0);
 }
 
 static void run_make(void *arg) {
   (void)arg;
   make_set();
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 static void let_go(void) {
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
 static void works(void) {
   uint64_t g = generation();
-  bool set = mp_event_is_set(e);
-  CHECK(mp_event_wait(e, &now) == (set ? 0 : -ETIMEDOUT));
-  mp_event_set(e);
-  CHECK(mp_event_is_set(e) && generation() == (set ? g : g + 1));
-  CHECK(mp_event_wait(e, &t_soon) == 0);
-  mp_event_clear(e);
-  CHECK(!mp_event_is_set(e) && mp_event_wait(e, &now) == -ETIMEDOUT);
+  bool set = mp_shm_event_is_set(e);
+  CHECK(mp_shm_event_wait(e, &now) == (set ? 0 : -ETIMEDOUT));
+  mp_shm_event_set(e);
+  CHECK(mp_shm_event_is_set(e) && generation() == (set ? g : g + 1));
+  CHECK(mp_shm_event_wait(e, &t_soon) == 0);
+  mp_shm_event_clear(e);
+  CHECK(!mp_shm_event_is_set(e) && mp_shm_event_wait(e, &now) == -ETIMEDOUT);
   mp_shm_sweep();
   let_go();
 }
@@ -77,32 +77,32 @@ static const t_op ops[] = {
 /* --- others sleep --- */
 
 static void sleep_in_wait(t_sleeper *t) {
-  mp_wait w = t_watched(t);
-  t->result = mp_event_wait(e, &w);
+  mp_shm_wait w = t_watched(t);
+  t->result = mp_shm_event_wait(e, &w);
   t->woken = mp_os_now();
 }
 
 static void run_set_killed(void *arg) {
   (void)arg;
   t_without_kernel();
-  mp_event_set(e);
+  mp_shm_event_set(e);
 }
 
 /* A pulse: the flag goes down before any sleeper has looked. */
 static bool was_set(void) {
   bool set = generation() > 0;
-  mp_event_clear(e);
+  mp_shm_event_clear(e);
   return set;
 }
 
 static void pulse(void) {
-  mp_event_set(e);
-  mp_event_clear(e);
+  mp_shm_event_set(e);
+  mp_shm_event_clear(e);
 }
 
 static void all_released(const t_sleeper *t) {
   for (int i = 0; i < 3; i++) CHECK(t[i].result == 0);
-  CHECK(!mp_event_is_set(e));
+  CHECK(!mp_shm_event_is_set(e));
 }
 
 static const t_scene scene = {
@@ -151,7 +151,7 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
 static void set_and_die(void) {
   pid_t setter = t_trace(run_set, NULL);
   while (generation() == 0) CHECK(!t_step(setter, 1));
-  mp_event_clear(e);
+  mp_shm_event_clear(e);
   t_end(setter);
 }
 

@@ -72,7 +72,7 @@ static lua_State *new_state(void) {
 
 /* Encodes the value at the top into a malloc'd copy; 0 when it cannot travel. */
 static size_t encode(lua_State *L, unsigned char **copy) {
-  mp_message m;
+  mp_codec_message m;
   if (mp_codec_encode(L, lua_gettop(L), "value", &m)) {
     lua_pop(L, 1);
     return 0;

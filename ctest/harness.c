@@ -16,7 +16,7 @@
 
 const char *t_what = "start";
 long t_point;
-const mp_wait t_soon = {MP_FOREVER, NULL, NULL};
+const mp_shm_wait t_soon = {MP_FOREVER, NULL, NULL};
 
 static volatile int *ended;
 static _Alignas(16) char buffer[MP_INLINE_MAX];
@@ -44,19 +44,19 @@ void t_start(void) {
   ended = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int err = mp_shm_attach();
   if (err) fprintf(stderr, "attach: %s\n", strerror(-err)), exit(1);
-  mp_types_setup();
+  mp_shm_types_setup();
   t_deadline(60);
 }
 
-mp_queue *t_queue(uint64_t maxsize, mp_handle *h) {
-  CHECK(mp_queue_new(maxsize, 0, &t_soon, h) == 0);
-  return mp_object_block(*h, MP_TYPE_QUEUE);
+mp_shm_queue *t_queue(uint64_t maxsize, mp_shm_handle *h) {
+  CHECK(mp_shm_queue_new(maxsize, 0, &t_soon, h) == 0);
+  return mp_shm_object_block(*h, MP_TYPE_QUEUE);
 }
 
-int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles) {
-  mp_piece piece = {p, n};
-  mp_parcel m = {&piece, 1, n, handles, nhandles};
-  return mp_queue_put(q, &m, &t_soon);
+int t_put(mp_shm_queue *q, const void *p, size_t n, const mp_shm_handle *handles, uint32_t nhandles) {
+  mp_shm_iovec piece = {p, n};
+  mp_shm_outgoing m = {&piece, 1, n, handles, nhandles};
+  return mp_shm_queue_put(q, &m, &t_soon);
 }
 
 static void fill(uint64_t *p, uint64_t number, size_t words) {
@@ -70,36 +70,36 @@ void t_prepare(uint64_t number, size_t n) {
   prepared[0] = number;
 }
 
-void t_put_prepared(mp_queue *q, size_t n) { CHECK(t_put(q, prepared, n, NULL, 0) == 0); }
+void t_put_prepared(mp_shm_queue *q, size_t n) { CHECK(t_put(q, prepared, n, NULL, 0) == 0); }
 
-void t_put_number(mp_queue *q, uint64_t number, size_t n) {
+void t_put_number(mp_shm_queue *q, uint64_t number, size_t n) {
   t_prepare(number, n);
   t_put_prepared(q, n);
 }
 
-uint64_t t_get_number(mp_queue *q, mp_wait w) {
-  mp_got g;
-  int err = mp_queue_get(q, buffer, &g, &w);
+uint64_t t_get_number(mp_shm_queue *q, mp_shm_wait w) {
+  mp_shm_incoming g;
+  int err = mp_shm_queue_get(q, buffer, &g, &w);
   if (err) return 0;
   const uint64_t *p = g.data;
   uint64_t number = p[0];
   for (size_t i = 1; i < g.len / 8; i++) CHECK(p[i] == number * SALT + i);
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   return number;
 }
 
-uint64_t t_fill_segment(mp_queue *q, size_t n, unsigned left) {
+uint64_t t_fill_segment(mp_shm_queue *q, size_t n, unsigned left) {
   uint64_t span = 16 + (n + 15) / 16 * 16, count = 0;
   while ((q->end & (MP_SEGMENT - 1)) + (left + 1) * span + 16 <= MP_SEGMENT) t_put_number(q, ++count, n);
   return count;
 }
 
-void t_get_numbers(mp_queue *q, uint64_t count) {
-  static const mp_wait now = {0, NULL, NULL};
+void t_get_numbers(mp_shm_queue *q, uint64_t count) {
+  static const mp_shm_wait now = {0, NULL, NULL};
   for (uint64_t i = 1; i <= count; i++) CHECK(t_get_number(q, now) == i);
 }
 
-void t_turn_segments(mp_queue *q, size_t n, unsigned times) {
+void t_turn_segments(mp_shm_queue *q, size_t n, unsigned times) {
   for (unsigned i = 0; i < times; i++) {
     if (i) t_put_number(q, 1, n), t_get_numbers(q, 1);
     t_get_numbers(q, t_fill_segment(q, n, 0));

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "shm/object.h"
-#include "shm/queue.h"
-#include "shm/registry.h"
+#include "shm/arena/object.h"
+#include "shm/arena/registry.h"
+#include "shm/queue/queue.h"
 
 extern const char *t_what; /* what is being tested, for messages */
 extern long t_point;
@@ -22,7 +22,7 @@ extern long t_point;
     }                                                                                                                  \
   } while (0)
 
-extern const mp_wait t_soon; /* forever, but see t_deadline */
+extern const mp_shm_wait t_soon; /* forever, but see t_deadline */
 
 /* Attaches, and ends this process's group of children by SIGALRM after that many seconds without a t_deadline. */
 void t_start(void);
@@ -30,20 +30,20 @@ void t_deadline(unsigned seconds);
 /* Zeroes that this process and its children share and mproc knows nothing of; costs nothing until touched. */
 void *t_shared(size_t n);
 
-mp_queue *t_queue(uint64_t maxsize, mp_handle *h);
-int t_put(mp_queue *q, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles);
+mp_shm_queue *t_queue(uint64_t maxsize, mp_shm_handle *h);
+int t_put(mp_shm_queue *q, const void *p, size_t n, const mp_shm_handle *handles, uint32_t nhandles);
 /* Puts n bytes whose content tells their number; and gets one message without waiting, checks its content, and
  * returns its number, or 0 when there is none. */
-void t_put_number(mp_queue *q, uint64_t number, size_t n);
+void t_put_number(mp_shm_queue *q, uint64_t number, size_t n);
 /* t_put_number in two halves: the first before a fork, so that only the put itself is stepped through. */
 void t_prepare(uint64_t number, size_t n);
-void t_put_prepared(mp_queue *q, size_t n);
-uint64_t t_get_number(mp_queue *q, mp_wait w);
+void t_put_prepared(mp_shm_queue *q, size_t n);
+uint64_t t_get_number(mp_shm_queue *q, mp_shm_wait w);
 /* Puts messages of n bytes until the tail's segment has room for `left` more; gets as many. t_turn_segments: both, so many
  * times: a segment more is used up each time, and nothing is left. */
-uint64_t t_fill_segment(mp_queue *q, size_t n, unsigned left);
-void t_get_numbers(mp_queue *q, uint64_t count);
-void t_turn_segments(mp_queue *q, size_t n, unsigned times);
+uint64_t t_fill_segment(mp_shm_queue *q, size_t n, unsigned left);
+void t_get_numbers(mp_shm_queue *q, uint64_t count);
+void t_turn_segments(mp_shm_queue *q, size_t n, unsigned times);
 /* Everything is let go: no object, no chunk, no process but this one. */
 void t_nothing_left(void);
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "os/heap.h"
+#include "heap/heap.h"
 
 enum { SLOTS = 3000, FOREIGN = 500, STEPS = 60000, SPARE = 64 << 20 };
 #define MOST_AT_ONCE ((size_t)192 << 20)
@@ -54,7 +54,7 @@ static void fill(slot *s) {
 
 static void drop(slot *s) {
   if (s->p) touch(s, false);
-  CHECK(mp_os_heap(NULL, s->p, s->size, 0) == NULL);
+  CHECK(mp_heap_of_lua(NULL, s->p, s->size, 0) == NULL);
   total -= s->size;
   *s = (slot){NULL, 0, 0};
 }
@@ -64,7 +64,7 @@ static void resize(slot *s, size_t size) {
   size_t least = s->size < size ? s->size : size, seen = least < 4096 ? least : 4096;
   unsigned char head[4096], tail[4096];
   if (s->p) memcpy(head, s->p, seen), memcpy(tail, s->p + least - seen, seen);
-  unsigned char *p = mp_os_heap(NULL, s->p, s->size, size);
+  unsigned char *p = mp_heap_of_lua(NULL, s->p, s->size, size);
   CHECK(p && (uintptr_t)p % 16 == 0);
   if (s->p) CHECK(memcmp(head, p, seen) == 0 && memcmp(tail, p + least - seen, seen) == 0);
   total += size - s->size;
@@ -113,8 +113,8 @@ static void begin(void) {
     total += s->size;
     fill(s);
   }
-  CHECK(mp_os_heap_begin(original, NULL) == 0 && mp_os_heap_begin(original, NULL) == 0);
-  mp_os_heap_trim();
+  CHECK(mp_heap_begin(original, NULL) == 0 && mp_heap_begin(original, NULL) == 0);
+  mp_heap_trim();
 }
 
 static void in_child(void (*f)(int), int depth) {
@@ -159,18 +159,18 @@ static void starve(int depth) {
   for (int i = 0; i < SLOTS; i++) {
     slot *s = &slots[i];
     if (!s->p) continue;
-    CHECK(mp_os_heap(NULL, s->p, s->size, (size_t)1 << 40) == NULL);
+    CHECK(mp_heap_of_lua(NULL, s->p, s->size, (size_t)1 << 40) == NULL);
     touch(s, false);
     unsigned char first = s->p[0];
     size_t size = (size_t)(draw() % s->size) + 1;
-    unsigned char *p = mp_os_heap(NULL, s->p, s->size, size);
+    unsigned char *p = mp_heap_of_lua(NULL, s->p, s->size, size);
     CHECK(p && p[0] == first);
     total -= s->size - size;
     s->p = p;
     s->size = size;
     fill(s);
   }
-  CHECK(mp_os_heap(NULL, NULL, 0, SIZE_MAX - 5) == NULL && mp_os_heap(NULL, NULL, 0, (size_t)1 << 30) == NULL);
+  CHECK(mp_heap_of_lua(NULL, NULL, 0, SIZE_MAX - 5) == NULL && mp_heap_of_lua(NULL, NULL, 0, (size_t)1 << 30) == NULL);
   drop_all();
 }
 

@@ -13,10 +13,10 @@
 #define SMALL 64
 #define BIG 96 /* an extent here */
 
-static mp_queue *q, *carried;
-static mp_handle qh, carried_h;
+static mp_shm_queue *q, *carried;
+static mp_shm_handle qh, carried_h;
 static size_t size;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- pieces of before and after --- */
 
@@ -84,21 +84,22 @@ static void put_one(void *arg) { (void)arg, t_put_prepared(q, size); }
 
 static void get_one(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  mp_queue_done(&g);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  mp_shm_queue_done(&g);
 }
 
 /* Nothing of a message is left once all have been taken, not even as long as the queue lives. */
 static void no_message_left(void) {
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i))
-    CHECK(mp_chunk_at((uint64_t)i)->object != q->slot || mp_st_state(mp_chunk_at((uint64_t)i)->st) <= MP_USED);
+  for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i))
+    CHECK(mp_shm_chunk_at((uint64_t)i)->object != q->slot ||
+          mp_shm_chunk_state(mp_shm_chunk_at((uint64_t)i)->st) <= MP_USED);
 }
 
 static void let_go(void) {
   no_message_left();
-  mp_object_unuse(qh);
+  mp_shm_object_unuse(qh);
   t_nothing_left();
 }
 
@@ -110,7 +111,7 @@ static void after_put(void) {
   CHECK(n == 1 || n == 2);
   if (n == 1) CHECK(t_get_number(q, now) == 2);
   CHECK(t_get_number(q, now) == 0);
-  CHECK(mp_queue_size(q) == 0);
+  CHECK(mp_shm_queue_size(q) == 0);
   let_go();
 }
 
@@ -136,14 +137,14 @@ static void with_carried(void) {
 static void carried_on_flight(void) {
   with_carried();
   CHECK(t_put(q, "handle", 6, &carried_h, 1) == 0);
-  mp_object_unuse(carried_h);
+  mp_shm_object_unuse(carried_h);
 }
 
 static void carried_in_extent(void) {
   static char bytes[BIG];
   with_carried();
   CHECK(t_put(q, bytes, BIG, &carried_h, 1) == 0);
-  mp_object_unuse(carried_h);
+  mp_shm_object_unuse(carried_h);
 }
 
 static void put_handle(void *arg) {
@@ -153,24 +154,24 @@ static void put_handle(void *arg) {
 
 static void get_handle(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  CHECK(mp_object_use(g.handles[0], MP_TYPE_QUEUE, &now) == 0);
-  mp_queue_done(&g);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_object_use(g.handles[0], MP_TYPE_QUEUE, &now) == 0);
+  mp_shm_queue_done(&g);
 }
 
 /* The carried object lives exactly while the message is there. */
 static void after_handle(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   mp_shm_sweep();
-  if (mp_queue_get(q, buf, &g, &now) == 0) {
+  if (mp_shm_queue_get(q, buf, &g, &now) == 0) {
     CHECK(g.nhandles == 1 && g.handles[0] == carried_h);
-    CHECK(mp_object_block(carried_h, MP_TYPE_QUEUE));
-    mp_queue_done(&g);
+    CHECK(mp_shm_object_block(carried_h, MP_TYPE_QUEUE));
+    mp_shm_queue_done(&g);
   }
-  CHECK(!mp_object_block(carried_h, MP_TYPE_QUEUE));
+  CHECK(!mp_shm_object_block(carried_h, MP_TYPE_QUEUE));
   size = SMALL;
   t_put_number(q, 7, SMALL);
   CHECK(t_get_number(q, now) == 7);
@@ -178,7 +179,7 @@ static void after_handle(void) {
 }
 
 static void after_put_handle(void) {
-  mp_object_unuse(carried_h);
+  mp_shm_object_unuse(carried_h);
   after_handle();
 }
 
@@ -199,42 +200,42 @@ static void after_nothing(void) {
 
 /* A queue of messages of all kinds, with an object that only a message holds. The child is its last holder. */
 static void full_queue(void) {
-  mp_handle inner;
+  mp_shm_handle inner;
   with_small();
-  mp_queue *in = t_queue(0, &inner);
+  mp_shm_queue *in = t_queue(0, &inner);
   t_put_number(in, 5, BIG);
   t_put_number(q, 1, SMALL);
   CHECK(t_put(q, "handle", 6, &inner, 1) == 0);
-  mp_object_unuse(inner);
+  mp_shm_object_unuse(inner);
   t_put_number(q, 2, BIG);
-  mp_queue_inline_max = MP_INLINE_MAX; /* a few records fill three segments */
+  mp_shm_queue_inline_max = MP_INLINE_MAX; /* a few records fill three segments */
   for (uint64_t i = 3; i < 8; i++) t_put_number(q, i, MP_INLINE_MAX / 8 * 8);
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = SMALL;
 }
 
-static void drop(void *arg) { (void)arg, mp_object_unuse(qh); }
-static void let_go_here(void) { mp_object_unuse(qh); }
+static void drop(void *arg) { (void)arg, mp_shm_object_unuse(qh); }
+static void let_go_here(void) { mp_shm_object_unuse(qh); }
 
 static void close_it(void *arg) {
   (void)arg;
-  CHECK(mp_queue_close(q, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(q, &t_soon) == 0);
 }
 
 static void after_close(void) {
   mp_shm_sweep();
   CHECK(t_get_number(q, now) == 1);
   CHECK(t_get_number(q, now) == 2);
-  CHECK(mp_queue_close(q, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(q, &t_soon) == 0);
   let_go();
 }
 
 /* --- processes --- */
 
 static void reserve_and_undo(void *arg) {
-  mp_proc_ref ref;
+  mp_shm_proc_ref ref;
   (void)arg;
-  CHECK(mp_proc_reserve(&ref) == 0);
-  mp_proc_unreserve(ref);
+  CHECK(mp_shm_proc_reserve(&ref) == 0);
+  mp_shm_proc_unreserve(ref);
 }
 
 /* --- the last holder of both dies while it puts one into the other --- */
@@ -246,8 +247,8 @@ static void put_big_handle(void *arg) {
 }
 
 static void let_go_all_here(void) {
-  mp_object_unuse(qh);
-  mp_object_unuse(carried_h);
+  mp_shm_object_unuse(qh);
+  mp_shm_object_unuse(carried_h);
 }
 
 static void after_last_put(void) { after_nothing(); }
@@ -256,19 +257,19 @@ static void after_last_put(void) { after_nothing(); }
 
 static void get_and_return(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  CHECK(mp_queue_return(q, &g) == 0);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_return(q, &g) == 0);
 }
 
 /* What a dead reader of an extent leaves behind; then somebody takes it. */
 static void returned_big(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   two_big();
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  CHECK(mp_queue_return(q, &g) == 0);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_return(q, &g) == 0);
 }
 
 /* --- recovery itself, killed --- */
@@ -277,7 +278,7 @@ static void returned_big(void) {
 static void run_recovery(void *arg) {
   (void)arg;
   mp_shm_sweep();
-  if (mp_object_live(qh)) (void)mp_queue_size(q);
+  if (mp_shm_object_live(qh)) (void)mp_shm_queue_size(q);
 }
 
 static const t_op ops[] = {
@@ -350,7 +351,7 @@ static long run_births(void) {
     mp_shm_sweep();
     t_put_number(q, 1, SMALL);
     CHECK(t_get_number(q, now) == 1);
-    mp_object_unuse(qh);
+    mp_shm_object_unuse(qh);
     mp_shm_sweep();
     if (done) break;
     points++;
@@ -362,7 +363,7 @@ static long run_births(void) {
 int main(int argc, char **argv) {
   long points = 0, n = 0;
   t_start();
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = SMALL;
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
     points += t_run_op(&ops[i]);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "names.h"
-#include "shm/joinable.h"
+#include "shm/queue/joinable.h"
 
 enum { PRODUCERS = 2, LESSEES = 3, EACH = PRODUCERS + LESSEES, JOINER = 2 * EACH, NURSE, WORKERS };
 enum { ROOM = 128, INLINE_MOST = 512, EXTENT_MOST = 8000, POLL_US = 100, BREATH_US = 2000, GIVE_BACK_ONE_IN = 8 };
@@ -32,22 +32,22 @@ typedef struct book {
 
 static book *b;
 static _Atomic uint64_t *life_of; /* per pid */
-static mp_queue *queues[STREAMS];
-static mp_handle handles[STREAMS];
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_queue *queues[STREAMS];
+static mp_shm_handle handles[STREAMS];
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static unsigned stream_of(unsigned i) { return i < EACH ? JOINED : REPORTED; }
 static bool produces(unsigned i) { return i < JOINER && i % EACH < PRODUCERS; }
 
 static void set_up(void) {
   static const uint32_t kinds[STREAMS] = {MP_QUEUE_JOINABLE, MP_QUEUE_REPORTS};
-  mp_queue_inline_max = INLINE_MOST;
+  mp_shm_queue_inline_max = INLINE_MOST;
   t_names_set_up(STREAMS);
   b = t_shared(sizeof *b);
   life_of = t_shared(PIDS * sizeof *life_of);
   for (unsigned s = 0; s < STREAMS; s++) {
-    CHECK(mp_queue_new(ROOM, kinds[s], &t_soon, &handles[s]) == 0);
-    queues[s] = mp_object_block(handles[s], MP_TYPE_QUEUE);
+    CHECK(mp_shm_queue_new(ROOM, kinds[s], &t_soon, &handles[s]) == 0);
+    queues[s] = mp_shm_object_block(handles[s], MP_TYPE_QUEUE);
   }
 }
 
@@ -74,22 +74,22 @@ static void produce(unsigned i) {
   p->ended = 1;
 }
 
-static void end_lease(mp_got *g, unsigned stream, uint64_t name) {
+static void end_lease(mp_shm_incoming *g, unsigned stream, uint64_t name) {
   t_name_receive(name);
   t_at(END);
-  mp_queue_done(g);
+  mp_shm_queue_done(g);
   if (stream != JOINED) return;
   t_at(FINISH);
-  CHECK(mp_joinable_done(queues[stream]) == 0);
+  CHECK(mp_shm_joinable_done(queues[stream]) == 0);
 }
 
 static void lease(unsigned i) {
   unsigned stream = stream_of(i);
   place *p = &b->places[i];
-  mp_got g;
+  mp_shm_incoming g;
   for (;;) {
     t_at(LEASE);
-    int err = mp_queue_lease(queues[stream], &g, &t_soon);
+    int err = mp_shm_queue_lease(queues[stream], &g, &t_soon);
     t_at(0);
     if (err) {
       CHECK(err == -EPIPE);
@@ -102,7 +102,7 @@ static void lease(unsigned i) {
       end_lease(&g, stream, name);
     } else {
       t_at(GIVE_BACK);
-      mp_lease_give_back(&g);
+      mp_shm_lease_give_back(&g);
     }
     p->inhand = 0;
     t_ended();
@@ -122,7 +122,7 @@ static void join(unsigned i) {
     for (unsigned k = 0; k < PRODUCERS; k++) done[k] = b->places[k].done;
     b->joiner = t_workers[i].life;
     t_at(JOIN);
-    int r = mp_joinable_join(queues[JOINED], &t_soon);
+    int r = mp_shm_joinable_join(queues[JOINED], &t_soon);
     CHECK(r >= 0);
     all_recorded(done);
     t_count->abandoned += r == MP_ABANDONED;
@@ -134,14 +134,14 @@ static void join(unsigned i) {
 }
 
 static bool take_orphan(_Atomic uint64_t *inhand) {
-  mp_got g;
+  mp_shm_incoming g;
   t_at(ORPHAN);
-  if (mp_queue_orphan(queues[REPORTED], &g, &now) != 0) return false;
+  if (mp_shm_queue_orphan(queues[REPORTED], &g, &now) != 0) return false;
   uint64_t name = t_name_of(&g, REPORTED);
-  CHECK(t_was_killed(life_of[mp_orphan_lessee(&g) % PIDS]));
+  CHECK(t_was_killed(life_of[mp_shm_orphan_lessee(&g) % PIDS]));
   *inhand = name;
   t_name_receive(name);
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   *inhand = 0;
   b->orphans++;
   return true;
@@ -187,20 +187,20 @@ static void judge(uint64_t name) {
 }
 
 static void audit(void) {
-  const mp_wait soon = {mp_os_now() + T_HANG, NULL, NULL};
+  const mp_shm_wait soon = {mp_os_now() + T_HANG, NULL, NULL};
   while (take_orphan(&b->places[NURSE].inhand)) continue;
-  CHECK(mp_joinable_join(queues[JOINED], &soon) >= 0);
-  CHECK(mp_joinable_unfinished(queues[JOINED]) == 0 && mp_queue_size(queues[REPORTED]) == 0);
+  CHECK(mp_shm_joinable_join(queues[JOINED], &soon) >= 0);
+  CHECK(mp_shm_joinable_unfinished(queues[JOINED]) == 0 && mp_shm_queue_size(queues[REPORTED]) == 0);
   for (unsigned i = 0; i < JOINER; i++)
     for (uint64_t n = 1; produces(i) && n <= b->places[i].intent; n++) judge(t_name(stream_of(i), i % EACH, n));
   printf("  %lu joins, %lu orphans\n", (long)b->joins, (long)b->orphans);
-  for (unsigned s = 0; s < STREAMS; s++) mp_object_unuse(handles[s]);
+  for (unsigned s = 0; s < STREAMS; s++) mp_shm_object_unuse(handles[s]);
 }
 
 static void stop(void) {
   for (unsigned i = 0; i < JOINER; i++)
     if (produces(i) && !b->places[i].ended) return;
-  for (unsigned s = 0; s < STREAMS; s++) CHECK(mp_queue_close(queues[s], &t_soon) == 0);
+  for (unsigned s = 0; s < STREAMS; s++) CHECK(mp_shm_queue_close(queues[s], &t_soon) == 0);
 }
 
 static void show(void) {

@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #include "campaign.h"
-#include "shm/mutex.h"
+#include "shm/sync/mutex.h"
 
 enum { LOCKS = 2, WORKERS = 6, HOLD = 2000 };
 enum { ACQUIRE = 1, TRY, TIMED, RELEASE };
@@ -30,15 +30,15 @@ typedef struct place {
 
 static guarded *books;
 static place *places;
-static mp_mutex *locks[LOCKS];
-static mp_handle handles[LOCKS];
+static mp_shm_mutex *locks[LOCKS];
+static mp_shm_handle handles[LOCKS];
 
 static void set_up(void) {
   books = t_shared(LOCKS * sizeof *books);
   places = t_shared(T_WORKERS * sizeof *places);
   for (int i = 0; i < LOCKS; i++) {
-    CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &handles[i]) == 0);
-    locks[i] = mp_object_block(handles[i], MP_TYPE_MUTEX);
+    CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &handles[i]) == 0);
+    locks[i] = mp_shm_object_block(handles[i], MP_TYPE_MUTEX);
   }
 }
 
@@ -59,13 +59,13 @@ static void use(guarded *g) {
   CHECK(g->first == g->second);
 }
 
-static int acquire(mp_mutex *x, mp_handle h) {
+static int acquire(mp_shm_mutex *x, mp_shm_handle h) {
   static const uint64_t times[] = {MP_FOREVER, 0, SHORT};
   unsigned how = (unsigned)(t_random() % 3);
-  mp_wait w = {times[how], NULL, NULL};
+  mp_shm_wait w = {times[how], NULL, NULL};
   if (times[how] == SHORT) w.deadline = mp_os_now() + SHORT;
   t_at(ACQUIRE + how);
-  return mp_mutex_acquire(x, h, &w);
+  return mp_shm_mutex_acquire(x, h, &w);
 }
 
 static void one(unsigned i) {
@@ -79,7 +79,7 @@ static void one(unsigned i) {
   use(g);
   g->inside = 0;
   t_at(RELEASE);
-  mp_mutex_release(locks[k], handles[k]);
+  mp_shm_mutex_release(locks[k], handles[k]);
   places[i].had[k]++;
   t_ended();
   t_hold(HOLD);
@@ -103,13 +103,13 @@ static void judge_sharing(unsigned k) {
 static void audit(void) {
   for (unsigned k = 0; k < LOCKS; k++) {
     guarded *g = &books[k];
-    int r = mp_mutex_acquire(locks[k], handles[k], &t_soon);
+    int r = mp_shm_mutex_acquire(locks[k], handles[k], &t_soon);
     CHECK(r >= 0);
     came_in(g, UINT64_MAX, r == MP_ABANDONED);
-    mp_mutex_release(locks[k], handles[k]);
+    mp_shm_mutex_release(locks[k], handles[k]);
     judge_sharing(k);
     CHECK(g->told <= g->died);
-    mp_object_unuse(handles[k]);
+    mp_shm_object_unuse(handles[k]);
   }
 }
 

@@ -10,41 +10,42 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/mutex.h"
+#include "shm/sync/mutex.h"
 #include "sleeper.h"
 
 #define BRIEF (3 * MP_MS)           /* long enough to become hungry */
 #define PATIENT_AFTER (140 * MP_MS) /* who has waited that long sleeps for whole slices */
 #define FRESH (20 * MP_MS)          /* + some stepping < T_YOUNG */
 
-static mp_mutex *x;
-static mp_handle h;
+static mp_shm_mutex *x;
+static mp_shm_handle h;
 static pid_t helper;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- pieces of before and after --- */
 
 static void make(void) {
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
-  x = mp_object_block(h, MP_TYPE_MUTEX);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
+  x = mp_shm_object_block(h, MP_TYPE_MUTEX);
 }
 
-static void acquire(void) { CHECK(mp_mutex_acquire(x, h, &t_soon) >= 0); }
-static void release(void) { mp_mutex_release(x, h); }
+static void acquire(void) { CHECK(mp_shm_mutex_acquire(x, h, &t_soon) >= 0); }
+static void release(void) { mp_shm_mutex_release(x, h); }
 static void make_held(void) { make(), acquire(); }
 
 static void let_go(void) {
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
 /* Taken once more it says who has it, and no longer that somebody died. */
 static void works(void) {
   acquire();
-  CHECK(mp_mutex_mine(x) && mp_mutex_owner(x) == mp_proc_self() && x->depth == 1 && mp_mutex_count() == 1);
+  CHECK(mp_shm_mutex_mine(x) && mp_shm_mutex_owner(x) == mp_shm_proc_self() && x->depth == 1 &&
+        mp_shm_mutex_count() == 1);
   release();
-  CHECK(!mp_mutex_locked(x) && mp_mutex_owner(x) == 0 && mp_mutex_count() == 0);
-  CHECK(mp_mutex_acquire(x, h, &now) == MP_LOCKED);
+  CHECK(!mp_shm_mutex_locked(x) && mp_shm_mutex_owner(x) == 0 && mp_shm_mutex_count() == 0);
+  CHECK(mp_shm_mutex_acquire(x, h, &now) == MP_LOCKED);
   release();
   mp_shm_sweep();
   let_go();
@@ -57,13 +58,13 @@ static void run_acquire_release(void *arg) { (void)arg, acquire(), release(); }
 
 static void run_try(void *arg) {
   (void)arg;
-  CHECK(mp_mutex_acquire(x, h, &now) == -ETIMEDOUT);
+  CHECK(mp_shm_mutex_acquire(x, h, &now) == -ETIMEDOUT);
 }
 
 static void run_acquire_briefly(void *arg) {
-  mp_wait w = {mp_os_now() + BRIEF, NULL, NULL};
+  mp_shm_wait w = {mp_os_now() + BRIEF, NULL, NULL};
   (void)arg;
-  CHECK(mp_mutex_acquire(x, h, &w) == -ETIMEDOUT);
+  CHECK(mp_shm_mutex_acquire(x, h, &w) == -ETIMEDOUT);
 }
 
 static void start_helper(void (*f)(void)) {
@@ -76,7 +77,7 @@ static void start_helper(void (*f)(void)) {
 static void abandoned(void) {
   make();
   start_helper(acquire);
-  while (!mp_mutex_locked(x)) usleep(50);
+  while (!mp_shm_mutex_locked(x)) usleep(50);
   t_end(helper);
 }
 
@@ -89,7 +90,7 @@ static void hold_until_hungry(void) {
 static void held_until_hungry(void) {
   make();
   start_helper(hold_until_hungry);
-  while (!mp_mutex_locked(x)) usleep(50);
+  while (!mp_shm_mutex_locked(x)) usleep(50);
 }
 
 static void end_helper_and_works(void) {
@@ -106,8 +107,8 @@ static void with_next_one(void) {
 
 static void next_one_has_it(void) {
   release();
-  while (!mp_mutex_owner(x)) usleep(50);
-  CHECK(mp_mutex_owner(x) != mp_proc_self());
+  while (!mp_shm_mutex_owner(x)) usleep(50);
+  CHECK(mp_shm_mutex_owner(x) != mp_shm_proc_self());
   end_helper_and_works();
 }
 
@@ -116,7 +117,7 @@ static void nothing(void) {}
 static void run_make(void *arg) {
   (void)arg;
   make_held();
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   release();
 }
 
@@ -145,8 +146,8 @@ static void run_recovery(void *arg) {
 /* --- others sleep --- */
 
 static void sleep_in_acquire(t_sleeper *t) {
-  mp_wait w = t_watched(t);
-  t->result = mp_mutex_acquire(x, h, &w);
+  mp_shm_wait w = t_watched(t);
+  t->result = mp_shm_mutex_acquire(x, h, &w);
   uint64_t now_awake = mp_os_now();
   if (t->result >= 0) release();
   t->woken = now_awake; /* last: it may be ended then */

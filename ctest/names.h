@@ -34,11 +34,11 @@ uint8_t t_name_facts(uint64_t name);
 /* The message of that name with n bytes, until the next call. */
 const void *t_name_message(uint64_t name, size_t n);
 /* The name of a message of that stream; its content is looked at. */
-uint64_t t_name_of(const mp_got *g, unsigned stream);
+uint64_t t_name_of(const mp_shm_incoming *g, unsigned stream);
 
 /* For a hang, on stderr: the queue's words, and the messages in somebody's hands. */
-void t_show_queue(const char *name, const mp_queue *q);
+void t_show_queue(const char *name, const mp_shm_queue *q);
 /* How many of its locks their owners died with. */
-unsigned t_abandoned_locks(const mp_queue *q);
+unsigned t_abandoned_locks(const mp_shm_queue *q);
 
 #endif

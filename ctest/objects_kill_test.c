@@ -12,66 +12,66 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/array.h"
-#include "shm/barrier.h"
-#include "shm/condition.h"
-#include "shm/end.h"
-#include "shm/event.h"
-#include "shm/joinable.h"
-#include "shm/rwlock.h"
-#include "shm/semaphore.h"
+#include "shm/number/array.h"
+#include "shm/queue/joinable.h"
+#include "shm/queue/pipe_end.h"
+#include "shm/sync/barrier.h"
+#include "shm/sync/condition.h"
+#include "shm/sync/event.h"
+#include "shm/sync/rwlock.h"
+#include "shm/sync/semaphore.h"
 
 typedef struct kind {
   const char *name;
   int type;
-  int (*make)(mp_handle *out);
+  int (*make)(mp_shm_handle *out);
   void (*claim)(void); /* makes it know something of this process; NULL: it cannot */
   void (*works)(void); /* for a process alone */
 } kind;
 
 static const kind *k;
-static mp_queue *q; /* carries it */
-static mp_handle qh, h;
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_queue *q; /* carries it */
+static mp_shm_handle qh, h;
+static const mp_shm_wait now = {0, NULL, NULL};
 #define SLICES (3 * MP_SLICE)
 
-static void *block(void) { return mp_object_block(h, k->type); }
+static void *block(void) { return mp_shm_object_block(h, k->type); }
 
 /* What a dead process had may come back with the sweep of a slice. */
-static mp_wait soon(void) { return (mp_wait){mp_os_now() + SLICES, NULL, NULL}; }
+static mp_shm_wait soon(void) { return (mp_shm_wait){mp_os_now() + SLICES, NULL, NULL}; }
 
 /* --- the kinds --- */
 
-static int make_queue(mp_handle *out) { return mp_queue_new(0, 0, &t_soon, out); }
-static int make_joinable(mp_handle *out) { return mp_queue_new(0, MP_QUEUE_JOINABLE, &t_soon, out); }
-static int make_mutex(mp_handle *out) { return mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, out); }
-static int make_plain(mp_handle *out) { return mp_semaphore_new(MP_SEMAPHORE_PLAIN, 1, &t_soon, out); }
-static int make_bounded(mp_handle *out) { return mp_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, out); }
-static int make_event(mp_handle *out) { return mp_event_new(&t_soon, out); }
-static int make_barrier(mp_handle *out) { return mp_barrier_new(1, &t_soon, out); }
-static int make_condition(mp_handle *out) { return mp_condition_new(&t_soon, out); }
-static int make_rwlock(mp_handle *out) { return mp_rwlock_new(&t_soon, out); }
-static int make_array(mp_handle *out) { return mp_array_new(MP_INT64, MP_ARRAY_LIST, 3, &t_soon, out); }
+static int make_queue(mp_shm_handle *out) { return mp_shm_queue_new(0, 0, &t_soon, out); }
+static int make_joinable(mp_shm_handle *out) { return mp_shm_queue_new(0, MP_QUEUE_JOINABLE, &t_soon, out); }
+static int make_mutex(mp_shm_handle *out) { return mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, out); }
+static int make_plain(mp_shm_handle *out) { return mp_shm_semaphore_new(MP_SEMAPHORE_PLAIN, 1, &t_soon, out); }
+static int make_bounded(mp_shm_handle *out) { return mp_shm_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, out); }
+static int make_event(mp_shm_handle *out) { return mp_shm_event_new(&t_soon, out); }
+static int make_barrier(mp_shm_handle *out) { return mp_shm_barrier_new(1, &t_soon, out); }
+static int make_condition(mp_shm_handle *out) { return mp_shm_condition_new(&t_soon, out); }
+static int make_rwlock(mp_shm_handle *out) { return mp_shm_rwlock_new(&t_soon, out); }
+static int make_array(mp_shm_handle *out) { return mp_shm_array_new(MP_INT64, MP_ARRAY_LIST, 3, &t_soon, out); }
 
-static int make_end(mp_handle *out) {
-  mp_handle ends[2];
-  int err = mp_pipe_new(true, &t_soon, ends);
+static int make_end(mp_shm_handle *out) {
+  mp_shm_handle ends[2];
+  int err = mp_shm_pipe_new(true, &t_soon, ends);
   if (err) return err;
-  mp_object_unuse(ends[1]);
+  mp_shm_object_unuse(ends[1]);
   *out = ends[0];
   return 0;
 }
 
 static void queue_works(void) {
-  mp_queue *own = block();
+  mp_shm_queue *own = block();
   t_put_number(own, 5, 64);
   CHECK(t_get_number(own, now) == 5 && t_get_number(own, now) == 0);
 }
 
 static void joinable_works(void) {
-  mp_wait w = soon();
+  mp_shm_wait w = soon();
   queue_works();
-  CHECK(mp_joinable_done(block()) == 0 && mp_joinable_join(block(), &w) >= 0);
+  CHECK(mp_shm_joinable_done(block()) == 0 && mp_shm_joinable_join(block(), &w) >= 0);
 }
 
 static void claim_task(void) {
@@ -80,62 +80,62 @@ static void claim_task(void) {
 }
 
 static void empty_then_joinable_works(void) {
-  while (t_get_number(block(), now)) CHECK(mp_joinable_done(block()) == 0);
+  while (t_get_number(block(), now)) CHECK(mp_shm_joinable_done(block()) == 0);
   joinable_works();
 }
 
 static void mutex_works(void) {
-  mp_wait w = soon();
-  CHECK(mp_mutex_acquire(block(), h, &w) >= 0);
-  mp_mutex_release(block(), h);
+  mp_shm_wait w = soon();
+  CHECK(mp_shm_mutex_acquire(block(), h, &w) >= 0);
+  mp_shm_mutex_release(block(), h);
 }
 
-static void plain_works(void) { CHECK(mp_semaphore_release(block(), 1, &t_soon) == 0); }
-static void claim_permit(void) { CHECK(mp_semaphore_acquire(block(), &t_soon) == 0); }
+static void plain_works(void) { CHECK(mp_shm_semaphore_release(block(), 1, &t_soon) == 0); }
+static void claim_permit(void) { CHECK(mp_shm_semaphore_acquire(block(), &t_soon) == 0); }
 
 static void bounded_works(void) {
-  mp_wait w = soon();
-  CHECK(mp_semaphore_acquire(block(), &w) == 0 && mp_semaphore_acquire(block(), &now) == -ETIMEDOUT);
-  CHECK(mp_semaphore_release(block(), 1, &t_soon) == 0);
+  mp_shm_wait w = soon();
+  CHECK(mp_shm_semaphore_acquire(block(), &w) == 0 && mp_shm_semaphore_acquire(block(), &now) == -ETIMEDOUT);
+  CHECK(mp_shm_semaphore_release(block(), 1, &t_soon) == 0);
 }
 
 static void event_works(void) {
-  mp_event_set(block());
-  CHECK(mp_event_wait(block(), &now) == 0);
+  mp_shm_event_set(block());
+  CHECK(mp_shm_event_wait(block(), &now) == 0);
 }
 
 static void barrier_works(void) {
   uint64_t index = 9;
-  CHECK(mp_barrier_wait(block(), false, &t_soon, &index) == 0 && index == 0);
+  CHECK(mp_shm_barrier_wait(block(), false, &t_soon, &index) == 0 && index == 0);
 }
 
 static void claim_place(void) {
   uint64_t index;
-  CHECK(mp_barrier_wait(block(), true, &t_soon, &index) == MP_BARRIER_ACT);
+  CHECK(mp_shm_barrier_wait(block(), true, &t_soon, &index) == MP_BARRIER_ACT);
 }
 
 static void mended_barrier_works(void) {
-  mp_barrier_reset(block());
+  mp_shm_barrier_reset(block());
   barrier_works();
 }
 
-static void condition_works(void) { CHECK(mp_condition_waiting(block()) == 0); }
-static void claim_reading(void) { CHECK(mp_rwlock_read(block(), &t_soon) >= 0); }
+static void condition_works(void) { CHECK(mp_shm_condition_waiting(block()) == 0); }
+static void claim_reading(void) { CHECK(mp_shm_rwlock_read(block(), &t_soon) >= 0); }
 
 static void rwlock_works(void) {
-  mp_wait w = soon();
-  CHECK(mp_rwlock_write(block(), h, &w) >= 0);
-  mp_rwlock_end_write(block(), h);
+  mp_shm_wait w = soon();
+  CHECK(mp_shm_rwlock_write(block(), h, &w) >= 0);
+  mp_shm_rwlock_end_write(block(), h);
 }
 
 static void end_works(void) {
-  mp_end *e = block();
-  mp_got g;
+  mp_shm_pipe_end *e = block();
+  mp_shm_incoming g;
   char buf[16];
-  CHECK(mp_queue_get(mp_end_in(e), buf, &g, &now) == -EPIPE);
+  CHECK(mp_shm_queue_get(mp_shm_pipe_end_in(e), buf, &g, &now) == -EPIPE);
 }
 
-static void array_works(void) { CHECK(mp_array_add64(block(), 1, 2) >= 2); }
+static void array_works(void) { CHECK(mp_shm_array_add64(block(), 1, 2) >= 2); }
 
 static const kind kinds[] = {
     {"queue", MP_TYPE_QUEUE, make_queue, NULL, queue_works},
@@ -147,7 +147,7 @@ static const kind kinds[] = {
     {"barrier", MP_TYPE_BARRIER, make_barrier, claim_place, mended_barrier_works},
     {"condition", MP_TYPE_CONDITION, make_condition, NULL, condition_works},
     {"rwlock", MP_TYPE_RWLOCK, make_rwlock, claim_reading, rwlock_works},
-    {"end", MP_TYPE_END, make_end, NULL, end_works},
+    {"end", MP_TYPE_PIPE_END, make_end, NULL, end_works},
     {"array", MP_TYPE_ARRAY, make_array, NULL, array_works},
 };
 
@@ -155,7 +155,7 @@ static const kind kinds[] = {
 
 static void nothing(void) {}
 static void make(void) { CHECK(k->make(&h) == 0); }
-static void drop(void) { mp_object_unuse(h); }
+static void drop(void) { mp_shm_object_unuse(h); }
 
 static void claim(void) {
   if (k->claim) k->claim();
@@ -180,15 +180,15 @@ static void make_on_the_way(void) {
 /* It lives exactly while the message is there, and works. */
 static void after_message(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   mp_shm_sweep();
-  if (mp_queue_get(q, buf, &g, &now) == 0) {
+  if (mp_shm_queue_get(q, buf, &g, &now) == 0) {
     CHECK(g.nhandles == 1 && g.handles[0] == h);
     k->works();
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   }
-  CHECK(!mp_object_live(h));
-  mp_object_unuse(qh);
+  CHECK(!mp_shm_object_live(h));
+  mp_shm_object_unuse(qh);
   t_nothing_left();
 }
 
@@ -217,12 +217,12 @@ static void run_send(void *arg) {
 
 static void run_receive(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  CHECK(mp_object_use(h, k->type, &now) == 0);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_object_use(h, k->type, &now) == 0);
   claim();
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   drop();
 }
 
@@ -235,7 +235,7 @@ static void run_drop(void *arg) {
 static void run_leave(void *arg) {
   (void)arg;
   claim();
-  mp_proc_depart();
+  mp_shm_proc_unregister();
 }
 
 static void run_recovery(void *arg) {
@@ -255,7 +255,7 @@ enum { OPS = sizeof ops / sizeof *ops, KINDS = sizeof kinds / sizeof *kinds };
 
 /* What differs from kind to kind: all of it where a death leaves a claim, or takes others along; else that handles of it
  * travel. What is the same for all, killpoints_test steps through. */
-static bool matters(const t_op *o) { return k->claim || k->type == MP_TYPE_END || o->before == make_on_the_way; }
+static bool matters(const t_op *o) { return k->claim || k->type == MP_TYPE_PIPE_END || o->before == make_on_the_way; }
 
 static long run_kind(const char *part) {
   static char names[OPS][64];
@@ -274,15 +274,15 @@ static long run_kind(const char *part) {
 /* --- processes --- */
 
 static void start_and_reap(void *arg) {
-  mp_proc_ref ref;
+  mp_shm_proc_ref ref;
   (void)arg;
-  CHECK(mp_proc_reserve(&ref) == 0);
+  CHECK(mp_shm_proc_reserve(&ref) == 0);
   pid_t pid = fork();
   if (pid == 0) _exit(0);
   CHECK(pid > 0);
-  mp_proc_forked(ref, pid);
+  mp_shm_proc_forked(ref, pid);
   CHECK(waitpid(pid, NULL, 0) == pid);
-  mp_proc_release(ref, true);
+  mp_shm_proc_release(ref, true);
 }
 
 static void after_starting(void) {

@@ -12,7 +12,7 @@
 #include <errno.h>
 
 #include "names.h"
-#include "shm/end.h"
+#include "shm/queue/pipe_end.h"
 
 enum { SENDERS = 4, RECEIVERS = 3, WORKERS = SENDERS + RECEIVERS, ROOM = 8 };
 enum { MESSAGES = 32 }; /* numbers per round */
@@ -33,8 +33,8 @@ typedef struct book {
 
 static book *b;
 static round_of *rounds; /* [SENDERS][ROUNDS] */
-static mp_queue *exchange;
-static mp_handle exchange_h;
+static mp_shm_queue *exchange;
+static mp_shm_handle exchange_h;
 static _Alignas(16) char buffer[MP_INLINE_MAX], inner[MP_INLINE_MAX];
 
 static round_of *round_at(unsigned lane, uint64_t n) { return &rounds[(uint64_t)lane * ROUNDS + n]; }
@@ -42,7 +42,7 @@ static uint32_t messages_of(uint64_t n) { return 1 + (uint32_t)(n % (MESSAGES - 
 static bool both_ways(uint64_t n) { return n % 2; }
 
 static void set_up(void) {
-  mp_queue_inline_max = INLINE_MOST;
+  mp_shm_queue_inline_max = INLINE_MOST;
   t_names_set_up(1);
   b = t_shared(sizeof *b);
   rounds = t_shared((size_t)SENDERS * ROUNDS * sizeof *rounds);
@@ -51,12 +51,12 @@ static void set_up(void) {
 
 /* --- the sender --- */
 
-static int send(mp_end *e, uint64_t name) {
+static int send(mp_shm_pipe_end *e, uint64_t name) {
   size_t n = (16 + t_random() % (t_random() % 8 ? INLINE_MOST - 64 : EXTENT_MOST)) & ~(size_t)7;
-  mp_piece piece = {t_name_message(name, n), n};
-  mp_parcel m = {&piece, 1, n, NULL, 0};
+  mp_shm_iovec piece = {t_name_message(name, n), n};
+  mp_shm_outgoing m = {&piece, 1, n, NULL, 0};
   t_at(SEND);
-  int err = mp_end_send(e, &m, &t_soon);
+  int err = mp_shm_pipe_end_send(e, &m, &t_soon);
   t_at(0);
   return err;
 }
@@ -67,40 +67,40 @@ static void must_be_dead(const round_of *r) {
   CHECK(!receiver || t_was_killed(receiver));
 }
 
-static void send_all(mp_end *e, round_of *r, unsigned lane, uint64_t n) {
-  mp_got g;
+static void send_all(mp_shm_pipe_end *e, round_of *r, unsigned lane, uint64_t n) {
+  mp_shm_incoming g;
   for (uint32_t i = 1; i <= messages_of(n); i++) {
     if (send(e, t_name(0, lane, n * MESSAGES + i)) == -EPIPE) return must_be_dead(r);
     r->sent = i;
   }
   if (!both_ways(n)) return;
   t_at(RECEIVE);
-  int err = mp_queue_get(mp_end_in(e), inner, &g, &t_soon);
+  int err = mp_shm_queue_get(mp_shm_pipe_end_in(e), inner, &g, &t_soon);
   t_at(0);
   CHECK(err == 0 || err == -EPIPE);
   if (err) return must_be_dead(r);
   CHECK(r->received == messages_of(n));
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
 }
 
-static void hand_over(mp_handle far, unsigned lane, uint64_t n) {
+static void hand_over(mp_shm_handle far, unsigned lane, uint64_t n) {
   const void *message = t_name_message(t_name(0, lane, n * MESSAGES), 16);
   t_at(HAND_OVER);
   CHECK(t_put(exchange, message, 16, &far, 1) == 0);
-  mp_object_unuse(far);
+  mp_shm_object_unuse(far);
 }
 
 static void run_round(unsigned i, uint64_t n) {
-  mp_handle ends[2]; /* the first receives */
+  mp_shm_handle ends[2]; /* the first receives */
   round_of *r = round_at(i, n);
   r->sender = t_workers[i].life;
   t_at(MAKE);
-  CHECK(mp_pipe_new(both_ways(n), &t_soon, ends) == 0);
+  CHECK(mp_shm_pipe_new(both_ways(n), &t_soon, ends) == 0);
   hand_over(ends[0], i, n);
-  send_all(mp_object_block(ends[1], MP_TYPE_END), r, i, n);
+  send_all(mp_shm_object_block(ends[1], MP_TYPE_PIPE_END), r, i, n);
   r->closed = 1;
   t_at(CLOSE);
-  mp_object_unuse(ends[1]);
+  mp_shm_object_unuse(ends[1]);
   t_ended();
 }
 
@@ -117,17 +117,17 @@ static void came(round_of *r, uint64_t name, uint64_t begin) {
   r->received++;
 }
 
-static void receive_all(mp_end *e, round_of *r, uint64_t begin) {
-  mp_got g;
+static void receive_all(mp_shm_pipe_end *e, round_of *r, uint64_t begin) {
+  mp_shm_incoming g;
   int err;
   for (;;) {
     t_at(RECEIVE);
-    if ((err = mp_queue_get(mp_end_in(e), inner, &g, &t_soon)) != 0) break;
+    if ((err = mp_shm_queue_get(mp_shm_pipe_end_in(e), inner, &g, &t_soon)) != 0) break;
     t_at(0);
     uint64_t name = t_name_of(&g, 0);
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
     came(r, name, begin);
-    if (mp_end_out(e) && r->received == messages_of(t_name_number(begin) / MESSAGES))
+    if (mp_shm_pipe_end_out(e) && r->received == messages_of(t_name_number(begin) / MESSAGES))
       CHECK(send(e, name) == 0 || t_was_killed(r->sender));
   }
   CHECK(err == -EPIPE);
@@ -136,28 +136,28 @@ static void receive_all(mp_end *e, round_of *r, uint64_t begin) {
   b->ends_seen++;
 }
 
-static void use(const mp_got *g) {
+static void use(const mp_shm_incoming *g) {
   uint64_t begin = *(const uint64_t *)g->data;
   round_of *r = round_at((unsigned)(begin / T_NAMES_MOST), t_name_number(begin) / MESSAGES);
   CHECK(g->nhandles == 1);
   t_at(USE);
-  CHECK(mp_object_use(g->handles[0], MP_TYPE_END, &t_soon) == 0);
-  mp_handle h = g->handles[0];
-  mp_end *e = mp_object_block(h, MP_TYPE_END);
+  CHECK(mp_shm_object_use(g->handles[0], MP_TYPE_PIPE_END, &t_soon) == 0);
+  mp_shm_handle h = g->handles[0];
+  mp_shm_pipe_end *e = mp_shm_object_block(h, MP_TYPE_PIPE_END);
   CHECK(e);
   receive_all(e, r, begin);
   t_at(CLOSE);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 static int take_one(unsigned i) {
-  mp_got g;
-  int err = mp_queue_get(exchange, buffer, &g, &t_soon);
+  mp_shm_incoming g;
+  int err = mp_shm_queue_get(exchange, buffer, &g, &t_soon);
   if (err) return err;
   uint64_t begin = *(const uint64_t *)g.data;
   round_at((unsigned)(begin / T_NAMES_MOST), t_name_number(begin) / MESSAGES)->receiver = t_workers[i].life;
   use(&g);
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   t_ended();
   return 0;
 }
@@ -188,13 +188,13 @@ static void audit(void) {
     for (uint64_t n = 1; n <= b->rounds[i]; n++) judge(i, n, &unseen);
   printf("  %lu ends of streams seen, %lu rounds not received to the end\n", (long)b->ends_seen, (long)unseen);
   CHECK(unseen <= 2 * t_kills);
-  mp_object_unuse(exchange_h);
+  mp_shm_object_unuse(exchange_h);
 }
 
 static void stop(void) {
   for (unsigned i = 0; i < SENDERS; i++)
     if (!b->ended[i]) return;
-  CHECK(mp_queue_close(exchange, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(exchange, &t_soon) == 0);
 }
 
 int main(void) {

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/end.h"
-#include "shm/proc.h"
+#include "shm/arena/proc.h"
+#include "shm/queue/pipe_end.h"
 
 #define SMALL 64
 #define BIG 96                             /* an extent here */
@@ -23,63 +23,63 @@
 #define FEW 3    /* a cleaner's work is tried at every so manieth point where the dead process had its end still, */
 #define FEWER 23 /* and at so many fewer where it was at work on that itself */
 
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* near stays with the test; the child that is killed is the only one to hold far. */
-static mp_handle near_h, far_h, inner_near_h, inner_far_h;
-static mp_end *near, *far;
-static mp_queue *parcel; /* lives while a message that carries it does */
-static mp_handle parcel_h;
+static mp_shm_handle near_h, far_h, inner_near_h, inner_far_h;
+static mp_shm_pipe_end *near, *far;
+static mp_shm_queue *parcel; /* lives while a message that carries it does */
+static mp_shm_handle parcel_h;
 static size_t size;
 static _Alignas(16) char buf[MP_INLINE_MAX];
 
 /* --- pieces --- */
 
-static void make(bool duplex, mp_handle *a, mp_handle *b) {
-  mp_handle h[2];
-  CHECK(mp_pipe_new(duplex, &t_soon, h) == 0);
+static void make(bool duplex, mp_shm_handle *a, mp_shm_handle *b) {
+  mp_shm_handle h[2];
+  CHECK(mp_shm_pipe_new(duplex, &t_soon, h) == 0);
   *a = h[0];
   *b = h[1];
 }
 
 static void new_pipe(size_t n) {
   make(true, &near_h, &far_h);
-  near = mp_object_block(near_h, MP_TYPE_END);
-  far = mp_object_block(far_h, MP_TYPE_END);
+  near = mp_shm_object_block(near_h, MP_TYPE_PIPE_END);
+  far = mp_shm_object_block(far_h, MP_TYPE_PIPE_END);
   size = n;
   t_prepare(1, n);
 }
 
-static int send_bytes(mp_end *e, const void *p, size_t n, const mp_handle *handles, uint32_t nhandles) {
-  mp_piece piece = {p, n};
-  mp_parcel m = {&piece, 1, n, handles, nhandles};
-  return mp_end_send(e, &m, &t_soon);
+static int send_bytes(mp_shm_pipe_end *e, const void *p, size_t n, const mp_shm_handle *handles, uint32_t nhandles) {
+  mp_shm_iovec piece = {p, n};
+  mp_shm_outgoing m = {&piece, 1, n, handles, nhandles};
+  return mp_shm_pipe_end_send(e, &m, &t_soon);
 }
 
-static void send_handle(mp_end *e, size_t n, mp_handle h) {
+static void send_handle(mp_shm_pipe_end *e, size_t n, mp_shm_handle h) {
   static char bytes[BIG];
   CHECK(send_bytes(e, bytes, n, &h, 1) == 0);
 }
 
 /* The number of the next message, or the error. */
-static int receive(mp_end *e) {
-  mp_got g;
-  int err = mp_queue_get(mp_end_in(e), buf, &g, &now);
+static int receive(mp_shm_pipe_end *e) {
+  mp_shm_incoming g;
+  int err = mp_shm_queue_get(mp_shm_pipe_end_in(e), buf, &g, &now);
   if (err) return err;
   int number = (int)*(const uint64_t *)g.data;
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
   return number;
 }
 
-static void unuse_near(void) { mp_object_unuse(near_h); }
-static void unuse_far(void) { mp_object_unuse(far_h); }
+static void unuse_near(void) { mp_shm_object_unuse(near_h); }
+static void unuse_far(void) { mp_shm_object_unuse(far_h); }
 static void unuse_both(void) { unuse_near(), unuse_far(); }
 
 /* far is dead, as near must see. */
 static void check_end(void) {
   CHECK(receive(near) == -EPIPE);
   CHECK(send_bytes(near, "x", 1, NULL, 0) == -EPIPE);
-  CHECK(mp_queue_size(mp_end_in(near)) == 0);
+  CHECK(mp_shm_queue_size(mp_shm_pipe_end_in(near)) == 0);
 }
 
 static void let_go(void) {
@@ -95,7 +95,8 @@ static void with_big(void) { new_pipe(BIG); }
 
 static void two_each_way_of(size_t n) {
   new_pipe(n);
-  for (uint64_t i = 1; i <= 2; i++) t_put_number(mp_end_out(far), i, n), t_put_number(mp_end_out(near), i, n);
+  for (uint64_t i = 1; i <= 2; i++)
+    t_put_number(mp_shm_pipe_end_out(far), i, n), t_put_number(mp_shm_pipe_end_out(near), i, n);
 }
 
 static void two_each_way(void) { two_each_way_of(SMALL); }
@@ -103,34 +104,34 @@ static void two_big_each_way(void) { two_each_way_of(BIG); }
 
 static void two_one_way(void) {
   make(false, &near_h, &far_h);
-  near = mp_object_block(near_h, MP_TYPE_END);
-  far = mp_object_block(far_h, MP_TYPE_END);
-  for (uint64_t i = 1; i <= 2; i++) t_put_number(mp_end_out(far), i, SMALL);
+  near = mp_shm_object_block(near_h, MP_TYPE_PIPE_END);
+  far = mp_shm_object_block(far_h, MP_TYPE_PIPE_END);
+  for (uint64_t i = 1; i <= 2; i++) t_put_number(mp_shm_pipe_end_out(far), i, SMALL);
 }
 
 /* The next put needs a new segment. */
 static void at_segment_end(void) {
   with_small();
-  t_turn_segments(mp_end_out(far), SMALL, 1);
+  t_turn_segments(mp_shm_pipe_end_out(far), SMALL, 1);
   t_prepare(1, SMALL);
 }
 
 /* On its way to far, in every kind of message: a queue with a message inside. */
 static void with_parcels(void) {
-  mp_got g;
+  mp_shm_incoming g;
   with_small();
   parcel = t_queue(0, &parcel_h);
   t_put_number(parcel, 1, SMALL);
   send_handle(near, BIG, parcel_h);
-  CHECK(mp_queue_get(mp_end_in(far), buf, &g, &now) == 0);
-  CHECK(mp_queue_return(mp_end_in(far), &g) == 0);
+  CHECK(mp_shm_queue_get(mp_shm_pipe_end_in(far), buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_return(mp_shm_pipe_end_in(far), &g) == 0);
   send_handle(near, SMALL, parcel_h);
-  mp_queue_inline_max = MP_INLINE_MAX;
-  for (uint64_t i = 0; i < CROSSING; i++) t_put_number(mp_end_out(near), i, 20 * SMALL);
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = MP_INLINE_MAX;
+  for (uint64_t i = 0; i < CROSSING; i++) t_put_number(mp_shm_pipe_end_out(near), i, 20 * SMALL);
+  mp_shm_queue_inline_max = SMALL;
   send_handle(near, SMALL, parcel_h);
   send_handle(near, BIG, parcel_h);
-  mp_object_unuse(parcel_h);
+  mp_shm_object_unuse(parcel_h);
   t_prepare(1, SMALL);
 }
 
@@ -149,7 +150,7 @@ static void with_inner(void) {
 static void inner_on_flight(size_t n) {
   with_inner();
   send_handle(near, n, inner_far_h);
-  mp_object_unuse(inner_far_h);
+  mp_shm_object_unuse(inner_far_h);
 }
 
 static void inner_inline(void) { inner_on_flight(SMALL); }
@@ -160,18 +161,18 @@ static void inner_in_extent(void) { inner_on_flight(BIG); }
 static void make_and_use(void *arg) {
   (void)arg;
   new_pipe(SMALL);
-  t_put_prepared(mp_end_out(near), SMALL);
+  t_put_prepared(mp_shm_pipe_end_out(near), SMALL);
 }
 
 static void close_far(void *arg) {
   (void)arg;
-  CHECK(mp_object_let_go(far_h, &t_soon) == 0);
+  CHECK(mp_shm_object_release(far_h, &t_soon) == 0);
 }
 
 static void collect_far(void *arg) { (void)arg, unuse_far(); }
-static void leave(void *arg) { (void)arg, mp_proc_depart(); }
-static void drop_ends(void *arg) { (void)arg, mp_holds_drop(MP_TYPE_END); }
-static void send_one(void *arg) { (void)arg, t_put_prepared(mp_end_out(far), size); }
+static void leave(void *arg) { (void)arg, mp_shm_proc_unregister(); }
+static void drop_ends(void *arg) { (void)arg, mp_shm_references_drop(MP_TYPE_PIPE_END); }
+static void send_one(void *arg) { (void)arg, t_put_prepared(mp_shm_pipe_end_out(far), size); }
 
 static void receive_one(void *arg) {
   (void)arg;
@@ -185,28 +186,28 @@ static bool refuses(void *arg, const void *data, size_t n) {
 }
 
 static void look_at_one(void *arg) {
-  mp_got g;
+  mp_shm_incoming g;
   size_t n = 0;
-  mp_queue_test t = {refuses, &n};
+  mp_shm_queue_test t = {refuses, &n};
   (void)arg;
-  CHECK(mp_queue_get_if(mp_end_in(far), NULL, &g, &t, &now) == -EMSGSIZE && n == size);
+  CHECK(mp_shm_queue_get_if(mp_shm_pipe_end_in(far), NULL, &g, &t, &now) == -EMSGSIZE && n == size);
 }
 
 static void send_inner(void *arg) { (void)arg, send_handle(far, SMALL, inner_far_h); }
 static void send_inner_big(void *arg) { (void)arg, send_handle(far, BIG, inner_far_h); }
 
 static void receive_inner(void *arg) {
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(mp_end_in(far), buf, &g, &now) == 0);
-  CHECK(mp_object_use(g.handles[0], MP_TYPE_END, &now) == 0);
-  mp_queue_done(&g);
+  CHECK(mp_shm_queue_get(mp_shm_pipe_end_in(far), buf, &g, &now) == 0);
+  CHECK(mp_shm_object_use(g.handles[0], MP_TYPE_PIPE_END, &now) == 0);
+  mp_shm_queue_done(&g);
 }
 
 static void reserve(void *arg) {
-  mp_proc_ref child;
+  mp_shm_proc_ref child;
   (void)arg;
-  CHECK(mp_proc_reserve(&child) == 0);
+  CHECK(mp_shm_proc_reserve(&child) == 0);
 }
 
 static void sweep(void *arg) {
@@ -216,7 +217,7 @@ static void sweep(void *arg) {
 
 /* --- meanwhile: what the child is to be the last to hold is let go here --- */
 
-static void unuse_far_and_inner(void) { unuse_far(), mp_object_unuse(inner_far_h); }
+static void unuse_far_and_inner(void) { unuse_far(), mp_shm_object_unuse(inner_far_h); }
 
 /* --- after --- */
 
@@ -244,7 +245,7 @@ static void after_close_one_way(void) {
 static void after_close_with_parcels(void) {
   mp_shm_sweep();
   check_end();
-  CHECK(!mp_object_live(parcel_h));
+  CHECK(!mp_shm_object_live(parcel_h));
   let_go();
 }
 
@@ -277,17 +278,17 @@ static void after_look(void) {
 }
 
 /* The inner pipe's far end lives exactly while a message carries it. */
-static void check_inner(mp_end *reader) {
-  mp_got g;
-  mp_end *e = mp_object_block(inner_near_h, MP_TYPE_END);
-  int err = mp_queue_get(mp_end_in(reader), buf, &g, &now);
+static void check_inner(mp_shm_pipe_end *reader) {
+  mp_shm_incoming g;
+  mp_shm_pipe_end *e = mp_shm_object_block(inner_near_h, MP_TYPE_PIPE_END);
+  int err = mp_shm_queue_get(mp_shm_pipe_end_in(reader), buf, &g, &now);
   CHECK(receive(e) == (err ? -EPIPE : -ETIMEDOUT));
   if (!err) {
     CHECK(g.nhandles == 1 && g.handles[0] == inner_far_h);
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
     CHECK(receive(e) == -EPIPE);
   }
-  mp_object_unuse(inner_near_h);
+  mp_shm_object_unuse(inner_near_h);
 }
 
 static void after_send_inner(void) {
@@ -307,8 +308,8 @@ static void after_receive_inner(void) {
 /* far died with the message, received or not. */
 static void after_last_receive_inner(void) {
   mp_shm_sweep();
-  CHECK(receive(mp_object_block(inner_near_h, MP_TYPE_END)) == -EPIPE);
-  mp_object_unuse(inner_near_h);
+  CHECK(receive(mp_shm_object_block(inner_near_h, MP_TYPE_PIPE_END)) == -EPIPE);
+  mp_shm_object_unuse(inner_near_h);
   check_end();
   let_go();
 }
@@ -384,7 +385,7 @@ static void send_inner_if_open(void *arg) {
   unuse_near();
   int err = send_bytes(far, bytes, SMALL, &inner_far_h, 1);
   CHECK(err == 0 || err == -EPIPE);
-  mp_object_unuse(inner_far_h);
+  mp_shm_object_unuse(inner_far_h);
 }
 
 /* True when far had sent it before. Where the sender is stopped with the arena lock, near goes a little later. */
@@ -392,16 +393,16 @@ static bool close_at(long k) {
   t_point = k;
   with_inner();
   pid_t pid = t_trace(send_inner_if_open, NULL);
-  mp_object_unuse(inner_far_h);
+  mp_shm_object_unuse(inner_far_h);
   bool done = t_step(pid, k);
-  (void)mp_object_let_go(near_h, &now);
+  (void)mp_shm_object_release(near_h, &now);
   t_step(pid, LONG_MAX);
   mp_shm_sweep();
-  CHECK(!mp_object_live(inner_far_h));
+  CHECK(!mp_shm_object_live(inner_far_h));
   t_end(pid);
   mp_shm_sweep();
   CHECK(send_bytes(far, "x", 1, NULL, 0) == -EPIPE);
-  mp_object_unuse(inner_near_h);
+  mp_shm_object_unuse(inner_near_h);
   unuse_far();
   t_nothing_left();
   return done;
@@ -418,9 +419,9 @@ static long run_close_during_send(void) {
 /* --- a child that is slow to come up keeps its place, and far, though its parent is dead --- */
 
 static void fork_reserved(void *arg) {
-  mp_proc_ref child;
+  mp_shm_proc_ref child;
   (void)arg;
-  CHECK(mp_proc_reserve(&child) == 0);
+  CHECK(mp_shm_proc_reserve(&child) == 0);
   if (fork() == 0) _exit(0);
   for (;;) pause();
 }
@@ -462,7 +463,7 @@ int main(int argc, char **argv) {
                                           "close, last of both ends", "send an end"};
   long points = 0, n = 0;
   t_start();
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = SMALL;
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
     points += t_run_op(&ops[i]);

@@ -11,13 +11,13 @@
  *         audit's memory: the copy comes before the commit, and so names it. One killed between the two excuses a
  *         message that is still there; it must not have been lost in just that put or get: killpoints_test's part.
  * A message inside a parcel is also excused by its parcel: unless that was recorded, its queue may have died with it.
- * A message is recorded after mp_queue_done, the point of delivery: recorded twice is delivered twice.
+ * A message is recorded after mp_shm_queue_done, the point of delivery: recorded twice is delivered twice.
  */
 #include <errno.h>
 #include <unistd.h>
 
 #include "names.h"
-#include "shm/arena.h"
+#include "shm/arena/arena.h"
 
 enum { PRODUCERS = 3, SENDERS = 2, CONSUMERS = 3, RECEIVERS = 2, PUTTERS = PRODUCERS + SENDERS };
 enum { WORKERS = PUTTERS + CONSUMERS + RECEIVERS };
@@ -41,9 +41,9 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_queue *plain, *parcels;
-static mp_handle plain_h, parcels_h;
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_queue *plain, *parcels;
+static mp_shm_handle plain_h, parcels_h;
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static bool puts_messages(unsigned i) { return i < PUTTERS; }
 static unsigned stream_of(unsigned i) {
@@ -60,7 +60,7 @@ static size_t random_size(unsigned rare) {
   return n & ~(size_t)7;
 }
 
-static void put(mp_queue *q, uint64_t name, unsigned rare, mp_handle h) {
+static void put(mp_shm_queue *q, uint64_t name, unsigned rare, mp_shm_handle h) {
   size_t n = random_size(rare);
   const void *message = t_name_message(name, n);
   t_at(PUT);
@@ -74,7 +74,7 @@ static void record(uint64_t name) {
 }
 
 /* What is noted of an extent; true when some consumer has had it before and died. */
-static bool seen_before(const mp_got *g, uint64_t name) {
+static bool seen_before(const mp_shm_incoming *g, uint64_t name) {
   if (g->extent < 0) return false;
   b->extents++;
   bool again = t_name_note(name, T_SEEN) & T_SEEN;
@@ -82,17 +82,17 @@ static bool seen_before(const mp_got *g, uint64_t name) {
   return again;
 }
 
-static void done(mp_got *g, uint64_t name, _Atomic uint64_t *inhand) {
+static void done(mp_shm_incoming *g, uint64_t name, _Atomic uint64_t *inhand) {
   t_at(DONE);
-  mp_queue_done(g);
+  mp_shm_queue_done(g);
   record(name);
   *inhand = 0;
 }
 
-static int get_one(mp_queue *q, unsigned stream, char *buf, _Atomic uint64_t *inhand, const mp_wait *w) {
-  mp_got g;
+static int get_one(mp_shm_queue *q, unsigned stream, char *buf, _Atomic uint64_t *inhand, const mp_shm_wait *w) {
+  mp_shm_incoming g;
   t_at(GET);
-  int err = mp_queue_get(q, buf, &g, w);
+  int err = mp_shm_queue_get(q, buf, &g, w);
   t_at(0);
   if (err) return err;
   uint64_t name = t_name_of(&g, stream);
@@ -104,22 +104,22 @@ static int get_one(mp_queue *q, unsigned stream, char *buf, _Atomic uint64_t *in
 
 static unsigned inside(uint64_t parcel) { return 1 + (unsigned)(parcel % (INSIDE - 1)); }
 
-static unsigned empty(place *p, mp_handle h) {
+static unsigned empty(place *p, mp_shm_handle h) {
   unsigned n = 0;
   t_at(USE);
-  CHECK(mp_object_use(h, MP_TYPE_QUEUE, &t_soon) == 0);
-  mp_queue *q = mp_object_block(h, MP_TYPE_QUEUE);
+  CHECK(mp_shm_object_use(h, MP_TYPE_QUEUE, &t_soon) == 0);
+  mp_shm_queue *q = mp_shm_object_block(h, MP_TYPE_QUEUE);
   CHECK(q);
   while (get_one(q, INNER, p->inner, &p->inner_inhand, &now) == 0) n++;
   t_at(DROP);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   return n;
 }
 
-static int get_parcel(place *p, const mp_wait *w) {
-  mp_got g;
+static int get_parcel(place *p, const mp_shm_wait *w) {
+  mp_shm_incoming g;
   t_at(GET);
-  int err = mp_queue_get(parcels, p->buf, &g, w);
+  int err = mp_shm_queue_get(parcels, p->buf, &g, w);
   t_at(0);
   if (err) return err;
   uint64_t name = t_name_of(&g, PARCEL);
@@ -133,13 +133,13 @@ static int get_parcel(place *p, const mp_wait *w) {
 }
 
 static void send_parcel(unsigned lane, uint64_t n) {
-  mp_handle h;
+  mp_shm_handle h;
   t_at(MAKE);
-  mp_queue *q = t_queue(0, &h);
+  mp_shm_queue *q = t_queue(0, &h);
   for (unsigned i = 0; i < inside(n); i++) put(q, t_name(INNER, lane, n * INSIDE + i), 6, 0);
   put(parcels, t_name(PARCEL, lane, n), 4, h);
   t_at(DROP);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 static void put_next(place *p, unsigned i) {
@@ -154,7 +154,7 @@ static void put_next(place *p, unsigned i) {
 
 static void put_all(place *p, unsigned i) {
   while (!t_stopping() && p->intent < T_NAMES_MOST / INSIDE - 1) {
-    while (stream_of(i) == PARCEL && mp_queue_size(parcels) > PARCELS_MOST && !t_stopping()) usleep(POLL_US);
+    while (stream_of(i) == PARCEL && mp_shm_queue_size(parcels) > PARCELS_MOST && !t_stopping()) usleep(POLL_US);
     put_next(p, i);
   }
   p->ended = 1;
@@ -182,13 +182,14 @@ static void excuse_hand(uint64_t name, unsigned stream) {
 static void died(unsigned i) {
   place *p = &b->places[i];
   unsigned stream = stream_of(i);
-  t_count->abandoned += t_abandoned_locks(plain) + t_abandoned_locks(parcels) + mp_os_mutex_abandoned(&mp_a->lock);
+  t_count->abandoned +=
+      t_abandoned_locks(plain) + t_abandoned_locks(parcels) + mp_os_mutex_abandoned(&mp_shm_header->lock);
   if (puts_messages(i)) {
     if (p->intent != p->done) t_name_note(t_name(stream, lane_of(i), p->intent), T_CUT);
     p->done = p->intent;
     return;
   }
-  excuse_hand(name_in(p->buf + (stream == PARCEL ? sizeof(mp_handle) : 0)), stream);
+  excuse_hand(name_in(p->buf + (stream == PARCEL ? sizeof(mp_shm_handle) : 0)), stream);
   excuse_hand(p->inhand, stream);
   excuse_hand(name_in(p->inner), INNER);
   excuse_hand(p->inner_inhand, INNER);
@@ -233,14 +234,14 @@ static void audit(void) {
   printf("  not received: %lu cut short, %lu in a dead hand, %lu with their parcel\n", (long)v.cut, (long)v.hand,
          (long)v.with_parcel);
   CHECK(v.hand <= 2 * t_kills && v.cut <= t_kills);
-  mp_object_unuse(plain_h);
-  mp_object_unuse(parcels_h);
+  mp_shm_object_unuse(plain_h);
+  mp_shm_object_unuse(parcels_h);
 }
 
 /* --- beginning and end --- */
 
 static void set_up(void) {
-  mp_queue_inline_max = INLINE_MOST;
+  mp_shm_queue_inline_max = INLINE_MOST;
   t_names_set_up(STREAMS);
   b = t_shared(sizeof *b);
   plain = t_queue(ROOM, &plain_h);
@@ -250,7 +251,7 @@ static void set_up(void) {
 static void stop(void) {
   for (unsigned i = 0; i < PUTTERS; i++)
     if (!b->places[i].ended) return;
-  CHECK(mp_queue_close(plain, &t_soon) == 0 && mp_queue_close(parcels, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(plain, &t_soon) == 0 && mp_shm_queue_close(parcels, &t_soon) == 0);
 }
 
 static void show(void) {

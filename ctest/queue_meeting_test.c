@@ -22,43 +22,43 @@ typedef struct told { /* by either side: in memory that mproc knows nothing of *
 } told;
 
 static told *t;
-static mp_queue *q;
-static mp_handle qh;
+static mp_shm_queue *q;
+static mp_shm_handle qh;
 static size_t size;
 static uint64_t next_number;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- operations of either side --- */
 
 static int put_number(uint64_t number) {
   static uint64_t bytes[BIG / 8];
   bytes[0] = number;
-  mp_piece piece = {bytes, size};
-  mp_parcel m = {&piece, 1, size, NULL, 0};
-  int err = mp_queue_put(q, &m, &now);
+  mp_shm_iovec piece = {bytes, size};
+  mp_shm_outgoing m = {&piece, 1, size, NULL, 0};
+  int err = mp_shm_queue_put(q, &m, &now);
   CHECK(err == 0 || err == -ETIMEDOUT || err == -EPIPE);
   if (!err) t->put[number]++;
   return err;
 }
 
-static void took(int err, mp_got *g) {
+static void took(int err, mp_shm_incoming *g) {
   CHECK(err == 0 || err == -ETIMEDOUT || err == -EPIPE);
   if (err) return;
   uint64_t number = *(const uint64_t *)g->data;
   CHECK(g->len == size && number >= 1 && number <= NUMBERS);
   t->taken[number]++;
-  mp_queue_done(g);
+  mp_shm_queue_done(g);
 }
 
 static void take(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
-  took(mp_queue_get(q, buf, &g, &now), &g);
+  mp_shm_incoming g;
+  took(mp_shm_queue_get(q, buf, &g, &now), &g);
 }
 
 static void lease(void) {
-  mp_got g;
-  took(mp_queue_lease(q, &g, &now), &g);
+  mp_shm_incoming g;
+  took(mp_shm_queue_lease(q, &g, &now), &g);
 }
 
 static bool is_whole(void *arg, const void *data, size_t len) {
@@ -68,20 +68,20 @@ static bool is_whole(void *arg, const void *data, size_t len) {
 
 static void take_if_whole(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  static const mp_queue_test whole = {is_whole, NULL};
-  mp_got g;
-  took(mp_queue_get_if(q, buf, &g, &whole, &now), &g);
+  static const mp_shm_queue_test whole = {is_whole, NULL};
+  mp_shm_incoming g;
+  took(mp_shm_queue_get_if(q, buf, &g, &whole, &now), &g);
 }
 
 static void give_back(void) {
-  mp_got g;
-  if (mp_queue_lease(q, &g, &now) == 0) mp_lease_give_back(&g);
+  mp_shm_incoming g;
+  if (mp_shm_queue_lease(q, &g, &now) == 0) mp_shm_lease_give_back(&g);
 }
 
-static void close_it(void) { (void)mp_queue_close(q, &now); }
+static void close_it(void) { (void)mp_shm_queue_close(q, &now); }
 static void look(void) {
-  CHECK(mp_queue_size(q) <= NUMBERS);
-  (void)mp_queue_ready(q);
+  CHECK(mp_shm_queue_size(q) <= NUMBERS);
+  (void)mp_shm_queue_ready(q);
 }
 static void put_two(void) {
   if (put_number(next_number++) == 0) (void)put_number(next_number++);
@@ -127,17 +127,17 @@ static void two_across_segments(void) {
 /* --- the audit --- */
 
 static void drain(void) {
-  uint64_t left = mp_queue_size(q), found = 0, last = 0;
+  uint64_t left = mp_shm_queue_size(q), found = 0, last = 0;
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
-  while (mp_queue_get(q, buf, &g, &now) == 0) {
+  mp_shm_incoming g;
+  while (mp_shm_queue_get(q, buf, &g, &now) == 0) {
     uint64_t number = *(const uint64_t *)g.data;
     CHECK(number >= 1 && number <= NUMBERS);
     bool of_other = number >= FIRST_OF_OTHER, last_of_other = last >= FIRST_OF_OTHER;
     CHECK(number > last || of_other != last_of_other); /* in order, but the two sides' own puts may mix */
     last = number, found++;
     t->taken[number]++;
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   }
   CHECK(found == left);
 }
@@ -145,7 +145,7 @@ static void drain(void) {
 static void audit(void) {
   drain();
   for (int i = 1; i <= NUMBERS; i++) CHECK(t->put[i] <= 1 && t->taken[i] == t->put[i]);
-  mp_object_unuse(qh);
+  mp_shm_object_unuse(qh);
   t_nothing_left();
 }
 
@@ -184,7 +184,7 @@ static const t_meeting scenes[] = {
 int main(void) {
   t_start();
   t = t_shared(sizeof *t);
-  mp_queue_inline_max = SMALL + 16;
+  mp_shm_queue_inline_max = SMALL + 16;
   t_run_meetings(scenes, sizeof scenes / sizeof *scenes);
   return 0;
 }

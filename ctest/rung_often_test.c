@@ -7,17 +7,17 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/watch.h"
+#include "shm/wait/wait_set.h"
 
 enum { RING_EVERY_US = 500 };
 #define SOON (2000 * MP_MS)
 
-static mp_queue *q;
-static mp_handle h;
+static mp_shm_queue *q;
+static mp_shm_handle h;
 
 static void lease_and_pause(void) {
-  mp_got g;
-  CHECK(mp_queue_lease(q, &g, &t_soon) == 0);
+  mp_shm_incoming g;
+  CHECK(mp_shm_queue_lease(q, &g, &t_soon) == 0);
   for (;;) pause();
 }
 
@@ -25,8 +25,8 @@ static void lease_and_pause(void) {
 static pid_t dead_lessee(void) {
   pid_t pid = fork();
   if (pid == 0) lease_and_pause();
-  while (mp_queue_size(q)) usleep(RING_EVERY_US);
-  CHECK(mp_queue_close(q, &t_soon) == 0);
+  while (mp_shm_queue_size(q)) usleep(RING_EVERY_US);
+  CHECK(mp_shm_queue_close(q, &t_soon) == 0);
   return pid;
 }
 
@@ -34,8 +34,8 @@ static void wait_in_get(void) { _exit(t_get_number(q, t_soon) != 1); }
 
 static void wait_for_many(void) {
   mp_os_pollfd fds[2];
-  mp_source s = {.bell = &q->data, .ready = mp_queue_ready, .arg = q, .fd = -1};
-  _exit(mp_watch_wait(&s, 1, fds, &t_soon) != 1);
+  mp_shm_wait_source s = {.bell = &q->data, .ready = mp_shm_queue_ready, .arg = q, .fd = -1};
+  _exit(mp_shm_wait_set_wait(&s, 1, fds, &t_soon) != 1);
 }
 
 static void learns(void (*waits)(void)) {
@@ -47,12 +47,12 @@ static void learns(void (*waits)(void)) {
   while (!t_asleep(waiter)) usleep(RING_EVERY_US);
   t_end(dead);
   for (uint64_t end = mp_os_now() + SOON; mp_os_now() < end && waitpid(waiter, &status, WNOHANG) == 0;) {
-    mp_bell_ring_again(&q->data);
+    mp_shm_wait_queue_wake_again(&q->data);
     usleep(RING_EVERY_US);
   }
   if (status < 0) t_end(waiter);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 

@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #include "campaign.h"
-#include "shm/rwlock.h"
+#include "shm/sync/rwlock.h"
 
 enum { WORKERS = 6, WRITERS = 3, HOLD = 1500 };
 enum { READ = 1, END_READ, WRITE, END_WRITE };
@@ -25,17 +25,17 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_rwlock *x;
-static mp_handle h;
+static mp_shm_rwlock *x;
+static mp_shm_handle h;
 
 static void set_up(void) {
   b = t_shared(sizeof *b);
-  CHECK(mp_rwlock_new(&t_soon, &h) == 0);
-  x = mp_object_block(h, MP_TYPE_RWLOCK);
+  CHECK(mp_shm_rwlock_new(&t_soon, &h) == 0);
+  x = mp_shm_object_block(h, MP_TYPE_RWLOCK);
 }
 
-static mp_wait patience(void) {
-  mp_wait w = t_soon;
+static mp_shm_wait patience(void) {
+  mp_shm_wait w = t_soon;
   if (t_random() % 4 == 0) w.deadline = mp_os_now() + SHORT;
   return w;
 }
@@ -43,9 +43,9 @@ static mp_wait patience(void) {
 static void look(bool told) { CHECK(told || (!b->writing && b->first == b->second)); }
 
 static void read_once(unsigned i) {
-  mp_wait w = patience();
+  mp_shm_wait w = patience();
   t_at(READ);
-  int r = mp_rwlock_read(x, &w);
+  int r = mp_shm_rwlock_read(x, &w);
   if (r == -ETIMEDOUT) return;
   CHECK(r == MP_LOCKED || r == MP_ABANDONED);
   b->reading[i] = t_workers[i].life;
@@ -56,7 +56,7 @@ static void read_once(unsigned i) {
   look(r == MP_ABANDONED);
   b->reading[i] = 0;
   t_at(END_READ);
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
   t_ended();
 }
 
@@ -79,9 +79,9 @@ static void came_to_write(uint64_t life, bool told) {
 }
 
 static void write_once(unsigned i) {
-  mp_wait w = patience();
+  mp_shm_wait w = patience();
   t_at(WRITE);
-  int r = mp_rwlock_write(x, h, &w);
+  int r = mp_shm_rwlock_write(x, h, &w);
   if (r == -ETIMEDOUT) return;
   CHECK(r == MP_LOCKED || r == MP_ABANDONED);
   came_to_write(t_workers[i].life, r == MP_ABANDONED);
@@ -92,7 +92,7 @@ static void write_once(unsigned i) {
   CHECK(b->first == b->second);
   b->writing = 0;
   t_at(END_WRITE);
-  mp_rwlock_end_write(x, h);
+  mp_shm_rwlock_end_write(x, h);
   b->wrote++;
   t_ended();
 }
@@ -105,13 +105,13 @@ static void work(unsigned i) {
 }
 
 static void audit(void) {
-  int r = mp_rwlock_write(x, h, &t_soon);
+  int r = mp_shm_rwlock_write(x, h, &t_soon);
   CHECK(r >= 0);
   came_to_write(UINT64_MAX, r == MP_ABANDONED);
-  mp_rwlock_end_write(x, h);
+  mp_shm_rwlock_end_write(x, h);
   CHECK(b->told <= t_kills);
   CHECK(b->wrote <= b->first && b->first <= b->wrote + t_kills);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 int main(void) {

@@ -12,22 +12,22 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "shm/rwlock.h"
+#include "shm/sync/rwlock.h"
 #include "sleeper.h"
 
 enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* white box: gate */
 #define BRIEF (2 * MP_MS)
 #define OVER_A_SLICE (10000 * MP_MS)
 
-static mp_rwlock *x;
-static mp_handle xh;
+static mp_shm_rwlock *x;
+static mp_shm_handle xh;
 static uint64_t gate_before;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static void make(void *arg) {
   (void)arg;
-  CHECK(mp_rwlock_new(&t_soon, &xh) == 0);
-  x = mp_object_block(xh, MP_TYPE_RWLOCK);
+  CHECK(mp_shm_rwlock_new(&t_soon, &xh) == 0);
+  x = mp_shm_object_block(xh, MP_TYPE_RWLOCK);
 }
 
 static void begin(void) { make(NULL); }
@@ -38,30 +38,30 @@ static bool wrote(void) { return (x->gate & (WRITES | TORN)) != 0; }
 static void got(int r, bool told) { CHECK(r == (told ? MP_ABANDONED : MP_LOCKED)); }
 
 static void read_here(bool told) {
-  got(mp_rwlock_read(x, &now), told);
-  mp_rwlock_end_read(x);
+  got(mp_shm_rwlock_read(x, &now), told);
+  mp_shm_rwlock_end_read(x);
 }
 
 static void write_here(bool told) {
-  got(mp_rwlock_write(x, xh, &now), told);
-  mp_rwlock_end_write(x, xh);
+  got(mp_shm_rwlock_write(x, xh, &now), told);
+  mp_shm_rwlock_end_write(x, xh);
 }
 
 /* --- those who sleep --- */
 
 static void sleep_and_read(t_sleeper *s) {
-  mp_wait w = t_watched(s);
-  s->result = mp_rwlock_read(x, &w);
+  mp_shm_wait w = t_watched(s);
+  s->result = mp_shm_rwlock_read(x, &w);
   uint64_t now_awake = mp_os_now();
-  if (s->result >= 0) mp_rwlock_end_read(x);
+  if (s->result >= 0) mp_shm_rwlock_end_read(x);
   s->woken = now_awake; /* last: it may be ended then */
 }
 
 static void sleep_and_write(t_sleeper *s) {
-  mp_wait w = t_watched(s);
-  s->result = mp_rwlock_write(x, xh, &w);
+  mp_shm_wait w = t_watched(s);
+  s->result = mp_shm_rwlock_write(x, xh, &w);
   uint64_t now_awake = mp_os_now();
-  if (s->result >= 0) mp_rwlock_end_write(x, xh);
+  if (s->result >= 0) mp_shm_rwlock_end_write(x, xh);
   s->woken = now_awake;
 }
 
@@ -91,17 +91,17 @@ static int all_got_it(int n, int *told) {
 
 static void works(bool told) {
   int n;
-  got(mp_rwlock_read(x, &now), told);
+  got(mp_shm_rwlock_read(x, &now), told);
   reader_sleeps();
   CHECK(all_got_it(1, &n) != T_LATE && n == told);
-  CHECK(mp_rwlock_write(x, xh, &now) == -EDEADLK);
-  mp_rwlock_end_read(x);
-  got(mp_rwlock_write(x, xh, &now), told);
-  CHECK(mp_rwlock_read(x, &now) == -EDEADLK);
-  mp_rwlock_end_write(x, xh);
+  CHECK(mp_shm_rwlock_write(x, xh, &now) == -EDEADLK);
+  mp_shm_rwlock_end_read(x);
+  got(mp_shm_rwlock_write(x, xh, &now), told);
+  CHECK(mp_shm_rwlock_read(x, &now) == -EDEADLK);
+  mp_shm_rwlock_end_write(x, xh);
   read_here(false);
-  CHECK(x->gate % PHASE == 0 && mp_mutex_count() == 0);
-  mp_object_unuse(xh);
+  CHECK(x->gate % PHASE == 0 && mp_shm_mutex_count() == 0);
+  mp_shm_object_unuse(xh);
   t_nothing_left();
 }
 
@@ -135,57 +135,57 @@ static int after_then_sweep(bool done) {
 
 static void run_read(void *arg) {
   (void)arg;
-  if (mp_rwlock_read(x, &now) >= 0) mp_rwlock_end_read(x);
+  if (mp_shm_rwlock_read(x, &now) >= 0) mp_shm_rwlock_end_read(x);
 }
 
 static void run_read_twice(void *arg) {
-  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
+  CHECK(mp_shm_rwlock_read(x, &now) == MP_LOCKED);
   run_read(arg);
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
 }
 
 static void run_write(void *arg) {
   (void)arg;
-  if (mp_rwlock_write(x, xh, &now) >= 0) mp_rwlock_end_write(x, xh);
+  if (mp_shm_rwlock_write(x, xh, &now) >= 0) mp_shm_rwlock_end_write(x, xh);
 }
 
 /* --- beside this process, which holds it --- */
 
 static void held_for_reading(void) {
   begin();
-  got(mp_rwlock_read(x, &now), false);
+  got(mp_shm_rwlock_read(x, &now), false);
 }
 
 static void held_for_writing(void) {
   begin();
-  got(mp_rwlock_write(x, xh, &now), false);
+  got(mp_shm_rwlock_write(x, xh, &now), false);
 }
 
 static void run_read_briefly(void *arg) {
-  mp_wait w = {mp_os_now() + BRIEF, NULL, NULL};
+  mp_shm_wait w = {mp_os_now() + BRIEF, NULL, NULL};
   (void)arg;
-  CHECK(mp_rwlock_read(x, &w) == -ETIMEDOUT);
+  CHECK(mp_shm_rwlock_read(x, &w) == -ETIMEDOUT);
 }
 
 static void run_write_briefly(void *arg) {
-  mp_wait w = {mp_os_now() + BRIEF, NULL, NULL};
+  mp_shm_wait w = {mp_os_now() + BRIEF, NULL, NULL};
   (void)arg;
-  CHECK(mp_rwlock_write(x, xh, &w) == -ETIMEDOUT);
+  CHECK(mp_shm_rwlock_write(x, xh, &w) == -ETIMEDOUT);
 }
 
 static int after_beside_reader(bool done) {
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
   return after_then_write(done);
 }
 
 static int after_beside_writer(bool done) {
-  mp_rwlock_end_write(x, xh);
+  mp_shm_rwlock_end_write(x, xh);
   return after_then_write(done);
 }
 
 static int after_before_reader(bool done) {
   read_here(false); /* again */
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
   return after_then_read(done);
 }
 
@@ -193,16 +193,16 @@ static int after_before_reader(bool done) {
 
 static void run_end_write(void *arg) {
   (void)arg;
-  CHECK(mp_rwlock_write(x, xh, &now) == MP_LOCKED);
+  CHECK(mp_shm_rwlock_write(x, xh, &now) == MP_LOCKED);
   raise(SIGSTOP);
-  mp_rwlock_end_write(x, xh);
+  mp_shm_rwlock_end_write(x, xh);
 }
 
 static void run_end_read(void *arg) {
   (void)arg;
-  CHECK(mp_rwlock_read(x, &now) == MP_LOCKED);
+  CHECK(mp_shm_rwlock_read(x, &now) == MP_LOCKED);
   raise(SIGSTOP);
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
 }
 
 /* It stops itself when its time is over, gate still closed. */
@@ -213,9 +213,9 @@ static int stop(void *arg) {
 }
 
 static void run_give_up(void *arg) {
-  mp_wait w = {mp_os_now() + BRIEF, stop, NULL};
+  mp_shm_wait w = {mp_os_now() + BRIEF, stop, NULL};
   (void)arg;
-  CHECK(mp_rwlock_write(x, xh, &w) == -ETIMEDOUT);
+  CHECK(mp_shm_rwlock_write(x, xh, &w) == -ETIMEDOUT);
 }
 
 /* Who was given the lock before the writer died is told or not: it had written all. */
@@ -236,7 +236,7 @@ static int after_giving_up(bool done) {
   if (!moved_on()) mp_shm_sweep();
   int n, r = all_got_it(2, &n);
   CHECK(n == 0);
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
   works(false);
   return r;
 }
@@ -250,8 +250,8 @@ static int after_handing_on(bool done) {
 }
 
 static bool anyone_reads(void) {
-  for (uint32_t p = 0; p < mp_cells_count(&x->cells); p++)
-    if (mp_cell(&x->cells, p)) return true;
+  for (uint32_t p = 0; p < mp_shm_per_process_count(&x->cells); p++)
+    if (mp_shm_per_process_load(&x->cells, p)) return true;
   return false;
 }
 
@@ -269,7 +269,7 @@ static int after_turned_away(bool done) {
   (void)done;
   CHECK(x->gate & CLOSED);
   mp_shm_sweep();
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
   int n, r = all_got_it(1, &n);
   CHECK(n == 0);
   works(false);
@@ -279,7 +279,7 @@ static int after_turned_away(bool done) {
 /* --- a dead writer, found by one who is killed in turn --- */
 
 static void write_for_ever(t_sleeper *s) {
-  s->result = mp_rwlock_write(x, xh, &t_soon);
+  s->result = mp_shm_rwlock_write(x, xh, &t_soon);
   for (;;) pause();
 }
 
@@ -296,7 +296,7 @@ static void dead_waiting_writer(void) {
   t_witness(0, write_for_ever);
   CHECK(x->gate == CLOSED);
   t_witness_end_all(1);
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock_end_read(x);
 }
 
 /* Who came to read was told, and so is who comes after it. */
@@ -334,7 +334,7 @@ static int after_sweep_before_readers(bool done) {
 
 static void writer_waits_for_us(void) {
   begin();
-  got(mp_rwlock_read(x, &now), false);
+  got(mp_shm_rwlock_read(x, &now), false);
   writer_sleeps();
 }
 
@@ -344,15 +344,15 @@ static void given_to_stopped(void) {
   held_for_writing();
   reader_sleeps();
   kill(t_witness_pid(0), SIGSTOP);
-  mp_rwlock_end_write(x, xh);
+  mp_shm_rwlock_end_write(x, xh);
 }
 
 /* It stops itself once a slice is over, and has the lock soon after. */
 static void run_write_over_a_slice(void *arg) {
-  mp_wait w = {mp_os_now() + OVER_A_SLICE, stop, NULL};
+  mp_shm_wait w = {mp_os_now() + OVER_A_SLICE, stop, NULL};
   (void)arg;
-  CHECK(mp_rwlock_write(x, xh, &w) == MP_LOCKED);
-  mp_rwlock_end_write(x, xh);
+  CHECK(mp_shm_rwlock_write(x, xh, &w) == MP_LOCKED);
+  mp_shm_rwlock_end_write(x, xh);
 }
 
 static int after_stopped(bool done) {
@@ -368,7 +368,7 @@ static int after_stopped(bool done) {
 
 /* --- life --- */
 
-static void let_go(void) { mp_object_unuse(xh); }
+static void let_go(void) { mp_shm_object_unuse(xh); }
 
 static int after_life(bool done) {
   (void)done;

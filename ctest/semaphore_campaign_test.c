@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #include "campaign.h"
-#include "shm/semaphore.h"
+#include "shm/sync/semaphore.h"
 
 enum { WORKERS = 7, PERMITS = 3, HOLD = 2000 };
 enum { ACQUIRE = 1, RELEASE, ACQUIRE_ANOTHER, RELEASE_BOTH };
@@ -24,13 +24,13 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_semaphore *s;
-static mp_handle h;
+static mp_shm_semaphore *s;
+static mp_shm_handle h;
 
 static void set_up(void) {
   b = t_shared(sizeof *b);
-  CHECK(mp_semaphore_new(MP_SEMAPHORE_BOUNDED, PERMITS, &t_soon, &h) == 0);
-  s = mp_object_block(h, MP_TYPE_SEMAPHORE);
+  CHECK(mp_shm_semaphore_new(MP_SEMAPHORE_BOUNDED, PERMITS, &t_soon, &h) == 0);
+  s = mp_shm_object_block(h, MP_TYPE_SEMAPHORE);
 }
 
 static void says(unsigned i, uint64_t permits) {
@@ -50,10 +50,10 @@ static void not_too_many(void) {
 }
 
 static bool acquire(uint32_t operation) {
-  mp_wait w = t_soon;
+  mp_shm_wait w = t_soon;
   if (t_random() % 4 == 0) w.deadline = mp_os_now() + SHORT;
   t_at(operation);
-  int r = mp_semaphore_acquire(s, &w);
+  int r = mp_shm_semaphore_acquire(s, &w);
   CHECK(r == 0 || r == -ETIMEDOUT);
   return r == 0;
 }
@@ -61,7 +61,7 @@ static bool acquire(uint32_t operation) {
 static void release(unsigned i, uint32_t operation, uint64_t permits) {
   says(i, 0);
   t_at(operation);
-  CHECK(mp_semaphore_release(s, permits, &t_soon) == 0);
+  CHECK(mp_shm_semaphore_release(s, permits, &t_soon) == 0);
 }
 
 static bool may_be_greedy(unsigned i) {
@@ -91,7 +91,7 @@ static void one(unsigned i) {
   else
     take_two(i);
   t_ended();
-  CHECK(mp_semaphore_value(s, &t_soon, &value) == 0 && value <= PERMITS);
+  CHECK(mp_shm_semaphore_value(s, &t_soon, &value) == 0 && value <= PERMITS);
 }
 
 static void work(unsigned i) {
@@ -100,10 +100,10 @@ static void work(unsigned i) {
 
 static void audit(void) {
   uint64_t value;
-  CHECK(mp_semaphore_value(s, &t_soon, &value) == 0);
+  CHECK(mp_shm_semaphore_value(s, &t_soon, &value) == 0);
   CHECK(value == PERMITS);
-  CHECK(mp_semaphore_release(s, 1, &t_soon) == -EOVERFLOW);
-  mp_object_unuse(h);
+  CHECK(mp_shm_semaphore_release(s, 1, &t_soon) == -EOVERFLOW);
+  mp_shm_object_unuse(h);
 }
 
 int main(void) {

@@ -11,40 +11,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/semaphore.h"
+#include "shm/sync/semaphore.h"
 #include "sleeper.h"
 
-static mp_semaphore *s;
-static mp_handle h;
+static mp_shm_semaphore *s;
+static mp_shm_handle h;
 static uint32_t me; /* the slot of the process that tests */
 static pid_t helper;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- pieces of before and after --- */
 
 static void make(uint32_t kind, uint64_t n) {
-  CHECK(mp_semaphore_new(kind, n, &t_soon, &h) == 0);
-  s = mp_object_block(h, MP_TYPE_SEMAPHORE);
+  CHECK(mp_shm_semaphore_new(kind, n, &t_soon, &h) == 0);
+  s = mp_shm_object_block(h, MP_TYPE_SEMAPHORE);
 }
 
 static void acquire(int n) {
-  while (n-- > 0) CHECK(mp_semaphore_acquire(s, &t_soon) == 0);
+  while (n-- > 0) CHECK(mp_shm_semaphore_acquire(s, &t_soon) == 0);
 }
 
-static void release(uint64_t k) { CHECK(mp_semaphore_release(s, k, &t_soon) == 0); }
+static void release(uint64_t k) { CHECK(mp_shm_semaphore_release(s, k, &t_soon) == 0); }
 
 static uint64_t value(void) {
   uint64_t n;
-  CHECK(mp_semaphore_value(s, &t_soon, &n) == 0);
+  CHECK(mp_shm_semaphore_value(s, &t_soon, &n) == 0);
   return n;
 }
 
-static uint64_t own(void) { return mp_cell(&s->cells, me); }
+static uint64_t own(void) { return mp_shm_per_process_load(&s->cells, me); }
 
 static uint64_t out_in_all(void) {
-  mp_proc_ref who;
+  mp_shm_proc_ref who;
   uint64_t sum = 0, n;
-  for (uint32_t p = 0; (n = mp_semaphore_holder(s, &p, &who)) != 0; p++) sum += n;
+  for (uint32_t p = 0; (n = mp_shm_semaphore_holder(s, &p, &who)) != 0; p++) sum += n;
   return sum;
 }
 
@@ -52,14 +52,14 @@ static uint64_t out_in_all(void) {
 static void has(uint64_t n) {
   CHECK(value() == n);
   if (s->kind == MP_SEMAPHORE_BOUNDED) CHECK(s->goal == 0 && out_in_all() == s->max - n);
-  for (uint64_t i = 0; i < n; i++) CHECK(mp_semaphore_acquire(s, &now) == 0);
-  CHECK(mp_semaphore_acquire(s, &now) == -ETIMEDOUT);
+  for (uint64_t i = 0; i < n; i++) CHECK(mp_shm_semaphore_acquire(s, &now) == 0);
+  CHECK(mp_shm_semaphore_acquire(s, &now) == -ETIMEDOUT);
   if (n) release(n);
   CHECK(value() == n);
 }
 
 static void let_go(void) {
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
@@ -101,7 +101,7 @@ static void run_acquire_release_3(void *arg) { (void)arg, acquire(1), release(3)
 
 static void run_too_many(void *arg) {
   (void)arg;
-  CHECK(mp_semaphore_release(s, 2, &t_soon) == -EOVERFLOW);
+  CHECK(mp_shm_semaphore_release(s, 2, &t_soon) == -EOVERFLOW);
 }
 
 static void all_are_back(void) { has_either(s->max, s->max); }
@@ -158,7 +158,7 @@ static void run_sweep(void *arg) { (void)arg, mp_shm_sweep(); }
 static void run_drop(void *arg) {
   (void)arg;
   acquire(1);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 static void nothing(void) {}
@@ -167,7 +167,7 @@ static void run_make(void *arg) {
   (void)arg;
   bounded(3);
   acquire(2);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
 static void after_nothing(void) {
@@ -199,8 +199,8 @@ static void run_recovery(void *arg) {
 /* --- wakes --- */
 
 static void sleep_in_acquire(t_sleeper *t) {
-  mp_wait w = t_watched(t);
-  t->result = mp_semaphore_acquire(s, &w);
+  mp_shm_wait w = t_watched(t);
+  t->result = mp_shm_semaphore_acquire(s, &w);
   t->woken = mp_os_now();
 }
 
@@ -232,9 +232,9 @@ static bool is_released(void) { return s->goal != 0 || own() == 0; }
 
 /* The one permit is another's than the dead process's, or nobody's. */
 static bool is_taken_back(void) {
-  mp_proc_ref who;
+  mp_shm_proc_ref who;
   uint32_t p = 0;
-  return mp_semaphore_holder(s, &p, &who) == 0 || !mp_proc_dead(who);
+  return mp_shm_semaphore_holder(s, &p, &who) == 0 || !mp_shm_proc_dead(who);
 }
 
 static void help_by_release(void) { release(1); }
@@ -351,7 +351,7 @@ int main(void) {
   long points = 0, n = 0, lost = 0;
   t_sleepers_setup();
   t_start();
-  me = mp_me;
+  me = mp_shm_my_slot;
   for (size_t i = 0; !t_control && i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
   for (size_t i = 0; !t_control && i < sizeof recovered / sizeof *recovered; i++, n++)
     points += t_run_recovery(&ops[recovered[i]], run_recovery);

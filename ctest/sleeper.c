@@ -36,7 +36,7 @@ static int slice_begins(void *arg) {
   return 0;
 }
 
-mp_wait t_watched(t_sleeper *s) { return (mp_wait){MP_FOREVER, slice_begins, s}; }
+mp_shm_wait t_watched(t_sleeper *s) { return (mp_shm_wait){MP_FOREVER, slice_begins, s}; }
 
 pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *)) {
   memset(s, 0, sizeof *s);
@@ -47,8 +47,8 @@ pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *)) {
   for (;;) pause();
 }
 
-void t_await_armed(mp_bell *b) {
-  while (b->word & MP_BELL_IDLE) usleep(PAUSE_US);
+void t_await_armed(mp_shm_wait_queue *b) {
+  while (b->word & MP_WAIT_QUEUE_IDLE) usleep(PAUSE_US);
 }
 
 void t_await_asleep(pid_t pid) {
@@ -74,7 +74,7 @@ bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps) {
   return false;
 }
 
-pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_bell *b) {
+pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b) {
   int status;
   s->woken = 0;
   pid_t pid = t_trace(run, s);

@@ -10,7 +10,7 @@
 #define MP_CTEST_SLEEPER_H
 
 #include "harness.h"
-#include "shm/bell.h"
+#include "shm/wait/wait_queue.h"
 
 #define T_PROMPT (50 * MP_MS)
 #define T_YOUNG (40 * MP_MS) /* + T_PROMPT < MP_SLICE */
@@ -46,9 +46,9 @@ void t_without_kernel(void);
 /* Before t_start: no spinning, which would be stepped through; and SIGCHLD blocked, for t_step_sleeper. */
 void t_sleepers_setup(void);
 
-mp_wait t_watched(t_sleeper *s); /* for ever, noting each slice's begin */
+mp_shm_wait t_watched(t_sleeper *s); /* for ever, noting each slice's begin */
 pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *));
-void t_await_armed(mp_bell *b);
+void t_await_armed(mp_shm_wait_queue *b);
 void t_await_asleep(pid_t pid);
 bool t_woken_by(const t_sleeper *s, uint64_t deadline);
 bool t_young(const t_sleeper *s);
@@ -58,7 +58,7 @@ void t_run_to_stop(pid_t pid);
 /* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
 bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
 /* A traced process that runs run(s), asleep at that bell, and stopped there. */
-pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_bell *b);
+pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b);
 
 /* Sleepers of many kinds. Starts sleeper i, which calls f, then pauses; returns once it sleeps or its call has returned. */
 void t_witness(int i, void (*f)(t_sleeper *));

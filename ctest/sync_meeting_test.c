@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "meeting.h"
-#include "shm/array.h"
-#include "shm/barrier.h"
-#include "shm/condition.h"
-#include "shm/event.h"
-#include "shm/rwlock.h"
-#include "shm/semaphore.h"
+#include "shm/number/array.h"
+#include "shm/sync/barrier.h"
+#include "shm/sync/condition.h"
+#include "shm/sync/event.h"
+#include "shm/sync/rwlock.h"
+#include "shm/sync/semaphore.h"
 
 typedef struct told { /* by both sides: in memory that mproc knows nothing of */
   _Atomic int32_t readers, writers;
@@ -23,20 +23,20 @@ typedef struct told { /* by both sides: in memory that mproc knows nothing of */
 } told;
 
 static told *t;
-static mp_handle h, lock_h;
+static mp_shm_handle h, lock_h;
 static void *it;
-static mp_mutex *lock;
-static const mp_wait now = {0, NULL, NULL};
+static mp_shm_mutex *lock;
+static const mp_shm_wait now = {0, NULL, NULL};
 
 static void made(int err, int type) {
   CHECK(err == 0);
   memset(t, 0, sizeof *t);
-  it = mp_object_block(h, type);
+  it = mp_shm_object_block(h, type);
 }
 
 static void let_go(void) {
   CHECK(t->readers == 0 && t->writers == 0);
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
@@ -48,15 +48,15 @@ static void leave_writing(void) { t->writers--; }
 
 /* --- Lock --- */
 
-static void a_lock(void) { made(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h), MP_TYPE_MUTEX); }
+static void a_lock(void) { made(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h), MP_TYPE_MUTEX); }
 
 static int lock_and_unlock(void) {
-  int r = mp_mutex_acquire(it, h, &now);
+  int r = mp_shm_mutex_acquire(it, h, &now);
   if (r < 0) return r;
   CHECK(r == MP_LOCKED);
   enter_writing();
   leave_writing();
-  mp_mutex_release(it, h);
+  mp_shm_mutex_release(it, h);
   return 0;
 }
 
@@ -70,26 +70,26 @@ static void lock_works(void) {
 
 /* --- RWLock --- */
 
-static void a_rwlock(void) { made(mp_rwlock_new(&t_soon, &h), MP_TYPE_RWLOCK); }
+static void a_rwlock(void) { made(mp_shm_rwlock_new(&t_soon, &h), MP_TYPE_RWLOCK); }
 
 static int read_and_end(void) {
-  int r = mp_rwlock_read(it, &now);
+  int r = mp_shm_rwlock_read(it, &now);
   if (r < 0) return r;
   CHECK(r == MP_LOCKED);
   t->readers++;
   CHECK(t->writers == 0);
   t->readers--;
-  mp_rwlock_end_read(it);
+  mp_shm_rwlock_end_read(it);
   return 0;
 }
 
 static int write_and_end(void) {
-  int r = mp_rwlock_write(it, h, &now);
+  int r = mp_shm_rwlock_write(it, h, &now);
   if (r < 0) return r;
   CHECK(r == MP_LOCKED);
   enter_writing();
   leave_writing();
-  mp_rwlock_end_write(it, h);
+  mp_shm_rwlock_end_write(it, h);
   return 0;
 }
 
@@ -108,19 +108,19 @@ static void both_read(void) { /* but for one who found the other standing in a s
 
 /* --- Semaphore --- */
 
-static void a_plain_one(void) { made(mp_semaphore_new(MP_SEMAPHORE_PLAIN, 1, &t_soon, &h), MP_TYPE_SEMAPHORE); }
-static void a_bounded_one(void) { made(mp_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, &h), MP_TYPE_SEMAPHORE); }
+static void a_plain_one(void) { made(mp_shm_semaphore_new(MP_SEMAPHORE_PLAIN, 1, &t_soon, &h), MP_TYPE_SEMAPHORE); }
+static void a_bounded_one(void) { made(mp_shm_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, &h), MP_TYPE_SEMAPHORE); }
 static void bounded_and_out(void) {
-  made(mp_semaphore_new(MP_SEMAPHORE_BOUNDED, 2, &t_soon, &h), MP_TYPE_SEMAPHORE);
-  CHECK(mp_semaphore_acquire(it, &now) == 0);
+  made(mp_shm_semaphore_new(MP_SEMAPHORE_BOUNDED, 2, &t_soon, &h), MP_TYPE_SEMAPHORE);
+  CHECK(mp_shm_semaphore_acquire(it, &now) == 0);
 }
 
 static int pass(void) {
-  int r = mp_semaphore_acquire(it, &now);
+  int r = mp_shm_semaphore_acquire(it, &now);
   if (r < 0) return r;
   enter_writing();
   leave_writing();
-  CHECK(mp_semaphore_release(it, 1, &t_soon) == 0);
+  CHECK(mp_shm_semaphore_release(it, 1, &t_soon) == 0);
   return 0;
 }
 
@@ -128,73 +128,73 @@ static void first_passes(void *arg) { (void)arg, t->first = pass(); }
 static void other_passes(void) { t->other = pass(); }
 static void semaphore_works(void) {
   uint64_t value;
-  CHECK(mp_semaphore_value(it, &now, &value) == 0 && value == 1);
+  CHECK(mp_shm_semaphore_value(it, &now, &value) == 0 && value == 1);
   CHECK(pass() == 0);
   let_go();
 }
 
-static void first_gives(void *arg) { (void)arg, t->first = mp_semaphore_release(it, 1, &now); }
-static void other_gives(void) { t->other = mp_semaphore_release(it, 1, &now); }
-static void other_takes(void) { t->other = mp_semaphore_acquire(it, &now); }
+static void first_gives(void *arg) { (void)arg, t->first = mp_shm_semaphore_release(it, 1, &now); }
+static void other_gives(void) { t->other = mp_shm_semaphore_release(it, 1, &now); }
+static void other_takes(void) { t->other = mp_shm_semaphore_acquire(it, &now); }
 static void one_gave(void) { /* one permit was out */
   uint64_t value;
   CHECK((t->first == 0) + (t->other == 0) == 1);
-  CHECK(mp_semaphore_value(it, &now, &value) == 0 && value == 2);
+  CHECK(mp_shm_semaphore_value(it, &now, &value) == 0 && value == 2);
   let_go();
 }
 static void gave_and_took(void) {
   uint64_t value;
-  CHECK(mp_semaphore_value(it, &now, &value) == 0);
+  CHECK(mp_shm_semaphore_value(it, &now, &value) == 0);
   CHECK(value == 1u + (t->first == 0) - (t->other == 0));
-  if (value < 2) CHECK(mp_semaphore_release(it, 2 - value, &now) == 0);
+  if (value < 2) CHECK(mp_shm_semaphore_release(it, 2 - value, &now) == 0);
   let_go();
 }
 
 /* --- Event --- */
 
-static void an_event(void) { made(mp_event_new(&t_soon, &h), MP_TYPE_EVENT); }
-static void a_set_event(void) { an_event(), mp_event_set(it); }
-static void first_sets(void *arg) { (void)arg, mp_event_set(it); }
-static void first_clears(void *arg) { (void)arg, mp_event_clear(it); }
-static void first_waits_for_it(void *arg) { (void)arg, t->first = mp_event_wait(it, &now); }
-static void other_sets(void) { mp_event_set(it); }
-static void other_clears(void) { mp_event_clear(it); }
+static void an_event(void) { made(mp_shm_event_new(&t_soon, &h), MP_TYPE_EVENT); }
+static void a_set_event(void) { an_event(), mp_shm_event_set(it); }
+static void first_sets(void *arg) { (void)arg, mp_shm_event_set(it); }
+static void first_clears(void *arg) { (void)arg, mp_shm_event_clear(it); }
+static void first_waits_for_it(void *arg) { (void)arg, t->first = mp_shm_event_wait(it, &now); }
+static void other_sets(void) { mp_shm_event_set(it); }
+static void other_clears(void) { mp_shm_event_clear(it); }
 static void event_works(void) {
-  CHECK(mp_event_wait(it, &now) == (mp_event_is_set(it) ? 0 : -ETIMEDOUT));
-  mp_event_set(it);
-  CHECK(mp_event_wait(it, &now) == 0);
-  mp_event_clear(it);
-  CHECK(mp_event_wait(it, &now) == -ETIMEDOUT);
+  CHECK(mp_shm_event_wait(it, &now) == (mp_shm_event_is_set(it) ? 0 : -ETIMEDOUT));
+  mp_shm_event_set(it);
+  CHECK(mp_shm_event_wait(it, &now) == 0);
+  mp_shm_event_clear(it);
+  CHECK(mp_shm_event_wait(it, &now) == -ETIMEDOUT);
   let_go();
 }
 static void it_is_set(void) {
-  CHECK(mp_event_is_set(it));
+  CHECK(mp_shm_event_is_set(it));
   event_works();
 }
 
 /* --- Barrier of two --- */
 
-static void a_barrier(void) { made(mp_barrier_new(2, &t_soon, &h), MP_TYPE_BARRIER); }
-static void a_broken_one(void) { a_barrier(), mp_barrier_abort(it); }
+static void a_barrier(void) { made(mp_shm_barrier_new(2, &t_soon, &h), MP_TYPE_BARRIER); }
+static void a_broken_one(void) { a_barrier(), mp_shm_barrier_abort(it); }
 
 static int come(_Atomic uint64_t *index) {
   uint64_t i = 0;
-  int r = mp_barrier_wait(it, false, &now, &i);
+  int r = mp_shm_barrier_wait(it, false, &now, &i);
   *index = i;
   return r;
 }
 
 static void first_comes(void *arg) { (void)arg, t->first = come(&t->first_index); }
-static void first_aborts(void *arg) { (void)arg, mp_barrier_abort(it); }
-static void first_resets(void *arg) { (void)arg, mp_barrier_reset(it); }
+static void first_aborts(void *arg) { (void)arg, mp_shm_barrier_abort(it); }
+static void first_resets(void *arg) { (void)arg, mp_shm_barrier_reset(it); }
 static void other_comes(void) { t->other = come(&t->other_index); }
-static void other_aborts(void) { mp_barrier_abort(it); }
-static void other_resets(void) { mp_barrier_reset(it); }
+static void other_aborts(void) { mp_shm_barrier_abort(it); }
+static void other_resets(void) { mp_shm_barrier_reset(it); }
 static void barrier_works(void) {
   uint64_t index;
-  mp_barrier_reset(it);
-  CHECK(!mp_barrier_broken(it) && mp_barrier_waiting(it) == 0);
-  CHECK(mp_barrier_wait(it, false, &now, &index) == -ETIMEDOUT && mp_barrier_broken(it));
+  mp_shm_barrier_reset(it);
+  CHECK(!mp_shm_barrier_broken(it) && mp_shm_barrier_waiting(it) == 0);
+  CHECK(mp_shm_barrier_wait(it, false, &now, &index) == -ETIMEDOUT && mp_shm_barrier_broken(it));
   let_go();
 }
 static void both_or_none(void) {
@@ -210,50 +210,50 @@ static void nobody_passed(void) {
 /* --- Condition --- */
 
 static void a_condition(void) {
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &lock_h) == 0);
-  lock = mp_object_block(lock_h, MP_TYPE_MUTEX);
-  made(mp_condition_new(&t_soon, &h), MP_TYPE_CONDITION);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &lock_h) == 0);
+  lock = mp_shm_object_block(lock_h, MP_TYPE_MUTEX);
+  made(mp_shm_condition_new(&t_soon, &h), MP_TYPE_CONDITION);
 }
 static void wait_for_notice(void) {
   bool abandoned = false;
-  if (mp_mutex_acquire(lock, lock_h, &t_soon) != MP_LOCKED) return;
-  t->first = mp_condition_wait(it, h, lock, lock_h, &now, &abandoned);
-  CHECK(!abandoned && mp_mutex_mine(lock));
-  mp_mutex_release(lock, lock_h);
+  if (mp_shm_mutex_acquire(lock, lock_h, &t_soon) != MP_LOCKED) return;
+  t->first = mp_shm_condition_wait(it, h, lock, lock_h, &now, &abandoned);
+  CHECK(!abandoned && mp_shm_mutex_mine(lock));
+  mp_shm_mutex_release(lock, lock_h);
 }
 static void first_waits(void *arg) { (void)arg, wait_for_notice(); }
 static void other_notifies(void) {
-  t->other = mp_mutex_acquire(lock, lock_h, &now);
+  t->other = mp_shm_mutex_acquire(lock, lock_h, &now);
   if (t->other) return;
-  t->other_index = mp_condition_waiting(it);
-  CHECK(mp_condition_notify(it, h, lock_h, 1, &now) == 0);
-  mp_mutex_release(lock, lock_h);
+  t->other_index = mp_shm_condition_waiting(it);
+  CHECK(mp_shm_condition_notify(it, h, lock_h, 1, &now) == 0);
+  mp_shm_mutex_release(lock, lock_h);
 }
 static void who_was_notified_knows(void) {
   if (t->other == 0 && t->other_index == 1) CHECK(t->first == 0);
-  CHECK(mp_condition_waiting(it) == 0);
+  CHECK(mp_shm_condition_waiting(it) == 0);
   wait_for_notice();
   CHECK(t->first == -ETIMEDOUT);
-  mp_object_unuse(lock_h);
+  mp_shm_object_unuse(lock_h);
   let_go();
 }
 
 /* --- numbers --- */
 
-static void a_number(void) { made(mp_array_new(MP_INT64, MP_ARRAY_VALUE, 1, &t_soon, &h), MP_TYPE_ARRAY); }
-static void add_one(void) { mp_array_add64(it, 0, 1); }
+static void a_number(void) { made(mp_shm_array_new(MP_INT64, MP_ARRAY_VALUE, 1, &t_soon, &h), MP_TYPE_ARRAY); }
+static void add_one(void) { mp_shm_array_add64(it, 0, 1); }
 static void first_adds(void *arg) { (void)arg, add_one(); }
 static void other_adds(void) { add_one(), add_one(); }
 static void first_replaces(void *arg) {
   uint64_t old = 0;
-  (void)arg, t->first = mp_array_compare_exchange(it, 0, &old, 100);
+  (void)arg, t->first = mp_shm_array_compare_exchange(it, 0, &old, 100);
 }
 static void three_were_added(void) {
-  CHECK(mp_array_get(it, 0) == 3);
+  CHECK(mp_shm_array_get(it, 0) == 3);
   let_go();
 }
 static void replaced_before_or_not(void) {
-  CHECK(mp_array_get(it, 0) == (t->first ? 102 : 2));
+  CHECK(mp_shm_array_get(it, 0) == (t->first ? 102 : 2));
   let_go();
 }
 

@@ -15,20 +15,20 @@
 #include <time.h>
 
 #include "harness.h"
-#include "shm/array.h"
-#include "shm/barrier.h"
-#include "shm/condition.h"
-#include "shm/end.h"
-#include "shm/event.h"
-#include "shm/joinable.h"
-#include "shm/mutex.h"
-#include "shm/rwlock.h"
-#include "shm/semaphore.h"
+#include "shm/number/array.h"
+#include "shm/queue/joinable.h"
+#include "shm/queue/pipe_end.h"
+#include "shm/sync/barrier.h"
+#include "shm/sync/condition.h"
+#include "shm/sync/event.h"
+#include "shm/sync/mutex.h"
+#include "shm/sync/rwlock.h"
+#include "shm/sync/semaphore.h"
 
 enum { THREADS = 4, MANY = 400, LONG = 40000, STACK = 64 << 20, WORDS = 16 };
 
 static uint64_t plain[WORDS];
-static mp_handle handles[2];
+static mp_shm_handle handles[2];
 static void *blocks[2];
 
 static uint64_t body[THREADS][LONG / 8];
@@ -47,125 +47,125 @@ int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struct ti
   }
 }
 
-static void hold(int i, mp_handle h, int type) {
+static void hold(int i, mp_shm_handle h, int type) {
   handles[i] = h;
-  blocks[i] = mp_object_block(h, type);
+  blocks[i] = mp_shm_object_block(h, type);
 }
 
 /* --- queues --- */
 
 static void make_queue(void) {
-  mp_handle h;
-  CHECK(mp_queue_new(0, MP_QUEUE_JOINABLE, &t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_queue_new(0, MP_QUEUE_JOINABLE, &t_soon, &h) == 0);
   hold(0, h, MP_TYPE_QUEUE);
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
   hold(1, h, MP_TYPE_MUTEX);
 }
 
 static size_t size_of(int i) { return i % 10 == 0 ? LONG : i % 3 == 0 ? 2048 : 16; }
 
 static void put(int me, int i) {
-  mp_piece piece = {body[me], size_of(i)};
-  mp_parcel m = {&piece, 1, piece.len, &handles[1], i % 5 == 0};
+  mp_shm_iovec piece = {body[me], size_of(i)};
+  mp_shm_outgoing m = {&piece, 1, piece.len, &handles[1], i % 5 == 0};
   body[me][0] = body[me][piece.len / 8 - 1] = (uint64_t)i + 1;
-  CHECK(mp_queue_put(blocks[0], &m, &t_soon) == 0);
+  CHECK(mp_shm_queue_put(blocks[0], &m, &t_soon) == 0);
 }
 
-static void check_message(const mp_got *g) {
+static void check_message(const mp_shm_incoming *g) {
   const uint64_t *p = g->data;
   CHECK(p[0] && p[0] == p[g->len / 8 - 1]);
 }
 
 /* Half of them put and half of them get: only the queue puts the one before the other. */
 static void use_queue(int me) {
-  mp_got g;
+  mp_shm_incoming g;
   for (int i = 0; i < MANY; i++) {
     if (me % 2) {
       put(me, i);
       continue;
     }
-    CHECK(mp_queue_get(blocks[0], buffers[me], &g, &t_soon) == 0);
+    CHECK(mp_shm_queue_get(blocks[0], buffers[me], &g, &t_soon) == 0);
     check_message(&g);
-    mp_queue_done(&g);
-    CHECK(mp_joinable_done(blocks[0]) == 0);
+    mp_shm_queue_done(&g);
+    CHECK(mp_shm_joinable_done(blocks[0]) == 0);
   }
-  if (me % 2) CHECK(mp_joinable_join(blocks[0], &t_soon) >= 0);
+  if (me % 2) CHECK(mp_shm_joinable_join(blocks[0], &t_soon) >= 0);
 }
 
 static void lease_from_queue(int me) {
-  mp_got g;
+  mp_shm_incoming g;
   for (int i = 0; i < MANY; i++) {
     put(me, i);
-    CHECK(mp_queue_lease(blocks[0], &g, &t_soon) == 0);
+    CHECK(mp_shm_queue_lease(blocks[0], &g, &t_soon) == 0);
     check_message(&g);
     if (i % 4 == 0) { /* and one for it, so that there is one for everybody */
-      mp_lease_give_back(&g);
-      CHECK(mp_queue_get(blocks[0], buffers[me], &g, &t_soon) == 0);
+      mp_shm_lease_give_back(&g);
+      CHECK(mp_shm_queue_get(blocks[0], buffers[me], &g, &t_soon) == 0);
     }
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   }
 }
 
 /* Ends, as a killed process would, with a message in hand. */
 static void die_with_a_message(int me) {
-  mp_got g;
+  mp_shm_incoming g;
   put(me, me);
-  CHECK(mp_queue_lease(blocks[0], &g, &t_soon) == 0);
+  CHECK(mp_shm_queue_lease(blocks[0], &g, &t_soon) == 0);
   check_message(&g);
 }
 
 /* --- locks --- */
 
 static void make_mutex(void) {
-  mp_handle h;
-  CHECK(mp_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
   hold(0, h, MP_TYPE_MUTEX);
 }
 
 static void use_mutex(int me) {
   for (int i = 0; i < MANY; i++) {
-    CHECK(mp_mutex_acquire(blocks[0], handles[0], &t_soon) >= 0);
+    CHECK(mp_shm_mutex_acquire(blocks[0], handles[0], &t_soon) >= 0);
     plain[i % WORDS] += (uint64_t)me;
-    mp_mutex_release(blocks[0], handles[0]);
+    mp_shm_mutex_release(blocks[0], handles[0]);
   }
 }
 
 static void make_semaphore(void) {
-  mp_handle h;
-  CHECK(mp_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_semaphore_new(MP_SEMAPHORE_BOUNDED, 1, &t_soon, &h) == 0);
   hold(0, h, MP_TYPE_SEMAPHORE);
 }
 
 static void use_semaphore(int me) {
   for (int i = 0; i < MANY; i++) {
-    CHECK(mp_semaphore_acquire(blocks[0], &t_soon) == 0);
+    CHECK(mp_shm_semaphore_acquire(blocks[0], &t_soon) == 0);
     plain[i % WORDS] += (uint64_t)me;
-    CHECK(mp_semaphore_release(blocks[0], 1, &t_soon) == 0);
+    CHECK(mp_shm_semaphore_release(blocks[0], 1, &t_soon) == 0);
   }
 }
 
 static void die_with_a_permit(int me) {
-  CHECK(mp_semaphore_acquire(blocks[0], &t_soon) == 0);
+  CHECK(mp_shm_semaphore_acquire(blocks[0], &t_soon) == 0);
   (void)me;
 }
 
 static void make_rwlock(void) {
-  mp_handle h;
-  CHECK(mp_rwlock_new(&t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_rwlock_new(&t_soon, &h) == 0);
   hold(0, h, MP_TYPE_RWLOCK);
 }
 
 static void use_rwlock(int me) {
   for (int i = 0; i < MANY; i++) {
     if (i % 4 == me) {
-      CHECK(mp_rwlock_write(blocks[0], handles[0], &t_soon) >= 0);
+      CHECK(mp_shm_rwlock_write(blocks[0], handles[0], &t_soon) >= 0);
       plain[0]++;
       plain[1]++;
-      mp_rwlock_end_write(blocks[0], handles[0]);
+      mp_shm_rwlock_end_write(blocks[0], handles[0]);
     } else {
-      CHECK(mp_rwlock_read(blocks[0], &t_soon) >= 0);
+      CHECK(mp_shm_rwlock_read(blocks[0], &t_soon) >= 0);
       CHECK(plain[0] == plain[1]);
-      mp_rwlock_end_read(blocks[0]);
+      mp_shm_rwlock_end_read(blocks[0]);
     }
   }
 }
@@ -173,9 +173,9 @@ static void use_rwlock(int me) {
 /* --- meeting --- */
 
 static void make_condition(void) {
-  mp_handle h;
+  mp_shm_handle h;
   make_mutex();
-  CHECK(mp_condition_new(&t_soon, &h) == 0);
+  CHECK(mp_shm_condition_new(&t_soon, &h) == 0);
   hold(1, h, MP_TYPE_CONDITION);
 }
 
@@ -183,23 +183,23 @@ static void make_condition(void) {
 static void use_condition(int me) {
   bool abandoned;
   for (int i = 0; i < MANY; i++) {
-    CHECK(mp_mutex_acquire(blocks[0], handles[0], &t_soon) >= 0);
+    CHECK(mp_shm_mutex_acquire(blocks[0], handles[0], &t_soon) >= 0);
     if (me % 2) {
       plain[0]++;
-      CHECK(mp_condition_notify(blocks[1], handles[1], handles[0], 1, &t_soon) == 0);
+      CHECK(mp_shm_condition_notify(blocks[1], handles[1], handles[0], 1, &t_soon) == 0);
     } else {
       while (plain[0] == 0)
-        CHECK(mp_condition_wait(blocks[1], handles[1], blocks[0], handles[0], &t_soon, &abandoned) == 0);
+        CHECK(mp_shm_condition_wait(blocks[1], handles[1], blocks[0], handles[0], &t_soon, &abandoned) == 0);
       plain[0]--;
     }
-    mp_mutex_release(blocks[0], handles[0]);
+    mp_shm_mutex_release(blocks[0], handles[0]);
   }
 }
 
 static void make_event(void) {
-  mp_handle h;
+  mp_shm_handle h;
   for (int i = 0; i < 2; i++) {
-    CHECK(mp_event_new(&t_soon, &h) == 0);
+    CHECK(mp_shm_event_new(&t_soon, &h) == 0);
     hold(i, h, MP_TYPE_EVENT);
   }
 }
@@ -207,23 +207,23 @@ static void make_event(void) {
 /* One writes and sets, another reads and answers by setting the other event; the rest only wait. */
 static void use_event(int me) {
   for (uint64_t i = 1; i <= MANY / 4 && me < 2; i++) {
-    if (me) CHECK(mp_event_wait(blocks[0], &t_soon) == 0 && plain[0] == i);
+    if (me) CHECK(mp_shm_event_wait(blocks[0], &t_soon) == 0 && plain[0] == i);
     plain[me] = i;
-    if (me) mp_event_clear(blocks[0]);
-    mp_event_set(blocks[me]);
+    if (me) mp_shm_event_clear(blocks[0]);
+    mp_shm_event_set(blocks[me]);
     if (me) continue;
-    CHECK(mp_event_wait(blocks[1], &t_soon) == 0 && plain[1] == i);
-    mp_event_clear(blocks[1]);
+    CHECK(mp_shm_event_wait(blocks[1], &t_soon) == 0 && plain[1] == i);
+    mp_shm_event_clear(blocks[1]);
   }
   for (int i = 0; i < 3 && me >= 2; i++) {
-    mp_wait w = {mp_os_now() + MP_MS, NULL, NULL};
-    mp_event_wait(blocks[0], &w);
+    mp_shm_wait w = {mp_os_now() + MP_MS, NULL, NULL};
+    mp_shm_event_wait(blocks[0], &w);
   }
 }
 
 static void make_barrier(void) {
-  mp_handle h;
-  CHECK(mp_barrier_new(THREADS, &t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_barrier_new(THREADS, &t_soon, &h) == 0);
   hold(0, h, MP_TYPE_BARRIER);
 }
 
@@ -231,27 +231,27 @@ static void use_barrier(int me) {
   uint64_t index;
   for (uint64_t i = 1; i < MANY / 4; i++) {
     plain[me] = i;
-    CHECK(mp_barrier_wait(blocks[0], false, &t_soon, &index) == 0);
+    CHECK(mp_shm_barrier_wait(blocks[0], false, &t_soon, &index) == 0);
     for (int k = 0; k < THREADS; k++) CHECK(plain[k] == i);
-    CHECK(mp_barrier_wait(blocks[0], false, &t_soon, &index) == 0);
+    CHECK(mp_shm_barrier_wait(blocks[0], false, &t_soon, &index) == 0);
   }
 }
 
 /* --- the arena, numbers, ends --- */
 
 static void make_array(void) {
-  mp_handle h;
-  CHECK(mp_array_new(MP_INTEGER, 0, WORDS, &t_soon, &h) == 0);
+  mp_shm_handle h;
+  CHECK(mp_shm_array_new(MP_INTEGER, 0, WORDS, &t_soon, &h) == 0);
   hold(0, h, MP_TYPE_ARRAY);
 }
 
 static void use_array(int me) {
   uint64_t values[4] = {1, 2, 3, 4};
   for (uint64_t i = 0; i < MANY; i++) {
-    mp_array_add64(blocks[0], 0, 1);
-    mp_array_set(blocks[0], 1 + i % 3, i);
-    mp_array_copy_in(blocks[0], 4, values, 4);
-    if (mp_array_get(blocks[0], 4 + (uint64_t)me) > 4) CHECK(!"torn");
+    mp_shm_array_add64(blocks[0], 0, 1);
+    mp_shm_array_set(blocks[0], 1 + i % 3, i);
+    mp_shm_array_copy_in(blocks[0], 4, values, 4);
+    if (mp_shm_array_get(blocks[0], 4 + (uint64_t)me) > 4) CHECK(!"torn");
   }
 }
 
@@ -259,17 +259,17 @@ static void make_nothing(void) {}
 
 /* Objects come and go, so that slots and chunks pass from one process to another. */
 static void use_directory(int me) {
-  mp_handle h, ends[2];
+  mp_shm_handle h, ends[2];
   for (int i = 0; i < MANY / 4; i++) {
-    CHECK(mp_queue_new(0, 0, &t_soon, &h) == 0);
-    mp_piece piece = {body[me], LONG};
-    mp_parcel m = {&piece, 1, LONG, NULL, 0};
-    CHECK(mp_queue_put(mp_object_block(h, MP_TYPE_QUEUE), &m, &t_soon) == 0);
-    CHECK(mp_pipe_new(true, &t_soon, ends) == 0);
-    CHECK(mp_end_send(mp_object_block(ends[0], MP_TYPE_END), &m, &t_soon) == 0);
-    mp_object_unuse(ends[0]);
-    mp_object_unuse(h);
-    mp_object_unuse(ends[1]);
+    CHECK(mp_shm_queue_new(0, 0, &t_soon, &h) == 0);
+    mp_shm_iovec piece = {body[me], LONG};
+    mp_shm_outgoing m = {&piece, 1, LONG, NULL, 0};
+    CHECK(mp_shm_queue_put(mp_shm_object_block(h, MP_TYPE_QUEUE), &m, &t_soon) == 0);
+    CHECK(mp_shm_pipe_new(true, &t_soon, ends) == 0);
+    CHECK(mp_shm_pipe_end_send(mp_shm_object_block(ends[0], MP_TYPE_PIPE_END), &m, &t_soon) == 0);
+    mp_shm_object_unuse(ends[0]);
+    mp_shm_object_unuse(h);
+    mp_shm_object_unuse(ends[1]);
     if (i % 16 == 0) mp_shm_sweep();
   }
 }
@@ -303,7 +303,7 @@ static void *play(void *arg) {
   int me = (int)(intptr_t)arg;
   CHECK(mp_shm_attach() == 0);
   for (int i = 0; i < 2; i++)
-    if (handles[i]) CHECK(mp_object_use(handles[i], mp_object_type_of(handles[i]), &t_soon) == 0);
+    if (handles[i]) CHECK(mp_shm_object_use(handles[i], mp_shm_object_type_of(handles[i]), &t_soon) == 0);
   scene_now->use(me);
   return NULL;
 }
@@ -323,7 +323,7 @@ static void run(const scene *s) {
   for (int i = 0; i < THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
   pthread_attr_destroy(&attr);
   for (int i = 0; i < 2; i++)
-    if (handles[i]) mp_object_unuse(handles[i]);
+    if (handles[i]) mp_shm_object_unuse(handles[i]);
   t_nothing_left();
 }
 

@@ -13,41 +13,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/end.h"
-#include "shm/queue_inside.h"
+#include "shm/queue/internal.h"
+#include "shm/queue/pipe_end.h"
 #include "sleeper.h"
 
 #define SMALL 64
 #define BIG 96 /* an extent here */
 #define LAST 9 /* the number of the message that tells whether all still works */
 
-static mp_queue *q;
-static mp_handle qh, carrier_h;
+static mp_shm_queue *q;
+static mp_shm_handle qh, carrier_h;
 static size_t size;
 static uint64_t tail_before, head_before;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- those who sleep --- */
 
 static void sleep_in_get(t_sleeper *s) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_wait w = t_watched(s);
-  mp_got g;
-  s->result = mp_queue_get(q, buf, &g, &w);
+  mp_shm_wait w = t_watched(s);
+  mp_shm_incoming g;
+  s->result = mp_shm_queue_get(q, buf, &g, &w);
   uint64_t now_awake = mp_os_now();
   if (s->result == 0) {
     s->number = *(const uint64_t *)g.data;
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   }
   s->woken = now_awake; /* last: it may be ended then */
 }
 
 static void sleep_in_put(t_sleeper *s) {
   static char bytes[BIG] = {LAST};
-  mp_wait w = t_watched(s);
-  mp_piece piece = {bytes, size};
-  mp_parcel m = {&piece, 1, size, NULL, 0};
-  s->result = mp_queue_put(q, &m, &w);
+  mp_shm_wait w = t_watched(s);
+  mp_shm_iovec piece = {bytes, size};
+  mp_shm_outgoing m = {&piece, 1, size, NULL, 0};
+  s->result = mp_shm_queue_put(q, &m, &w);
   s->woken = mp_os_now();
 }
 
@@ -59,7 +59,7 @@ static void begin(uint64_t maxsize, size_t bytes) {
 }
 
 static void note_words(void) {
-  tail_before = q->tail, head_before = mp_queue_head(q);
+  tail_before = q->tail, head_before = mp_shm_queue_head(q);
   t_prepare(1, size);
 }
 
@@ -74,22 +74,22 @@ static void one_big(void) { begin(0, BIG), t_put_number(q, 1, size); }
 /* What a reader gave back fills it. */
 static void full_returned(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   full_big();
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  CHECK(mp_queue_return(q, &g) == 0);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_return(q, &g) == 0);
 }
 
 /* A pipe: its one end is ours, the other is on its way to the one who is killed. */
 static void pipe_on_the_way(void) {
-  mp_handle ends[2];
+  mp_shm_handle ends[2];
   size = SMALL;
-  mp_queue *carrier = t_queue(0, &carrier_h);
-  CHECK(mp_pipe_new(false, &t_soon, ends) == 0);
+  mp_shm_queue *carrier = t_queue(0, &carrier_h);
+  CHECK(mp_shm_pipe_new(false, &t_soon, ends) == 0);
   qh = ends[0];
-  q = mp_end_in(mp_object_block(qh, MP_TYPE_END));
+  q = mp_shm_pipe_end_in(mp_shm_object_block(qh, MP_TYPE_PIPE_END));
   CHECK(t_put(carrier, "end", 3, &ends[1], 1) == 0);
-  mp_object_unuse(ends[1]);
+  mp_shm_object_unuse(ends[1]);
 }
 
 static void run_put(void *arg) {
@@ -100,38 +100,38 @@ static void run_put(void *arg) {
 
 static void run_get(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
   t_without_kernel();
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
-  mp_queue_done(&g);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
+  mp_shm_queue_done(&g);
 }
 
 static void run_return(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
   raise(SIGSTOP);
   t_without_kernel();
-  CHECK(mp_queue_return(q, &g) == 0);
+  CHECK(mp_shm_queue_return(q, &g) == 0);
 }
 
 static void run_close(void *arg) {
   (void)arg;
   t_without_kernel();
-  CHECK(mp_queue_close(q, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(q, &t_soon) == 0);
 }
 
 /* The last of the other end. */
 static void run_close_end(void *arg) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   (void)arg;
-  CHECK(mp_queue_get(mp_object_block(carrier_h, MP_TYPE_QUEUE), buf, &g, &now) == 0);
+  CHECK(mp_shm_queue_get(mp_shm_object_block(carrier_h, MP_TYPE_QUEUE), buf, &g, &now) == 0);
   raise(SIGSTOP);
   t_without_kernel();
-  mp_queue_done(&g);
+  mp_shm_queue_done(&g);
 }
 
 static bool tail_moved(void) { return q->tail != tail_before; }
@@ -139,8 +139,8 @@ static bool head_moved(void) { return q->head && q->head != head_before; }
 static bool is_closed(void) { return q->closed != 0; }
 
 static bool is_returned(void) {
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i))
-    if (mp_st_state(mp_chunk_at((uint64_t)i)->st) == MP_RETURNED) return true;
+  for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i))
+    if (mp_shm_chunk_state(mp_shm_chunk_at((uint64_t)i)->st) == MP_RETURNED) return true;
   return false;
 }
 
@@ -150,7 +150,7 @@ static void help_by_put(void) { t_put_number(q, LAST, size); }
 static void help_by_get(void) { CHECK(t_get_number(q, now) == 1); }
 static void help_by_sweep(void) { mp_shm_sweep(), help_by_put(); }
 static void help_by_burial(void) { mp_shm_sweep(); }
-static void help_by_close(void) { CHECK(mp_queue_close(q, &t_soon) == 0); }
+static void help_by_close(void) { CHECK(mp_shm_queue_close(q, &t_soon) == 0); }
 
 static void after_put(const t_sleeper *s) {
   CHECK(s->result == 0 && (s->number == 1 || s->number == LAST));
@@ -162,14 +162,14 @@ static void after_get(const t_sleeper *s) {
   CHECK(s->result == 0);
   mp_shm_sweep();
   static _Alignas(16) char buf[MP_INLINE_MAX];
-  mp_got g;
+  mp_shm_incoming g;
   uint64_t n;
   do {
-    CHECK(mp_queue_get(q, buf, &g, &now) == 0);
+    CHECK(mp_shm_queue_get(q, buf, &g, &now) == 0);
     n = *(const uint64_t *)g.data;
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   } while (n == 1);
-  CHECK(n == LAST && mp_queue_get(q, buf, &g, &now) == -ETIMEDOUT);
+  CHECK(n == LAST && mp_shm_queue_get(q, buf, &g, &now) == -ETIMEDOUT);
 }
 
 static void after_return(const t_sleeper *s) {
@@ -181,8 +181,8 @@ static void after_return(const t_sleeper *s) {
 static void after_close(const t_sleeper *s) { CHECK(s->result == -EPIPE); }
 
 static void let_go(void) {
-  mp_object_unuse(qh);
-  if (carrier_h) mp_object_unuse(carrier_h);
+  mp_shm_object_unuse(qh);
+  if (carrier_h) mp_shm_object_unuse(carrier_h);
   carrier_h = 0;
   t_nothing_left();
 }
@@ -297,7 +297,7 @@ int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : NULL;
   t_sleepers_setup();
   t_start();
-  mp_queue_inline_max = SMALL;
+  mp_shm_queue_inline_max = SMALL;
   long lost = run_scenes(part);
   if (!t_control && !part) without_pending(scenes[0].name);
   if (lost) return 1;

@@ -15,8 +15,8 @@
 
 #include "harness.h"
 #include "os/process.h"
-#include "shm/proc.h"
-#include "shm/watch.h"
+#include "shm/arena/proc.h"
+#include "shm/wait/wait_set.h"
 #include "sleeper.h"
 
 #define SMALL 64
@@ -36,19 +36,19 @@ typedef struct watcher {
 } watcher;
 
 static watcher *seen;
-static mp_queue *q, *others[QUEUES];
-static mp_handle qh, others_h[QUEUES];
+static mp_shm_queue *q, *others[QUEUES];
+static mp_shm_handle qh, others_h[QUEUES];
 static uint64_t tail_before;
-static const mp_wait now = {0, NULL, NULL};
+static const mp_shm_wait now = {0, NULL, NULL};
 
-static mp_source source_of(mp_queue *of) {
-  return (mp_source){.bell = &of->data, .ready = mp_queue_ready, .arg = of, .fd = -1};
+static mp_shm_wait_source source_of(mp_shm_queue *of) {
+  return (mp_shm_wait_source){.bell = &of->data, .ready = mp_shm_queue_ready, .arg = of, .fd = -1};
 }
 
-static int wait_for(mp_queue *of, const mp_wait *w) {
-  mp_source s = source_of(of);
+static int wait_for(mp_shm_queue *of, const mp_shm_wait *w) {
+  mp_shm_wait_source s = source_of(of);
   mp_os_pollfd fds[2];
-  return mp_watch_wait(&s, 1, fds, w);
+  return mp_shm_wait_set_wait(&s, 1, fds, w);
 }
 
 static void new_queues(void) {
@@ -59,8 +59,8 @@ static void new_queues(void) {
 }
 
 static void let_go(void) {
-  mp_object_unuse(qh);
-  for (int i = 0; i < QUEUES; i++) mp_object_unuse(others_h[i]);
+  mp_shm_object_unuse(qh);
+  for (int i = 0; i < QUEUES; i++) mp_shm_object_unuse(others_h[i]);
   t_nothing_left();
 }
 
@@ -70,20 +70,20 @@ static void watch_by_wait(void) { CHECK(wait_for(q, &t_soon) == 1); }
 
 /* As an event loop does: polls, and when the descriptor is readable, looks. */
 static void watch_by_fd(void) {
-  mp_source s = source_of(q);
-  int fd = mp_watch_fd(qh, &s);
+  mp_shm_wait_source s = source_of(q);
+  int fd = mp_shm_wait_set_fd(qh, &s);
   CHECK(fd >= 0);
   do {
     CHECK(mp_os_poll(fd, MP_FOREVER) == 1);
-    mp_watch_look(&q->data);
-  } while (!mp_queue_ready(q));
+    mp_shm_wait_set_look(&q->data);
+  } while (!mp_shm_queue_ready(q));
 }
 
 /* Its pipe has been poked, and nobody has looked since. */
 static void get_ready_to_look(void) {
-  mp_source s = source_of(q);
-  CHECK(mp_watch_fd(qh, &s) >= 0);
-  mp_bell_ring(&q->data);
+  mp_shm_wait_source s = source_of(q);
+  CHECK(mp_shm_wait_set_fd(qh, &s) >= 0);
+  mp_shm_wait_queue_wake(&q->data);
   raise(SIGSTOP);
 }
 
@@ -112,7 +112,7 @@ static void put_one(void *arg) { (void)arg, t_put_prepared(q, SMALL); }
 
 static void close_it(void *arg) {
   (void)arg;
-  CHECK(mp_queue_close(q, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(q, &t_soon) == 0);
 }
 
 typedef struct scene {
@@ -167,20 +167,20 @@ static bool second_time(void *arg) { return ++*(int *)arg == 2; }
 
 static void wait_for_all(void *arg) {
   int asked = 0;
-  mp_source s[QUEUES + 3];
+  mp_shm_wait_source s[QUEUES + 3];
   mp_os_pollfd fds[QUEUES + 4];
   (void)arg;
   for (int i = 0; i < QUEUES; i++) s[i] = source_of(others[i]);
-  s[QUEUES] = (mp_source){.bell = &q->data, .ready = second_time, .arg = &asked, .fd = -1};
-  s[QUEUES + 1] = (mp_source){.fd = mp_os_timer_open()};
-  s[QUEUES + 2] = (mp_source){.fd = -1, .pid = getppid()};
-  CHECK(mp_watch_wait(s, QUEUES + 3, fds, &t_soon) == 1 && s[QUEUES].found);
+  s[QUEUES] = (mp_shm_wait_source){.bell = &q->data, .ready = second_time, .arg = &asked, .fd = -1};
+  s[QUEUES + 1] = (mp_shm_wait_source){.fd = mp_os_timer_open()};
+  s[QUEUES + 2] = (mp_shm_wait_source){.fd = -1, .pid = getppid()};
+  CHECK(mp_shm_wait_set_wait(s, QUEUES + 3, fds, &t_soon) == 1 && s[QUEUES].found);
   mp_os_close(s[QUEUES + 1].fd);
 }
 
-static void make_descriptor(mp_queue *of, mp_handle h) {
-  mp_source s = source_of(of);
-  CHECK(mp_watch_fd(h, &s) >= 0);
+static void make_descriptor(mp_shm_queue *of, mp_shm_handle h) {
+  mp_shm_wait_source s = source_of(of);
+  CHECK(mp_shm_wait_set_fd(h, &s) >= 0);
 }
 
 /* Rings itself as well. */
@@ -196,20 +196,20 @@ static void drop_descriptors(void *arg) {
   (void)arg;
   make_descriptor(q, qh);
   make_descriptor(others[0], others_h[0]);
-  mp_object_unuse(qh);
-  mp_object_unuse(others_h[0]);
-  CHECK(mp_watch_fds == 0 && mp_watch_table == 0);
+  mp_shm_object_unuse(qh);
+  mp_shm_object_unuse(others_h[0]);
+  CHECK(mp_shm_wait_set_fds == 0 && mp_shm_wait_set_table == 0);
 }
 
 static void leave_in_order(void *arg) {
   (void)arg;
   make_descriptor(q, qh);
-  mp_noted = true; /* else it leaves more to its cleaner */
-  mp_proc_depart();
+  mp_shm_has_claims = true; /* else it leaves more to its cleaner */
+  mp_shm_proc_unregister();
 }
 
 /* What the dead one had put may be there, or not. */
-static void put_and_take(mp_queue *of) {
+static void put_and_take(mp_shm_queue *of) {
   t_put_number(of, LAST, SMALL);
   CHECK(wait_for(of, &now) == 1);
   while (t_get_number(of, now) != LAST) {}
@@ -288,7 +288,7 @@ static bool try_putting(const scene *o, long k, bool *done) {
 static bool try_coming_late(const scene *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
-  mp_watch_arm(&q->data); /* the other one, which has gone already */
+  mp_shm_wait_set_arm(&q->data); /* the other one, which has gone already */
   pid_t ringer = t_trace(put_one, NULL);
   *done = t_step(ringer, k);
   (void)t_get_number(q, now);
@@ -335,7 +335,7 @@ static long run_crossing(const struct crossing *c) {
 
 /* --- and both run --- */
 
-static void answer(mp_queue *from, mp_queue *to, void (*wait)(mp_queue *)) {
+static void answer(mp_shm_queue *from, mp_shm_queue *to, void (*wait)(mp_shm_queue *)) {
   for (uint64_t n = 1; n <= ROUNDS; n++) {
     wait(from);
     CHECK(t_get_number(from, now) == n);
@@ -343,19 +343,19 @@ static void answer(mp_queue *from, mp_queue *to, void (*wait)(mp_queue *)) {
   }
 }
 
-static void by_wait(mp_queue *of) { CHECK(wait_for(of, &t_soon) == 1); }
+static void by_wait(mp_shm_queue *of) { CHECK(wait_for(of, &t_soon) == 1); }
 
-static void by_fd(mp_queue *of) {
-  mp_source s = source_of(of);
-  int fd = mp_watch_fd(of == others[0] ? others_h[0] : others_h[1], &s);
+static void by_fd(mp_shm_queue *of) {
+  mp_shm_wait_source s = source_of(of);
+  int fd = mp_shm_wait_set_fd(of == others[0] ? others_h[0] : others_h[1], &s);
   do {
     CHECK(mp_os_poll(fd, MP_FOREVER) == 1);
-    mp_watch_look(&of->data);
-  } while (!mp_queue_ready(of));
+    mp_shm_wait_set_look(&of->data);
+  } while (!mp_shm_queue_ready(of));
 }
 
 /* Returns how many round trips took nearly a slice. */
-static long ping_pong(const char *name, void (*wait)(mp_queue *)) {
+static long ping_pong(const char *name, void (*wait)(mp_shm_queue *)) {
   long slow = 0;
   t_what = name;
   t_deadline(100);
@@ -374,7 +374,7 @@ static long ping_pong(const char *name, void (*wait)(mp_queue *)) {
   }
   CHECK(waitpid(pid, NULL, 0) == pid);
   let_go();
-  CHECK(mp_watch_fds == 0);
+  CHECK(mp_shm_wait_set_fds == 0);
   printf("  %-40s %6d round trips, %ld slow\n", name, ROUNDS, slow);
   CHECK(slow <= SLOW_MOST);
   return 1;
@@ -384,8 +384,8 @@ static long ping_pong(const char *name, void (*wait)(mp_queue *)) {
 static void warm_up(void) {
   new_queues();
   wait_for_all(NULL);
-  mp_source s = source_of(q);
-  CHECK(mp_watch_fd(qh, &s) >= 0);
+  mp_shm_wait_source s = source_of(q);
+  CHECK(mp_shm_wait_set_fd(qh, &s) >= 0);
   put_one(NULL);
   CHECK(mp_os_wake_other(getpid(), 0, 0) == -ESTALE);
   let_go();

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "bind/bind.h"
-#include "shm/object.h"
-#include "shm/registry.h"
+#include "shm/arena/object.h"
+#include "shm/arena/registry.h"
 
 LUAMOD_API int luaopen_mproc_core(lua_State *L);
 
@@ -15,34 +15,34 @@ static void attach(lua_State *L) {
   if (err)
     luaL_error(L, "mproc cannot map its shared memory: %s; it needs memfd_create and some address space (ulimit -v)",
                strerror(-err));
-  mp_bind_enter(L);
-  mp_types_setup();
+  mp_lua_enter(L);
+  mp_shm_types_setup();
 }
 
 __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   attach(L);
   lua_newtable(L);
-  mp_bind_errors(L);
-  mp_bind_codec(L);
-  mp_bind_object(L);
-  mp_bind_queue(L);
-  mp_bind_label(L);
-  mp_bind_serve(L);
-  mp_bind_end(L);
-  mp_bind_mutex(L);
-  mp_bind_value(L);
-  mp_bind_array(L);
-  mp_bind_barrier(L);
-  mp_bind_rwlock(L);
-  mp_bind_semaphore(L);
-  mp_bind_event(L);
-  mp_bind_condition(L);
-  mp_bind_arena(L);
-  mp_bind_heap(L);
-  mp_bind_process(L);
-  mp_bind_system(L);
-  mp_bind_worker(L);
-  mp_bind_log(L);
-  mp_bind_watch(L);
+  mp_lua_open_errors(L);
+  mp_lua_open_codec(L);
+  mp_lua_open_object(L);
+  mp_lua_open_queue(L);
+  mp_lua_open_pool_message(L);
+  mp_lua_open_serve(L);
+  mp_lua_open_end(L);
+  mp_lua_open_mutex(L);
+  mp_lua_open_value(L);
+  mp_lua_open_array(L);
+  mp_lua_open_barrier(L);
+  mp_lua_open_rwlock(L);
+  mp_lua_open_semaphore(L);
+  mp_lua_open_event(L);
+  mp_lua_open_condition(L);
+  mp_lua_open_arena(L);
+  mp_lua_open_heap(L);
+  mp_lua_open_process(L);
+  mp_lua_open_system(L);
+  mp_lua_open_worker(L);
+  mp_lua_open_log(L);
+  mp_lua_open_watch(L);
   return 1;
 }

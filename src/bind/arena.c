@@ -2,7 +2,7 @@
 /* The arena's state for Lua: what tests count and users look at. */
 #include "bind/bind.h"
 
-#include "shm/registry.h"
+#include "shm/arena/registry.h"
 
 static void field(lua_State *L, const char *name, uint64_t n) {
   lua_pushinteger(L, (lua_Integer)n);
@@ -12,7 +12,7 @@ static void field(lua_State *L, const char *name, uint64_t n) {
 /* stats(): {objects, processes, chunks = counts; used, hot, size = bytes} after cleaning up what dead processes left. */
 static int stats(lua_State *L) {
   mp_shm_stats s;
-  mp_bind_enter(L);
+  mp_lua_enter(L);
   mp_shm_sweep();
   mp_shm_stats_get(&s);
   lua_createtable(L, 0, 6);
@@ -26,7 +26,7 @@ static int stats(lua_State *L) {
   return 1;
 }
 
-void mp_bind_arena(lua_State *L) {
+void mp_lua_open_arena(lua_State *L) {
   lua_pushcfunction(L, stats);
   lua_setfield(L, -2, "stats");
 }

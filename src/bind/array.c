@@ -10,30 +10,30 @@
 #define BATCH 16         /* elements of a list on the stack at once */
 #define COPIED_FIRST 256 /* bytes: at least what Lua calls a short string */
 
-static mp_box *check_box(lua_State *L) {
-  mp_box *b = mp_box_self(L, &mp_array_family, "array");
-  if (((mp_array *)b->it)->kind != MP_ARRAY_LIST) mp_box_refuse(L, 1, "array");
+static mp_lua_box *check_box(lua_State *L) {
+  mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "array");
+  if (((mp_shm_array *)b->it)->kind != MP_ARRAY_LIST) mp_lua_box_refuse(L, 1, "array");
   return b;
 }
 
-static mp_array *check(lua_State *L) { return check_box(L)->it; }
+static mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
 
 /* --- indices --- */
 
-static int refuse_index(lua_State *L, const mp_array *a, int arg) {
-  if (a->n == 0) return mp_element_misuse(L, "index %s: the array is empty", mp_element_show(L, arg));
-  return mp_element_misuse(L, "index must be 1 to %I, the array's length, got %s", (lua_Integer)a->n,
-                           mp_element_show(L, arg));
+static int refuse_index(lua_State *L, const mp_shm_array *a, int arg) {
+  if (a->n == 0) return mp_lua_element_misuse(L, "index %s: the array is empty", mp_lua_element_show(L, arg));
+  return mp_lua_element_misuse(L, "index must be 1 to %I, the array's length, got %s", (lua_Integer)a->n,
+                               mp_lua_element_show(L, arg));
 }
 
 /* True when the value at arg names an element. */
-static bool find(lua_State *L, const mp_array *a, int arg, uint64_t *i) {
+static bool find(lua_State *L, const mp_shm_array *a, int arg, uint64_t *i) {
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (exact) *i = (uint64_t)lua_tointegerx(L, arg, &exact) - 1;
   return exact && *i < a->n;
 }
 
-static uint64_t element(lua_State *L, const mp_array *a, int arg) {
+static uint64_t element(lua_State *L, const mp_shm_array *a, int arg) {
   uint64_t i = 0;
   if (!find(L, a, arg, &i)) refuse_index(L, a, arg);
   return i;
@@ -44,7 +44,7 @@ static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer 
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (lua_isnoneornil(L, arg)) return otherwise;
   lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
-  if (!exact) mp_element_misuse(L, "%s must be an integer, got %s", what, mp_element_show(L, arg));
+  if (!exact) mp_lua_element_misuse(L, "%s must be an integer, got %s", what, mp_lua_element_show(L, arg));
   return n;
 }
 
@@ -53,7 +53,7 @@ typedef struct range {
 } range;
 
 /* [i, j] at arg and arg + 1 as string.sub takes them. */
-static range section(lua_State *L, const mp_array *a, int arg) {
+static range section(lua_State *L, const mp_shm_array *a, int arg) {
   lua_Integer n = (lua_Integer)a->n, i = integer(L, arg, "i", 1), j = integer(L, arg + 1, "j", -1);
   if (i < 0) i = i < -n ? 1 : n + i + 1;
   if (i == 0) i = 1;
@@ -63,11 +63,11 @@ static range section(lua_State *L, const mp_array *a, int arg) {
 }
 
 /* Where `count` elements from index arg on are to be written. */
-static range room(lua_State *L, const mp_array *a, int arg, lua_Integer count) {
+static range room(lua_State *L, const mp_shm_array *a, int arg, lua_Integer count) {
   lua_Integer i = integer(L, arg, "i", 0);
   if (i < 1 || (uint64_t)i - 1 > a->n || (uint64_t)count > a->n - ((uint64_t)i - 1))
-    mp_element_misuse(L, "i: %I elements from index %s on do not fit into an array of %I", count,
-                      mp_element_show(L, arg), (lua_Integer)a->n);
+    mp_lua_element_misuse(L, "i: %I elements from index %s on do not fit into an array of %I", count,
+                          mp_lua_element_show(L, arg), (lua_Integer)a->n);
   return (range){(uint64_t)i - 1, (uint64_t)count};
 }
 
@@ -81,16 +81,16 @@ static int array_index(lua_State *L) {
     lua_rawget(L, lua_upvalueindex(1));
     return 1;
   }
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   if (!find(L, a, 2, &i)) return 0;
-  mp_element_push(L, a->type, mp_array_get(a, i));
+  mp_lua_element_push(L, a->type, mp_shm_array_get(a, i));
   return 1;
 }
 
 static int array_newindex(lua_State *L) {
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   uint64_t i = element(L, a, 2);
-  mp_array_set(a, i, mp_element_check(L, 3, a->type, "value"));
+  mp_shm_array_set(a, i, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
 }
 
@@ -101,28 +101,28 @@ static int array_len(lua_State *L) {
 
 /* add(i, n) -> the new value */
 static int array_add(lua_State *L) {
-  mp_array *a = check(L);
-  return mp_element_add(L, a, element(L, a, 2), 3);
+  mp_shm_array *a = check(L);
+  return mp_lua_element_add(L, a, element(L, a, 2), 3);
 }
 
 /* exchange(i, x) -> the value before */
 static int array_exchange(lua_State *L) {
-  mp_array *a = check(L);
-  return mp_element_exchange(L, a, element(L, a, 2), 3);
+  mp_shm_array *a = check(L);
+  return mp_lua_element_exchange(L, a, element(L, a, 2), 3);
 }
 
 /* compare_exchange(i, old, new) -> whether it was old and is new now, the value before */
 static int array_compare_exchange(lua_State *L) {
-  mp_array *a = check(L);
-  return mp_element_compare_exchange(L, a, element(L, a, 2), 3);
+  mp_shm_array *a = check(L);
+  return mp_lua_element_compare_exchange(L, a, element(L, a, 2), 3);
 }
 
 /* lock() -> its Lock */
-static int array_lock(lua_State *L) { return mp_element_push_lock(L, check_box(L)); }
+static int array_lock(lua_State *L) { return mp_lua_element_push_lock(L, check_box(L)); }
 
 /* --- many elements to Lua --- */
 
-/* mp_element_push, quickly for the commonest. */
+/* mp_lua_element_push, quickly for the commonest. */
 static void push(lua_State *L, unsigned type, uint64_t bits) {
   double d;
   if (type == MP_DOUBLE) {
@@ -131,16 +131,16 @@ static void push(lua_State *L, unsigned type, uint64_t bits) {
   } else if (type == MP_INTEGER || type == MP_INT64) {
     lua_pushinteger(L, (lua_Integer)bits);
   } else {
-    mp_element_push(L, type, bits);
+    mp_lua_element_push(L, type, bits);
   }
 }
 
-static int push_list(lua_State *L, mp_array *a, range r) {
+static int push_list(lua_State *L, mp_shm_array *a, range r) {
   if (r.count > INT_MAX)
-    return mp_element_misuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
+    return mp_lua_element_misuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
   lua_createtable(L, (int)r.count, 0);
   for (uint64_t k = 0; k < r.count; k++) {
-    push(L, a->type, mp_element_load(mp_array_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
+    push(L, a->type, mp_shm_element_load(mp_shm_array_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
     lua_rawseti(L, -2, (lua_Integer)k + 1);
   }
   return 1;
@@ -148,13 +148,13 @@ static int push_list(lua_State *L, mp_array *a, range r) {
 
 /* sub([i[, j]]) -> list */
 static int array_sub(lua_State *L) {
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   return push_list(L, a, section(L, a, 2));
 }
 
 /* totable() -> list */
 static int array_totable(lua_State *L) {
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   return push_list(L, a, (range){0, a->n});
 }
 
@@ -162,10 +162,11 @@ static int array_totable(lua_State *L) {
 
 /* The count of the list at idx; its n is honoured. */
 static lua_Integer count_of(lua_State *L, int idx) {
-  if (lua_type(L, idx) != LUA_TTABLE) mp_element_misuse(L, "list must be a table, got %s", mp_element_show(L, idx));
+  if (lua_type(L, idx) != LUA_TTABLE)
+    mp_lua_element_misuse(L, "list must be a table, got %s", mp_lua_element_show(L, idx));
   lua_getfield(L, idx, "n");
   lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : integer(L, -1, "list.n", 0);
-  if (n < 0) mp_element_misuse(L, "list.n must be a count, got %I", n);
+  if (n < 0) mp_lua_element_misuse(L, "list.n must be a count, got %I", n);
   lua_pop(L, 1);
   return n;
 }
@@ -182,20 +183,20 @@ static void make_plain(lua_State *L, int idx, lua_Integer n) {
   lua_pop(L, 1);
 }
 
-/* mp_element_read of the value on top, whose Lua type is known; quickly for the commonest. */
+/* mp_lua_element_read of the value on top, whose Lua type is known; quickly for the commonest. */
 static int read_top(lua_State *L, int is, unsigned type, uint64_t *bits) {
   if (is == LUA_TNUMBER && type == MP_DOUBLE) {
     double d = (double)lua_tonumber(L, -1);
     memcpy(bits, &d, sizeof d);
     return 0;
   }
-  if (is == LUA_TNUMBER && mp_number_is_integral(type)) {
+  if (is == LUA_TNUMBER && mp_shm_number_is_integral(type)) {
     int exact;
     lua_Integer whole = lua_tointegerx(L, -1, &exact);
     *bits = (uint64_t)whole;
-    if (exact && whole >= mp_number_infos[type].least && whole <= mp_number_infos[type].most) return 0;
+    if (exact && whole >= mp_shm_number_infos[type].least && whole <= mp_shm_number_infos[type].most) return 0;
   }
-  return mp_element_read(L, -1, type, bits);
+  return mp_lua_element_read(L, -1, type, bits);
 }
 
 typedef struct bad { /* the first element that does not fit, and why; 0: none */
@@ -206,7 +207,7 @@ typedef struct bad { /* the first element that does not fit, and why; 0: none */
 /* Elements 1..n of the plain list at idx, as elements of that type. Raises nothing. Wants BATCH places on the stack,
  * which is cleared only now and then, for speed. */
 static bad read_all(lua_State *L, int idx, lua_Integer n, unsigned type, void *to) {
-  unsigned shift = mp_number_infos[type].shift;
+  unsigned shift = mp_shm_number_infos[type].shift;
   int top = lua_gettop(L), err = 0;
   lua_Integer k = 0;
   while (k < n && !err) {
@@ -214,7 +215,7 @@ static bad read_all(lua_State *L, int idx, lua_Integer n, unsigned type, void *t
     if (k++ % BATCH == 0) lua_settop(L, top);
     int is = lua_rawgeti(L, idx, k);
     err = read_top(L, is, type, &bits);
-    mp_element_store(to, shift, (uint64_t)k - 1, bits, __ATOMIC_RELAXED);
+    mp_shm_element_store(to, shift, (uint64_t)k - 1, bits, __ATOMIC_RELAXED);
   }
   lua_settop(L, top);
   return (bad){err ? k : 0, err};
@@ -222,22 +223,22 @@ static bad read_all(lua_State *L, int idx, lua_Integer n, unsigned type, void *t
 
 static void refuse_item(lua_State *L, int idx, unsigned type, bad b) {
   lua_rawgeti(L, idx, b.at);
-  mp_element_refuse(L, -1, type, b.err, "list", b.at);
+  mp_lua_element_refuse(L, -1, type, b.err, "list", b.at);
 }
 
 /* All are read before the first is stored. Nothing raises while the memory is held. */
-static void set_all(lua_State *L, mp_array *a, int idx, range r) {
+static void set_all(lua_State *L, mp_shm_array *a, int idx, range r) {
   void *elements = malloc(r.count << a->shift | 1);
   if (!elements) luaL_error(L, "not enough memory");
   bad b = read_all(L, idx, (lua_Integer)r.count, a->type, elements);
-  if (!b.at) mp_array_copy_in(a, r.from, elements, r.count);
+  if (!b.at) mp_shm_array_copy_in(a, r.from, elements, r.count);
   free(elements);
   if (b.at) refuse_item(L, idx, a->type, b);
 }
 
 /* set(i, list) */
 static int array_set(lua_State *L) {
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   lua_Integer n = count_of(L, 3);
   range r = room(L, a, 2, n);
   make_plain(L, 3, n);
@@ -248,18 +249,18 @@ static int array_set(lua_State *L) {
 
 /* fill(x) */
 static int array_fill(lua_State *L) {
-  mp_array *a = check(L);
-  mp_array_fill(a, mp_element_check(L, 2, a->type, "x"));
+  mp_shm_array *a = check(L);
+  mp_shm_array_fill(a, mp_lua_element_check(L, 2, a->type, "x"));
   return 0;
 }
 
 /* --- bytes --- */
 
-static mp_array *check_bytes(lua_State *L) {
-  mp_array *a = check(L);
+static mp_shm_array *check_bytes(lua_State *L) {
+  mp_shm_array *a = check(L);
   if (a->type != MP_UINT8)
-    mp_element_misuse(L, "bytes and set_bytes are for arrays of \"uint8\", this one is of \"%s\"; use sub and set",
-                      mp_number_infos[a->type].name);
+    mp_lua_element_misuse(L, "bytes and set_bytes are for arrays of \"uint8\", this one is of \"%s\"; use sub and set",
+                          mp_shm_number_infos[a->type].name);
   return a;
 }
 
@@ -267,7 +268,7 @@ static mp_array *check_bytes(lua_State *L) {
  * copied before. */
 static int array_bytes(lua_State *L) {
   char copy[COPIED_FIRST];
-  mp_array *a = check_bytes(L);
+  mp_shm_array *a = check_bytes(L);
   range r = section(L, a, 2);
   const char *from = (const char *)a->data + r.from;
   if (r.count <= sizeof copy) from = memcpy(copy, from, r.count);
@@ -278,9 +279,9 @@ static int array_bytes(lua_State *L) {
 /* set_bytes(i, string) */
 static int array_set_bytes(lua_State *L) {
   size_t n;
-  mp_array *a = check_bytes(L);
+  mp_shm_array *a = check_bytes(L);
   if (lua_type(L, 3) != LUA_TSTRING)
-    return mp_element_misuse(L, "s must be a string of bytes, got %s", mp_element_show(L, 3));
+    return mp_lua_element_misuse(L, "s must be a string of bytes, got %s", mp_lua_element_show(L, 3));
   const char *s = lua_tolstring(L, 3, &n);
   range r = room(L, a, 2, (lua_Integer)n);
   memcpy(a->data + r.from, s, n);
@@ -290,10 +291,10 @@ static int array_set_bytes(lua_State *L) {
 /* --- the rest --- */
 
 static int array_tostring(lua_State *L) {
-  mp_box *b = check_box(L);
-  mp_array *a = b->it;
+  mp_lua_box *b = check_box(L);
+  mp_shm_array *a = b->it;
   lua_pushfstring(L, "Array %d: %I of %s", (int)(b->handle & MP_SLOT_MASK), (lua_Integer)a->n,
-                  mp_number_infos[a->type].name);
+                  mp_shm_number_infos[a->type].name);
   return 1;
 }
 
@@ -302,25 +303,26 @@ static int new_from_list(lua_State *L, unsigned type) {
   lua_Integer n = count_of(L, 2);
   make_plain(L, 2, n);
   luaL_checkstack(L, BATCH + LUA_MINSTACK, NULL);
-  int results = mp_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
+  int results = mp_lua_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
   if (results != 1) return results;
-  mp_box *b = lua_touserdata(L, -1);
-  bad first = read_all(L, 2, n, type, mp_array_data(b->it));
+  mp_lua_box *b = lua_touserdata(L, -1);
+  bad first = read_all(L, 2, n, type, mp_shm_array_data(b->it));
   if (!first.at) return 1;
-  mp_box_empty(b);
+  mp_lua_box_empty(b);
   refuse_item(L, 2, type, first);
   return 0;
 }
 
 /* array(type, n | list) */
 static int new_array(lua_State *L) {
-  unsigned type = mp_element_type(L, 1);
+  unsigned type = mp_lua_element_type(L, 1);
   if (lua_type(L, 2) == LUA_TTABLE) return new_from_list(L, type);
   int exact = lua_type(L, 2) == LUA_TNUMBER;
   lua_Integer n = exact ? lua_tointegerx(L, 2, &exact) : 0;
   if (!exact || n < 0)
-    return mp_element_misuse(L, "n must be a count of elements, or a list of them, got %s", mp_element_show(L, 2));
-  return mp_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
+    return mp_lua_element_misuse(L, "n must be a count of elements, or a list of them, got %s",
+                                 mp_lua_element_show(L, 2));
+  return mp_lua_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
 }
 
 static const luaL_Reg methods[] = {
@@ -343,8 +345,8 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
-void mp_bind_array(lua_State *L) {
-  mp_element_class(L, MP_ARRAY_TYPE, methods, metamethods, array_index);
+void mp_lua_open_array(lua_State *L) {
+  mp_lua_element_class(L, MP_ARRAY_TYPE, methods, metamethods, array_index);
   lua_pushcfunction(L, new_array);
   lua_setfield(L, -2, "array");
 }

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "codec/codec.h"
-#include "shm/barrier.h"
+#include "shm/sync/barrier.h"
 
 enum { BOX = 1 }; /* the table's only key that is no name */
 #define ACTION "action"
@@ -19,25 +19,25 @@ static const char *name_of(const void *block) {
   return MP_BARRIER_BOX;
 }
 
-static const mp_family family = {MP_TYPE_BARRIER, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_BARRIER, 0, name_of, NULL};
 
 /* The box in a barrier, or NULL. */
-static mp_box *box_at(lua_State *L, int idx) {
+static mp_lua_box *box_at(lua_State *L, int idx) {
   if (!lua_istable(L, idx)) return NULL;
   lua_rawgeti(L, idx, BOX);
-  mp_box *box = mp_box_test(L, -1, &family);
+  mp_lua_box *box = mp_lua_box_test(L, -1, &family);
   lua_pop(L, 1);
   return box;
 }
 
-static mp_box *check_box(lua_State *L) {
-  mp_box *box = box_at(L, 1);
-  if (!box || !box->it) mp_box_refuse(L, 1, "barrier");
-  if (!mp_shm_usable()) mp_bind_enter(L);
+static mp_lua_box *check_box(lua_State *L) {
+  mp_lua_box *box = box_at(L, 1);
+  if (!box || !box->it) mp_lua_box_refuse(L, 1, "barrier");
+  if (!mp_shm_usable()) mp_lua_enter(L);
   return box;
 }
 
-static mp_barrier *check(lua_State *L) { return check_box(L)->it; }
+static mp_shm_barrier *check(lua_State *L) { return check_box(L)->it; }
 
 static int push_field(lua_State *L, const char *name) {
   lua_pushstring(L, name);
@@ -45,9 +45,9 @@ static int push_field(lua_State *L, const char *name) {
 }
 
 static uint64_t deadline_of(lua_State *L) {
-  if (!lua_isnoneornil(L, 2)) return mp_bind_deadline(L, 2);
+  if (!lua_isnoneornil(L, 2)) return mp_lua_deadline(L, 2);
   push_field(L, TIMEOUT);
-  uint64_t deadline = mp_bind_deadline(L, lua_gettop(L));
+  uint64_t deadline = mp_lua_deadline(L, lua_gettop(L));
   lua_pop(L, 1);
   return deadline;
 }
@@ -59,42 +59,42 @@ static int push_outcome(lua_State *L, int r, uint64_t index) {
     return 1;
   }
   if (r == -EDEADLK)
-    return mp_bind_misuse(L, "this process is running the barrier's action, and all wait for that; wait after it");
-  if (r != -ETIMEDOUT && r != -EPIPE) return mp_bind_trouble(L, r, "barrier");
+    return mp_lua_misuse(L, "this process is running the barrier's action, and all wait for that; wait after it");
+  if (r != -ETIMEDOUT && r != -EPIPE) return mp_lua_push_failure(L, r, "barrier");
   lua_pushnil(L);
   lua_pushstring(L, r == -EPIPE ? "broken" : "timeout");
   return 2;
 }
 
 /* Runs the action at the top. It cannot yield: the others wait for it. */
-static int act(lua_State *L, mp_barrier *b, uint64_t index) {
+static int act(lua_State *L, mp_shm_barrier *b, uint64_t index) {
   int status = lua_pcall(L, 0, 0, 0);
-  mp_bind_enter(L);
-  if (status == LUA_OK) return push_outcome(L, mp_barrier_release(b), index);
-  mp_barrier_leave(b);
+  mp_lua_enter(L);
+  if (status == LUA_OK) return push_outcome(L, mp_shm_barrier_release(b), index);
+  mp_shm_barrier_leave(b);
   return lua_error(L);
 }
 
 /* wait([timeout]) -> index | nil, "timeout" | nil, "broken" */
 static int barrier_wait(lua_State *L) {
-  mp_barrier *b = check(L);
+  mp_shm_barrier *b = check(L);
   uint64_t index;
-  mp_wait w = mp_bind_wait(L, deadline_of(L));
+  mp_shm_wait w = mp_lua_wait(L, deadline_of(L));
   lua_rawgeti(L, 1, BOX); /* held here, whatever the action does to the table */
   bool acts = push_field(L, ACTION) != LUA_TNIL;
-  int r = mp_barrier_wait(b, acts, &w, &index);
+  int r = mp_shm_barrier_wait(b, acts, &w, &index);
   return r == MP_BARRIER_ACT ? act(L, b, index) : push_outcome(L, r, index);
 }
 
 /* abort() */
 static int barrier_abort(lua_State *L) {
-  mp_barrier_abort(check(L));
+  mp_shm_barrier_abort(check(L));
   return 0;
 }
 
 /* reset() */
 static int barrier_reset(lua_State *L) {
-  mp_barrier_reset(check(L));
+  mp_shm_barrier_reset(check(L));
   return 0;
 }
 
@@ -104,29 +104,29 @@ static int get_parties(lua_State *L) {
 }
 
 static int get_n_waiting(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)mp_barrier_waiting(check(L)));
+  lua_pushinteger(L, (lua_Integer)mp_shm_barrier_waiting(check(L)));
   return 1;
 }
 
 static int get_broken(lua_State *L) {
-  lua_pushboolean(L, mp_barrier_broken(check(L)));
+  lua_pushboolean(L, mp_shm_barrier_broken(check(L)));
   return 1;
 }
 
 static int barrier_tostring(lua_State *L) {
-  mp_box *box = check_box(L);
-  mp_barrier *b = box->it;
+  mp_lua_box *box = check_box(L);
+  mp_shm_barrier *b = box->it;
   lua_pushfstring(L, "Barrier %d: ", (int)(box->handle & MP_SLOT_MASK));
-  if (mp_barrier_broken(b))
+  if (mp_shm_barrier_broken(b))
     lua_pushliteral(L, "broken");
   else
-    lua_pushfstring(L, "%I of %I waiting", (lua_Integer)mp_barrier_waiting(b), (lua_Integer)b->parties);
+    lua_pushfstring(L, "%I of %I waiting", (lua_Integer)mp_shm_barrier_waiting(b), (lua_Integer)b->parties);
   lua_concat(L, 2);
   return 1;
 }
 
 static int barrier_eq(lua_State *L) {
-  mp_box *a = box_at(L, 1), *b = box_at(L, 2);
+  mp_lua_box *a = box_at(L, 1), *b = box_at(L, 2);
   lua_pushboolean(L, a && b && a->handle == b->handle);
   return 1;
 }
@@ -143,7 +143,7 @@ static int barrier_index(lua_State *L) {
 
 static int barrier_newindex(lua_State *L) {
   check(L);
-  return mp_bind_misuse(L, lua_pushfstring(L, "a barrier's %s cannot be set", luaL_tolstring(L, 2, NULL)));
+  return mp_lua_misuse(L, lua_pushfstring(L, "a barrier's %s cannot be set", luaL_tolstring(L, 2, NULL)));
 }
 
 static const luaL_Reg methods[] = {
@@ -163,18 +163,18 @@ static void set_action_and_timeout(lua_State *L) {
 
 /* barrier(parties, action or nil, timeout or nil) -> barrier | nil, message, NAME */
 static int new_barrier(lua_State *L) {
-  mp_handle h;
-  mp_bind_enter(L);
+  mp_shm_handle h;
+  mp_lua_enter(L);
   lua_settop(L, 3);
   lua_createtable(L, 1, 2);
-  mp_box *box = mp_box_push(L, &family, MP_BARRIER_BOX);
+  mp_lua_box *box = mp_lua_box_push(L, &family, MP_BARRIER_BOX);
   lua_rawseti(L, -2, BOX);
   set_action_and_timeout(L);
   luaL_setmetatable(L, MP_BARRIER_TYPE);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_barrier_new((uint64_t)luaL_checkinteger(L, 1), &w, &h);
-  if (err) return mp_bind_trouble(L, err, "barrier");
-  mp_box_fill(box, h);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_barrier_new((uint64_t)luaL_checkinteger(L, 1), &w, &h);
+  if (err) return mp_lua_push_failure(L, err, "barrier");
+  mp_lua_box_fill(box, h);
   return 1;
 }
 
@@ -193,8 +193,8 @@ static void make_metatable(lua_State *L) {
   lua_pop(L, 1);
 }
 
-void mp_bind_barrier(lua_State *L) {
-  mp_box_class(L, MP_BARRIER_BOX, &family, none, NULL);
+void mp_lua_open_barrier(lua_State *L) {
+  mp_lua_box_class(L, MP_BARRIER_BOX, &family, none, NULL);
   make_metatable(L);
   lua_pushcfunction(L, new_barrier);
   lua_setfield(L, -2, "barrier");

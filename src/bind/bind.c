@@ -8,14 +8,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "shm/registry.h"
+#include "shm/arena/registry.h"
 
 /* The mask and count that lua.c's SIGINT handler hooks the main thread with. */
 #define LUA_C_MASK (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
 
 static lua_Hook scripts_hook; /* what debug.sethook sets, whose mask and count may be the same; NULL: not known */
 
-void mp_bind_enter(lua_State *L) {
+void mp_lua_enter(lua_State *L) {
   if (mp_shm_usable()) return;
   luaL_error(L, "mproc belongs to the OS thread that first required it in this process; call it from there");
 }
@@ -29,10 +29,10 @@ static int refuse_timeout(lua_State *L, int arg) {
   const char *got = type == LUA_TBOOLEAN  ? blocks[lua_toboolean(L, arg)]
                     : type == LUA_TNUMBER ? "NaN"
                                           : lua_pushfstring(L, "a %s", lua_typename(L, type));
-  return mp_bind_misuse(L, lua_pushfstring(L, "timeout must be a number of seconds or nil, got %s", got));
+  return mp_lua_misuse(L, lua_pushfstring(L, "timeout must be a number of seconds or nil, got %s", got));
 }
 
-uint64_t mp_bind_deadline(lua_State *L, int arg) {
+uint64_t mp_lua_deadline(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return MP_FOREVER;
   lua_Number seconds = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : (lua_Number)NAN;
   if (isnan(seconds)) refuse_timeout(L, arg);
@@ -53,8 +53,8 @@ static int wants_interrupt(void *arg) {
   return hook && hook != scripts_hook && lua_gethookmask(m) == LUA_C_MASK && lua_gethookcount(m) == 1;
 }
 
-mp_wait mp_bind_wait(lua_State *L, uint64_t deadline) {
-  mp_wait w = {deadline, wants_interrupt, L};
+mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
+  mp_shm_wait w = {deadline, wants_interrupt, L};
   return w;
 }
 
@@ -74,7 +74,7 @@ static void learn_scripts_hook(lua_State *L) {
   lua_settop(L, top);
 }
 
-int mp_bind_interrupted(lua_State *L) {
+int mp_lua_interrupted(lua_State *L) {
   lua_sethook(main_thread(L), NULL, 0, 0);
   return luaL_error(L, "interrupted!");
 }
@@ -99,7 +99,7 @@ static void push_where(lua_State *L) {
   luaL_where(L, level);
 }
 
-int mp_bind_misuse(lua_State *L, const char *what) {
+int mp_lua_misuse(lua_State *L, const char *what) {
   push_where(L);
   lua_pushstring(L, what);
   lua_concat(L, 2);
@@ -123,23 +123,23 @@ static const char *name_of(int err) {
   return "EOTHER";
 }
 
-int mp_bind_fail(lua_State *L, int err, const char *what) {
+int mp_lua_fail(lua_State *L, int err, const char *what) {
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", what, strerror(-err));
   lua_pushstring(L, name_of(-err));
   return 3;
 }
 
-int mp_bind_trouble(lua_State *L, int err, const char *what) {
-  if (err == -EINTR) return mp_bind_interrupted(L);
-  if (err != -ENOMEM) return mp_bind_fail(L, err, what);
+int mp_lua_push_failure(lua_State *L, int err, const char *what) {
+  if (err == -EINTR) return mp_lua_interrupted(L);
+  if (err != -ENOMEM) return mp_lua_fail(L, err, what);
   lua_pushnil(L);
   lua_pushliteral(L, MP_FULL_ARENA);
   lua_pushliteral(L, "ENOMEM");
   return 3;
 }
 
-void mp_bind_errors(lua_State *L) {
+void mp_lua_open_errors(lua_State *L) {
   learn_scripts_hook(L);
   lua_pushcfunction(L, own_sources);
   lua_setfield(L, -2, "own_sources");

@@ -3,14 +3,14 @@
  * What every binding shares (layer 3): argument checks, results, waits. Only src/bind and src/mproc.c include it.
  * Invariant: nothing here, and nothing that calls it, holds a lock of shm while it calls Lua.
  */
-#ifndef MP_BIND_H
-#define MP_BIND_H
+#ifndef MP_BIND_BIND_H
+#define MP_BIND_BIND_H
 
 #include <lauxlib.h>
 #include <lua.h>
 
 #include "bind/codec_bind.h"
-#include "shm/wait.h"
+#include "shm/wait/wait.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -33,51 +33,51 @@
 #define MP_CONDITION_TYPE "mproc.Condition"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
-void mp_bind_enter(lua_State *L);
+void mp_lua_enter(lua_State *L);
 
 /* The optional timeout at arg as a deadline: nil or none is MP_FOREVER, a number is seconds; anything else raises
  * (a boolean with the remedy: `block` is Python's). */
-uint64_t mp_bind_deadline(lua_State *L, int arg);
+uint64_t mp_lua_deadline(lua_State *L, int arg);
 
 /* Prepares a wait that ends when lua.c's SIGINT handler has asked for it. */
-mp_wait mp_bind_wait(lua_State *L, uint64_t deadline);
+mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline);
 /* After a wait returned -EINTR: raises "interrupted!". */
-int mp_bind_interrupted(lua_State *L);
+int mp_lua_interrupted(lua_State *L);
 
 /* Pushes nil, "what: strerror", "ENAME" for a negative errno and returns 3. */
-int mp_bind_fail(lua_State *L, int err, const char *what);
+int mp_lua_fail(lua_State *L, int err, const char *what);
 
 #define MP_FULL_ARENA "the arena is full; read some messages first, or set MPROC_ARENA higher before the program starts"
 /* Raises at the line of the user's program that called into mproc. */
-int mp_bind_misuse(lua_State *L, const char *what);
+int mp_lua_misuse(lua_State *L, const char *what);
 /* What a failure that is no expected outcome becomes: "interrupted!" raised, or nil, message, NAME. */
-int mp_bind_trouble(lua_State *L, int err, const char *what);
+int mp_lua_push_failure(lua_State *L, int err, const char *what);
 
 /* Logs that self, at index 1, was left behind by a process that died. */
-void mp_bind_note_abandoned(lua_State *L);
+void mp_lua_note_abandoned(lua_State *L);
 
 /* One per file: adds its functions to the module table on the stack's top. */
-void mp_bind_errors(lua_State *L);
-void mp_bind_object(lua_State *L);
-void mp_bind_queue(lua_State *L);
-void mp_bind_label(lua_State *L);
-void mp_bind_serve(lua_State *L);
-void mp_bind_end(lua_State *L);
-void mp_bind_mutex(lua_State *L);
-void mp_bind_value(lua_State *L);
-void mp_bind_array(lua_State *L);
-void mp_bind_barrier(lua_State *L);
-void mp_bind_rwlock(lua_State *L);
-void mp_bind_semaphore(lua_State *L);
-void mp_bind_event(lua_State *L);
-void mp_bind_condition(lua_State *L); /* after mp_bind_mutex */
-void mp_bind_arena(lua_State *L);
-void mp_bind_heap(lua_State *L);
-void mp_bind_process(lua_State *L);
-void mp_bind_system(lua_State *L);
-void mp_bind_worker(lua_State *L);
-void mp_bind_log(lua_State *L);
-void mp_bind_watch(lua_State *L);
+void mp_lua_open_errors(lua_State *L);
+void mp_lua_open_object(lua_State *L);
+void mp_lua_open_queue(lua_State *L);
+void mp_lua_open_pool_message(lua_State *L);
+void mp_lua_open_serve(lua_State *L);
+void mp_lua_open_end(lua_State *L);
+void mp_lua_open_mutex(lua_State *L);
+void mp_lua_open_value(lua_State *L);
+void mp_lua_open_array(lua_State *L);
+void mp_lua_open_barrier(lua_State *L);
+void mp_lua_open_rwlock(lua_State *L);
+void mp_lua_open_semaphore(lua_State *L);
+void mp_lua_open_event(lua_State *L);
+void mp_lua_open_condition(lua_State *L); /* after mp_lua_open_mutex */
+void mp_lua_open_arena(lua_State *L);
+void mp_lua_open_heap(lua_State *L);
+void mp_lua_open_process(lua_State *L);
+void mp_lua_open_system(lua_State *L);
+void mp_lua_open_worker(lua_State *L);
+void mp_lua_open_log(lua_State *L);
+void mp_lua_open_watch(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -6,22 +6,22 @@
 
 #include "bind/bind.h"
 
-int mp_bind_raise(lua_State *L) {
+int mp_lua_raise(lua_State *L) {
   static const char ours[] = "cannot send ";
   if (lua_type(L, -1) == LUA_TSTRING && strncmp(lua_tostring(L, -1), ours, sizeof ours - 1) == 0)
-    return mp_bind_misuse(L, lua_tostring(L, -1));
+    return mp_lua_misuse(L, lua_tostring(L, -1));
   return lua_error(L);
 }
 
-void mp_bind_encode(lua_State *L, int idx, const char *what, mp_message *m) {
-  if (mp_codec_encode(L, idx, what, m)) mp_bind_raise(L);
+void mp_lua_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
+  if (mp_codec_encode(L, idx, what, m)) mp_lua_raise(L);
 }
 
 /* Messages of up to this size are copied, to be let go before Lua, which may raise, is given the string. */
 #define SHORT_MESSAGE 256
 #define ROOM_MAX (16u << 20)
 
-static void copy_pieces(char *to, const mp_message *m) {
+static void copy_pieces(char *to, const mp_codec_message *m) {
   for (size_t i = 0; i < m->niov; i++) {
     memcpy(to, m->iov[i].base, m->iov[i].len);
     to += m->iov[i].len;
@@ -41,7 +41,7 @@ static void keep_room(size_t len) {
 
 /* (message, value) -> its bytes as one string. A value that is a long string is copied once. */
 static int join(lua_State *L) {
-  const mp_message *m = lua_touserdata(L, 1);
+  const mp_codec_message *m = lua_touserdata(L, 1);
   luaL_Buffer b;
   keep_room(m->len);
   if (m->niov == 2 && lua_type(L, 2) == LUA_TSTRING && m->iov[1].base == lua_tostring(L, 2)) {
@@ -57,7 +57,7 @@ static int join(lua_State *L) {
   return 1;
 }
 
-static int push_short(lua_State *L, mp_message *m) {
+static int push_short(lua_State *L, mp_codec_message *m) {
   char bytes[SHORT_MESSAGE];
   copy_pieces(bytes, m);
   size_t len = m->len;
@@ -66,7 +66,7 @@ static int push_short(lua_State *L, mp_message *m) {
   return 1;
 }
 
-static int push_long(lua_State *L, mp_message *m) {
+static int push_long(lua_State *L, mp_codec_message *m) {
   lua_pushcfunction(L, join);
   lua_pushlightuserdata(L, m);
   lua_pushvalue(L, 1);
@@ -77,9 +77,9 @@ static int push_long(lua_State *L, mp_message *m) {
 
 /* encode(v) -> string. It keeps no mproc object in it alive: decode says so when one is gone. */
 static int codec_encode(lua_State *L) {
-  mp_message m;
+  mp_codec_message m;
   luaL_checkany(L, 1);
-  mp_bind_encode(L, 1, "value", &m);
+  mp_lua_encode(L, 1, "value", &m);
   return m.len <= SHORT_MESSAGE ? push_short(L, &m) : push_long(L, &m);
 }
 
@@ -159,7 +159,7 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void mp_bind_codec(lua_State *L) {
+void mp_lua_open_codec(lua_State *L) {
   mp_codec_open(L);
   luaL_setfuncs(L, functions, 0);
 }

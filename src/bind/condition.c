@@ -4,7 +4,7 @@
  * methods are C functions that take the table apart, so that a mistake blames the caller's line. lua/mproc/condition.lua
  * adds wait_for, with and guard.
  */
-#include "shm/condition.h"
+#include "shm/sync/condition.h"
 
 #include <errno.h>
 
@@ -19,34 +19,34 @@ static const char *name_of(const void *block) {
   return CORE_TYPE;
 }
 
-static const mp_family family = {MP_TYPE_CONDITION, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_CONDITION, 0, name_of, NULL};
 
 typedef struct self {
-  mp_box *condition, *lock;
+  mp_lua_box *condition, *lock;
 } self;
 
-static int refuse(lua_State *L) { return mp_box_refuse(L, 1, "condition"); }
+static int refuse(lua_State *L) { return mp_lua_box_refuse(L, 1, "condition"); }
 
 /* Puts the two boxes on the stack, where they live as long as the call. */
 static self check(lua_State *L) {
   if (!lua_istable(L, 1)) refuse(L);
   lua_rawgeti(L, 1, SELF_CONDITION);
   lua_rawgeti(L, 1, SELF_LOCK);
-  self s = {mp_box_test(L, -2, &family), mp_mutex_box(L, -1)};
+  self s = {mp_lua_box_test(L, -2, &family), mp_lua_mutex_box(L, -1)};
   if (!s.condition || !s.lock) refuse(L);
-  if (!s.condition->it) mp_box_refuse(L, lua_gettop(L) - 1, "condition");
-  if (!s.lock->it) mp_box_refuse(L, lua_gettop(L), "lock");
-  if (!mp_shm_usable()) mp_bind_enter(L);
+  if (!s.condition->it) mp_lua_box_refuse(L, lua_gettop(L) - 1, "condition");
+  if (!s.lock->it) mp_lua_box_refuse(L, lua_gettop(L), "lock");
+  if (!mp_shm_usable()) mp_lua_enter(L);
   return s;
 }
 
 static self check_held(lua_State *L, const char *method) {
   self s = check(L);
-  if (!mp_mutex_mine(s.lock->it))
-    mp_bind_misuse(L, lua_pushfstring(L,
-                                      "cannot %s: this process does not hold the condition's lock; acquire the lock "
-                                      "first, as in c:with(function() c:%s() end)",
-                                      method, method));
+  if (!mp_shm_mutex_mine(s.lock->it))
+    mp_lua_misuse(L, lua_pushfstring(L,
+                                     "cannot %s: this process does not hold the condition's lock; acquire the lock "
+                                     "first, as in c:with(function() c:%s() end)",
+                                     method, method));
   return s;
 }
 
@@ -55,20 +55,20 @@ static int condition_wait(lua_State *L) {
   lua_settop(L, 2);
   self s = check_held(L, "wait");
   bool abandoned;
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  int r = mp_condition_wait(s.condition->it, s.condition->handle, s.lock->it, s.lock->handle, &w, &abandoned);
-  if (r != 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "condition");
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  int r = mp_shm_condition_wait(s.condition->it, s.condition->handle, s.lock->it, s.lock->handle, &w, &abandoned);
+  if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "condition");
   lua_pushboolean(L, r == 0);
   if (r != 0) lua_pushliteral(L, "timeout");
-  if (abandoned) mp_bind_note_abandoned(L), lua_pushliteral(L, "abandoned");
+  if (abandoned) mp_lua_note_abandoned(L), lua_pushliteral(L, "abandoned");
   return 1 + (r != 0) + abandoned;
 }
 
 static int notify(lua_State *L, const char *method, uint64_t n) {
   self s = check_held(L, method);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_condition_notify(s.condition->it, s.condition->handle, s.lock->handle, n, &w);
-  return err ? mp_bind_trouble(L, err, "condition") : 0;
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_condition_notify(s.condition->it, s.condition->handle, s.lock->handle, n, &w);
+  return err ? mp_lua_push_failure(L, err, "condition") : 0;
 }
 
 /* notify([n = 1]) */
@@ -83,7 +83,7 @@ static int condition_notify_all(lua_State *L) { return notify(L, "notify_all", U
 
 static int condition_tostring(lua_State *L) {
   self s = check(L);
-  unsigned n = mp_condition_waiting(s.condition->it);
+  unsigned n = mp_shm_condition_waiting(s.condition->it);
   const char *lock = luaL_tolstring(L, lua_gettop(L), NULL);
   lua_pushfstring(L, "Condition %d (%s): %d waiting", (int)(s.condition->handle & MP_SLOT_MASK), lock, (int)n);
   return 1;
@@ -108,22 +108,22 @@ static int of_lock(lua_State *L) {
 /* condition([lock]): a Lock or RLock; nil: an RLock of its own, from the function in the upvalue. A failure is nil, message,
  * NAME. */
 static int new_condition(lua_State *L) {
-  mp_handle h;
-  mp_bind_enter(L);
+  mp_shm_handle h;
+  mp_lua_enter(L);
   if (lua_isnoneornil(L, 1)) {
     lua_settop(L, 0);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_call(L, 0, 3);
     if (lua_isnil(L, 1)) return 3;
   }
-  if (!mp_mutex_box(L, 1)) luaL_typeerror(L, 1, "lock (what mproc.Lock() or mproc.RLock() gives)");
+  if (!mp_lua_mutex_box(L, 1)) luaL_typeerror(L, 1, "lock (what mproc.Lock() or mproc.RLock() gives)");
   lua_createtable(L, 2, 0);
   luaL_setmetatable(L, MP_CONDITION_TYPE);
-  mp_box *b = mp_box_push(L, &family, CORE_TYPE);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_condition_new(&w, &h);
-  if (err) return mp_bind_trouble(L, err, "condition");
-  mp_box_fill(b, h);
+  mp_lua_box *b = mp_lua_box_push(L, &family, CORE_TYPE);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_condition_new(&w, &h);
+  if (err) return mp_lua_push_failure(L, err, "condition");
+  mp_lua_box_fill(b, h);
   lua_rawseti(L, -2, SELF_CONDITION);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, SELF_LOCK);
@@ -148,8 +148,8 @@ static void add_lock_methods(lua_State *L) {
   lua_pop(L, 2);
 }
 
-void mp_bind_condition(lua_State *L) {
-  mp_box_class(L, CORE_TYPE, &family, nothing, NULL);
+void mp_lua_open_condition(lua_State *L) {
+  mp_lua_box_class(L, CORE_TYPE, &family, nothing, NULL);
   luaL_newmetatable(L, MP_CONDITION_TYPE);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -8,21 +8,21 @@
 #include <string.h>
 
 static const char *name_of(const void *block) {
-  const mp_array *a = block;
+  const mp_shm_array *a = block;
   return a->kind == MP_ARRAY_VALUE ? MP_VALUE_TYPE : MP_ARRAY_TYPE;
 }
 
-const mp_family mp_array_family = {MP_TYPE_ARRAY, 0, name_of, NULL};
+const mp_lua_number_class mp_lua_array_class = {MP_TYPE_ARRAY, 0, name_of, NULL};
 
-int mp_element_misuse(lua_State *L, const char *format, ...) {
+int mp_lua_element_misuse(lua_State *L, const char *format, ...) {
   va_list args;
   va_start(args, format);
   const char *text = lua_pushvfstring(L, format, args);
   va_end(args);
-  return mp_bind_misuse(L, text);
+  return mp_lua_misuse(L, text);
 }
 
-const char *mp_element_show(lua_State *L, int idx) {
+const char *mp_lua_element_show(lua_State *L, int idx) {
   switch (lua_type(L, idx)) {
     case LUA_TNUMBER:
       if (lua_tonumber(L, idx) != lua_tonumber(L, idx)) return lua_pushliteral(L, "NaN");
@@ -59,23 +59,23 @@ static const char *hint(const char *name) {
 
 static int refuse_type(lua_State *L, int arg) {
   const char *ours = lua_type(L, arg) == LUA_TSTRING ? hint(lua_tostring(L, arg)) : NULL;
-  const char *got = mp_element_show(L, arg);
-  if (ours) return mp_element_misuse(L, "type %s is unknown here; write \"%s\"", got, ours);
+  const char *got = mp_lua_element_show(L, arg);
+  if (ours) return mp_lua_element_misuse(L, "type %s is unknown here; write \"%s\"", got, ours);
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   for (unsigned t = 0; t < MP_NUMBER_TYPES; t++) {
     luaL_addstring(&b, t ? ", \"" : "\"");
-    luaL_addstring(&b, mp_number_infos[t].name);
+    luaL_addstring(&b, mp_shm_number_infos[t].name);
     luaL_addchar(&b, '"');
   }
   luaL_pushresult(&b);
-  return mp_element_misuse(L, "type must be one of %s, got %s", lua_tostring(L, -1), got);
+  return mp_lua_element_misuse(L, "type must be one of %s, got %s", lua_tostring(L, -1), got);
 }
 
-unsigned mp_element_type(lua_State *L, int arg) {
+unsigned mp_lua_element_type(lua_State *L, int arg) {
   const char *name = lua_type(L, arg) == LUA_TSTRING ? lua_tostring(L, arg) : "";
   for (unsigned t = 0; t < MP_NUMBER_TYPES; t++)
-    if (strcmp(mp_number_infos[t].name, name) == 0) return t;
+    if (strcmp(mp_shm_number_infos[t].name, name) == 0) return t;
   return (unsigned)refuse_type(L, arg);
 }
 
@@ -89,44 +89,45 @@ static int no_room(lua_State *L) {
   return 3;
 }
 
-int mp_element_make(lua_State *L, unsigned type, unsigned kind, uint64_t n) {
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &mp_array_family, kind == MP_ARRAY_VALUE ? MP_VALUE_TYPE : MP_ARRAY_TYPE);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_array_new(type, kind, n, &w, &h);
+int mp_lua_element_make(lua_State *L, unsigned type, unsigned kind, uint64_t n) {
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &mp_lua_array_class, kind == MP_ARRAY_VALUE ? MP_VALUE_TYPE : MP_ARRAY_TYPE);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_array_new(type, kind, n, &w, &h);
   if (err == -ENOMEM) return no_room(L);
-  if (err) return mp_bind_trouble(L, err, "array");
-  mp_box_fill(b, h);
+  if (err) return mp_lua_push_failure(L, err, "array");
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
-int mp_element_push_lock(lua_State *L, const mp_box *b) {
-  return mp_box_push_handle(L, mp_handle_with_part(b->handle, MP_PART_LOCK));
+int mp_lua_element_push_lock(lua_State *L, const mp_lua_box *b) {
+  return mp_lua_box_push_handle(L, mp_shm_handle_with_part(b->handle, MP_PART_LOCK));
 }
 
 /* --- Lua values and bits --- */
 
-static bool to_number(lua_State *L, int idx, mp_number *n) {
+static bool to_number(lua_State *L, int idx, mp_shm_number *n) {
   switch (lua_type(L, idx)) {
     case LUA_TNUMBER:
-      *n = lua_isinteger(L, idx) ? mp_number_whole(lua_tointeger(L, idx)) : mp_number_real(lua_tonumber(L, idx));
+      *n =
+          lua_isinteger(L, idx) ? mp_shm_number_whole(lua_tointeger(L, idx)) : mp_shm_number_real(lua_tonumber(L, idx));
       return true;
     case LUA_TBOOLEAN:
-      *n = (mp_number){MP_IS_BOOLEAN, lua_toboolean(L, idx), 0};
+      *n = (mp_shm_number){MP_IS_BOOLEAN, lua_toboolean(L, idx), 0};
       return true;
     default:
       return false;
   }
 }
 
-int mp_element_read(lua_State *L, int idx, unsigned type, uint64_t *bits) {
-  mp_number n;
-  return to_number(L, idx, &n) ? mp_number_encode(type, n, bits) : -EINVAL;
+int mp_lua_element_read(lua_State *L, int idx, unsigned type, uint64_t *bits) {
+  mp_shm_number n;
+  return to_number(L, idx, &n) ? mp_shm_number_encode(type, n, bits) : -EINVAL;
 }
 
 static const char *kind_wanted(unsigned type) {
-  return type == MP_BOOLEAN ? "true or false" : mp_number_is_integral(type) ? "an integer" : "a number";
+  return type == MP_BOOLEAN ? "true or false" : mp_shm_number_is_integral(type) ? "an integer" : "a number";
 }
 
 static const char *remedy(lua_State *L, int idx, unsigned type) {
@@ -136,34 +137,35 @@ static const char *remedy(lua_State *L, int idx, unsigned type) {
   return got == LUA_TBOOLEAN ? "; give 1 or 0, or make it a \"boolean\"" : "";
 }
 
-int mp_element_refuse(lua_State *L, int idx, unsigned type, int err, const char *what, lua_Integer at) {
-  const mp_number_info *t = &mp_number_infos[type];
+int mp_lua_element_refuse(lua_State *L, int idx, unsigned type, int err, const char *what, lua_Integer at) {
+  const mp_shm_number_info *t = &mp_shm_number_infos[type];
   idx = lua_absindex(L, idx);
   if (at) what = lua_pushfstring(L, "%s[%I]", what, at);
-  const char *got = mp_element_show(L, idx);
+  const char *got = mp_lua_element_show(L, idx);
   if (err == -EDOM)
-    return mp_element_misuse(L, "%s must be a whole number for \"%s\", got %s; round it, or use \"double\"", what,
-                             t->name, got);
+    return mp_lua_element_misuse(L, "%s must be a whole number for \"%s\", got %s; round it, or use \"double\"", what,
+                                 t->name, got);
   if (err == -ERANGE)
-    return mp_element_misuse(L, "%s must be %s for \"%s\", got %s; use a type that holds it", what, t->range, t->name,
-                             got);
+    return mp_lua_element_misuse(L, "%s must be %s for \"%s\", got %s; use a type that holds it", what, t->range,
+                                 t->name, got);
   if (err == -EOVERFLOW)
-    return mp_element_misuse(L,
-                             "%s must be an integer that a float holds exactly, or within 2^50, for \"number\", got "
-                             "%s; use \"integer\"",
-                             what, got);
-  return mp_element_misuse(L, "%s must be %s for \"%s\", got %s%s", what, kind_wanted(type), t->name, got,
-                           remedy(L, idx, type));
+    return mp_lua_element_misuse(
+        L,
+        "%s must be an integer that a float holds exactly, or within 2^50, for \"number\", got "
+        "%s; use \"integer\"",
+        what, got);
+  return mp_lua_element_misuse(L, "%s must be %s for \"%s\", got %s%s", what, kind_wanted(type), t->name, got,
+                               remedy(L, idx, type));
 }
 
-uint64_t mp_element_check(lua_State *L, int idx, unsigned type, const char *what) {
+uint64_t mp_lua_element_check(lua_State *L, int idx, unsigned type, const char *what) {
   uint64_t bits;
-  int err = mp_element_read(L, idx, type, &bits);
-  if (err) mp_element_refuse(L, idx, type, err, what, 0);
+  int err = mp_lua_element_read(L, idx, type, &bits);
+  if (err) mp_lua_element_refuse(L, idx, type, err, what, 0);
   return bits;
 }
 
-static void push_number(lua_State *L, mp_number n) {
+static void push_number(lua_State *L, mp_shm_number n) {
   if (n.is == MP_IS_WHOLE)
     lua_pushinteger(L, n.whole);
   else if (n.is == MP_IS_REAL)
@@ -172,56 +174,59 @@ static void push_number(lua_State *L, mp_number n) {
     lua_pushboolean(L, (int)n.whole);
 }
 
-void mp_element_push(lua_State *L, unsigned type, uint64_t bits) { push_number(L, mp_number_decode(type, bits)); }
+void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits) {
+  push_number(L, mp_shm_number_decode(type, bits));
+}
 
 /* --- single accesses --- */
 
-static int refuse_sum(lua_State *L, const mp_array *a, int arg, int err, uint64_t was) {
-  const mp_number_info *t = &mp_number_infos[a->type];
-  mp_element_push(L, a->type, was);
-  const char *old = luaL_tolstring(L, -1, NULL), *n = mp_element_show(L, arg);
+static int refuse_sum(lua_State *L, const mp_shm_array *a, int arg, int err, uint64_t was) {
+  const mp_shm_number_info *t = &mp_shm_number_infos[a->type];
+  mp_lua_element_push(L, a->type, was);
+  const char *old = luaL_tolstring(L, -1, NULL), *n = mp_lua_element_show(L, arg);
   if (err == -ERANGE)
-    return mp_element_misuse(L, "n: %s + %s leaves the range of \"%s\", %s; use a type that holds it", old, n, t->name,
-                             t->range);
-  return mp_element_misuse(L, "n: %s + %s is an integer that Lua cannot tell from a \"%s\"; use \"integer\"", old, n,
-                           t->name);
+    return mp_lua_element_misuse(L, "n: %s + %s leaves the range of \"%s\", %s; use a type that holds it", old, n,
+                                 t->name, t->range);
+  return mp_lua_element_misuse(L, "n: %s + %s is an integer that Lua cannot tell from a \"%s\"; use \"integer\"", old,
+                               n, t->name);
 }
 
-int mp_element_add(lua_State *L, mp_array *a, uint64_t i, int arg) {
+int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
   uint64_t was, sum;
-  mp_number n;
+  mp_shm_number n;
   if ((a->type == MP_INTEGER || a->type == MP_INT64) && lua_isinteger(L, arg)) {
-    lua_pushinteger(L, (lua_Integer)mp_array_add64(a, i, (uint64_t)lua_tointeger(L, arg)));
+    lua_pushinteger(L, (lua_Integer)mp_shm_array_add64(a, i, (uint64_t)lua_tointeger(L, arg)));
     return 1;
   }
-  if (a->type == MP_BOOLEAN) return mp_element_misuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
+  if (a->type == MP_BOOLEAN)
+    return mp_lua_element_misuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
   if (!to_number(L, arg, &n)) n.is = MP_IS_BOOLEAN;
-  int err = mp_array_add(a, i, n, &was, &sum);
-  if (err == -EINVAL || err == -EDOM) return mp_element_refuse(L, arg, a->type, err, "n", 0);
+  int err = mp_shm_array_add(a, i, n, &was, &sum);
+  if (err == -EINVAL || err == -EDOM) return mp_lua_element_refuse(L, arg, a->type, err, "n", 0);
   if (err) return refuse_sum(L, a, arg, err, was);
-  mp_element_push(L, a->type, sum);
+  mp_lua_element_push(L, a->type, sum);
   return 1;
 }
 
-int mp_element_exchange(lua_State *L, mp_array *a, uint64_t i, int arg) {
-  uint64_t bits = mp_element_check(L, arg, a->type, "x");
-  mp_element_push(L, a->type, mp_array_exchange(a, i, bits));
+int mp_lua_element_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
+  uint64_t bits = mp_lua_element_check(L, arg, a->type, "x");
+  mp_lua_element_push(L, a->type, mp_shm_array_exchange(a, i, bits));
   return 1;
 }
 
-int mp_element_compare_exchange(lua_State *L, mp_array *a, uint64_t i, int arg) {
-  uint64_t old = mp_element_check(L, arg, a->type, "old");
-  uint64_t bits = mp_element_check(L, arg + 1, a->type, "new");
-  lua_pushboolean(L, mp_array_compare_exchange(a, i, &old, bits));
-  mp_element_push(L, a->type, old);
+int mp_lua_element_compare_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
+  uint64_t old = mp_lua_element_check(L, arg, a->type, "old");
+  uint64_t bits = mp_lua_element_check(L, arg + 1, a->type, "new");
+  lua_pushboolean(L, mp_shm_array_compare_exchange(a, i, &old, bits));
+  mp_lua_element_push(L, a->type, old);
   return 2;
 }
 
 /* --- classes --- */
 
-void mp_element_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods,
-                      lua_CFunction index) {
-  mp_box_class(L, name, &mp_array_family, methods, metamethods);
+void mp_lua_element_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods,
+                          lua_CFunction index) {
+  mp_lua_box_class(L, name, &mp_lua_array_class, methods, metamethods);
   luaL_getmetatable(L, name);
   lua_getfield(L, -1, "__index");
   lua_pushcclosure(L, index, 1);

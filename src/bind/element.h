@@ -8,41 +8,41 @@
 #define MP_BIND_ELEMENT_H
 
 #include "bind/object.h"
-#include "shm/array.h"
+#include "shm/number/array.h"
 
 #pragma GCC visibility push(hidden)
 
 /* Value and Array are one type of object, told apart by the block's kind. */
-extern const mp_family mp_array_family;
+extern const mp_lua_number_class mp_lua_array_class;
 
-/* Raises mp_bind_misuse's error with a formatted text. */
-int mp_element_misuse(lua_State *L, const char *format, ...);
+/* Raises mp_lua_misuse's error with a formatted text. */
+int mp_lua_element_misuse(lua_State *L, const char *format, ...);
 /* Pushes what shows the value at idx in a message. */
-const char *mp_element_show(lua_State *L, int idx);
+const char *mp_lua_element_show(lua_State *L, int idx);
 
 /* The type named at arg; raises for anything else. */
-unsigned mp_element_type(lua_State *L, int arg);
+unsigned mp_lua_element_type(lua_State *L, int arg);
 /* Makes an object and pushes its box: 1, or the count of values that say why not. */
-int mp_element_make(lua_State *L, unsigned type, unsigned kind, uint64_t n);
+int mp_lua_element_make(lua_State *L, unsigned type, unsigned kind, uint64_t n);
 /* Pushes the Lock of the object in a box. */
-int mp_element_push_lock(lua_State *L, const mp_box *b);
+int mp_lua_element_push_lock(lua_State *L, const mp_lua_box *b);
 
-/* The Lua value at idx as bits of that type: 0 or mp_number_encode's error. */
-int mp_element_read(lua_State *L, int idx, unsigned type, uint64_t *bits);
+/* The Lua value at idx as bits of that type: 0 or mp_shm_number_encode's error. */
+int mp_lua_element_read(lua_State *L, int idx, unsigned type, uint64_t *bits);
 /* Raises that error: "what[at] must be …"; at 0: "what must be …". */
-int mp_element_refuse(lua_State *L, int idx, unsigned type, int err, const char *what, lua_Integer at);
+int mp_lua_element_refuse(lua_State *L, int idx, unsigned type, int err, const char *what, lua_Integer at);
 /* Both: the bits, or raises. */
-uint64_t mp_element_check(lua_State *L, int idx, unsigned type, const char *what);
-void mp_element_push(lua_State *L, unsigned type, uint64_t bits);
+uint64_t mp_lua_element_check(lua_State *L, int idx, unsigned type, const char *what);
+void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits);
 
 /* Methods' bodies, for element i of a, whose first own argument is at arg. */
-int mp_element_add(lua_State *L, mp_array *a, uint64_t i, int arg);
-int mp_element_exchange(lua_State *L, mp_array *a, uint64_t i, int arg);
-int mp_element_compare_exchange(lua_State *L, mp_array *a, uint64_t i, int arg);
+int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
+int mp_lua_element_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
+int mp_lua_element_compare_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
 
 /* The class `name` with an __index that is index(self, key), whose upvalue is the table of methods. */
-void mp_element_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods,
-                      lua_CFunction index);
+void mp_lua_element_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods,
+                          lua_CFunction index);
 
 #pragma GCC visibility pop
 #endif

@@ -1,48 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /* Event for Lua. lua/mproc/event.lua makes it and adds with and guard. */
-#include "shm/event.h"
+#include "shm/sync/event.h"
 
 #include <errno.h>
 
-#include "bind/watch.h"
+#include "bind/wait_set.h"
 
 static const char *name_of(const void *block) {
   (void)block;
   return MP_EVENT_TYPE;
 }
 
-static const mp_family family = {MP_TYPE_EVENT, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_EVENT, 0, name_of, NULL};
 
-static mp_bell *bell(void *it) { return &((mp_event *)it)->bell; }
-static bool ready(void *it) { return mp_event_is_set(it); }
-static const mp_watchable watchable = {&family, bell, ready};
+static mp_shm_wait_queue *bell(void *it) { return &((mp_shm_event *)it)->bell; }
+static bool ready(void *it) { return mp_shm_event_is_set(it); }
+static const mp_lua_watchable watchable = {&family, bell, ready};
 
-static mp_event *check(lua_State *L) { return mp_box_self(L, &family, "event")->it; }
+static mp_shm_event *check(lua_State *L) { return mp_lua_box_self(L, &family, "event")->it; }
 
 /* set() */
 static int event_set(lua_State *L) {
-  mp_event_set(check(L));
+  mp_shm_event_set(check(L));
   return 0;
 }
 
 /* clear() */
 static int event_clear(lua_State *L) {
-  mp_event_clear(check(L));
+  mp_shm_event_clear(check(L));
   return 0;
 }
 
 /* is_set() -> boolean */
 static int event_is_set(lua_State *L) {
-  lua_pushboolean(L, mp_event_is_set(check(L)));
+  lua_pushboolean(L, mp_shm_event_is_set(check(L)));
   return 1;
 }
 
 /* wait([timeout]) -> true | false, "timeout" */
 static int event_wait(lua_State *L) {
-  mp_event *e = check(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  int r = mp_event_wait(e, &w);
-  if (r != 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "event");
+  mp_shm_event *e = check(L);
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  int r = mp_shm_event_wait(e, &w);
+  if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "event");
   lua_pushboolean(L, r == 0);
   if (r == 0) return 1;
   lua_pushliteral(L, "timeout");
@@ -50,20 +50,20 @@ static int event_wait(lua_State *L) {
 }
 
 static int event_tostring(lua_State *L) {
-  mp_event *e = check(L);
-  mp_box *b = lua_touserdata(L, 1);
-  lua_pushfstring(L, "Event %d: %s", (int)(b->handle & MP_SLOT_MASK), mp_event_is_set(e) ? "set" : "clear");
+  mp_shm_event *e = check(L);
+  mp_lua_box *b = lua_touserdata(L, 1);
+  lua_pushfstring(L, "Event %d: %s", (int)(b->handle & MP_SLOT_MASK), mp_shm_event_is_set(e) ? "set" : "clear");
   return 1;
 }
 
 static int new_event(lua_State *L) {
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, MP_EVENT_TYPE);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_event_new(&w, &h);
-  if (err) return mp_bind_trouble(L, err, "event");
-  mp_box_fill(b, h);
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &family, MP_EVENT_TYPE);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_event_new(&w, &h);
+  if (err) return mp_lua_push_failure(L, err, "event");
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
@@ -73,8 +73,8 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = {{"__tostring", event_tostring}, {NULL, NULL}};
 static const luaL_Reg makers[] = {{"event", new_event}, {NULL, NULL}};
 
-void mp_bind_event(lua_State *L) {
-  mp_box_class(L, MP_EVENT_TYPE, &family, methods, metamethods);
-  mp_box_watchable(&watchable);
+void mp_lua_open_event(lua_State *L) {
+  mp_lua_box_class(L, MP_EVENT_TYPE, &family, methods, metamethods);
+  mp_lua_box_watchable(&watchable);
   luaL_setfuncs(L, makers, 0);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
-#include "os/heap.h"
+#include "heap/heap.h"
 
 enum { KIB = 1024, YOUNG_TO_OLD = 3 /* collections until what lives is old */, WHOLE = 100 };
 
@@ -37,11 +37,11 @@ static bool standard_allocator(lua_Alloc *f) {
 static int adopt(lua_State *L) {
   void *ud;
   lua_Alloc now = lua_getallocf(L, &ud), standard;
-  if (now == mp_os_heap) return 0;
+  if (now == mp_heap_of_lua) return 0;
   if (!standard_allocator(&standard)) return -ENOMEM;
   if (now != standard) return -EPERM;
-  int err = mp_os_heap_begin(now, ud);
-  if (!err) lua_setallocf(L, mp_os_heap, NULL);
+  int err = mp_heap_begin(now, ud);
+  if (!err) lua_setallocf(L, mp_heap_of_lua, NULL);
   return err;
 }
 
@@ -59,7 +59,7 @@ typedef struct growth {
 
 static void *watching(void *ud, void *p, size_t old, size_t size) {
   growth *g = ud;
-  void *q = mp_os_heap(NULL, p, old, size);
+  void *q = mp_heap_of_lua(NULL, p, old, size);
   if (g->watched && p && q && size == 2 * old) g->buckets = size / sizeof(void *);
   return q;
 }
@@ -108,7 +108,7 @@ static void make_room(lua_State *L, int nursery) {
   lua_gc(L, LUA_GCSTOP);
   lua_setallocf(L, watching, &g);
   if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
-  lua_setallocf(L, mp_os_heap, NULL);
+  lua_setallocf(L, mp_heap_of_lua, NULL);
   if (running) lua_gc(L, LUA_GCRESTART);
 }
 
@@ -127,13 +127,13 @@ static void freeze(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   make_room(L, nursery_percent(L));
   lua_gc(L, LUA_GCGEN, 0, 0);
-  mp_os_heap_trim();
+  mp_heap_trim();
 }
 
 /* heap_freeze(): all that lives becomes old, in the generational mode. true, or nil, message, NAME */
 static int heap_freeze(lua_State *L) {
-  mp_bind_enter(L);
-  if (lua_gc(L, LUA_GCCOUNT) < 0) return mp_bind_misuse(L, "freeze_heap cannot be called by a finalizer");
+  mp_lua_enter(L);
+  if (lua_gc(L, LUA_GCCOUNT) < 0) return mp_lua_misuse(L, "freeze_heap cannot be called by a finalizer");
   int err = adopt(L);
   if (err == -EPERM) {
     lua_pushnil(L);
@@ -141,7 +141,7 @@ static int heap_freeze(lua_State *L) {
     lua_pushliteral(L, "EPERM");
     return 3;
   }
-  if (err) return mp_bind_fail(L, err, "cannot freeze the heap");
+  if (err) return mp_lua_fail(L, err, "cannot freeze the heap");
   freeze(L);
   lua_pushboolean(L, 1);
   return 1;
@@ -172,4 +172,4 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void mp_bind_heap(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void mp_lua_open_heap(lua_State *L) { luaL_setfuncs(L, functions, 0); }

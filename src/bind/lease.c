@@ -9,9 +9,9 @@
 
 typedef struct lease {
   const char *family; /* what it is known by, as boxes are */
-  mp_got got;
-  mp_handle queue; /* 0: not open */
-  mp_proc_ref holder;
+  mp_shm_incoming got;
+  mp_shm_handle queue; /* 0: not open */
+  mp_shm_proc_ref holder;
 } lease;
 
 static const char family;
@@ -27,11 +27,11 @@ static lease *check(lua_State *L, int idx) {
 }
 
 static bool is_open(const lease *l) { return l->queue && mp_shm_usable(); }
-static bool is_mine(const lease *l) { return l->holder == mp_proc_self(); }
+static bool is_mine(const lease *l) { return l->holder == mp_shm_proc_self(); }
 
 /* The message's fate is known. */
 static void end(lease *l) {
-  mp_object_unuse(l->queue);
+  mp_shm_object_unuse(l->queue);
   l->queue = 0;
 }
 
@@ -51,13 +51,13 @@ static lease *push_again(lua_State *L, int idx) {
   return l;
 }
 
-int mp_lease_push(lua_State *L, mp_box *queue, int ended, const mp_got **got, const mp_wait *w) {
+int mp_lua_lease_push(lua_State *L, mp_lua_box *queue, int ended, const mp_shm_incoming **got, const mp_shm_wait *w) {
   lease *l = push_again(L, ended);
-  int err = mp_queue_lease(queue->it, &l->got, w);
+  int err = mp_shm_queue_lease(queue->it, &l->got, w);
   if (err) return err;
-  mp_object_use_held(queue->handle);
+  mp_shm_object_use_held(queue->handle);
   l->queue = queue->handle;
-  l->holder = mp_proc_self();
+  l->holder = mp_shm_proc_self();
   *got = &l->got;
   return 0;
 }
@@ -65,43 +65,43 @@ int mp_lease_push(lua_State *L, mp_box *queue, int ended, const mp_got **got, co
 /* lease([timeout]) -> value, lease | nil, "empty" | nil, "closed". What cannot be decoded for want of memory goes back;
  * a decode hook that raises consumes the message. */
 static int queue_lease(lua_State *L) {
-  mp_box *b = mp_queue_box(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  const mp_got *got;
-  int err = mp_lease_push(L, b, 0, &got, &w);
-  if (err) return mp_queue_empty_handed(L, err);
+  mp_lua_box *b = mp_lua_queue_box(L);
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  const mp_shm_incoming *got;
+  int err = mp_lua_lease_push(L, b, 0, &got, &w);
+  if (err) return mp_lua_queue_push_no_message(L, err);
   lease *l = lua_touserdata(L, -1);
-  err = mp_queue_decode(L, got);
+  err = mp_lua_queue_decode(L, got);
   if (err == LUA_OK) {
     lua_insert(L, -2);
     return 2;
   }
   if (err == LUA_ERRMEM)
-    mp_lease_give_back(&l->got);
+    mp_shm_lease_give_back(&l->got);
   else
-    mp_queue_done(&l->got);
+    mp_shm_queue_done(&l->got);
   end(l);
   return lua_error(L);
 }
 
-int mp_lease_done(lua_State *L, int idx) {
+int mp_lua_lease_done(lua_State *L, int idx) {
   lease *l = check(L, idx);
-  mp_bind_enter(L);
-  if (!l->queue) return mp_bind_misuse(L, "this lease has ended: done() or close() was called before");
-  if (!is_mine(l)) return mp_bind_misuse(L, "this lease belongs to the process that took it, not to its fork");
-  mp_queue_done(&l->got);
+  mp_lua_enter(L);
+  if (!l->queue) return mp_lua_misuse(L, "this lease has ended: done() or close() was called before");
+  if (!is_mine(l)) return mp_lua_misuse(L, "this lease belongs to the process that took it, not to its fork");
+  mp_shm_queue_done(&l->got);
   end(l);
   return 0;
 }
 
 /* done(): the message is delivered. */
-static int lease_done(lua_State *L) { return mp_lease_done(L, 1); }
+static int lease_done(lua_State *L) { return mp_lua_lease_done(L, 1); }
 
 /* close(), <close> and the collector: what was not done goes back to the queue. */
 static int lease_close(lua_State *L) {
   lease *l = check(L, 1);
   if (!is_open(l)) return 0;
-  if (is_mine(l)) mp_lease_give_back(&l->got);
+  if (is_mine(l)) mp_shm_lease_give_back(&l->got);
   end(l);
   return 0;
 }
@@ -114,23 +114,23 @@ static int lease_tostring(lua_State *L) {
 
 /* One orphan onto the stack: 0; -EAGAIN: none; LUA_ERR* and the error value, the message then being an orphan still if
  * others came before it or memory is wanting. */
-static int next_orphan(lua_State *L, mp_queue *q, bool keep) {
-  static const mp_wait now = {0, NULL, NULL};
-  mp_got g;
-  int err = mp_queue_orphan(q, &g, &now);
+static int next_orphan(lua_State *L, mp_shm_queue *q, bool keep) {
+  static const mp_shm_wait now = {0, NULL, NULL};
+  mp_shm_incoming g;
+  int err = mp_shm_queue_orphan(q, &g, &now);
   if (err) return err;
-  lua_pushinteger(L, mp_orphan_lessee(&g));
-  err = mp_queue_decode(L, &g);
+  lua_pushinteger(L, mp_shm_orphan_lessee(&g));
+  err = mp_lua_queue_decode(L, &g);
   if (err && (keep || err == LUA_ERRMEM))
-    mp_orphan_return(&g);
+    mp_shm_orphan_return(&g);
   else
-    mp_queue_done(&g);
+    mp_shm_queue_done(&g);
   return err;
 }
 
 /* (queue) -> values, pids: so protected, a list that cannot grow loses nothing but what it holds already */
 static int queue_orphans(lua_State *L) {
-  mp_queue *q = mp_queue_self(L);
+  mp_shm_queue *q = mp_lua_queue_self(L);
   lua_Integer n = 0;
   int err;
   mp_shm_sweep();
@@ -151,13 +151,13 @@ static int queue_orphans(lua_State *L) {
   return 2;
 }
 
-const luaL_Reg mp_lease_methods[] = {{"lease", queue_lease}, {"orphans", queue_orphans}, {NULL, NULL}};
+const luaL_Reg mp_lua_lease_methods[] = {{"lease", queue_lease}, {"orphans", queue_orphans}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {{"done", lease_done}, {"close", lease_close}, {NULL, NULL}};
 static const luaL_Reg metamethods[] = {
     {"__gc", lease_close}, {"__close", lease_close}, {"__tostring", lease_tostring}, {NULL, NULL}};
 
-void mp_bind_lease(lua_State *L) {
+void mp_lua_open_lease(lua_State *L) {
   luaL_newmetatable(L, MP_LEASE_TYPE);
   luaL_setfuncs(L, metamethods, 0);
   lua_newtable(L);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* The log for Lua (layer 3): its level and its lines. Called by lua/mproc/log.lua, which owns the policy. */
-#include "shm/log.h"
+#include "process/log.h"
 
 #include "bind/bind.h"
 #include "os/process.h"
 
 /* log_level([name]) -> the level before. lua/mproc/log.lua has checked the name. */
 static int log_level(lua_State *L) {
-  int before = mp_log_level;
-  if (!lua_isnoneornil(L, 1)) mp_log_level = luaL_checkoption(L, 1, NULL, mp_log_names);
-  lua_pushstring(L, mp_log_names[before]);
+  int before = mp_process_log_level;
+  if (!lua_isnoneornil(L, 1)) mp_process_log_level = luaL_checkoption(L, 1, NULL, mp_process_log_names);
+  lua_pushstring(L, mp_process_log_names[before]);
   return 1;
 }
 
 /* log(level, text): one line, when that level is wanted */
 static int log_line(lua_State *L) {
-  mp_log(luaL_checkoption(L, 1, NULL, mp_log_names), "%s", luaL_checkstring(L, 2));
+  mp_process_log(luaL_checkoption(L, 1, NULL, mp_process_log_names), "%s", luaL_checkstring(L, 2));
   return 0;
 }
 
@@ -31,10 +31,10 @@ static int threads(lua_State *L) {
   return 1;
 }
 
-void mp_bind_note_abandoned(lua_State *L) {
-  if (!mp_log_wants(MP_LOG_WARNING)) return;
+void mp_lua_note_abandoned(lua_State *L) {
+  if (!mp_process_log_wants(MP_LOG_WARNING)) return;
   const char *what = luaL_tolstring(L, 1, NULL);
-  mp_log(MP_LOG_WARNING, "abandoned by a process that died: %s; what it was for may be half done", what);
+  mp_process_log(MP_LOG_WARNING, "abandoned by a process that died: %s; what it was for may be half done", what);
   lua_pop(L, 1);
 }
 
@@ -42,7 +42,7 @@ static const luaL_Reg functions[] = {
     {"log_level", log_level}, {"log", log_line}, {"signal_name", signal_name}, {"threads", threads}, {NULL, NULL},
 };
 
-void mp_bind_log(lua_State *L) {
-  mp_log_begin();
+void mp_lua_open_log(lua_State *L) {
+  mp_process_log_begin();
   luaL_setfuncs(L, functions, 0);
 }

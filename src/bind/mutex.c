@@ -5,132 +5,132 @@
 #include <errno.h>
 
 static const char *name_of(const void *block) {
-  const mp_mutex *x = block;
+  const mp_shm_mutex *x = block;
   return x->kind == MP_MUTEX_RECURSIVE ? MP_RLOCK_TYPE : MP_LOCK_TYPE;
 }
 
-static const mp_family family = {MP_TYPE_MUTEX, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_MUTEX, 0, name_of, NULL};
 
 /* The lock of an array: what its block begins with. */
-static const mp_family array_family = {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL};
+static const mp_lua_number_class array_family = {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL};
 
-mp_box *mp_mutex_box(lua_State *L, int idx) {
-  mp_box *b = mp_box_test(L, idx, &family);
-  return b ? b : mp_box_test(L, idx, &array_family);
+mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx) {
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  return b ? b : mp_lua_box_test(L, idx, &array_family);
 }
 
-static mp_box *check(lua_State *L) {
-  mp_box *b = mp_mutex_box(L, 1);
-  if (!b || !b->it) mp_box_refuse(L, 1, "lock");
-  if (!mp_shm_usable()) mp_bind_enter(L);
+static mp_lua_box *check(lua_State *L) {
+  mp_lua_box *b = mp_lua_mutex_box(L, 1);
+  if (!b || !b->it) mp_lua_box_refuse(L, 1, "lock");
+  if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
 
-static int own_again(lua_State *L, mp_mutex *x, uint64_t deadline) {
+static int own_again(lua_State *L, mp_shm_mutex *x, uint64_t deadline) {
   if (x->kind == MP_MUTEX_RECURSIVE) {
-    if (x->depth == UINT32_MAX) return mp_bind_misuse(L, "cannot acquire: this process holds it 2^32 - 1 times");
+    if (x->depth == UINT32_MAX) return mp_lua_misuse(L, "cannot acquire: this process holds it 2^32 - 1 times");
     x->depth++;
     lua_pushboolean(L, 1);
     return 1;
   }
   if (deadline == MP_FOREVER)
-    return mp_bind_misuse(L, "this process holds the lock already and would wait for itself; release it first, or use "
-                             "mproc.RLock(), which its owner may acquire again");
+    return mp_lua_misuse(L, "this process holds the lock already and would wait for itself; release it first, or use "
+                            "mproc.RLock(), which its owner may acquire again");
   return 0;
 }
 
 /* Pushes what an acquisition came to: true[, "abandoned"] | false, "timeout". */
-int mp_mutex_result(lua_State *L, int r) {
+int mp_lua_mutex_result(lua_State *L, int r) {
   if (r == -ENOLCK)
-    return mp_bind_misuse(L, "this process holds 1024 locks, and the system gives no more back if it dies; release "
-                             "some first");
-  if (r < 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "lock");
+    return mp_lua_misuse(L, "this process holds 1024 locks, and the system gives no more back if it dies; release "
+                            "some first");
+  if (r < 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "lock");
   lua_pushboolean(L, r >= 0);
   if (r == MP_LOCKED) return 1;
-  if (r == MP_ABANDONED) mp_bind_note_abandoned(L);
+  if (r == MP_ABANDONED) mp_lua_note_abandoned(L);
   lua_pushstring(L, r == MP_ABANDONED ? "abandoned" : "timeout");
   return 2;
 }
 
 /* acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
 static int lock_acquire(lua_State *L) {
-  mp_box *b = check(L);
-  mp_mutex *x = b->it;
-  uint64_t deadline = mp_bind_deadline(L, 2);
-  if (mp_mutex_mine(x)) {
+  mp_lua_box *b = check(L);
+  mp_shm_mutex *x = b->it;
+  uint64_t deadline = mp_lua_deadline(L, 2);
+  if (mp_shm_mutex_mine(x)) {
     int n = own_again(L, x, deadline);
     if (n) return n;
   }
-  mp_wait w = mp_bind_wait(L, deadline);
-  int r = mp_mutex_acquire(x, b->handle, &w);
-  if (r != MP_LOCKED) return mp_mutex_result(L, r);
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  int r = mp_shm_mutex_acquire(x, b->handle, &w);
+  if (r != MP_LOCKED) return mp_lua_mutex_result(L, r);
   lua_pushboolean(L, 1);
   return 1;
 }
 
-int mp_mutex_refuse_release(lua_State *L, const mp_mutex *x) {
-  mp_proc_ref owner = mp_mutex_owner(x);
-  if (!owner) return mp_bind_misuse(L, "cannot release the lock: nobody holds it; acquire it first");
-  return mp_bind_misuse(L, lua_pushfstring(L, "cannot release the lock: process %s holds it, and only its owner may",
-                                           mp_push_holder(L, owner)));
+int mp_lua_mutex_refuse_release(lua_State *L, const mp_shm_mutex *x) {
+  mp_shm_proc_ref owner = mp_shm_mutex_owner(x);
+  if (!owner) return mp_lua_misuse(L, "cannot release the lock: nobody holds it; acquire it first");
+  return mp_lua_misuse(L, lua_pushfstring(L, "cannot release the lock: process %s holds it, and only its owner may",
+                                          mp_lua_push_holder(L, owner)));
 }
 
 /* release() */
 static int lock_release(lua_State *L) {
-  mp_box *b = check(L);
-  mp_mutex *x = b->it;
-  if (!mp_mutex_mine(x)) return mp_mutex_refuse_release(L, x);
+  mp_lua_box *b = check(L);
+  mp_shm_mutex *x = b->it;
+  if (!mp_shm_mutex_mine(x)) return mp_lua_mutex_refuse_release(L, x);
   if (x->depth > 1)
     x->depth--;
   else
-    mp_mutex_release(x, b->handle);
+    mp_shm_mutex_release(x, b->handle);
   return 0;
 }
 
 /* locked() -> boolean */
 static int lock_locked(lua_State *L) {
-  lua_pushboolean(L, mp_mutex_locked(check(L)->it));
+  lua_pushboolean(L, mp_shm_mutex_locked(check(L)->it));
   return 1;
 }
 
 /* owner() -> pid | nil */
 static int lock_owner(lua_State *L) {
-  mp_proc_ref owner = mp_mutex_owner(check(L)->it);
+  mp_shm_proc_ref owner = mp_shm_mutex_owner(check(L)->it);
   if (!owner) return 0;
-  lua_pushinteger(L, mp_proc_pid(owner));
+  lua_pushinteger(L, mp_shm_proc_pid(owner));
   return 1;
 }
 
 /* mine() -> boolean, for guards */
 static int lock_mine(lua_State *L) {
-  lua_pushboolean(L, mp_mutex_mine(check(L)->it));
+  lua_pushboolean(L, mp_shm_mutex_mine(check(L)->it));
   return 1;
 }
 
 static int lock_tostring(lua_State *L) {
-  mp_box *b = check(L);
-  mp_mutex *x = b->it;
-  mp_proc_ref owner = mp_mutex_owner(x);
+  mp_lua_box *b = check(L);
+  mp_shm_mutex *x = b->it;
+  mp_shm_proc_ref owner = mp_shm_mutex_owner(x);
   uint32_t depth = x->depth;
   lua_pushfstring(L, "%s %d: ", x->kind == MP_MUTEX_RECURSIVE ? "RLock" : "Lock", (int)(b->handle & MP_SLOT_MASK));
   if (!owner)
     lua_pushliteral(L, "free");
   else if (x->kind == MP_MUTEX_RECURSIVE)
-    lua_pushfstring(L, "held %d times by %s", (int)depth, mp_push_holder(L, owner)), lua_remove(L, -2);
+    lua_pushfstring(L, "held %d times by %s", (int)depth, mp_lua_push_holder(L, owner)), lua_remove(L, -2);
   else
-    lua_pushfstring(L, "held by %s", mp_push_holder(L, owner)), lua_remove(L, -2);
+    lua_pushfstring(L, "held by %s", mp_lua_push_holder(L, owner)), lua_remove(L, -2);
   lua_concat(L, 2);
   return 1;
 }
 
 static int make(lua_State *L, uint32_t kind, const char *name) {
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, name);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_mutex_new(kind, &w, &h);
-  if (err) return mp_bind_trouble(L, err, "lock");
-  mp_box_fill(b, h);
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &family, name);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_mutex_new(kind, &w, &h);
+  if (err) return mp_lua_push_failure(L, err, "lock");
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
@@ -144,9 +144,9 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = {{"__tostring", lock_tostring}, {NULL, NULL}};
 static const luaL_Reg makers[] = {{"lock", new_lock}, {"rlock", new_rlock}, {NULL, NULL}};
 
-void mp_bind_mutex(lua_State *L) {
-  mp_box_class(L, MP_LOCK_TYPE, &family, methods, metamethods);
-  mp_box_class(L, MP_LOCK_TYPE, &array_family, methods, metamethods);
-  mp_box_class(L, MP_RLOCK_TYPE, &family, methods, metamethods);
+void mp_lua_open_mutex(lua_State *L) {
+  mp_lua_box_class(L, MP_LOCK_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_LOCK_TYPE, &array_family, methods, metamethods);
+  mp_lua_box_class(L, MP_RLOCK_TYPE, &family, methods, metamethods);
   luaL_setfuncs(L, makers, 0);
 }

@@ -4,16 +4,16 @@
 #define MP_BIND_MUTEX_H
 
 #include "bind/object.h"
-#include "shm/mutex.h"
+#include "shm/sync/mutex.h"
 
 #pragma GCC visibility push(hidden)
 
 /* The Lock or RLock at idx, or NULL. */
-mp_box *mp_mutex_box(lua_State *L, int idx);
-/* Pushes what mp_mutex_acquire's r means in Lua: true[, "abandoned"] | false, "timeout". Raises for the rest. */
-int mp_mutex_result(lua_State *L, int r);
+mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx);
+/* Pushes what mp_shm_mutex_acquire's r means in Lua: true[, "abandoned"] | false, "timeout". Raises for the rest. */
+int mp_lua_mutex_result(lua_State *L, int r);
 /* Raises: this process does not hold it. */
-int mp_mutex_refuse_release(lua_State *L, const mp_mutex *x);
+int mp_lua_mutex_refuse_release(lua_State *L, const mp_shm_mutex *x);
 
 #pragma GCC visibility pop
 #endif

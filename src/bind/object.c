@@ -7,64 +7,64 @@
 
 enum { FAMILIES = 2 * MP_TYPES };
 
-static const mp_family *families[FAMILIES];
+static const mp_lua_number_class *families[FAMILIES];
 static const char *closed_texts[FAMILIES]; /* of families whose boxes can be closed */
 static int nfamilies;
 static const char remembered; /* registry key: handle -> box, weak */
 static bool reuse;
 
-static void know(const mp_family *f) {
+static void know(const mp_lua_number_class *f) {
   for (int i = 0; i < nfamilies; i++)
     if (families[i] == f) return;
   if (nfamilies < FAMILIES) families[nfamilies++] = f;
 }
 
-static const mp_family *family_of(int type, unsigned part) {
+static const mp_lua_number_class *family_of(int type, unsigned part) {
   for (int i = 0; i < nfamilies; i++)
     if (families[i]->type == type && families[i]->part == part) return families[i];
   return NULL;
 }
 
-static const char **closed_text(const mp_family *f) {
+static const char **closed_text(const mp_lua_number_class *f) {
   int i = 0;
   while (families[i] != f) i++;
   return &closed_texts[i];
 }
 
-void mp_box_can_close(const mp_family *f, const char *text) { *closed_text(f) = text; }
+void mp_lua_box_can_close(const mp_lua_number_class *f, const char *text) { *closed_text(f) = text; }
 
-mp_box *mp_box_any(lua_State *L, int idx) {
-  mp_box *b = lua_touserdata(L, idx);
+mp_lua_box *mp_lua_box_any(lua_State *L, int idx) {
+  mp_lua_box *b = lua_touserdata(L, idx);
   if (!b || lua_islightuserdata(L, idx) || lua_rawlen(L, idx) != sizeof *b) return NULL;
   for (int i = 0; i < nfamilies; i++)
     if (families[i] == b->family) return b;
   return NULL;
 }
 
-int mp_box_refuse(lua_State *L, int idx, const char *what) {
-  mp_box *b = mp_box_any(L, idx);
+int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
+  mp_lua_box *b = mp_lua_box_any(L, idx);
   const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
-  if (closed) return mp_bind_misuse(L, closed);
-  if (b && !b->it) return mp_bind_misuse(L, lua_pushfstring(L, "the %s is gone: its owner has been collected", what));
+  if (closed) return mp_lua_misuse(L, closed);
+  if (b && !b->it) return mp_lua_misuse(L, lua_pushfstring(L, "the %s is gone: its owner has been collected", what));
   const char *name = luaL_typename(L, idx);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
-  return mp_bind_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
+  return mp_lua_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
 }
 
-mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name) {
-  mp_box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (mp_box){.family = f, .maker = getpid()};
+mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name) {
+  mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (mp_lua_box){.family = f, .maker = getpid()};
   luaL_setmetatable(L, name);
   return b;
 }
 
-void mp_box_fill(mp_box *b, mp_handle h) {
-  void *block = mp_object_block(h, b->family->type);
+void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h) {
+  void *block = mp_shm_object_block(h, b->family->type);
   b->handle = h;
   b->it = b->family->inside ? b->family->inside(block) : block;
 }
 
-bool mp_box_is_makers(const mp_box *b) { return b->it && b->maker == getpid() && mp_shm_usable(); }
+bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->it && b->maker == getpid() && mp_shm_usable(); }
 
 static void push_remembered(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &remembered) == LUA_TTABLE) return;
@@ -86,48 +86,48 @@ static void remember(lua_State *L, int idx, uint64_t handle) {
   lua_pop(L, 1);
 }
 
-void mp_box_remember(lua_State *L, int idx) { remember(L, idx, ((mp_box *)lua_touserdata(L, idx))->handle); }
+void mp_lua_box_remember(lua_State *L, int idx) { remember(L, idx, ((mp_lua_box *)lua_touserdata(L, idx))->handle); }
 
-void mp_box_reuse(bool on) { reuse = on; }
+void mp_lua_box_reuse(bool on) { reuse = on; }
 
 static int push_again(lua_State *L, uint64_t handle) {
   if (!reuse) return 0;
   push_remembered(L);
   lua_rawgeti(L, -1, (lua_Integer)handle);
   lua_remove(L, -2);
-  mp_box *b = lua_touserdata(L, -1);
+  mp_lua_box *b = lua_touserdata(L, -1);
   if (b && b->it) return 1;
   lua_pop(L, 1);
   return 0;
 }
 
 /* The box is made whole before its hold is taken, so that memory errors leave nothing behind. */
-int mp_box_push_handle(lua_State *L, uint64_t handle) {
+int mp_lua_box_push_handle(lua_State *L, uint64_t handle) {
   if (push_again(L, handle)) return 1;
-  int type = mp_shm_usable() ? mp_object_type_of(handle) : 0;
-  const mp_family *f = type ? family_of(type, mp_handle_part(handle)) : NULL;
-  void *block = f ? mp_object_block(handle, type) : NULL;
+  int type = mp_shm_usable() ? mp_shm_object_type_of(handle) : 0;
+  const mp_lua_number_class *f = type ? family_of(type, mp_shm_handle_part(handle)) : NULL;
+  void *block = f ? mp_shm_object_block(handle, type) : NULL;
   if (!block) return 0;
-  mp_box *b = mp_box_push(L, f, f->name(block));
+  mp_lua_box *b = mp_lua_box_push(L, f, f->name(block));
   if (*closed_text(f)) remember(L, -1, handle);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   w.interrupted = NULL;
-  if (mp_object_use(handle, type, &w) != 0) {
+  if (mp_shm_object_use(handle, type, &w) != 0) {
     lua_pop(L, 1);
     return 0;
   }
-  mp_box_fill(b, handle);
+  mp_lua_box_fill(b, handle);
   return 1;
 }
 
-const char *mp_push_holder(lua_State *L, mp_proc_ref ref) {
+const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref) {
   char name[MP_PROC_NAME];
-  mp_proc_name(ref, name);
-  return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_proc_pid(ref));
+  mp_shm_proc_name(ref, name);
+  return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_shm_proc_pid(ref));
 }
 
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
-  mp_box *b = mp_box_any(L, idx);
+  mp_lua_box *b = mp_lua_box_any(L, idx);
   if (!b) return 0;
   if (!b->it) {
     const char *closed = *closed_text(b->family);
@@ -138,26 +138,26 @@ static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   return 1;
 }
 
-void mp_box_empty(mp_box *b) {
-  if (b->it && mp_shm_usable()) mp_object_unuse(b->handle);
+void mp_lua_box_empty(mp_lua_box *b) {
+  if (b->it && mp_shm_usable()) mp_shm_object_unuse(b->handle);
   b->it = NULL;
 }
 
 static int box_gc(lua_State *L) {
-  mp_box_empty(lua_touserdata(L, 1));
+  mp_lua_box_empty(lua_touserdata(L, 1));
   return 0;
 }
 
 static int box_eq(lua_State *L) {
-  mp_box *a = mp_box_any(L, 1), *b = mp_box_any(L, 2);
+  mp_lua_box *a = mp_lua_box_any(L, 1), *b = mp_lua_box_any(L, 2);
   lua_pushboolean(L, a && b && a->handle == b->handle);
   return 1;
 }
 
 static const luaL_Reg shared[] = {{"__gc", box_gc}, {"__eq", box_eq}, {NULL, NULL}};
 
-void mp_box_class(lua_State *L, const char *name, const mp_family *f, const luaL_Reg *methods,
-                  const luaL_Reg *metamethods) {
+void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
+                      const luaL_Reg *metamethods) {
   know(f);
   luaL_newmetatable(L, name);
   luaL_setfuncs(L, shared, 0);
@@ -174,8 +174,8 @@ static int object_class(lua_State *L) {
   return 1;
 }
 
-void mp_bind_object(lua_State *L) {
-  static const mp_codec_objects objects = {handle_of, mp_box_push_handle};
+void mp_lua_open_object(lua_State *L) {
+  static const mp_codec_objects objects = {handle_of, mp_lua_box_push_handle};
   mp_codec_set_objects(&objects);
   lua_pushcfunction(L, object_class);
   lua_setfield(L, -2, "class");

@@ -10,68 +10,68 @@
 #include <stdbool.h>
 
 #include "bind/bind.h"
-#include "shm/object.h"
-#include "shm/registry.h"
+#include "shm/arena/object.h"
+#include "shm/arena/registry.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_family { /* static: its address is what a box of it begins with */
-  int type;                /* MP_TYPE_* */
-  unsigned part;           /* 0, or the part of a handle that names it */
+typedef struct mp_lua_number_class { /* static: its address is what a box of it begins with */
+  int type;                          /* MP_TYPE_* */
+  unsigned part;                     /* 0, or the part of a handle that names it */
   /* The metatable's name for what lies in the block. */
   const char *(*name)(const void *block);
   /* Where it lies in the block; NULL: at its start. */
   void *(*inside)(void *block);
-} mp_family;
+} mp_lua_number_class;
 
-typedef struct mp_box {
-  const mp_family *family;
+typedef struct mp_lua_box {
+  const mp_lua_number_class *family;
   void *it; /* NULL until it is whole, and once it is closed or collected */
-  mp_handle handle;
+  mp_shm_handle handle;
   pid_t maker; /* an inherited box's scope may end in a child: that ends nothing */
-} mp_box;
+} mp_lua_box;
 
 /* NULL unless it is a box of that family. */
-static inline mp_box *mp_box_test(lua_State *L, int idx, const mp_family *f) {
-  mp_box *b = lua_touserdata(L, idx);
+static inline mp_lua_box *mp_lua_box_test(lua_State *L, int idx, const mp_lua_number_class *f) {
+  mp_lua_box *b = lua_touserdata(L, idx);
   return b && lua_rawlen(L, idx) == sizeof *b && b->family == f ? b : NULL;
 }
 /* A box of whatever family, or NULL. */
-mp_box *mp_box_any(lua_State *L, int idx);
+mp_lua_box *mp_lua_box_any(lua_State *L, int idx);
 /* Self of a method; raises for anything else, and where mproc may not be used. what: "queue", "lock". */
-int mp_box_refuse(lua_State *L, int idx, const char *what);
-static inline mp_box *mp_box_self(lua_State *L, const mp_family *f, const char *what) {
-  mp_box *b = mp_box_test(L, 1, f);
-  if (!b || !b->it) mp_box_refuse(L, 1, what);
-  if (!mp_shm_usable()) mp_bind_enter(L);
+int mp_lua_box_refuse(lua_State *L, int idx, const char *what);
+static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_number_class *f, const char *what) {
+  mp_lua_box *b = mp_lua_box_test(L, 1, f);
+  if (!b || !b->it) mp_lua_box_refuse(L, 1, what);
+  if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
 
 /* Pushes an empty box with the metatable of that name. */
-mp_box *mp_box_push(lua_State *L, const mp_family *f, const char *name);
-/* Fills it: this process holds h and counts one use for it, as after mp_object_new. */
-void mp_box_fill(mp_box *b, mp_handle h);
+mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name);
+/* Fills it: this process holds h and counts one use for it, as after mp_shm_object_new. */
+void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
 /* Lets its use go at once, as its finalizer would. */
-void mp_box_empty(mp_box *b);
+void mp_lua_box_empty(mp_lua_box *b);
 /* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
-int mp_box_push_handle(lua_State *L, uint64_t handle);
-/* Boxes of that family, known by mp_box_class, are closed one by one; `text` is said of one that was. */
-void mp_box_can_close(const mp_family *f, const char *text);
-/* Remembers the open box at idx, of a family that can be closed, for mp_box_reuse. */
-void mp_box_remember(lua_State *L, int idx);
-/* While it is on, mp_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
+int mp_lua_box_push_handle(lua_State *L, uint64_t handle);
+/* Boxes of that family, known by mp_lua_box_class, are closed one by one; `text` is said of one that was. */
+void mp_lua_box_can_close(const mp_lua_number_class *f, const char *text);
+/* Remembers the open box at idx, of a family that can be closed, for mp_lua_box_reuse. */
+void mp_lua_box_remember(lua_State *L, int idx);
+/* While it is on, mp_lua_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
  * its arguments: it has inherited the originals, and a copy would leave them open for ever. */
-void mp_box_reuse(bool on);
+void mp_lua_box_reuse(bool on);
 
 /* Pushes "'name' (pid n)", the process that holds something. */
-const char *mp_push_holder(lua_State *L, mp_proc_ref ref);
+const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref);
 
 /* True when the scope that ends now is the one that made the box. */
-bool mp_box_is_makers(const mp_box *b);
+bool mp_lua_box_is_makers(const mp_lua_box *b);
 
 /* Makes the metatable `name` of boxes of family f: methods as __index, metamethods, and what all boxes share. Once per
  * Lua state. Boxes of the family then travel in messages. Another metatable may be of the same family. */
-void mp_box_class(lua_State *L, const char *name, const mp_family *f, const luaL_Reg *methods,
-                  const luaL_Reg *metamethods);
+void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
+                      const luaL_Reg *metamethods);
 #pragma GCC visibility pop
 #endif

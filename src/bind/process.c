@@ -12,15 +12,15 @@
 
 #include "bind/bind.h"
 #include "bind/snapshot.h"
-#include "bind/watch.h"
+#include "bind/wait_set.h"
 #include "os/process.h"
-#include "shm/children.h"
+#include "process/children.h"
 
 #define MP_CHILD_TYPE "mproc.Child"
 enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
 
 typedef struct child_handle {
-  mp_proc_ref ref;
+  mp_shm_proc_ref ref;
   pid_t pid, maker;
   int place; /* in the maker's table; NO_PLACE: nothing to let go */
 } child_handle;
@@ -29,7 +29,7 @@ static child_handle *to_handle(lua_State *L) { return luaL_checkudata(L, 1, MP_C
 static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && h->maker == getpid(); }
 
 static void let_go(child_handle *h) {
-  if (is_mine(h)) mp_child_drop(h->place);
+  if (is_mine(h)) mp_process_child_drop(h->place);
   h->place = NO_PLACE;
 }
 
@@ -41,17 +41,17 @@ static child_handle *new_handle(lua_State *L) {
 }
 
 /* how: 0 or MP_LEFT_EARLY. Waits for children of its own; none of the rest can fail. */
-MP_OS_FORKED static _Noreturn void leave(int code, int how) {
-  mp_children_finish();
-  if (mp_shm_usable()) mp_proc_set_exit((code & 0xff) | how);
-  mp_proc_depart();
+MP_HOT_AFTER_FORK static _Noreturn void leave(int code, int how) {
+  mp_process_children_finish();
+  if (mp_shm_usable()) mp_shm_proc_set_exit((code & 0xff) | how);
+  mp_shm_proc_unregister();
   mp_os_leave(code);
 }
 
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-MP_OS_FORKED static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
-  mp_children_forget();
-  mp_children_forked();
+MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
+  mp_process_children_forget();
+  mp_process_children_forked();
   if (daemon) mp_os_die_with(parent);
   mp_os_child_stdio();
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
@@ -64,47 +64,47 @@ MP_OS_FORKED static _Noreturn void be_child(lua_State *L, bool daemon, pid_t par
 }
 
 /* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
-static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_proc_ref *ref) {
+static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_shm_proc_ref *ref) {
   pid_t parent = getpid();
-  int err = mp_proc_reserve(ref);
+  int err = mp_shm_proc_reserve(ref);
   if (err) return err;
-  mp_proc_set_name(*ref, name);
+  mp_shm_proc_set_name(*ref, name);
   pid_t pid = mp_os_fork();
   if (pid == 0) be_child(L, daemon, parent);
   if (pid < 0)
-    mp_proc_unreserve(*ref);
+    mp_shm_proc_unreserve(*ref);
   else
-    mp_proc_forked(*ref, pid);
+    mp_shm_proc_forked(*ref, pid);
   return pid;
 }
 
 /* nil, message, NAME of a start that failed. */
 static int no_child(lua_State *L, int err, const char *name) {
-  if (err != -EUSERS) return mp_bind_fail(L, err, lua_pushfstring(L, "cannot start process '%s'", name));
-  const char *more = mp_proc_room() < MP_PROC_MOST ? ", or set MPROC_ARENA higher before the program starts" : "";
+  if (err != -EUSERS) return mp_lua_fail(L, err, lua_pushfstring(L, "cannot start process '%s'", name));
+  const char *more = mp_shm_proc_room() < MP_PROC_MOST ? ", or set MPROC_ARENA higher before the program starts" : "";
   lua_pushnil(L);
   lua_pushfstring(L, "cannot start process '%s': there is room for %d at once; join some first%s", name,
-                  (int)mp_proc_room(), more);
+                  (int)mp_shm_proc_room(), more);
   lua_pushliteral(L, "EAGAIN");
   return 3;
 }
 
 /* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
  * from here, and exits with the number that entry returns. */
-MP_OS_FORKED static int process_fork(lua_State *L) {
-  mp_bind_enter(L);
+MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
+  mp_lua_enter(L);
   bool daemon = lua_toboolean(L, 1);
   const char *name = luaL_checkstring(L, 2);
   lua_settop(L, 4);
   child_handle *h = new_handle(L);
   lua_insert(L, 3);
-  int place = mp_child_place();
+  int place = mp_process_child_place();
   pid_t pid = place < 0 ? place : fork_into(L, daemon, name, &h->ref);
   if (pid < 0) {
-    if (place >= 0) mp_child_drop(place);
+    if (place >= 0) mp_process_child_drop(place);
     return no_child(L, pid, name);
   }
-  mp_child_started(place, h->ref, pid, daemon, name);
+  mp_process_child_started(place, h->ref, pid, daemon, name);
   h->place = place;
   h->pid = pid;
   h->maker = getpid();
@@ -115,15 +115,15 @@ MP_OS_FORKED static int process_fork(lua_State *L) {
 /* handle:ended() -> nil while it runs (or when it is not ours to know), else exit code, whether its target returned */
 static int child_ended(lua_State *L) {
   child_handle *h = to_handle(L);
-  if (!is_mine(h) || !mp_child_ended(h->place)) return 0;
-  const mp_child *c = mp_child_at(h->place);
+  if (!is_mine(h) || !mp_process_child_ended(h->place)) return 0;
+  const mp_process_child *c = mp_process_child_at(h->place);
   lua_pushinteger(L, c->exitcode);
   lua_pushboolean(L, c->returned);
   return 2;
 }
 
 static int wait_result(lua_State *L, int err) {
-  if (err == -EINTR) return mp_bind_interrupted(L);
+  if (err == -EINTR) return mp_lua_interrupted(L);
   lua_pushboolean(L, err == 0);
   if (err == 0) return 1;
   lua_pushliteral(L, "timeout");
@@ -133,24 +133,24 @@ static int wait_result(lua_State *L, int err) {
 /* handle:wait([timeout]) -> true | false, "timeout" */
 static int child_wait(lua_State *L) {
   child_handle *h = to_handle(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
   luaL_argcheck(L, is_mine(h), 1, "not a child of this process");
-  return wait_result(L, mp_child_wait(h->place, &w));
+  return wait_result(L, mp_process_child_wait(h->place, &w));
 }
 
 /* handle:alive(): anywhere in the tree */
 static int child_alive(lua_State *L) {
   child_handle *h = to_handle(L);
-  lua_pushboolean(L, is_mine(h) ? !mp_child_ended(h->place) : !mp_proc_dead(h->ref));
+  lua_pushboolean(L, is_mine(h) ? !mp_process_child_ended(h->place) : !mp_shm_proc_dead(h->ref));
   return 1;
 }
 
 /* Stops and lists the descendants first; the child itself is signalled last, by its handle as well. */
 static int signal_tree(lua_State *L, child_handle *h, int sig) {
   pid_t *pids = lua_newuserdatauv(L, TREE_MAX * sizeof *pids, 0);
-  if (is_mine(h) ? mp_child_ended(h->place) : mp_proc_dead(h->ref)) return 0;
+  if (is_mine(h) ? mp_process_child_ended(h->place) : mp_shm_proc_dead(h->ref)) return 0;
   int n = mp_os_tree_stop(h->pid, pids, TREE_MAX);
-  int err = is_mine(h) ? mp_child_signal(h->place, sig) : 0;
+  int err = is_mine(h) ? mp_process_child_signal(h->place, sig) : 0;
   mp_os_tree_signal(pids, n, sig);
   return err;
 }
@@ -162,8 +162,8 @@ static int child_signal(lua_State *L) {
   if (lua_toboolean(L, 3))
     err = signal_tree(L, h, sig);
   else
-    err = is_mine(h) ? mp_child_signal(h->place, sig) : mp_peer_signal(h->ref, h->pid, sig);
-  if (err) return mp_bind_fail(L, err, "cannot signal the process");
+    err = is_mine(h) ? mp_process_child_signal(h->place, sig) : mp_process_peer_signal(h->ref, h->pid, sig);
+  if (err) return mp_lua_fail(L, err, "cannot signal the process");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -172,26 +172,26 @@ static int child_signal(lua_State *L) {
 static int child_fileno(lua_State *L) {
   child_handle *h = to_handle(L);
   luaL_argcheck(L, is_mine(h), 1, "not a child of this process");
-  int fd = mp_child_sentinel(h->place);
-  if (fd < 0) return mp_bind_fail(L, fd, "cannot watch the process");
+  int fd = mp_process_child_sentinel(h->place);
+  if (fd < 0) return mp_lua_fail(L, fd, "cannot watch the process");
   lua_pushinteger(L, fd);
   return 1;
 }
 
 static bool has_ended(void *arg) {
   const child_handle *h = arg;
-  return is_mine(h) ? mp_child_ended(h->place) : mp_proc_dead(h->ref);
+  return is_mine(h) ? mp_process_child_ended(h->place) : mp_shm_proc_dead(h->ref);
 }
 
-bool mp_process_source(lua_State *L, int idx, mp_source *s) {
+bool mp_lua_process_source(lua_State *L, int idx, mp_shm_wait_source *s) {
   child_handle *h = luaL_testudata(L, idx, MP_CHILD_TYPE);
-  if (h) *s = (mp_source){.ready = has_ended, .arg = h, .pid = h->pid, .fd = -1};
+  if (h) *s = (mp_shm_wait_source){.ready = has_ended, .arg = h, .pid = h->pid, .fd = -1};
   return h != NULL;
 }
 
 /* peer(ref, pid) -> a handle on any process of the tree, for core.wait */
 static int new_peer(lua_State *L) {
-  mp_proc_ref ref = (mp_proc_ref)luaL_checkinteger(L, 1);
+  mp_shm_proc_ref ref = (mp_shm_proc_ref)luaL_checkinteger(L, 1);
   pid_t pid = (pid_t)luaL_checkinteger(L, 2);
   child_handle *h = new_handle(L);
   h->ref = ref;
@@ -227,29 +227,29 @@ static int process_exit(lua_State *L) {
 
 /* reap() -> how many children have ended so far */
 static int process_reap(lua_State *L) {
-  lua_pushinteger(L, mp_children_reap());
+  lua_pushinteger(L, mp_process_children_reap());
   return 1;
 }
 
 static int process_self(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)mp_proc_self());
+  lua_pushinteger(L, (lua_Integer)mp_shm_proc_self());
   return 1;
 }
 
 /* peer_alive(ref) */
 static int peer_alive(lua_State *L) {
-  mp_bind_enter(L);
-  lua_pushboolean(L, !mp_proc_dead((mp_proc_ref)luaL_checkinteger(L, 1)));
+  mp_lua_enter(L);
+  lua_pushboolean(L, !mp_shm_proc_dead((mp_shm_proc_ref)luaL_checkinteger(L, 1)));
   return 1;
 }
 
 /* peer_wait(ref, pid[, timeout]) -> true | false, "timeout" */
 static int peer_wait(lua_State *L) {
-  mp_bind_enter(L);
-  mp_proc_ref ref = (mp_proc_ref)luaL_checkinteger(L, 1);
+  mp_lua_enter(L);
+  mp_shm_proc_ref ref = (mp_shm_proc_ref)luaL_checkinteger(L, 1);
   pid_t pid = (pid_t)luaL_checkinteger(L, 2);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
-  return wait_result(L, mp_peer_wait(ref, pid, &w));
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
+  return wait_result(L, mp_process_peer_wait(ref, pid, &w));
 }
 
 static const luaL_Reg methods[] = {
@@ -274,7 +274,7 @@ static void push_state(lua_State *L) {
   lua_setfield(L, -2, "state");
 }
 
-void mp_bind_process(lua_State *L) {
+void mp_lua_open_process(lua_State *L) {
   if (luaL_newmetatable(L, MP_CHILD_TYPE)) {
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
@@ -287,6 +287,6 @@ void mp_bind_process(lua_State *L) {
   set_signal(L, "SIGTERM", SIGTERM);
   set_signal(L, "SIGKILL", SIGKILL);
   push_state(L);
-  mp_bind_snapshot(L);
-  if (mp_children_hook() != 0) luaL_error(L, "mproc: no memory for the exit hook");
+  mp_lua_open_snapshot(L);
+  if (mp_process_children_hook() != 0) luaL_error(L, "mproc: no memory for the exit hook");
 }

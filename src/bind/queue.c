@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "bind/object.h"
-#include "bind/watch.h"
+#include "bind/wait_set.h"
 #include "codec/codec.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 
-_Static_assert(sizeof(mp_iov) == sizeof(mp_piece) && offsetof(mp_iov, len) == offsetof(mp_piece, len),
+_Static_assert(sizeof(mp_codec_iov) == sizeof(mp_shm_iovec) &&
+                   offsetof(mp_codec_iov, len) == offsetof(mp_shm_iovec, len),
                "the codec's pieces are handed to shm as they are");
 
 static const char *type_of(uint32_t kind) {
@@ -24,43 +25,43 @@ static const char *type_of(uint32_t kind) {
 }
 
 static const char *name_of(const void *block) {
-  const mp_queue *q = block;
+  const mp_shm_queue *q = block;
   return type_of(q->kind);
 }
 
-static const mp_family family = {MP_TYPE_QUEUE, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_QUEUE, 0, name_of, NULL};
 
-mp_box *mp_queue_box(lua_State *L) { return mp_box_self(L, &family, "queue"); }
+mp_lua_box *mp_lua_queue_box(lua_State *L) { return mp_lua_box_self(L, &family, "queue"); }
 
-mp_box *mp_queue_box_at(lua_State *L, int idx) {
-  mp_box *b = mp_box_test(L, idx, &family);
-  if (!b || !b->it) mp_box_refuse(L, idx, "queue");
+mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx) {
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  if (!b || !b->it) mp_lua_box_refuse(L, idx, "queue");
   return b;
 }
 
-static mp_queue *check(lua_State *L) { return mp_box_self(L, &family, "queue")->it; }
+static mp_shm_queue *check(lua_State *L) { return mp_lua_box_self(L, &family, "queue")->it; }
 
 /* Any failure but the expected outcomes of put and get. */
 static int trouble(lua_State *L, int err) {
-  if (err == -EPIPE) return mp_bind_misuse(L, "cannot put: the queue is closed");
-  return mp_bind_trouble(L, err, "queue");
+  if (err == -EPIPE) return mp_lua_misuse(L, "cannot put: the queue is closed");
+  return mp_lua_push_failure(L, err, "queue");
 }
 
 /* --- put --- */
 
-mp_parcel mp_bind_parcel(const mp_message *m) {
-  return (mp_parcel){(const mp_piece *)m->iov, m->niov, m->len, m->handles, m->nhandles};
+mp_shm_outgoing mp_lua_outgoing(const mp_codec_message *m) {
+  return (mp_shm_outgoing){(const mp_shm_iovec *)m->iov, m->niov, m->len, m->handles, m->nhandles};
 }
 
-static int send(mp_queue *q, const mp_message *m, const mp_wait *w) {
-  mp_parcel p = mp_bind_parcel(m);
-  return mp_queue_put(q, &p, w);
+static int send(mp_shm_queue *q, const mp_codec_message *m, const mp_shm_wait *w) {
+  mp_shm_outgoing p = mp_lua_outgoing(m);
+  return mp_shm_queue_put(q, &p, w);
 }
 
-static int put(lua_State *L, mp_queue *q, int idx, uint64_t deadline) {
-  mp_message m;
-  mp_wait w = mp_bind_wait(L, deadline);
-  mp_bind_encode(L, idx, "value", &m);
+static int put(lua_State *L, mp_shm_queue *q, int idx, uint64_t deadline) {
+  mp_codec_message m;
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  mp_lua_encode(L, idx, "value", &m);
   int err = send(q, &m, &w);
   mp_codec_release(L, &m);
   if (err == 0) {
@@ -74,13 +75,13 @@ static int put(lua_State *L, mp_queue *q, int idx, uint64_t deadline) {
 }
 
 static int queue_put(lua_State *L) {
-  mp_queue *q = check(L);
+  mp_shm_queue *q = check(L);
   luaL_checkany(L, 2);
-  return put(L, q, 2, mp_bind_deadline(L, 3));
+  return put(L, q, 2, mp_lua_deadline(L, 3));
 }
 
 static int queue_put_nowait(lua_State *L) {
-  mp_queue *q = check(L);
+  mp_shm_queue *q = check(L);
   luaL_checkany(L, 2);
   return put(L, q, 2, 0);
 }
@@ -96,7 +97,7 @@ static lua_Integer list_length(lua_State *L, int idx) {
 }
 
 typedef struct batch {
-  mp_message *m;
+  mp_codec_message *m;
   lua_Integer n, encoded;
 } batch;
 
@@ -145,21 +146,21 @@ static void encode_all(lua_State *L, int list, batch *t) {
   lua_pushvalue(L, -4);
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
   release_batch(L, t);
-  mp_bind_raise(L);
+  mp_lua_raise(L);
 }
 
 /* Returns the count put; when that is fewer than all, why as well. */
 static int queue_put_many(lua_State *L) {
-  mp_queue *q = check(L);
+  mp_shm_queue *q = check(L);
   luaL_checktype(L, 2, LUA_TTABLE);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   batch t;
   encode_all(L, 2, &t);
   lua_Integer put = 0;
   int err = 0;
   while (put < t.n && (err = send(q, &t.m[put], &w)) == 0) put++;
   release_batch(L, &t);
-  if (err == -EINTR) return mp_bind_interrupted(L);
+  if (err == -EINTR) return mp_lua_interrupted(L);
   if (err && put == 0 && err != -ETIMEDOUT) return trouble(L, err);
   lua_pushinteger(L, put);
   if (!err) return 1;
@@ -170,56 +171,57 @@ static int queue_put_many(lua_State *L) {
 /* --- get --- */
 
 static int decode_protected(lua_State *L) {
-  const mp_got *g = lua_touserdata(L, 1);
+  const mp_shm_incoming *g = lua_touserdata(L, 1);
   int n = mp_codec_decode(L, g->data, g->len, DECODE_ALL);
   return n < 0 ? lua_error(L) : n;
 }
 
-int mp_queue_decode(lua_State *L, const mp_got *g) {
+int mp_lua_queue_decode(lua_State *L, const mp_shm_incoming *g) {
   lua_pushcfunction(L, decode_protected);
   lua_pushlightuserdata(L, (void *)g);
   return lua_pcall(L, 1, 1, 0);
 }
 
 /* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
-_Alignas(16) MP_OS_LARGE char mp_bind_queue_buffer[MP_INLINE_MAX];
-static char *const buffer = mp_bind_queue_buffer;
+_Alignas(16) MP_BSS_TAIL char mp_lua_queue_buffer[MP_INLINE_MAX];
+static char *const buffer = mp_lua_queue_buffer;
 static bool buffer_busy;
 
 /* keep: a message whose decoding fails goes back to the queue even when it is not memory that is wanting. */
-static int decode(lua_State *L, mp_queue *q, mp_got *g, bool keep) {
+static int decode(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep) {
   bool outermost = !buffer_busy;
   buffer_busy = true;
-  int status = mp_queue_decode(L, g);
+  int status = mp_lua_queue_decode(L, g);
   if (outermost) buffer_busy = false;
-  if (status && (keep || status == LUA_ERRMEM) && mp_queue_return(q, g) == 0) return status;
-  mp_queue_done(g);
+  if (status && (keep || status == LUA_ERRMEM) && mp_shm_queue_return(q, g) == 0) return status;
+  mp_shm_queue_done(g);
   return status;
 }
 
 /* 0 and one value pushed; a negative error; or LUA_ERR* with the error value pushed. */
-static int get(lua_State *L, mp_queue *q, const mp_wait *w, bool keep) {
-  mp_got g;
+static int get(lua_State *L, mp_shm_queue *q, const mp_shm_wait *w, bool keep) {
+  mp_shm_incoming g;
   void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
-  int err = mp_queue_get(q, buf, &g, w);
+  int err = mp_shm_queue_get(q, buf, &g, w);
   if (err) return err;
   if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
   return decode(L, q, &g, keep);
 }
 
-int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_test *t, const mp_wait *w) {
-  mp_got g;
+int mp_lua_receive(lua_State *L, mp_shm_queue *q, mp_shm_handle holder, const mp_shm_queue_test *t,
+                   const mp_shm_wait *w) {
+  mp_shm_incoming g;
   void *buf = buffer_busy ? lua_newuserdatauv(L, MP_INLINE_MAX, 0) : buffer;
-  int err = mp_queue_get_if(q, buf, &g, t, w);
+  int err = mp_shm_queue_get_if(q, buf, &g, t, w);
   if (err) return err;
   if (g.extent < 0 && !g.nhandles && mp_codec_decode_scalar(L, g.data, g.len)) return 0;
-  mp_object_use_held(holder);
+  mp_shm_object_use_held(holder);
   err = decode(L, q, &g, false);
-  mp_object_unuse(holder);
+  mp_shm_object_unuse(holder);
   return err;
 }
 
-int mp_queue_empty_handed(lua_State *L, int err) {
+int mp_lua_queue_push_no_message(lua_State *L, int err) {
   if (err > 0) return lua_error(L);
   if (err != -ETIMEDOUT && err != -EPIPE) return trouble(L, err);
   lua_pushnil(L);
@@ -227,15 +229,15 @@ int mp_queue_empty_handed(lua_State *L, int err) {
   return 2;
 }
 
-static int get_until(lua_State *L, mp_queue *q, uint64_t deadline) {
-  mp_wait w = mp_bind_wait(L, deadline);
+static int get_until(lua_State *L, mp_shm_queue *q, uint64_t deadline) {
+  mp_shm_wait w = mp_lua_wait(L, deadline);
   int err = get(L, q, &w, false);
-  return err ? mp_queue_empty_handed(L, err) : 1;
+  return err ? mp_lua_queue_push_no_message(L, err) : 1;
 }
 
 static int queue_get(lua_State *L) {
-  mp_queue *q = check(L);
-  return get_until(L, q, mp_bind_deadline(L, 2));
+  mp_shm_queue *q = check(L);
+  return get_until(L, q, mp_lua_deadline(L, 2));
 }
 
 static int queue_get_nowait(lua_State *L) { return get_until(L, check(L), 0); }
@@ -266,10 +268,10 @@ static bool grow(lua_State *L, int list, lua_Integer room) {
 /* Nothing that was taken is lost: the list has room before a message is, and what fails after others were taken,
  * a hook's error or memory, waits for the next call. */
 static int queue_get_many(lua_State *L) {
-  mp_queue *q = check(L);
+  mp_shm_queue *q = check(L);
   lua_Integer max = luaL_checkinteger(L, 2), n = 0, room = 8;
   luaL_argcheck(L, max >= 1, 2, "max must be at least 1");
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   lua_settop(L, 3);
   lua_createtable(L, (int)room, 1);
   lua_pushinteger(L, 0);
@@ -280,7 +282,7 @@ static int queue_get_many(lua_State *L) {
     lua_settop(L, 4);
     w.deadline = 0;
   }
-  if (n == 0) return mp_queue_empty_handed(L, err);
+  if (n == 0) return mp_lua_queue_push_no_message(L, err);
   lua_settop(L, 4);
   lua_pushinteger(L, n);
   lua_setfield(L, 4, "n");
@@ -291,14 +293,14 @@ static int queue_get_many(lua_State *L) {
 static int next_item(lua_State *L) {
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
-  mp_queue *q = check(L);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  mp_shm_queue *q = check(L);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = get(L, q, &w, false);
   if (err == -EPIPE) {
     lua_pushnil(L);
     return 1;
   }
-  if (err) return mp_queue_empty_handed(L, err);
+  if (err) return mp_lua_queue_push_no_message(L, err);
   lua_Integer i = lua_tointeger(L, lua_upvalueindex(2)) + 1;
   lua_pushinteger(L, i);
   lua_copy(L, -1, lua_upvalueindex(2));
@@ -317,24 +319,24 @@ static int queue_items(lua_State *L) {
 /* --- the rest --- */
 
 static int queue_qsize(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)mp_queue_size(check(L)));
+  lua_pushinteger(L, (lua_Integer)mp_shm_queue_size(check(L)));
   return 1;
 }
 
 static int queue_empty(lua_State *L) {
-  lua_pushboolean(L, mp_queue_size(check(L)) == 0);
+  lua_pushboolean(L, mp_shm_queue_size(check(L)) == 0);
   return 1;
 }
 
 static int queue_full(lua_State *L) {
-  mp_queue *q = check(L);
-  lua_pushboolean(L, q->maxsize && mp_queue_size(q) >= q->maxsize);
+  mp_shm_queue *q = check(L);
+  lua_pushboolean(L, q->maxsize && mp_shm_queue_size(q) >= q->maxsize);
   return 1;
 }
 
-static int close_for_all(lua_State *L, mp_queue *q) {
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_queue_close(q, &w);
+static int close_for_all(lua_State *L, mp_shm_queue *q) {
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_queue_close(q, &w);
   return err ? trouble(L, err) : 0;
 }
 
@@ -342,15 +344,15 @@ static int queue_close(lua_State *L) { return close_for_all(L, check(L)); }
 
 /* The end of a scope closes in the process whose scope it is, not in one that inherited it. */
 static int queue_scope(lua_State *L) {
-  mp_box *b = lua_touserdata(L, 1);
-  return mp_box_is_makers(b) ? close_for_all(L, b->it) : 0;
+  mp_lua_box *b = lua_touserdata(L, 1);
+  return mp_lua_box_is_makers(b) ? close_for_all(L, b->it) : 0;
 }
 
 static int queue_tostring(lua_State *L) {
-  mp_box *b = mp_queue_box(L);
-  mp_queue *q = b->it;
+  mp_lua_box *b = mp_lua_queue_box(L);
+  mp_shm_queue *q = b->it;
   lua_pushfstring(L, "%s %d: %I messages%s", type_of(q->kind) + sizeof "mproc." - 1, (int)(b->handle & MP_SLOT_MASK),
-                  (lua_Integer)mp_queue_size(q), q->closed ? ", closed" : "");
+                  (lua_Integer)mp_shm_queue_size(q), q->closed ? ", closed" : "");
   if (q->maxsize) {
     lua_pushfstring(L, ", at most %I", (lua_Integer)q->maxsize);
     lua_concat(L, 2);
@@ -361,13 +363,13 @@ static int queue_tostring(lua_State *L) {
 /* --- making --- */
 
 static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, type_of(kind));
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_queue_new(maxsize, kind, &w, &h);
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &family, type_of(kind));
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_queue_new(maxsize, kind, &w, &h);
   if (err) return trouble(L, err);
-  mp_box_fill(b, h);
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
@@ -380,7 +382,7 @@ static int new_queue(lua_State *L) {
   return make(L, (uint64_t)max, kinds[luaL_checkoption(L, 2, "", names)]);
 }
 
-static mp_bell *data_bell(void *it) { return &((mp_queue *)it)->data; }
+static mp_shm_wait_queue *data_bell(void *it) { return &((mp_shm_queue *)it)->data; }
 
 static const luaL_Reg methods[] = {
     {"put", queue_put},
@@ -394,12 +396,16 @@ static const luaL_Reg methods[] = {
     {"full", queue_full},
     {"close", queue_close},
     {"items", queue_items},
-    {"fileno", mp_box_fileno},
+    {"fileno", mp_lua_box_fileno},
     {NULL, NULL},
 };
 static const luaL_Reg simple_methods[] = {
-    {"put", queue_put},     {"get", queue_get},        {"empty", queue_empty},
-    {"close", queue_close}, {"fileno", mp_box_fileno}, {NULL, NULL},
+    {"put", queue_put},
+    {"get", queue_get},
+    {"empty", queue_empty},
+    {"close", queue_close},
+    {"fileno", mp_lua_box_fileno},
+    {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__close", queue_scope},
@@ -415,15 +421,15 @@ static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
   lua_pop(L, 2);
 }
 
-void mp_bind_queue(lua_State *L) {
-  static const mp_watchable watchable = {&family, data_bell, mp_queue_ready};
-  mp_box_watchable(&watchable);
-  mp_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
-  add_methods(L, MP_QUEUE_TYPE, mp_lease_methods);
-  mp_box_class(L, MP_JOINABLE_QUEUE_TYPE, &family, methods, metamethods);
-  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lease_methods);
-  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_joinable_methods);
-  mp_box_class(L, MP_SIMPLE_QUEUE_TYPE, &family, simple_methods, metamethods);
-  mp_bind_lease(L);
+void mp_lua_open_queue(lua_State *L) {
+  static const mp_lua_watchable watchable = {&family, data_bell, mp_shm_queue_ready};
+  mp_lua_box_watchable(&watchable);
+  mp_lua_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
+  add_methods(L, MP_QUEUE_TYPE, mp_lua_lease_methods);
+  mp_lua_box_class(L, MP_JOINABLE_QUEUE_TYPE, &family, methods, metamethods);
+  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_lease_methods);
+  add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_joinable_methods);
+  mp_lua_box_class(L, MP_SIMPLE_QUEUE_TYPE, &family, simple_methods, metamethods);
+  mp_lua_open_lease(L);
   luaL_setfuncs(L, makers, 0);
 }

@@ -4,34 +4,35 @@
 #define MP_BIND_QUEUE_H
 
 #include "bind/object.h"
-#include "shm/queue.h"
+#include "shm/queue/queue.h"
 
 #pragma GCC visibility push(hidden)
 
 /* Self of a queue's method; raises for anything else. */
-mp_box *mp_queue_box(lua_State *L);
-static inline mp_queue *mp_queue_self(lua_State *L) { return mp_queue_box(L)->it; }
+mp_lua_box *mp_lua_queue_box(lua_State *L);
+static inline mp_shm_queue *mp_lua_queue_self(lua_State *L) { return mp_lua_queue_box(L)->it; }
 /* Another argument that must be a queue. */
-mp_box *mp_queue_box_at(lua_State *L, int idx);
+mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx);
 /* Decodes a message: LUA_OK and its one value pushed, or LUA_ERR* and the error value. Does not end the message. */
-int mp_queue_decode(lua_State *L, const mp_got *g);
+int mp_lua_queue_decode(lua_State *L, const mp_shm_incoming *g);
 /* What an empty-handed get or lease returns: err > 0: raises the error value at the top. */
-int mp_queue_empty_handed(lua_State *L, int err);
+int mp_lua_queue_push_no_message(lua_State *L, int err);
 /* An encoded message, as put takes it. */
-mp_parcel mp_bind_parcel(const mp_message *m);
-/* Waits for a message that passes t (NULL: any) and pushes its value: 0, or what mp_queue_get_if returned, or LUA_ERR* with
+mp_shm_outgoing mp_lua_outgoing(const mp_codec_message *m);
+/* Waits for a message that passes t (NULL: any) and pushes its value: 0, or what mp_shm_queue_get_if returned, or LUA_ERR* with
  * the error value pushed. What is decoded may close the object at `holder`, which keeps q alive: it is held meanwhile. */
-int mp_bind_receive(lua_State *L, mp_queue *q, mp_handle holder, const mp_queue_test *t, const mp_wait *w);
+int mp_lua_receive(lua_State *L, mp_shm_queue *q, mp_shm_handle holder, const mp_shm_queue_test *t,
+                   const mp_shm_wait *w);
 
 /* Methods for the queues' metatables, ended by NULL. */
-extern const luaL_Reg mp_lease_methods[], mp_joinable_methods[];
-/* Pushes an open lease of the queue's next message, *got in it; or returns what mp_queue_lease says of why not, with an
+extern const luaL_Reg mp_lua_lease_methods[], mp_lua_joinable_methods[];
+/* Pushes an open lease of the queue's next message, *got in it; or returns what mp_shm_queue_lease says of why not, with an
  * ended lease pushed. ended: index of an ended lease that may be used again, if one is there; 0: none. */
-int mp_lease_push(lua_State *L, mp_box *queue, int ended, const mp_got **got, const mp_wait *w);
+int mp_lua_lease_push(lua_State *L, mp_lua_box *queue, int ended, const mp_shm_incoming **got, const mp_shm_wait *w);
 /* The message of the lease at idx is delivered: 0. Raises when it has ended before, or is another process's. */
-int mp_lease_done(lua_State *L, int idx);
+int mp_lua_lease_done(lua_State *L, int idx);
 /* Makes the metatable of leases. */
-void mp_bind_lease(lua_State *L);
+void mp_lua_open_lease(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RWLock for Lua. lua/mproc/rwlock.lua adds with and guard. */
-#include "shm/rwlock.h"
+#include "shm/sync/rwlock.h"
 
 #include <errno.h>
 
@@ -11,87 +11,88 @@ static const char *name_of(const void *block) {
   return MP_RWLOCK_TYPE;
 }
 
-static const mp_family family = {MP_TYPE_RWLOCK, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_RWLOCK, 0, name_of, NULL};
 
-static mp_box *check(lua_State *L) { return mp_box_self(L, &family, "read-write lock"); }
+static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "read-write lock"); }
 
 /* read_acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
 static int rwlock_read_acquire(lua_State *L) {
-  mp_box *b = check(L);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  int r = mp_rwlock_read(b->it, &w);
+  mp_lua_box *b = check(L);
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  int r = mp_shm_rwlock_read(b->it, &w);
   if (r == -EDEADLK)
-    return mp_bind_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
-                             "or write_release first");
-  return mp_mutex_result(L, r);
+    return mp_lua_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
+                            "or write_release first");
+  return mp_lua_mutex_result(L, r);
 }
 
 /* write_acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
 static int rwlock_write_acquire(lua_State *L) {
-  mp_box *b = check(L);
-  uint64_t deadline = mp_bind_deadline(L, 2);
-  if (deadline == MP_FOREVER && mp_rwlock_mine(b->it))
-    return mp_bind_misuse(L, "this process writes already and would wait for itself; write_release first");
-  mp_wait w = mp_bind_wait(L, deadline);
-  int r = mp_rwlock_write(b->it, b->handle, &w);
+  mp_lua_box *b = check(L);
+  uint64_t deadline = mp_lua_deadline(L, 2);
+  if (deadline == MP_FOREVER && mp_shm_rwlock_mine(b->it))
+    return mp_lua_misuse(L, "this process writes already and would wait for itself; write_release first");
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  int r = mp_shm_rwlock_write(b->it, b->handle, &w);
   if (r == -EDEADLK)
-    return mp_bind_misuse(L, "this process reads, and to write it would wait for itself; read_release first, then "
-                             "look again at what was read: another may have written meanwhile");
-  return mp_mutex_result(L, r);
+    return mp_lua_misuse(L, "this process reads, and to write it would wait for itself; read_release first, then "
+                            "look again at what was read: another may have written meanwhile");
+  return mp_lua_mutex_result(L, r);
 }
 
 /* read_release() */
 static int rwlock_read_release(lua_State *L) {
-  mp_rwlock *x = check(L)->it;
-  if (!mp_rwlock_depth(x)) return mp_bind_misuse(L, "cannot release: this process does not read; read_acquire first");
-  mp_rwlock_end_read(x);
+  mp_shm_rwlock *x = check(L)->it;
+  if (!mp_shm_rwlock_depth(x))
+    return mp_lua_misuse(L, "cannot release: this process does not read; read_acquire first");
+  mp_shm_rwlock_end_read(x);
   return 0;
 }
 
-static int refuse_write_release(lua_State *L, mp_rwlock *x) {
+static int refuse_write_release(lua_State *L, mp_shm_rwlock *x) {
   bool waits;
-  mp_proc_ref writer = mp_rwlock_writer(x, &waits);
-  if (!writer || waits) return mp_bind_misuse(L, "cannot release: nobody writes; write_acquire first");
-  return mp_bind_misuse(
-      L, lua_pushfstring(L, "cannot release: process %s writes, and only it may", mp_push_holder(L, writer)));
+  mp_shm_proc_ref writer = mp_shm_rwlock_writer(x, &waits);
+  if (!writer || waits) return mp_lua_misuse(L, "cannot release: nobody writes; write_acquire first");
+  return mp_lua_misuse(
+      L, lua_pushfstring(L, "cannot release: process %s writes, and only it may", mp_lua_push_holder(L, writer)));
 }
 
 /* write_release() */
 static int rwlock_write_release(lua_State *L) {
-  mp_box *b = check(L);
-  if (!mp_rwlock_mine(b->it)) return refuse_write_release(L, b->it);
-  mp_rwlock_end_write(b->it, b->handle);
+  mp_lua_box *b = check(L);
+  if (!mp_shm_rwlock_mine(b->it)) return refuse_write_release(L, b->it);
+  mp_shm_rwlock_end_write(b->it, b->handle);
   return 0;
 }
 
 /* reads(), writes() -> boolean: whether this process does. For guards */
 static int rwlock_reads(lua_State *L) {
-  lua_pushboolean(L, mp_rwlock_depth(check(L)->it) > 0);
+  lua_pushboolean(L, mp_shm_rwlock_depth(check(L)->it) > 0);
   return 1;
 }
 
 static int rwlock_writes(lua_State *L) {
-  lua_pushboolean(L, mp_rwlock_mine(check(L)->it));
+  lua_pushboolean(L, mp_shm_rwlock_mine(check(L)->it));
   return 1;
 }
 
 /* Adds "'name' (pid n), …"; the count. */
-static int add_readers(lua_State *L, luaL_Buffer *text, mp_rwlock *x) {
+static int add_readers(lua_State *L, luaL_Buffer *text, mp_shm_rwlock *x) {
   int n = 0;
   uint32_t at = 0;
-  for (mp_proc_ref ref; (ref = mp_rwlock_reader(x, &at)) != 0; n++) {
+  for (mp_shm_proc_ref ref; (ref = mp_shm_rwlock_reader(x, &at)) != 0; n++) {
     luaL_addstring(text, n ? ", " : "read by ");
-    mp_push_holder(L, ref);
+    mp_lua_push_holder(L, ref);
     luaL_addvalue(text);
   }
   return n;
 }
 
 static int rwlock_tostring(lua_State *L) {
-  mp_box *b = check(L);
+  mp_lua_box *b = check(L);
   luaL_Buffer text;
   bool waits;
-  mp_proc_ref writer = mp_rwlock_writer(b->it, &waits);
+  mp_shm_proc_ref writer = mp_shm_rwlock_writer(b->it, &waits);
   luaL_buffinit(L, &text);
   lua_pushfstring(L, "RWLock %d: ", (int)(b->handle & MP_SLOT_MASK));
   luaL_addvalue(&text);
@@ -100,7 +101,7 @@ static int rwlock_tostring(lua_State *L) {
   if (writer) {
     luaL_addstring(&text, readers ? "; " : "");
     luaL_addstring(&text, waits ? "to be written by " : "written by ");
-    mp_push_holder(L, writer);
+    mp_lua_push_holder(L, writer);
     luaL_addvalue(&text);
   }
   luaL_pushresult(&text);
@@ -108,13 +109,13 @@ static int rwlock_tostring(lua_State *L) {
 }
 
 static int new_rwlock(lua_State *L) {
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, MP_RWLOCK_TYPE);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_rwlock_new(&w, &h);
-  if (err) return mp_bind_trouble(L, err, "lock");
-  mp_box_fill(b, h);
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &family, MP_RWLOCK_TYPE);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_rwlock_new(&w, &h);
+  if (err) return mp_lua_push_failure(L, err, "lock");
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
@@ -129,8 +130,8 @@ static const luaL_Reg methods[] = {
 };
 static const luaL_Reg metamethods[] = {{"__tostring", rwlock_tostring}, {NULL, NULL}};
 
-void mp_bind_rwlock(lua_State *L) {
-  mp_box_class(L, MP_RWLOCK_TYPE, &family, methods, metamethods);
+void mp_lua_open_rwlock(lua_State *L) {
+  mp_lua_box_class(L, MP_RWLOCK_TYPE, &family, methods, metamethods);
   lua_pushcfunction(L, new_rwlock);
   lua_setfield(L, -2, "rwlock");
 }

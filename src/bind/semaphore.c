@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* Semaphore and BoundedSemaphore for Lua. lua/mproc/semaphore.lua makes them and adds with and guard. */
-#include "shm/semaphore.h"
+#include "shm/sync/semaphore.h"
 
 #include <errno.h>
 
 #include "bind/object.h"
 
 static const char *name_of(const void *block) {
-  const mp_semaphore *s = block;
+  const mp_shm_semaphore *s = block;
   return s->kind == MP_SEMAPHORE_BOUNDED ? MP_BOUNDED_SEMAPHORE_TYPE : MP_SEMAPHORE_TYPE;
 }
 
-static const mp_family family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
+static const mp_lua_number_class family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
 
-static mp_box *check(lua_State *L) { return mp_box_self(L, &family, "semaphore"); }
+static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "semaphore"); }
 
 /* acquire([timeout]) -> true | false, "timeout" */
 static int semaphore_acquire(lua_State *L) {
-  mp_semaphore *s = check(L)->it;
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 2));
-  int r = mp_semaphore_acquire(s, &w);
-  if (r != 0 && r != -ETIMEDOUT) return mp_bind_trouble(L, r, "semaphore");
+  mp_shm_semaphore *s = check(L)->it;
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  int r = mp_shm_semaphore_acquire(s, &w);
+  if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "semaphore");
   lua_pushboolean(L, r == 0);
   if (r == 0) return 1;
   lua_pushliteral(L, "timeout");
@@ -34,44 +34,44 @@ static uint64_t check_count(lua_State *L, int arg) {
   return (uint64_t)k;
 }
 
-static int refuse_release(lua_State *L, mp_semaphore *s, uint64_t k) {
+static int refuse_release(lua_State *L, mp_shm_semaphore *s, uint64_t k) {
   if (s->kind == MP_SEMAPHORE_PLAIN)
-    return mp_bind_misuse(L, "cannot release: the semaphore's value would be larger than any integer");
+    return mp_lua_misuse(L, "cannot release: the semaphore's value would be larger than any integer");
   uint64_t value = s->value;
-  return mp_bind_misuse(L, lua_pushfstring(L,
-                                           "cannot release %I: %I of the semaphore's %I permits are out; release what "
-                                           "was acquired, once, or use mproc.Semaphore(), which has no bound",
-                                           (LUAI_UACINT)k, (LUAI_UACINT)(s->max - value), (LUAI_UACINT)s->max));
+  return mp_lua_misuse(L, lua_pushfstring(L,
+                                          "cannot release %I: %I of the semaphore's %I permits are out; release what "
+                                          "was acquired, once, or use mproc.Semaphore(), which has no bound",
+                                          (LUAI_UACINT)k, (LUAI_UACINT)(s->max - value), (LUAI_UACINT)s->max));
 }
 
 /* release([k = 1]) */
 static int semaphore_release(lua_State *L) {
-  mp_semaphore *s = check(L)->it;
+  mp_shm_semaphore *s = check(L)->it;
   uint64_t k = check_count(L, 2);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int r = mp_semaphore_release(s, k, &w);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int r = mp_shm_semaphore_release(s, k, &w);
   if (r == 0) return 0;
-  return r == -EOVERFLOW ? refuse_release(L, s, k) : mp_bind_trouble(L, r, "semaphore");
+  return r == -EOVERFLOW ? refuse_release(L, s, k) : mp_lua_push_failure(L, r, "semaphore");
 }
 
 /* get_value() -> permits there */
 static int semaphore_get_value(lua_State *L) {
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   uint64_t value;
-  int r = mp_semaphore_value(check(L)->it, &w, &value);
-  if (r) return mp_bind_trouble(L, r, "semaphore");
+  int r = mp_shm_semaphore_value(check(L)->it, &w, &value);
+  if (r) return mp_lua_push_failure(L, r, "semaphore");
   lua_pushinteger(L, (lua_Integer)value);
   return 1;
 }
 
 /* "; 'a' (pid 1) has 2, 'b' (pid 2) has 1" */
-static void add_holders(luaL_Buffer *to, mp_semaphore *s) {
-  mp_proc_ref who;
+static void add_holders(luaL_Buffer *to, mp_shm_semaphore *s) {
+  mp_shm_proc_ref who;
   uint64_t n;
   const char *between = "; ";
-  for (uint32_t p = 0; (n = mp_semaphore_holder(s, &p, &who)) != 0; p++, between = ", ") {
+  for (uint32_t p = 0; (n = mp_shm_semaphore_holder(s, &p, &who)) != 0; p++, between = ", ") {
     luaL_addstring(to, between);
-    mp_push_holder(to->L, who);
+    mp_lua_push_holder(to->L, who);
     luaL_addvalue(to);
     lua_pushfstring(to->L, " has %I", (LUAI_UACINT)n);
     luaL_addvalue(to);
@@ -79,8 +79,8 @@ static void add_holders(luaL_Buffer *to, mp_semaphore *s) {
 }
 
 static int semaphore_tostring(lua_State *L) {
-  mp_box *b = check(L);
-  mp_semaphore *s = b->it;
+  mp_lua_box *b = check(L);
+  mp_shm_semaphore *s = b->it;
   luaL_Buffer text;
   int number = (int)(b->handle & MP_SLOT_MASK);
   LUAI_UACINT value = (LUAI_UACINT)s->value;
@@ -98,13 +98,13 @@ static int semaphore_tostring(lua_State *L) {
 /* The count was checked by lua/mproc/semaphore.lua. */
 static int make(lua_State *L, uint32_t kind, const char *name) {
   lua_Integer n = luaL_checkinteger(L, 1);
-  mp_handle h;
-  mp_bind_enter(L);
-  mp_box *b = mp_box_push(L, &family, name);
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  int err = mp_semaphore_new(kind, (uint64_t)n, &w, &h);
-  if (err) return mp_bind_trouble(L, err, "semaphore");
-  mp_box_fill(b, h);
+  mp_shm_handle h;
+  mp_lua_enter(L);
+  mp_lua_box *b = mp_lua_box_push(L, &family, name);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_semaphore_new(kind, (uint64_t)n, &w, &h);
+  if (err) return mp_lua_push_failure(L, err, "semaphore");
+  mp_lua_box_fill(b, h);
   return 1;
 }
 
@@ -120,8 +120,8 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = {{"__tostring", semaphore_tostring}, {NULL, NULL}};
 static const luaL_Reg makers[] = {{"semaphore", new_semaphore}, {"bounded_semaphore", new_bounded}, {NULL, NULL}};
 
-void mp_bind_semaphore(lua_State *L) {
-  mp_box_class(L, MP_SEMAPHORE_TYPE, &family, methods, metamethods);
-  mp_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &family, methods, metamethods);
+void mp_lua_open_semaphore(lua_State *L) {
+  mp_lua_box_class(L, MP_SEMAPHORE_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &family, methods, metamethods);
   luaL_setfuncs(L, makers, 0);
 }

@@ -29,7 +29,7 @@ enum { ARGUMENTS = 7, MINE, BYTES = MINE + 4, OK };
 #define ARGUMENTS_MAX 8 /* these find room on the stack */
 
 /* Puts the task's label, the time and the lease before the values from `from` on, and says what kind of thing that is. */
-static int give(lua_State *L, const char *kind, int from, const mp_label *head, lua_Number began) {
+static int give(lua_State *L, const char *kind, int from, const mp_lua_message_header *head, lua_Number began) {
   luaL_checkstack(L, 6, NULL);
   lua_pushstring(L, kind);
   lua_pushinteger(L, head->a);
@@ -42,20 +42,20 @@ static int give(lua_State *L, const char *kind, int from, const mp_label *head, 
 }
 
 /* Sends the values from CALLED on as the results of the task, and ends its lease. False when they cannot be sent. */
-static bool answer(lua_State *L, mp_queue *q, int64_t a, lua_Integer base, lua_Number began) {
+static bool answer(lua_State *L, mp_shm_queue *q, int64_t a, lua_Integer base, lua_Number began) {
   int top = lua_gettop(L);
   size_t bytes;
-  const mp_label head = {a, base, (int64_t)((mp_label_now() - began) * NS_PER_S), 0};
-  if (mp_label_post(L, q, &head, "result", CALLED, &bytes)) {
+  const mp_lua_message_header head = {a, base, (int64_t)((mp_lua_pool_now() - began) * NS_PER_S), 0};
+  if (mp_lua_pool_post(L, q, &head, "result", CALLED, &bytes)) {
     lua_settop(L, top);
     return false;
   }
-  mp_lease_done(L, LEASE);
+  mp_lua_lease_done(L, LEASE);
   return true;
 }
 
 /* A single task of a function that is known, and that cannot be called off any more. */
-static bool is_simple(const mp_label *head) {
+static bool is_simple(const mp_lua_message_header *head) {
   return (head->b & MODE_BITS) == CALL && head->b >> FUNCTION_SHIFT && head->c == 1;
 }
 
@@ -69,20 +69,20 @@ static bool refuse_too_many(lua_State *L) {
 }
 
 /* One task: 0 when it has been run and answered, else how many values on the stack's top say what is to be done. */
-static int serve_one(lua_State *L, mp_box *tasks, mp_queue *results) {
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
-  const mp_got *g;
+static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results) {
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  const mp_shm_incoming *g;
   lua_settop(L, LEASE);
-  int err = mp_lease_push(L, tasks, LEASE, &g, &w);
-  if (err) return mp_queue_empty_handed(L, err);
+  int err = mp_lua_lease_push(L, tasks, LEASE, &g, &w);
+  if (err) return mp_lua_queue_push_no_message(L, err);
   lua_replace(L, LEASE);
-  const mp_label head = mp_label_of(g);
-  lua_Number began = mp_label_now();
+  const mp_lua_message_header head = mp_lua_message_header_of(g);
+  lua_Number began = mp_lua_pool_now();
   if (is_simple(&head))
     lua_rawgeti(L, KNOWN, head.b >> FUNCTION_SHIFT);
   else
     lua_pushnil(L);
-  mp_label_push_values(L, g);
+  mp_lua_pool_push_values(L, g);
   if (!lua_toboolean(L, CALLED) || !lua_toboolean(L, CALLED + 1)) return give(L, "taken", CALLED + 1, &head, began);
   lua_remove(L, CALLED + 1);
   bool ok = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
@@ -103,8 +103,8 @@ static int serve_one(lua_State *L, mp_box *tasks, mp_queue *results) {
  * The lease that has ended serves again: a new one for each message would be more work for the collector than the message
  * is. */
 static int serve(lua_State *L) {
-  mp_box *tasks = mp_queue_box(L);
-  mp_queue *results = mp_queue_box_at(L, RESULTS)->it;
+  mp_lua_box *tasks = mp_lua_queue_box(L);
+  mp_shm_queue *results = mp_lua_queue_box_at(L, RESULTS)->it;
   luaL_checktype(L, KNOWN, LUA_TTABLE);
   luaL_checktype(L, RECORD, LUA_TTABLE);
   lua_getfield(L, RECORD, "tasks_done");
@@ -131,7 +131,7 @@ static int push_arguments(lua_State *L, int list) {
   return (int)n;
 }
 
-static int raise_interrupted(lua_State *L) { return mp_bind_interrupted(L); }
+static int raise_interrupted(lua_State *L) { return mp_lua_interrupted(L); }
 
 /* nil and the error that Ctrl-C is. */
 static int hand_interrupted(lua_State *L) {
@@ -151,19 +151,19 @@ static int hand_interrupted(lua_State *L) {
  *   nil        when nothing was sent: this process is not `maker`, args are nothing that is sent so simply, or cannot be
  *              sent at all */
 static int ask(lua_State *L) {
-  mp_queue *tasks = mp_queue_self(L), *results = mp_queue_box_at(L, 2)->it;
-  const mp_label task = {luaL_checkinteger(L, 4), luaL_checkinteger(L, 5), 1, 0};
-  mp_label head;
+  mp_shm_queue *tasks = mp_lua_queue_self(L), *results = mp_lua_queue_box_at(L, 2)->it;
+  const mp_lua_message_header task = {luaL_checkinteger(L, 4), luaL_checkinteger(L, 5), 1, 0};
+  mp_lua_message_header head;
   size_t bytes;
   lua_settop(L, ARGUMENTS);
-  if ((mp_proc_ref)luaL_checkinteger(L, 3) != mp_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
-      mp_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
+  if ((mp_shm_proc_ref)luaL_checkinteger(L, 3) != mp_shm_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
+      mp_lua_pool_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
   uint64_t sent = mp_os_now();
-  mp_wait w = mp_bind_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
+  mp_shm_wait w = mp_lua_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
-  int err = mp_label_fetch(L, results, &head, &w);
+  int err = mp_lua_pool_fetch(L, results, &head, &w);
   if (err) return err == -EINTR ? hand_interrupted(L) : 1;
   if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && lua_checkstack(L, 1)) {
     lua_pushboolean(L, 1);
@@ -176,7 +176,7 @@ static int ask(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"serve", serve}, {"ask", ask}, {NULL, NULL}};
 
-void mp_bind_serve(lua_State *L) {
+void mp_lua_open_serve(lua_State *L) {
   static const struct {
     const char *name;
     lua_Integer value;

@@ -12,7 +12,7 @@
 #include "bind/object.h"
 #include "codec/codec.h"
 
-static void copy_pieces(char *to, const mp_message *m) {
+static void copy_pieces(char *to, const mp_codec_message *m) {
   for (size_t i = 0; i < m->niov; i++) {
     memcpy(to, m->iov[i].base, m->iov[i].len);
     to += m->iov[i].len;
@@ -21,7 +21,7 @@ static void copy_pieces(char *to, const mp_message *m) {
 
 /* The string made inside a protected call: without memory for it the message must still be released. */
 static int make_string(lua_State *L) {
-  const mp_message *m = lua_touserdata(L, 1);
+  const mp_codec_message *m = lua_touserdata(L, 1);
   luaL_Buffer b;
   char *to = luaL_buffinitsize(L, &b, m->len);
   copy_pieces(to, m);
@@ -31,7 +31,7 @@ static int make_string(lua_State *L) {
 
 /* freeze(value, what) -> bytes, or nil and what the codec says: `what` names the value in it */
 static int snapshot_freeze(lua_State *L) {
-  mp_message m;
+  mp_codec_message m;
   luaL_checkany(L, 1);
   const char *what = luaL_checkstring(L, 2);
   luaL_checkstack(L, 4, NULL);
@@ -61,13 +61,13 @@ static int snapshot_thaw_inherited(lua_State *L) {
   lua_settop(L, 1);
   lua_pushcfunction(L, snapshot_thaw);
   lua_insert(L, 1);
-  mp_box_reuse(true);
+  mp_lua_box_reuse(true);
   int status = lua_pcall(L, 1, LUA_MULTRET, 0);
-  mp_box_reuse(false);
+  mp_lua_box_reuse(false);
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
 static const luaL_Reg functions[] = {
     {"freeze", snapshot_freeze}, {"thaw", snapshot_thaw}, {"thaw_inherited", snapshot_thaw_inherited}, {NULL, NULL}};
 
-void mp_bind_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void mp_lua_open_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-void mp_bind_snapshot(lua_State *L);
+void mp_lua_open_snapshot(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

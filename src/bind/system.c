@@ -8,31 +8,31 @@
 
 #include "bind/bind.h"
 #include "os/process.h"
-#include "shm/bell.h"
-#include "shm/log.h"
-#include "shm/registry.h"
+#include "process/log.h"
+#include "shm/arena/registry.h"
+#include "shm/wait/wait_queue.h"
 
 #define NS_PER_S 1e9
 
 /* A wait that sleeps does not count as an awake process, for those that would spin. */
-static int sleep_until(mp_wait *w) {
+static int sleep_until(mp_shm_wait *w) {
   bool counted = mp_shm_usable();
   uint64_t slice = MP_SLICE;
   int err;
-  if (counted) mp_bell_asleep(true);
+  if (counted) mp_shm_wait_queue_asleep(true);
   do {
-    mp_os_sleep(mp_wait_longer(w, &slice, MP_SLICE_IDLE));
-    err = mp_wait_check(w);
+    mp_os_sleep(mp_shm_wait_longer(w, &slice, MP_SLICE_IDLE));
+    err = mp_shm_wait_check(w);
   } while (!err);
-  if (counted) mp_bell_asleep(false);
+  if (counted) mp_shm_wait_queue_asleep(false);
   return err;
 }
 
 /* sleep(seconds) */
 static int system_sleep(lua_State *L) {
   luaL_checknumber(L, 1);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 1));
-  if (w.deadline && sleep_until(&w) == -EINTR) return mp_bind_interrupted(L);
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 1));
+  if (w.deadline && sleep_until(&w) == -EINTR) return mp_lua_interrupted(L);
   return 0;
 }
 
@@ -42,14 +42,14 @@ static int system_time(lua_State *L) {
   return 1;
 }
 
-MP_OS_FORKED static int system_getpid(lua_State *L) {
+MP_HOT_AFTER_FORK static int system_getpid(lua_State *L) {
   lua_pushinteger(L, getpid());
   return 1;
 }
 
 /* field(value, key) -> what a table has under that key, raw; nil for anything that is no table. Unlike type() it makes
  * no string, so that a fresh child, which pays for each page it touches, touches fewer. */
-MP_OS_FORKED static int system_field(lua_State *L) {
+MP_HOT_AFTER_FORK static int system_field(lua_State *L) {
   if (!lua_istable(L, 1)) return 0;
   lua_settop(L, 2);
   lua_rawget(L, 1);
@@ -85,10 +85,10 @@ static int system_cpu_quota(lua_State *L) {
 }
 
 /* random() -> two integers of the system's randomness */
-MP_OS_FORKED static int system_random(lua_State *L) {
+MP_HOT_AFTER_FORK static int system_random(lua_State *L) {
   lua_Integer seeds[2];
   int err = mp_os_random(seeds, sizeof seeds);
-  if (err) return mp_bind_fail(L, err, "no randomness");
+  if (err) return mp_lua_fail(L, err, "no randomness");
   lua_pushinteger(L, seeds[0]);
   lua_pushinteger(L, seeds[1]);
   return 2;
@@ -98,7 +98,7 @@ static bool prefixed; /* print begins with the name of the process; inherited by
 
 static void add_prefix(luaL_Buffer *line) {
   char name[MP_PROC_NAME];
-  mp_log_process(name);
+  mp_process_log_process(name);
   luaL_addchar(line, '[');
   luaL_addstring(line, name);
   luaL_addstring(line, "] ");
@@ -126,7 +126,7 @@ static int system_print(lua_State *L) {
   const char *line = make_line(L, &n);
   fflush(stdout);
   int err = mp_os_write_line(STDOUT_FILENO, line, n);
-  return err ? mp_bind_fail(L, err, "print") : 0;
+  return err ? mp_lua_fail(L, err, "print") : 0;
 }
 
 /* print_prefix([on]) -> whether it was on: here, and in processes that start from now on */
@@ -155,4 +155,4 @@ static const luaL_Reg functions[] = {
     {"complain", system_complain}, {"field", system_field},         {NULL, NULL},
 };
 
-void mp_bind_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void mp_lua_open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

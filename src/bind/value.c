@@ -14,43 +14,43 @@
 
 _Static_assert(sizeof(lua_KContext) == sizeof(uint64_t), "update keeps the old bits there");
 
-static mp_box *check_box(lua_State *L) {
-  mp_box *b = mp_box_self(L, &mp_array_family, "value");
-  if (((mp_array *)b->it)->kind != MP_ARRAY_VALUE) mp_box_refuse(L, 1, "value");
+static mp_lua_box *check_box(lua_State *L) {
+  mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "value");
+  if (((mp_shm_array *)b->it)->kind != MP_ARRAY_VALUE) mp_lua_box_refuse(L, 1, "value");
   return b;
 }
 
-static mp_array *check(lua_State *L) { return check_box(L)->it; }
+static mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
 
 /* Upvalue: the methods, and false by the name of the field. */
 static int value_index(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TBOOLEAN) return 1;
-  mp_array *a = check(L);
-  mp_element_push(L, a->type, mp_array_get(a, 0));
+  mp_shm_array *a = check(L);
+  mp_lua_element_push(L, a->type, mp_shm_array_get(a, 0));
   return 1;
 }
 
 /* Upvalue: "value". */
 static int value_newindex(lua_State *L) {
-  mp_array *a = check(L);
+  mp_shm_array *a = check(L);
   if (!lua_rawequal(L, 2, lua_upvalueindex(1)))
-    return mp_element_misuse(L, "a Value has no field %s to set; its number is v.value", mp_element_show(L, 2));
-  mp_array_set(a, 0, mp_element_check(L, 3, a->type, "value"));
+    return mp_lua_element_misuse(L, "a Value has no field %s to set; its number is v.value", mp_lua_element_show(L, 2));
+  mp_shm_array_set(a, 0, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
 }
 
 /* add(n) -> the new value */
-static int value_add(lua_State *L) { return mp_element_add(L, check(L), 0, 2); }
+static int value_add(lua_State *L) { return mp_lua_element_add(L, check(L), 0, 2); }
 
 /* exchange(x) -> the value before */
-static int value_exchange(lua_State *L) { return mp_element_exchange(L, check(L), 0, 2); }
+static int value_exchange(lua_State *L) { return mp_lua_element_exchange(L, check(L), 0, 2); }
 
 /* compare_exchange(old, new) -> whether it was old and is new now, the value before */
-static int value_compare_exchange(lua_State *L) { return mp_element_compare_exchange(L, check(L), 0, 2); }
+static int value_compare_exchange(lua_State *L) { return mp_lua_element_compare_exchange(L, check(L), 0, 2); }
 
 /* lock() -> its Lock */
-static int value_lock(lua_State *L) { return mp_element_push_lock(L, check_box(L)); }
+static int value_lock(lua_State *L) { return mp_lua_element_push_lock(L, check_box(L)); }
 
 /* --- update --- */
 
@@ -59,37 +59,37 @@ enum { SELF = 1, F, TRIES, SINCE, HOLD, RESULT };
 
 #define HOLD_TYPE MP_VALUE_TYPE ".hold"
 
-static void let_go(const mp_box *b) {
-  mp_mutex_release(&((mp_array *)b->it)->lock, mp_handle_with_part(b->handle, MP_PART_LOCK));
+static void let_go(const mp_lua_box *b) {
+  mp_shm_mutex_release(&((mp_shm_array *)b->it)->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK));
 }
 
 /* Lets go where a coroutine in which f has yielded is closed. Otherwise it is done by then: an error in a coroutine
  * closes nothing. */
 static int hold_close(lua_State *L) {
-  const mp_box *b = *(mp_box **)lua_touserdata(L, 1);
-  if (mp_mutex_mine(&((mp_array *)b->it)->lock)) let_go(b);
+  const mp_lua_box *b = *(mp_lua_box **)lua_touserdata(L, 1);
+  if (mp_shm_mutex_mine(&((mp_shm_array *)b->it)->lock)) let_go(b);
   return 0;
 }
 
 /* Before the lock is acquired: it may raise. */
-static void push_hold(lua_State *L, mp_box *b) {
-  *(mp_box **)lua_newuserdatauv(L, sizeof b, 0) = b;
+static void push_hold(lua_State *L, mp_lua_box *b) {
+  *(mp_lua_box **)lua_newuserdatauv(L, sizeof b, 0) = b;
   luaL_setmetatable(L, HOLD_TYPE);
   lua_toclose(L, -1);
 }
 
 /* Pushes f and the value as it is, and returns that. */
 static uint64_t push_call(lua_State *L) {
-  mp_array *a = ((mp_box *)lua_touserdata(L, SELF))->it;
-  uint64_t old = mp_array_get(a, 0);
+  mp_shm_array *a = ((mp_lua_box *)lua_touserdata(L, SELF))->it;
+  uint64_t old = mp_shm_array_get(a, 0);
   lua_settop(L, HOLD);
   lua_pushvalue(L, F);
-  mp_element_push(L, a->type, old);
+  mp_lua_element_push(L, a->type, old);
   return old;
 }
 
 /* Somebody has changed the value without the lock: f is called again, unless that has no end. */
-static int count_try(lua_State *L, const mp_box *b) {
+static int count_try(lua_State *L, const mp_lua_box *b) {
   lua_Integer tries = lua_tointeger(L, TRIES) + 1, now = (lua_Integer)mp_os_now();
   lua_settop(L, RESULT);
   lua_pushinteger(L, tries);
@@ -100,26 +100,26 @@ static int count_try(lua_State *L, const mp_box *b) {
   }
   if (tries < TRIES_LEAST || now < lua_tointeger(L, SINCE) + TRIES_TIME) return 0;
   let_go(b);
-  return mp_element_misuse(L,
-                           "update: the value has changed each of the %I times that f ran; f must not change it "
-                           "itself, and who changes it often should hold v:lock()",
-                           tries);
+  return mp_lua_element_misuse(L,
+                               "update: the value has changed each of the %I times that f ran; f must not change it "
+                               "itself, and who changes it often should hold v:lock()",
+                               tries);
 }
 
 /* f has returned or raised; maybe after a yield, maybe in a child forked meanwhile, maybe it has released the lock.
  * True with the result pushed, false when f is to be called again, or raises. */
 static bool finish(lua_State *L, int status, uint64_t old) {
   uint64_t bits;
-  mp_box *b = lua_touserdata(L, SELF);
-  mp_array *a = b->it;
-  bool mine = mp_mutex_mine(&a->lock), failed = status != LUA_OK && status != LUA_YIELD;
-  int err = failed ? 0 : mp_element_read(L, RESULT, a->type, &bits);
-  if (mine && !failed && !err && !mp_array_replace(a, 0, &old, bits)) return count_try(L, b);
+  mp_lua_box *b = lua_touserdata(L, SELF);
+  mp_shm_array *a = b->it;
+  bool mine = mp_shm_mutex_mine(&a->lock), failed = status != LUA_OK && status != LUA_YIELD;
+  int err = failed ? 0 : mp_lua_element_read(L, RESULT, a->type, &bits);
+  if (mine && !failed && !err && !mp_shm_array_replace(a, 0, &old, bits)) return count_try(L, b);
   if (mine) let_go(b);
   if (failed) lua_error(L);
-  if (!mine) mp_element_misuse(L, "update: the value's lock was released before f returned");
-  if (err) mp_element_refuse(L, RESULT, a->type, err, "what f returns", 0);
-  mp_element_push(L, a->type, bits);
+  if (!mine) mp_lua_element_misuse(L, "update: the value's lock was released before f returned");
+  if (err) mp_lua_element_refuse(L, RESULT, a->type, err, "what f returns", 0);
+  mp_lua_element_push(L, a->type, bits);
   return true;
 }
 
@@ -133,20 +133,20 @@ static int update_on(lua_State *L, int status, lua_KContext old) {
 
 /* update(f) -> the new value. f may yield. */
 static int value_update(lua_State *L) {
-  mp_box *b = check_box(L);
-  mp_array *a = b->it;
+  mp_lua_box *b = check_box(L);
+  mp_shm_array *a = b->it;
   if (lua_type(L, F) != LUA_TFUNCTION)
-    return mp_element_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                             mp_element_show(L, F));
-  if (mp_mutex_mine(&a->lock))
-    return mp_element_misuse(L,
-                             "this process holds the value's lock already, and update would wait for itself; while you "
-                             "hold it, write v.value = f(v.value)");
-  mp_wait w = mp_bind_wait(L, MP_FOREVER);
+    return mp_lua_element_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
+                                 mp_lua_element_show(L, F));
+  if (mp_shm_mutex_mine(&a->lock))
+    return mp_lua_element_misuse(
+        L, "this process holds the value's lock already, and update would wait for itself; while you "
+           "hold it, write v.value = f(v.value)");
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   lua_settop(L, SINCE);
   push_hold(L, b);
-  int r = mp_mutex_acquire(&a->lock, mp_handle_with_part(b->handle, MP_PART_LOCK), &w);
-  if (r < 0) return mp_mutex_result(L, r);
+  int r = mp_shm_mutex_acquire(&a->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK), &w);
+  if (r < 0) return mp_lua_mutex_result(L, r);
   lua_KContext old = (lua_KContext)push_call(L);
   return update_on(L, lua_pcallk(L, 1, 1, 0, old, update_on), old);
 }
@@ -154,20 +154,20 @@ static int value_update(lua_State *L) {
 /* --- the rest --- */
 
 static int value_tostring(lua_State *L) {
-  mp_box *b = check_box(L);
-  mp_array *a = b->it;
-  mp_element_push(L, a->type, mp_array_get(a, 0));
-  lua_pushfstring(L, "Value %d: %s %s", (int)(b->handle & MP_SLOT_MASK), mp_number_infos[a->type].name,
+  mp_lua_box *b = check_box(L);
+  mp_shm_array *a = b->it;
+  mp_lua_element_push(L, a->type, mp_shm_array_get(a, 0));
+  lua_pushfstring(L, "Value %d: %s %s", (int)(b->handle & MP_SLOT_MASK), mp_shm_number_infos[a->type].name,
                   luaL_tolstring(L, -1, NULL));
   return 1;
 }
 
 /* value(type[, initial]) */
 static int new_value(lua_State *L) {
-  unsigned type = mp_element_type(L, 1);
-  uint64_t bits = lua_isnoneornil(L, 2) ? 0 : mp_element_check(L, 2, type, "initial");
-  int n = mp_element_make(L, type, MP_ARRAY_VALUE, 1);
-  if (n == 1) mp_array_set(((mp_box *)lua_touserdata(L, -1))->it, 0, bits);
+  unsigned type = mp_lua_element_type(L, 1);
+  uint64_t bits = lua_isnoneornil(L, 2) ? 0 : mp_lua_element_check(L, 2, type, "initial");
+  int n = mp_lua_element_make(L, type, MP_ARRAY_VALUE, 1);
+  if (n == 1) mp_shm_array_set(((mp_lua_box *)lua_touserdata(L, -1))->it, 0, bits);
   return n;
 }
 
@@ -184,11 +184,11 @@ static const luaL_Reg metamethods[] = {{"__tostring", value_tostring}, {NULL, NU
 
 static const luaL_Reg hold_metamethods[] = {{"__close", hold_close}, {NULL, NULL}};
 
-void mp_bind_value(lua_State *L) {
+void mp_lua_open_value(lua_State *L) {
   luaL_newmetatable(L, HOLD_TYPE);
   luaL_setfuncs(L, hold_metamethods, 0);
   lua_pop(L, 1);
-  mp_element_class(L, MP_VALUE_TYPE, methods, metamethods, value_index);
+  mp_lua_element_class(L, MP_VALUE_TYPE, methods, metamethods, value_index);
   luaL_getmetatable(L, MP_VALUE_TYPE);
   lua_pushliteral(L, "value");
   lua_pushcclosure(L, value_newindex, 1);

@@ -1,58 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 /* wait and fileno for Lua. lua/mproc/wait.lua checks the list and says what is wrong with it. */
-#include "bind/watch.h"
+#include "bind/wait_set.h"
 
 #include <errno.h>
 #include <limits.h>
 
-static const mp_watchable *known[2 * MP_TYPES];
+static const mp_lua_watchable *known[2 * MP_TYPES];
 static size_t nknown;
 
-void mp_box_watchable(const mp_watchable *w) {
+void mp_lua_box_watchable(const mp_lua_watchable *w) {
   for (size_t i = 0; i < nknown; i++)
     if (known[i] == w) return;
   if (nknown < sizeof known / sizeof *known) known[nknown++] = w;
 }
 
-static const mp_watchable *how(const mp_box *b) {
+static const mp_lua_watchable *how(const mp_lua_box *b) {
   for (size_t i = 0; i < nknown; i++)
     if (known[i]->family == b->family) return known[i];
   return NULL;
 }
 
 /* NULL, or why not; "" where nothing more can be said. */
-static const char *box_source(const mp_box *b, mp_source *s) {
-  const mp_watchable *w = how(b);
+static const char *box_source(const mp_lua_box *b, mp_shm_wait_source *s) {
+  const mp_lua_watchable *w = how(b);
   if (!w) return "";
   if (!b->it) return "it is closed";
-  *s = (mp_source){.bell = w->bell(b->it), .ready = w->ready, .arg = b->it, .fd = -1};
+  *s = (mp_shm_wait_source){.bell = w->bell(b->it), .ready = w->ready, .arg = b->it, .fd = -1};
   return s->bell ? NULL : "nothing ever arrives there: it only sends";
 }
 
 /* fileno() -> descriptor, or nil, message, NAME */
-int mp_box_fileno(lua_State *L) {
-  mp_source s;
-  mp_box *b = mp_box_any(L, 1);
-  if (!b || !b->it || !how(b)) return mp_box_refuse(L, 1, "queue or connection");
-  mp_bind_enter(L);
+int mp_lua_box_fileno(lua_State *L) {
+  mp_shm_wait_source s;
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (!b || !b->it || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
+  mp_lua_enter(L);
   const char *why = box_source(b, &s);
-  if (why) return mp_bind_misuse(L, why);
-  int fd = mp_watch_fd(b->handle, &s);
-  if (fd < 0) return mp_bind_fail(L, fd, "cannot make a descriptor");
+  if (why) return mp_lua_misuse(L, why);
+  int fd = mp_shm_wait_set_fd(b->handle, &s);
+  if (fd < 0) return mp_lua_fail(L, fd, "cannot make a descriptor");
   lua_pushinteger(L, fd);
   return 1;
 }
 
 /* What is at the top as a source: NULL, or why it is none. */
-static const char *read_source(lua_State *L, mp_source *s) {
-  *s = (mp_source){.fd = -1};
+static const char *read_source(lua_State *L, mp_shm_wait_source *s) {
+  *s = (mp_shm_wait_source){.fd = -1};
   if (lua_isinteger(L, -1)) {
     lua_Integer fd = lua_tointeger(L, -1);
     s->fd = (int)fd;
     return fd >= 0 && fd <= INT_MAX ? NULL : "";
   }
-  const mp_box *b = mp_box_any(L, -1);
-  return b ? box_source(b, s) : mp_process_source(L, -1, s) ? NULL : "";
+  const mp_lua_box *b = mp_lua_box_any(L, -1);
+  return b ? box_source(b, s) : mp_lua_process_source(L, -1, s) ? NULL : "";
 }
 
 static int bad_source(lua_State *L, lua_Integer i, const char *why) {
@@ -62,13 +62,13 @@ static int bad_source(lua_State *L, lua_Integer i, const char *why) {
   return 3;
 }
 
-static int bad_fd(lua_State *L, const mp_source *s) {
+static int bad_fd(lua_State *L, const mp_shm_wait_source *s) {
   lua_Integer i = 0;
   while (s[i].found != -EBADF) i++;
   return bad_source(L, i + 1, "no file is open there");
 }
 
-static int push_found(lua_State *L, const mp_source *s, lua_Integer n) {
+static int push_found(lua_State *L, const mp_shm_wait_source *s, lua_Integer n) {
   lua_Integer k = 0;
   lua_newtable(L);
   for (lua_Integer i = 0; i < n; i++) {
@@ -83,11 +83,11 @@ static int push_found(lua_State *L, const mp_source *s, lua_Integer n) {
  * wait, nil, the index of what is no source[, why]; or nil, message, NAME. Sources: descriptors, boxes, handles of
  * processes. */
 static int watch_wait(lua_State *L) {
-  mp_bind_enter(L);
+  mp_lua_enter(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Integer n = luaL_checkinteger(L, 2);
-  mp_wait w = mp_bind_wait(L, mp_bind_deadline(L, 3));
-  mp_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);
+  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
+  mp_shm_wait_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);
   mp_os_pollfd *fds = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *fds, 0);
   for (lua_Integer i = 0; i < n; i++) {
     lua_rawgeti(L, 1, i + 1);
@@ -95,14 +95,14 @@ static int watch_wait(lua_State *L) {
     lua_pop(L, 1);
     if (why) return bad_source(L, i + 1, why);
   }
-  int r = mp_watch_wait(s, (size_t)n, fds, &w);
-  if (r == -EINTR) return mp_bind_interrupted(L);
+  int r = mp_shm_wait_set_wait(s, (size_t)n, fds, &w);
+  if (r == -EINTR) return mp_lua_interrupted(L);
   if (r == -EBADF) return bad_fd(L, s);
-  if (r < 0 && r != -ETIMEDOUT) return mp_bind_fail(L, r, "cannot wait");
+  if (r < 0 && r != -ETIMEDOUT) return mp_lua_fail(L, r, "cannot wait");
   return push_found(L, s, n);
 }
 
-void mp_bind_watch(lua_State *L) {
+void mp_lua_open_watch(lua_State *L) {
   lua_pushcfunction(L, watch_wait);
   lua_setfield(L, -2, "wait");
 }

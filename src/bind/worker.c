@@ -2,11 +2,11 @@
 /* What pools need of the system (layer 3): called by lua/mproc/pool_worker.lua in a worker, and by a pool's owner. */
 #include "bind/bind.h"
 #include "os/process.h"
-#include "shm/children.h"
-#include "shm/registry.h"
+#include "process/children.h"
+#include "shm/arena/registry.h"
 
 static int answer(lua_State *L, int err, const char *what) {
-  if (err) return mp_bind_fail(L, err, what);
+  if (err) return mp_lua_fail(L, err, what);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -22,7 +22,7 @@ static int worker_limit(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   uint64_t amount = (uint64_t)luaL_checkinteger(L, 2);
   mp_shm_stats s;
-  mp_bind_enter(L);
+  mp_lua_enter(L);
   mp_shm_stats_get(&s);
   if (name[0] == 'a') amount += s.size;
   return answer(L, mp_os_limit(name, amount), lua_pushfstring(L, "cannot limit %s", name));
@@ -37,7 +37,7 @@ static int worker_deaf(lua_State *L) {
 
 /* exit_as(status): if this process ends by an error (status 1), the system is told that status instead; 0: no longer. */
 static int worker_exit_as(lua_State *L) {
-  mp_children_exit_as((int)luaL_checkinteger(L, 1));
+  mp_process_children_exit_as((int)luaL_checkinteger(L, 1));
   return 0;
 }
 
@@ -53,4 +53,4 @@ static const luaL_Reg functions[] = {
     {"exit_as", worker_exit_as}, {"kind_of_file", worker_kind}, {NULL, NULL},
 };
 
-void mp_bind_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void mp_lua_open_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -48,7 +48,7 @@ static int agrees_with_all(lua_State *L, int offset) {
   return 1;
 }
 
-void mp_array_part_probe(lua_State *L) {
+void mp_codec_array_part_probe(lua_State *L) {
   if (word_offset != MP_NOT_PROBED) return;
   int found = MP_NOT_FOUND;
   for (int i = 0; i + (int)sizeof(unsigned) <= MP_TABLE_BYTES; i += (int)sizeof(unsigned)) {
@@ -57,4 +57,4 @@ void mp_array_part_probe(lua_State *L) {
   word_offset = found < 0 ? MP_NOT_FOUND : found;
 }
 
-size_t mp_array_part(const void *table) { return word_offset < 0 ? 0 : word_at(table, word_offset); }
+size_t mp_codec_array_part(const void *table) { return word_offset < 0 ? 0 : word_at(table, word_offset); }

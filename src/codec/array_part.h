@@ -6,7 +6,7 @@
  *
  * Nothing of Lua's layout is compiled in: a probe looks for the word that has
  * the size in tables of known sizes, and checks that it never counts keys of
- * the hash part. When no word qualifies, mp_array_part is 0 and the codec walks
+ * the hash part. When no word qualifies, mp_codec_array_part is 0 and the codec walks
  * twice. Private to the codec.
  */
 #ifndef MP_CODEC_ARRAY_PART_H
@@ -19,11 +19,11 @@
 
 /* Finds the word. Once per process; later calls return at once. Raises for
  * memory. */
-void mp_array_part_probe(lua_State *L);
+void mp_codec_array_part_probe(lua_State *L);
 
 /* A size such that none of the integers from 1 to it lies in the hash part of
  * the table at this address (lua_topointer). May be too small. */
-size_t mp_array_part(const void *table);
+size_t mp_codec_array_part(const void *table);
 
 #pragma GCC visibility pop
 

@@ -7,8 +7,8 @@
  * pieces lie in a process-wide scratch and in Lua strings, and stay where they
  * are until mp_codec_release. The format is in format.h.
  */
-#ifndef MP_CODEC_H
-#define MP_CODEC_H
+#ifndef MP_CODEC_CODEC_H
+#define MP_CODEC_CODEC_H
 
 #include <lua.h>
 #include <stddef.h>
@@ -24,10 +24,10 @@
 
 #define MP_CODEC_SMALL 64
 
-typedef struct mp_iov {
+typedef struct mp_codec_iov {
   const void *base;
   size_t len;
-} mp_iov;
+} mp_codec_iov;
 
 /* How L3 teaches the codec about shared objects. Every member may be NULL; none
  * runs Lua code. */
@@ -47,8 +47,8 @@ void mp_codec_set_objects(const mp_codec_objects *o);
  * An encoded message: pieces to be copied one after another, valid until
  * mp_codec_release. It points into itself: never copy or move the struct.
  */
-typedef struct mp_message {
-  const mp_iov *iov;
+typedef struct mp_codec_message {
+  const mp_codec_iov *iov;
   size_t niov;
   size_t len; /* sum of the pieces */
   const uint64_t *handles;
@@ -58,9 +58,9 @@ typedef struct mp_message {
   void *block;
   size_t start;
   size_t end;
-  mp_iov own[2];
+  mp_codec_iov own[2];
   unsigned char small[MP_CODEC_SMALL];
-} mp_message;
+} mp_codec_message;
 
 /* Prepares this Lua state: names of modules, the searcher that keeps them
  * fresh. Idempotent; encode and decode call it when they need it. Raises for
@@ -73,13 +73,13 @@ void mp_codec_open(lua_State *L);
  * keeps on the stack until release; or -1 with an error value pushed and
  * nothing to release. Never raises. Runs hooks, which may encode in turn.
  */
-int mp_codec_encode(lua_State *L, int idx, const char *what, mp_message *m);
+int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m);
 
 /* The same for the n values from idx on, as one message. */
-int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_message *m);
+int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m);
 
 /* Gives the scratch back, in any order. Never raises, touches no stack. */
-void mp_codec_release(lua_State *L, mp_message *m);
+void mp_codec_release(lua_State *L, mp_codec_message *m);
 
 enum {
   MP_CODEC_FUNCTIONS = 1, /* functions, decode hooks and finalizers */

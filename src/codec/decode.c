@@ -8,7 +8,7 @@
 
 #include <lauxlib.h>
 
-#include "hold.h"
+#include "gc_credit.h"
 
 /* Lua stack slots that one level needs, and how many levels share a check. */
 #define MP_LEVEL_SLOTS 12
@@ -23,33 +23,33 @@
 
 static const char truncated[] = "it is cut off";
 
-int mp_decode_fail(mp_decoder *d, const char *why) {
+int mp_codec_decode_fail(mp_codec_decoder *d, const char *why) {
   d->why = why;
   return -1;
 }
 
-int mp_decode_long_number(mp_decoder *d, uint64_t *v) {
+int mp_codec_decode_long_number(mp_codec_decoder *d, uint64_t *v) {
   *v = 0;
   for (unsigned shift = 0; shift < 64 && d->p < d->end; shift += 7) {
-    uint64_t byte = mp_take(d);
+    uint64_t byte = mp_codec_take(d);
     *v |= (byte & 0x7F) << shift;
     if (shift == 63 && byte > 1) break;
     if (byte < 0x80) return 0;
   }
-  return mp_decode_fail(d, d->p < d->end ? "a number is too long" : truncated);
+  return mp_codec_decode_fail(d, d->p < d->end ? "a number is too long" : truncated);
 }
 
-int mp_decode_count(mp_decoder *d, uint64_t *v) {
+int mp_codec_decode_count(mp_codec_decoder *d, uint64_t *v) {
   unsigned char bytes[MP_COUNT_BYTES];
-  if (mp_left(d) < sizeof bytes) return mp_decode_fail(d, truncated);
-  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)mp_take(d);
-  *v = mp_load64(bytes);
+  if (mp_codec_left(d) < sizeof bytes) return mp_codec_decode_fail(d, truncated);
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)mp_codec_take(d);
+  *v = mp_codec_load64(bytes);
   return 0;
 }
 
 /* Kept out of the ways through other values, which need fewer registers and less stack. */
-__attribute__((noinline)) static int push_string(mp_decoder *d, uint64_t len) {
-  if (len > mp_left(d)) return mp_decode_fail(d, truncated);
+__attribute__((noinline)) static int push_string(mp_codec_decoder *d, uint64_t len) {
+  if (len > mp_codec_left(d)) return mp_codec_decode_fail(d, truncated);
   size_t n = (size_t)len;
   const char *s = (const char *)d->p;
   char copy[MP_COPY_MAX];
@@ -59,30 +59,30 @@ __attribute__((noinline)) static int push_string(mp_decoder *d, uint64_t len) {
   return 0;
 }
 
-static int decode_string(mp_decoder *d) {
+static int decode_string(mp_codec_decoder *d) {
   uint64_t len;
-  return mp_decode_number(d, &len) ? -1 : push_string(d, len);
+  return mp_codec_decode_number(d, &len) ? -1 : push_string(d, len);
 }
 
-static int decode_integer(mp_decoder *d, unsigned width) {
-  if (mp_left(d) < width) return mp_decode_fail(d, truncated);
-  lua_pushinteger(d->L, mp_load(d->p, width));
+static int decode_integer(mp_codec_decoder *d, unsigned width) {
+  if (mp_codec_left(d) < width) return mp_codec_decode_fail(d, truncated);
+  lua_pushinteger(d->L, mp_codec_load(d->p, width));
   d->p += width;
   return 0;
 }
 
-static int decode_float(mp_decoder *d) {
-  if (mp_left(d) < sizeof(lua_Number)) return mp_decode_fail(d, truncated);
-  lua_pushnumber(d->L, mp_bits_float(mp_load64(d->p)));
+static int decode_float(mp_codec_decoder *d) {
+  if (mp_codec_left(d) < sizeof(lua_Number)) return mp_codec_decode_fail(d, truncated);
+  lua_pushnumber(d->L, mp_codec_bits_float(mp_codec_load64(d->p)));
   d->p += sizeof(lua_Number);
   return 0;
 }
 
 /* Keeps the value at the top on the stack, when there is room and nothing else at its place. */
-static int keep_near(mp_decoder *d, lua_Integer key) {
-  mp_near *near = d->near;
-  if (!near || near->count == MP_NEAR || key < 0 || lua_isnil(d->L, -1)) return 0;
-  unsigned char *at = &near->at[key % MP_NEAR_PLACES];
+static int keep_near(mp_codec_decoder *d, lua_Integer key) {
+  mp_codec_ref_cache *near = d->near;
+  if (!near || near->count == MP_REF_CACHE || key < 0 || lua_isnil(d->L, -1)) return 0;
+  unsigned char *at = &near->at[key % MP_REF_CACHE_PLACES];
   if (*at) return 0;
   near->offset[near->count] = (size_t)key;
   *at = (unsigned char)++near->count;
@@ -90,7 +90,7 @@ static int keep_near(mp_decoder *d, lua_Integer key) {
   return 1;
 }
 
-void mp_decode_remember(mp_decoder *d, lua_Integer key) {
+void mp_codec_decode_remember(mp_codec_decoder *d, lua_Integer key) {
   lua_State *L = d->L;
   if (keep_near(d, key)) return;
   if (!d->has_refs) {
@@ -103,14 +103,14 @@ void mp_decode_remember(mp_decoder *d, lua_Integer key) {
 }
 
 /* Pushes the value if it is on the stack. */
-static int recall_near(mp_decoder *d, lua_Integer key) {
-  unsigned i = d->near && key >= 0 ? d->near->at[key % MP_NEAR_PLACES] : 0;
+static int recall_near(mp_codec_decoder *d, lua_Integer key) {
+  unsigned i = d->near && key >= 0 ? d->near->at[key % MP_REF_CACHE_PLACES] : 0;
   if (!i || d->near->offset[i - 1] != (size_t)key) return 0;
   lua_pushvalue(d->L, d->refs + (int)i);
   return 1;
 }
 
-int mp_decode_recall(mp_decoder *d, lua_Integer key) {
+int mp_codec_decode_recall(mp_codec_decoder *d, lua_Integer key) {
   if (recall_near(d, key)) return lua_type(d->L, -1);
   if (d->has_refs) return lua_rawgeti(d->L, d->refs, key);
   lua_pushnil(d->L);
@@ -118,16 +118,16 @@ int mp_decode_recall(mp_decoder *d, lua_Integer key) {
 }
 
 /* Kept out of the ways through other values, as push_string is. */
-__attribute__((noinline)) static int decode_ref(mp_decoder *d) {
+__attribute__((noinline)) static int decode_ref(mp_codec_decoder *d) {
   lua_Integer offset;
-  if (mp_decode_offset(d, &offset)) return -1;
-  if (mp_decode_recall(d, offset) != LUA_TNIL) return 0;
-  return mp_decode_fail(d, "a reference leads nowhere");
+  if (mp_codec_decode_offset(d, &offset)) return -1;
+  if (mp_codec_decode_recall(d, offset) != LUA_TNIL) return 0;
+  return mp_codec_decode_fail(d, "a reference leads nowhere");
 }
 
 /* Takes `count` things of at least one byte from what the message can hold. */
-static int spend(mp_decoder *d, uint64_t count) {
-  if (count > d->budget) return mp_decode_fail(d, "a table is larger than the message");
+static int spend(mp_codec_decoder *d, uint64_t count) {
+  if (count > d->budget) return mp_codec_decode_fail(d, "a table is larger than the message");
   d->budget -= (size_t)count;
   return 0;
 }
@@ -136,10 +136,10 @@ static int presize(uint64_t n) { return n < MP_PRESIZE_MAX ? (int)n : MP_PRESIZE
 
 /* Makes the table for the header that is read here. *pairs: their number, or -1
  * when END comes after them. */
-static int decode_header(mp_decoder *d, uint64_t *items, int *pairs) {
-  if (mp_decode_number(d, items)) return -1;
-  if (d->p == d->end) return mp_decode_fail(d, truncated);
-  unsigned hint = mp_take(d);
+static int decode_header(mp_codec_decoder *d, uint64_t *items, int *pairs) {
+  if (mp_codec_decode_number(d, items)) return -1;
+  if (d->p == d->end) return mp_codec_decode_fail(d, truncated);
+  unsigned hint = mp_codec_take(d);
   uint64_t room = hint;
   *pairs = (int)hint;
   if (hint >= MP_HINT_OPEN) {
@@ -153,36 +153,36 @@ static int decode_header(mp_decoder *d, uint64_t *items, int *pairs) {
 }
 
 /* The number of elements of a run, which may be `most`; -1 when it lies. */
-static int decode_run_count(mp_decoder *d, unsigned width, uint64_t most, uint64_t *count) {
-  if (mp_decode_count(d, count)) return -1;
-  if (*count > most || *count == 0 || *count > mp_left(d) / width)
-    return mp_decode_fail(d, "a run is longer than its table or than the message");
+static int decode_run_count(mp_codec_decoder *d, unsigned width, uint64_t most, uint64_t *count) {
+  if (mp_codec_decode_count(d, count)) return -1;
+  if (*count > most || *count == 0 || *count > mp_codec_left(d) / width)
+    return mp_codec_decode_fail(d, "a run is longer than its table or than the message");
   return 0;
 }
 
-static void fill_floats(mp_decoder *d, lua_Integer first, uint64_t count) {
+static void fill_floats(mp_codec_decoder *d, lua_Integer first, uint64_t count) {
   lua_State *L = d->L;
   const unsigned char *p = d->p;
   for (uint64_t i = 0; i < count; i++, p += sizeof(lua_Number)) {
-    lua_pushnumber(L, mp_bits_float(mp_load64(p)));
+    lua_pushnumber(L, mp_codec_bits_float(mp_codec_load64(p)));
     lua_rawseti(L, -2, first + (lua_Integer)i);
   }
   d->p = p;
 }
 
 /* In line: once for each width. */
-__attribute__((always_inline)) static inline void fill_width(mp_decoder *d, lua_Integer first, uint64_t count,
+__attribute__((always_inline)) static inline void fill_width(mp_codec_decoder *d, lua_Integer first, uint64_t count,
                                                              unsigned width) {
   lua_State *L = d->L;
   const unsigned char *p = d->p;
   for (uint64_t i = 0; i < count; i++, p += width) {
-    lua_pushinteger(L, mp_load(p, width));
+    lua_pushinteger(L, mp_codec_load(p, width));
     lua_rawseti(L, -2, first + (lua_Integer)i);
   }
   d->p = p;
 }
 
-static void fill_integers(mp_decoder *d, lua_Integer first, uint64_t count, unsigned width) {
+static void fill_integers(mp_codec_decoder *d, lua_Integer first, uint64_t count, unsigned width) {
   switch (width) {
     case 1:
       fill_width(d, first, count, 1);
@@ -200,7 +200,7 @@ static void fill_integers(mp_decoder *d, lua_Integer first, uint64_t count, unsi
 
 /* Puts the run whose tag was read into the table at the top from index `first`
  * on. Returns its length, or 0. */
-static uint64_t decode_run(mp_decoder *d, unsigned tag, uint64_t first, uint64_t items) {
+static uint64_t decode_run(mp_codec_decoder *d, unsigned tag, uint64_t first, uint64_t items) {
   unsigned width = tag == MP_RUN_FLOAT ? sizeof(lua_Number) : 1u << (tag - MP_RUN_INT8);
   uint64_t count;
   if (decode_run_count(d, width, items - first + 1, &count)) return 0;
@@ -211,16 +211,16 @@ static uint64_t decode_run(mp_decoder *d, unsigned tag, uint64_t first, uint64_t
   return count;
 }
 
-static int decode_items(mp_decoder *d, uint64_t items) {
+static int decode_items(mp_codec_decoder *d, uint64_t items) {
   for (uint64_t i = 1; i <= items;) {
-    unsigned tag = d->p < d->end ? mp_peek(d) : MP_END;
+    unsigned tag = d->p < d->end ? mp_codec_peek(d) : MP_END;
     if (tag >= MP_RUN_INT8 && tag <= MP_RUN_FLOAT) {
       d->p++;
       uint64_t count = decode_run(d, tag, i, items);
       if (!count) return -1;
       i += count;
     } else {
-      if (mp_decode_value(d)) return -1;
+      if (mp_codec_decode_value(d)) return -1;
       lua_rawseti(d->L, -2, (lua_Integer)i++);
     }
   }
@@ -230,55 +230,55 @@ static int decode_items(mp_decoder *d, uint64_t items) {
 static int is_nan(lua_Number n) { return n != n; }
 
 /* Decodes a key: neither nil nor NaN. */
-static int decode_key(mp_decoder *d) {
+static int decode_key(mp_codec_decoder *d) {
   unsigned tag;
-  if (mp_decode_tag(d, &tag) || mp_decode_rest(d, tag)) return -1;
+  if (mp_codec_decode_tag(d, &tag) || mp_codec_decode_rest(d, tag)) return -1;
   if (tag >= MP_TAG_SHORT) return 0;
   int type = lua_type(d->L, -1);
   if (type == LUA_TNIL || (type == LUA_TNUMBER && is_nan(lua_tonumber(d->L, -1))))
-    return mp_decode_fail(d, "a table has a key that cannot be");
+    return mp_codec_decode_fail(d, "a table has a key that cannot be");
   return 0;
 }
 
-static int decode_pair(mp_decoder *d) {
-  if (decode_key(d) || mp_decode_value(d)) return -1;
+static int decode_pair(mp_codec_decoder *d) {
+  if (decode_key(d) || mp_codec_decode_value(d)) return -1;
   lua_rawset(d->L, -3);
   return 0;
 }
 
-static int decode_pairs(mp_decoder *d, int pairs) {
+static int decode_pairs(mp_codec_decoder *d, int pairs) {
   for (; pairs > 0; pairs--) {
     if (decode_pair(d)) return -1;
   }
-  while (pairs < 0 && d->p < d->end && mp_peek(d) != MP_END) {
+  while (pairs < 0 && d->p < d->end && mp_codec_peek(d) != MP_END) {
     if (decode_pair(d)) return -1;
   }
   if (pairs == 0) return 0;
-  if (d->p == d->end) return mp_decode_fail(d, truncated);
+  if (d->p == d->end) return mp_codec_decode_fail(d, truncated);
   d->p++;
   return 0;
 }
 
-int mp_decode_descend(mp_decoder *d) {
-  if (d->depth >= MP_CODEC_MAX_DEPTH) return mp_decode_fail(d, "it is nested too deep");
+int mp_codec_decode_descend(mp_codec_decoder *d) {
+  if (d->depth >= MP_CODEC_MAX_DEPTH) return mp_codec_decode_fail(d, "it is nested too deep");
   if (d->depth % MP_LEVELS_PER_CHECK == 0 && !lua_checkstack(d->L, MP_LEVEL_SLOTS * MP_LEVELS_PER_CHECK))
-    return mp_decode_fail(d, "there is no stack left for it");
+    return mp_codec_decode_fail(d, "there is no stack left for it");
   d->depth++;
   return 0;
 }
 
-int mp_decode_table(mp_decoder *d, int shared, size_t offset) {
+int mp_codec_decode_table(mp_codec_decoder *d, int shared, size_t offset) {
   uint64_t items;
   int pairs;
-  if (mp_decode_descend(d) || decode_header(d, &items, &pairs)) return -1;
-  if (shared) mp_decode_remember(d, (lua_Integer)offset);
+  if (mp_codec_decode_descend(d) || decode_header(d, &items, &pairs)) return -1;
+  if (shared) mp_codec_decode_remember(d, (lua_Integer)offset);
   if (decode_items(d, items) || decode_pairs(d, pairs)) return -1;
   d->depth--;
   return 0;
 }
 
 /* What follows a tag below MP_TAG_SHORT; the tag is at `offset`. */
-__attribute__((noinline)) static int decode_tagged(mp_decoder *d, unsigned tag, size_t offset) {
+__attribute__((noinline)) static int decode_tagged(mp_codec_decoder *d, unsigned tag, size_t offset) {
   int shared = tag & MP_SHARED;
   switch (tag & MP_TAG_MASK) {
     case MP_NIL:
@@ -296,24 +296,24 @@ __attribute__((noinline)) static int decode_tagged(mp_decoder *d, unsigned tag, 
     case MP_FLOAT:
       return decode_float(d);
     case MP_TABLE:
-      return mp_decode_table(d, shared, offset);
+      return mp_codec_decode_table(d, shared, offset);
     case MP_STRING:
       if (decode_string(d)) return -1;
       break;
     default:
-      return mp_decode_object(d, tag, offset);
+      return mp_codec_decode_object(d, tag, offset);
   }
-  if (shared) mp_decode_remember(d, (lua_Integer)offset);
+  if (shared) mp_codec_decode_remember(d, (lua_Integer)offset);
   return 0;
 }
 
-int mp_decode_tag(mp_decoder *d, unsigned *tag) {
-  if (d->p >= d->end) return mp_decode_fail(d, truncated);
-  *tag = mp_take(d);
+int mp_codec_decode_tag(mp_codec_decoder *d, unsigned *tag) {
+  if (d->p >= d->end) return mp_codec_decode_fail(d, truncated);
+  *tag = mp_codec_take(d);
   return 0;
 }
 
-int mp_decode_rest(mp_decoder *d, unsigned tag) {
+int mp_codec_decode_rest(mp_codec_decoder *d, unsigned tag) {
   size_t offset = (size_t)(d->p - d->start) - 1;
   if (tag >= MP_TAG_SMALL) {
     lua_pushinteger(d->L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
@@ -321,34 +321,34 @@ int mp_decode_rest(mp_decoder *d, unsigned tag) {
   }
   if (tag < MP_TAG_SHORT) return tag == MP_REF ? decode_ref(d) : decode_tagged(d, tag, offset);
   if (push_string(d, tag & (MP_SHORT - 1))) return -1;
-  if (tag & MP_SHARED) mp_decode_remember(d, (lua_Integer)offset);
+  if (tag & MP_SHARED) mp_codec_decode_remember(d, (lua_Integer)offset);
   return 0;
 }
 
-int mp_decode_value(mp_decoder *d) {
+int mp_codec_decode_value(mp_codec_decoder *d) {
   unsigned tag;
-  return mp_decode_tag(d, &tag) ? -1 : mp_decode_rest(d, tag);
+  return mp_codec_decode_tag(d, &tag) ? -1 : mp_codec_decode_rest(d, tag);
 }
 
 /* Decodes the values behind the first byte. Their number, or -1. */
-static int decode_values(mp_decoder *d, unsigned format) {
+static int decode_values(mp_codec_decoder *d, unsigned format) {
   uint64_t n = 1;
-  if (format == MP_FORMAT_MANY && (mp_decode_number(d, &n) || spend(d, n))) return -1;
+  if (format == MP_FORMAT_MANY && (mp_codec_decode_number(d, &n) || spend(d, n))) return -1;
   if (n > INT_MAX / 2 || !lua_checkstack(d->L, (int)n + MP_LEVEL_SLOTS))
-    return mp_decode_fail(d, "it has more values than a call can return");
+    return mp_codec_decode_fail(d, "it has more values than a call can return");
   for (uint64_t i = 0; i < n; i++) {
-    if (mp_decode_value(d)) return -1;
+    if (mp_codec_decode_value(d)) return -1;
   }
-  if (d->p != d->end) return mp_decode_fail(d, "bytes follow its end");
+  if (d->p != d->end) return mp_codec_decode_fail(d, "bytes follow its end");
   return (int)n;
 }
 
-static int decode_message(mp_decoder *d) {
-  if (d->p == d->end) return mp_decode_fail(d, "it is empty");
-  unsigned format = mp_take(d);
+static int decode_message(mp_codec_decoder *d) {
+  if (d->p == d->end) return mp_codec_decode_fail(d, "it is empty");
+  unsigned format = mp_codec_take(d);
   if (format == MP_FORMAT_ONE || format == MP_FORMAT_MANY) return decode_values(d, format);
   lua_pushfstring(d->L, "it begins with byte %d, no version that is known here", (int)format);
-  return mp_decode_fail(d, lua_tostring(d->L, -1));
+  return mp_codec_decode_fail(d, lua_tostring(d->L, -1));
 }
 
 const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
@@ -371,7 +371,7 @@ const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
   return byte < 0x80 && v == n - at ? p + at : NULL;
 }
 
-static mp_near *open_near(mp_near *near) {
+static mp_codec_ref_cache *open_near(mp_codec_ref_cache *near) {
   near->count = 0;
   memset(near->at, 0, sizeof near->at);
   return near;
@@ -387,26 +387,26 @@ static void drop_refs(lua_State *L, int refs, int count) {
 }
 
 /* Pushes the place of references, and decodes above it. */
-static int decode_above(mp_decoder *d, size_t n) {
-  mp_near near;
+static int decode_above(mp_codec_decoder *d, size_t n) {
+  mp_codec_ref_cache near;
   d->refs = lua_gettop(d->L) + 1;
-  if (n >= MP_NEAR_BYTES) d->near = open_near(&near);
-  lua_settop(d->L, d->near ? d->refs + MP_NEAR : d->refs);
+  if (n >= MP_REF_CACHE_BYTES) d->near = open_near(&near);
+  lua_settop(d->L, d->near ? d->refs + MP_REF_CACHE : d->refs);
   return decode_message(d);
 }
 
 int mp_codec_decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   size_t len;
   const char *s = mp_codec_whole_string(p, n, &len);
-  luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_NEAR, NULL);
+  luaL_checkstack(L, MP_LEVEL_SLOTS + 1 + MP_REF_CACHE, NULL);
   if (s) {
     lua_pushlstring(L, s, len);
     return 1;
   }
-  mp_hold hold = mp_hold_begin(L, n);
-  mp_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
+  mp_codec_gc_credit hold = mp_codec_gc_credit_begin(L, n);
+  mp_codec_decoder d = {.L = L, .p = p, .start = p, .end = (const unsigned char *)p + n, .budget = n, .flags = flags};
   int count = decode_above(&d, n);
-  mp_hold_end(L, hold);
+  mp_codec_gc_credit_end(L, hold);
   if (count < 0) {
     lua_pushfstring(L, "not an mproc message: %s (at byte %I)", d.why, (LUAI_UACINT)(d.p - d.start));
     lua_replace(L, d.refs);
@@ -426,9 +426,9 @@ int mp_codec_decode_scalar(lua_State *L, const void *p, size_t n) {
   if (tag >= MP_TAG_SMALL && n == 0)
     lua_pushinteger(L, (lua_Integer)tag - MP_TAG_SMALL + MP_SMALL_MIN);
   else if (tag >= MP_INT8 && tag <= MP_INT64 && n == 1u << (tag - MP_INT8))
-    lua_pushinteger(L, mp_load(bytes, (unsigned)n));
+    lua_pushinteger(L, mp_codec_load(bytes, (unsigned)n));
   else if (tag == MP_FLOAT && n == sizeof(lua_Number))
-    lua_pushnumber(L, mp_bits_float(mp_load64(bytes)));
+    lua_pushnumber(L, mp_codec_bits_float(mp_codec_load64(bytes)));
   else if (tag == MP_NIL && n == 0)
     lua_pushnil(L);
   else if ((tag == MP_FALSE || tag == MP_TRUE) && n == 0)

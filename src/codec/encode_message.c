@@ -18,13 +18,13 @@
 /* Strings shorter than this are copied into the message itself. */
 #define MP_INLINE (MP_CODEC_SMALL - 1 - 1 - MP_VARINT_MAX)
 
-static mp_encoder *pool; /* encoders that are not in use */
+static mp_codec_encoder *pool; /* encoders that are not in use */
 
 /* What the last message needed: the next is likely to be of its kind. */
 static unsigned usual_mode;
 
-static mp_encoder *encoder_take(lua_State *L, const char *what) {
-  mp_encoder *e = pool;
+static mp_codec_encoder *encoder_take(lua_State *L, const char *what) {
+  mp_codec_encoder *e = pool;
   if (e)
     pool = e->next;
   else if (!(e = calloc(1, sizeof *e)))
@@ -36,20 +36,20 @@ static mp_encoder *encoder_take(lua_State *L, const char *what) {
   return e;
 }
 
-static void encoder_give(mp_encoder *e) {
-  mp_seen_trim(&e->seen);
+static void encoder_give(mp_codec_encoder *e) {
+  mp_codec_seen_trim(&e->seen);
   e->next = pool;
   pool = e;
 }
 
 /* Begins a pass with an empty message. */
-static int begin(mp_encoder *e) {
-  if (!e->block && !(e->block = mp_scratch_open(MP_FIRST_ROOM))) return MP_ENC_NOMEM;
+static int begin(mp_codec_encoder *e) {
+  if (!e->block && !(e->block = mp_codec_scratch_open(MP_FIRST_ROOM))) return MP_ENC_NOMEM;
   e->buf = e->block->bytes + e->block->used;
   e->cap = e->block->cap - e->block->used;
   e->len = 0;
-  mp_seen_clear(&e->seen);
-  mp_recent_clear(&e->recent);
+  mp_codec_seen_clear(&e->seen);
+  mp_codec_string_cache_clear(&e->recent);
   e->npieces = e->gathered = e->nhandles = 0;
   e->anchored = e->depth = 0;
   e->frame = NULL;
@@ -58,29 +58,29 @@ static int begin(mp_encoder *e) {
 }
 
 /* Cuts the scratch at the gathered strings: 2 * npieces + 1 pieces at most. */
-static size_t cut(const mp_encoder *e, mp_iov *iov) {
+static size_t cut(const mp_codec_encoder *e, mp_codec_iov *iov) {
   size_t n = 0;
   size_t at = 0;
   for (size_t i = 0; i < e->npieces; i++) {
-    const mp_piece *piece = &e->pieces[i];
-    if (piece->at > at) iov[n++] = (mp_iov){e->buf + at, piece->at - at};
-    iov[n++] = (mp_iov){piece->base, piece->len};
+    const mp_shm_iovec *piece = &e->pieces[i];
+    if (piece->at > at) iov[n++] = (mp_codec_iov){e->buf + at, piece->at - at};
+    iov[n++] = (mp_codec_iov){piece->base, piece->len};
     at = piece->at;
   }
-  if (e->len > at) iov[n++] = (mp_iov){e->buf + at, e->len - at};
+  if (e->len > at) iov[n++] = (mp_codec_iov){e->buf + at, e->len - at};
   return n;
 }
 
 /* Lays the lists of pieces and handles behind the bytes of the message. */
-static int add_lists(mp_encoder *e, mp_message *m) {
+static int add_lists(mp_codec_encoder *e, mp_codec_message *m) {
   size_t bytes = e->len;
   size_t pieces = e->npieces ? 2 * e->npieces + 1 : 0;
-  size_t align = -(e->block->used + bytes) % sizeof(mp_iov);
-  if (!mp_room(e, align + pieces * sizeof(mp_iov) + e->nhandles * sizeof(uint64_t))) return MP_ENC_NOMEM;
-  mp_iov *iov = pieces ? (mp_iov *)(void *)(e->buf + bytes + align) : m->own;
+  size_t align = -(e->block->used + bytes) % sizeof(mp_codec_iov);
+  if (!mp_codec_room(e, align + pieces * sizeof(mp_codec_iov) + e->nhandles * sizeof(uint64_t))) return MP_ENC_NOMEM;
+  mp_codec_iov *iov = pieces ? (mp_codec_iov *)(void *)(e->buf + bytes + align) : m->own;
   m->iov = iov;
   m->niov = cut(e, iov);
-  e->len += align + pieces * sizeof(mp_iov);
+  e->len += align + pieces * sizeof(mp_codec_iov);
   if (e->nhandles) {
     m->handles = memcpy(e->buf + e->len, e->handles, e->nhandles * sizeof(uint64_t));
     m->nhandles = (uint32_t)e->nhandles;
@@ -90,24 +90,24 @@ static int add_lists(mp_encoder *e, mp_message *m) {
 }
 
 /* Hands the message over. */
-static int finish(mp_encoder *e, mp_message *m) {
+static int finish(mp_codec_encoder *e, mp_codec_message *m) {
   m->len = e->len + e->gathered;
-  m->own[0] = (mp_iov){e->buf, e->len};
+  m->own[0] = (mp_codec_iov){e->buf, e->len};
   m->iov = m->own;
   m->niov = 1;
   if ((e->npieces || e->nhandles) && add_lists(e, m)) return MP_ENC_NOMEM;
   m->block = e->block;
   m->start = e->block->used;
   m->end = m->start + e->len;
-  mp_scratch_close(e->block, m->end);
+  mp_codec_scratch_close(e->block, m->end);
   return MP_ENC_OK;
 }
 
 /* Prepares the names for a protected pass. Raises for memory. */
-static void prepare(mp_encoder *e) {
+static void prepare(mp_codec_encoder *e) {
   mp_codec_open(e->L);
-  mp_names_refresh(e->L);
-  if (e->mode & MP_MODE_REBUILT) mp_names_rebuild(e->L);
+  mp_codec_names_refresh(e->L);
+  if (e->mode & MP_MODE_REBUILT) mp_codec_names_rebuild(e->L);
 }
 
 /* "cannot send " path ": " reason, from the two strings at the top. */
@@ -119,14 +119,14 @@ static void join_reason(lua_State *L) {
 
 /* The argument of protected_pass, and what it says beside its results. */
 typedef struct pass {
-  mp_encoder *e;
+  mp_codec_encoder *e;
   int status;
 } pass;
 
 /* (pass, values …) -> anchor | message | path, reason | error value */
 static int protected_pass(lua_State *L) {
   pass *p = lua_touserdata(L, 1);
-  mp_encoder *e = p->e;
+  mp_codec_encoder *e = p->e;
   int n = lua_gettop(L) - 1;
   luaL_checkstack(L, MP_ENTRY_SLOTS, NULL);
   prepare(e);
@@ -140,7 +140,7 @@ static int protected_pass(lua_State *L) {
 
 /* Runs a protected pass; leaves what it returned on the stack, unless it is to
  * be tried again. */
-static int run_protected(mp_encoder *e, int idx, int n) {
+static int run_protected(mp_codec_encoder *e, int idx, int n) {
   lua_State *L = e->L;
   pass p = {e, MP_ENC_RAISED};
   int top = lua_gettop(L);
@@ -154,9 +154,9 @@ static int run_protected(mp_encoder *e, int idx, int n) {
 }
 
 /* Runs a pass without pcall; leaves the anchor on the stack, or nothing. */
-static int run_plain(mp_encoder *e, int idx, int n) {
+static int run_plain(mp_codec_encoder *e, int idx, int n) {
   lua_State *L = e->L;
-  if (mp_names_behind(L)) return mp_retry(e, MP_MODE_PROTECTED);
+  if (mp_codec_names_behind(L)) return mp_codec_retry(e, MP_MODE_PROTECTED);
   lua_pushnil(L);
   e->anchor = lua_gettop(L);
   int status = mp_codec_put_values(e, idx, n);
@@ -164,7 +164,7 @@ static int run_plain(mp_encoder *e, int idx, int n) {
   return status;
 }
 
-static int run_passes(mp_encoder *e, int idx, int n) {
+static int run_passes(mp_codec_encoder *e, int idx, int n) {
   int status;
   e->mode = usual_mode;
   do {
@@ -178,20 +178,20 @@ static int run_passes(mp_encoder *e, int idx, int n) {
 
 /* Encodes with scratch. MP_ENC_OK: anchor pushed; NOMEM: nothing is; else what
  * the pass gave is. */
-static int encode(mp_encoder *e, int idx, int n, mp_message *m) {
+static int encode(mp_codec_encoder *e, int idx, int n, mp_codec_message *m) {
   if (!lua_checkstack(e->L, n + MP_ENTRY_SLOTS)) return MP_ENC_NOMEM;
   int status = run_passes(e, idx, n);
   if (!status && finish(e, m)) {
     lua_pop(e->L, 1);
     status = MP_ENC_NOMEM;
   }
-  if (status && e->block) mp_scratch_abort(e->block);
+  if (status && e->block) mp_codec_scratch_abort(e->block);
   return status;
 }
 
-static int encode_composite(lua_State *L, int idx, int n, int many, const char *what, mp_message *m) {
+static int encode_composite(lua_State *L, int idx, int n, int many, const char *what, mp_codec_message *m) {
   int status = MP_ENC_NOMEM;
-  mp_encoder *e = encoder_take(L, what);
+  mp_codec_encoder *e = encoder_take(L, what);
   if (e) {
     e->many = many;
     status = encode(e, idx < 0 ? lua_absindex(L, idx) : idx, n, m);
@@ -202,9 +202,9 @@ static int encode_composite(lua_State *L, int idx, int n, int many, const char *
 }
 
 int mp_codec_unsendable(lua_State *L, int idx, const char *what) {
-  mp_message m = {.block = NULL};
+  mp_codec_message m = {.block = NULL};
   int status = MP_ENC_NOMEM;
-  mp_encoder *e = encoder_take(L, what);
+  mp_codec_encoder *e = encoder_take(L, what);
   if (e) {
     e->many = 0;
     e->parts = 1;
@@ -226,8 +226,8 @@ int mp_codec_unsendable(lua_State *L, int idx, const char *what) {
 }
 
 /* Hands over n bytes that lie in m->small. */
-static int finish_small(lua_State *L, mp_message *m, size_t n) {
-  m->own[0] = (mp_iov){m->small, n};
+static int finish_small(lua_State *L, mp_codec_message *m, size_t n) {
+  m->own[0] = (mp_codec_iov){m->small, n};
   m->iov = m->own;
   m->niov = 1;
   m->len = n;
@@ -235,11 +235,11 @@ static int finish_small(lua_State *L, mp_message *m, size_t n) {
   return 0;
 }
 
-static int encode_number(lua_State *L, int idx, mp_message *m) {
+static int encode_number(lua_State *L, int idx, mp_codec_message *m) {
   m->small[0] = MP_FORMAT_ONE;
   if (!lua_isinteger(L, idx)) {
     m->small[1] = MP_FLOAT;
-    mp_store64(m->small + 2, mp_float_bits(lua_tonumber(L, idx)));
+    mp_codec_store64(m->small + 2, mp_codec_float_bits(lua_tonumber(L, idx)));
     return finish_small(L, m, 10);
   }
   lua_Integer v = lua_tointeger(L, idx);
@@ -249,12 +249,12 @@ static int encode_number(lua_State *L, int idx, mp_message *m) {
   }
   unsigned log2 = v == (int8_t)v ? 0 : v == (int16_t)v ? 1 : v == (int32_t)v ? 2 : 3;
   m->small[1] = (unsigned char)(MP_INT8 + log2);
-  mp_store64(m->small + 2, (uint64_t)v);
+  mp_codec_store64(m->small + 2, (uint64_t)v);
   return finish_small(L, m, 2 + ((size_t)1 << log2));
 }
 
 /* A string that is the whole message: long ones stay where they are. */
-static int encode_string(lua_State *L, int idx, mp_message *m) {
+static int encode_string(lua_State *L, int idx, mp_codec_message *m) {
   size_t len;
   const char *s = lua_tolstring(L, idx, &len);
   unsigned char *p = m->small;
@@ -263,7 +263,7 @@ static int encode_string(lua_State *L, int idx, mp_message *m) {
     *p++ = (unsigned char)(MP_TAG_SHORT + len);
   } else {
     *p++ = MP_STRING;
-    p = mp_put_varint(p, len);
+    p = mp_codec_put_varint(p, len);
   }
   size_t head = (size_t)(p - m->small);
   if (len < MP_INLINE) {
@@ -271,21 +271,21 @@ static int encode_string(lua_State *L, int idx, mp_message *m) {
     return finish_small(L, m, head + len);
   }
   lua_pushvalue(L, idx);
-  m->own[0] = (mp_iov){m->small, head};
-  m->own[1] = (mp_iov){s, len};
+  m->own[0] = (mp_codec_iov){m->small, head};
+  m->own[1] = (mp_codec_iov){s, len};
   m->iov = m->own;
   m->niov = 2;
   m->len = head + len;
   return 0;
 }
 
-static int encode_byte(lua_State *L, mp_message *m, enum mp_tag tag) {
+static int encode_byte(lua_State *L, mp_codec_message *m, enum mp_codec_tag tag) {
   m->small[0] = MP_FORMAT_ONE;
   m->small[1] = (unsigned char)tag;
   return finish_small(L, m, 2);
 }
 
-int mp_codec_encode(lua_State *L, int idx, const char *what, mp_message *m) {
+int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
   m->block = NULL;
@@ -303,15 +303,15 @@ int mp_codec_encode(lua_State *L, int idx, const char *what, mp_message *m) {
   }
 }
 
-int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_message *m) {
+int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
   m->block = NULL;
   return encode_composite(L, idx, n, 1, what, m);
 }
 
-void mp_codec_release(lua_State *L, mp_message *m) {
+void mp_codec_release(lua_State *L, mp_codec_message *m) {
   (void)L;
-  if (m->block) mp_scratch_release(m->block, m->start, m->end);
+  if (m->block) mp_codec_scratch_release(m->block, m->start, m->end);
   m->block = NULL;
 }

@@ -15,29 +15,29 @@ void mp_codec_set_objects(const mp_codec_objects *o) { objects = *o; }
 
 int mp_codec_push_object(lua_State *L, uint64_t handle) { return objects.push ? objects.push(L, handle) : 0; }
 
-void mp_codec_anchor(mp_encoder *e, int idx) {
+void mp_codec_anchor(mp_codec_encoder *e, int idx) {
   lua_pushvalue(e->L, idx);
   lua_rawseti(e->L, e->anchor, ++e->anchored);
 }
 
-/* Writes the name that mp_names_of pushed, and pops it. */
-static int put_name(mp_encoder *e, enum mp_name name) {
-  static const enum mp_tag tags[] = {
+/* Writes the name that mp_codec_names_of pushed, and pops it. */
+static int put_name(mp_codec_encoder *e, enum mp_codec_name name) {
+  static const enum mp_codec_tag tags[] = {
       [MP_NAME_MODULE] = MP_MODULE,
       [MP_NAME_FIELD] = MP_FIELD,
       [MP_NAME_REGISTERED] = MP_REGISTERED,
   };
   int strings = name == MP_NAME_FIELD ? 2 : 1;
   int top = lua_gettop(e->L);
-  int status = mp_put_byte(e, tags[name]);
+  int status = mp_codec_put_byte(e, tags[name]);
   for (int i = 1; i <= strings && !status; i++) status = mp_codec_put_value(e, top - strings + i);
   if (!status) lua_settop(e->L, top - strings);
   return status;
 }
 
 /* Asks for a pass that knows all names before it is refused. */
-static int refuse_unnamed(mp_encoder *e, const char *reason) {
-  if (!(e->mode & MP_MODE_REBUILT)) return mp_retry(e, MP_MODE_REBUILT);
+static int refuse_unnamed(mp_codec_encoder *e, const char *reason) {
+  if (!(e->mode & MP_MODE_REBUILT)) return mp_codec_retry(e, MP_MODE_REBUILT);
   return mp_codec_refuse(e, reason);
 }
 
@@ -45,7 +45,7 @@ static int refuse_unnamed(mp_encoder *e, const char *reason) {
  * a metatable that has no name? busted gives each spec one. */
 static int is_proxy(lua_State *L) {
   int top = lua_gettop(L);
-  int proxy = lua_istable(L, top) && lua_getmetatable(L, top) && mp_names_of_meta(L, top + 1) == MP_NAME_NONE;
+  int proxy = lua_istable(L, top) && lua_getmetatable(L, top) && mp_codec_names_of_meta(L, top + 1) == MP_NAME_NONE;
   lua_settop(L, top);
   lua_pushnil(L);
   if (proxy && lua_next(L, top)) proxy = 0;
@@ -53,31 +53,31 @@ static int is_proxy(lua_State *L) {
   return proxy;
 }
 
-static int put_upvalue(mp_encoder *e, mp_frame *f, int idx, int i) {
+static int put_upvalue(mp_codec_encoder *e, mp_codec_frame *f, int idx, int i) {
   lua_State *L = e->L;
   const void *id = lua_upvalueid(L, idx, i);
   int found;
-  mp_seen_entry *entry = mp_seen_put(&e->seen, (uint64_t)(uintptr_t)id, MP_KIND_UPVALUE, &found);
+  mp_codec_seen_entry *entry = mp_codec_seen_put(&e->seen, (uint64_t)(uintptr_t)id, MP_KIND_UPVALUE, &found);
   if (!entry) return MP_ENC_NOMEM;
   if (found) return mp_codec_put_ref(e, entry, MP_UPVALUE_REF);
-  mp_entry_here(e, entry);
-  if (mp_put_byte(e, MP_UPVALUE)) return MP_ENC_NOMEM;
+  mp_codec_entry_here(e, entry);
+  if (mp_codec_put_byte(e, MP_UPVALUE)) return MP_ENC_NOMEM;
   f->i = i;
   const char *name = lua_getupvalue(L, idx, i);
-  int status =
-      strcmp(name, "_ENV") == 0 && is_proxy(L) ? mp_put_byte(e, MP_GLOBALS) : mp_codec_put_value(e, lua_gettop(L));
+  int status = strcmp(name, "_ENV") == 0 && is_proxy(L) ? mp_codec_put_byte(e, MP_GLOBALS)
+                                                        : mp_codec_put_value(e, lua_gettop(L));
   if (!status) lua_pop(L, 1);
   return status;
 }
 
-static int put_upvalues(mp_encoder *e, int idx) {
+static int put_upvalues(mp_codec_encoder *e, int idx) {
   lua_State *L = e->L;
   lua_Debug ar;
   lua_pushvalue(L, idx);
   lua_getinfo(L, ">u", &ar);
-  mp_frame f = {e->frame, MP_FRAME_UPVALUE, idx, 0};
+  mp_codec_frame f = {e->frame, MP_FRAME_UPVALUE, idx, 0};
   e->frame = &f;
-  int status = mp_put_number(e, ar.nups);
+  int status = mp_codec_put_number(e, ar.nups);
   for (int i = 1; i <= ar.nups && !status; i++) status = put_upvalue(e, &f, idx, i);
   e->frame = f.up;
   return status;
@@ -85,35 +85,35 @@ static int put_upvalues(mp_encoder *e, int idx) {
 
 static int write_dump(lua_State *L, const void *p, size_t n, void *ud) {
   (void)L;
-  mp_encoder *e = ud;
-  unsigned char *to = mp_room(e, n);
+  mp_codec_encoder *e = ud;
+  unsigned char *to = mp_codec_room(e, n);
   if (!to) return 1;
   memcpy(to, p, n);
   e->len += n;
   return 0;
 }
 
-static int put_code(mp_encoder *e, int idx) {
-  if (mp_put_byte(e, MP_FUNCTION) || !mp_room(e, MP_COUNT_BYTES)) return MP_ENC_NOMEM;
+static int put_code(mp_codec_encoder *e, int idx) {
+  if (mp_codec_put_byte(e, MP_FUNCTION) || !mp_codec_room(e, MP_COUNT_BYTES)) return MP_ENC_NOMEM;
   size_t count = e->len;
   e->len += MP_COUNT_BYTES;
   lua_pushvalue(e->L, idx);
   int failed = lua_dump(e->L, write_dump, e, 0);
   lua_pop(e->L, 1);
   if (failed) return MP_ENC_NOMEM;
-  mp_store64(e->buf + count, e->len - count - MP_COUNT_BYTES);
+  mp_codec_store64(e->buf + count, e->len - count - MP_COUNT_BYTES);
   return MP_ENC_OK;
 }
 
-int mp_codec_put_function(mp_encoder *e, int idx) {
+int mp_codec_put_function(mp_codec_encoder *e, int idx) {
   e->used |= MP_MODE_PROTECTED;
-  if (!(e->mode & MP_MODE_PROTECTED)) return mp_retry(e, MP_MODE_PROTECTED);
-  mp_seen_entry *entry;
+  if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
+  mp_codec_seen_entry *entry;
   const void *ptr = lua_topointer(e->L, idx);
   int there = mp_codec_put_reference(e, idx, ptr, &entry);
   if (there) return there > 0 ? MP_ENC_OK : -there;
-  mp_entry_here(e, entry);
-  enum mp_name name = mp_names_of(e->L, idx);
+  mp_codec_entry_here(e, entry);
+  enum mp_codec_name name = mp_codec_names_of(e->L, idx);
   if (name) return put_name(e, name);
   if (lua_iscfunction(e->L, idx))
     return refuse_unnamed(e, "a C function travels by name, and no loaded module has it in "
@@ -123,15 +123,15 @@ int mp_codec_put_function(mp_encoder *e, int idx) {
 }
 
 /* Writes the designator of the metatable at idx. *known: it has one. */
-static int put_designator(mp_encoder *e, int idx, int *known) {
+static int put_designator(mp_codec_encoder *e, int idx, int *known) {
   int found;
   const void *ptr = lua_topointer(e->L, idx);
-  mp_seen_entry *entry = mp_seen_put(&e->seen, (uint64_t)(uintptr_t)ptr, MP_KIND_METATABLE, &found);
+  mp_codec_seen_entry *entry = mp_codec_seen_put(&e->seen, (uint64_t)(uintptr_t)ptr, MP_KIND_METATABLE, &found);
   if (!entry) return MP_ENC_NOMEM;
   *known = !found || entry->offset != MP_SEEN_UNFINISHED;
   if (found) return *known ? mp_codec_put_ref(e, entry, MP_META_REF) : MP_ENC_OK;
-  mp_entry_here(e, entry);
-  enum mp_name name = mp_names_of_meta(e->L, idx);
+  mp_codec_entry_here(e, entry);
+  enum mp_codec_name name = mp_codec_names_of_meta(e->L, idx);
   *known = name != MP_NAME_NONE;
   if (*known) return put_name(e, name);
   entry->offset = MP_SEEN_UNFINISHED;
@@ -140,7 +140,7 @@ static int put_designator(mp_encoder *e, int idx, int *known) {
 
 /* Calls the hook that lies above its object, at the top; its result replaces
  * both. */
-static int call_hook(mp_encoder *e) {
+static int call_hook(mp_codec_encoder *e) {
   lua_State *L = e->L;
   int failed = lua_pcall(L, 1, 1, 0);
   if (!failed || !e->parts || failed == LUA_ERRMEM) return failed ? MP_ENC_RAISED : MP_ENC_OK;
@@ -150,9 +150,9 @@ static int call_hook(mp_encoder *e) {
 }
 
 /* Encodes what the hook at the top gives for the object at idx. */
-static int put_hook_result(mp_encoder *e, int idx) {
+static int put_hook_result(mp_codec_encoder *e, int idx) {
   lua_State *L = e->L;
-  mp_frame f = {e->frame, MP_FRAME_HOOK, 0, 0};
+  mp_codec_frame f = {e->frame, MP_FRAME_HOOK, 0, 0};
   lua_pushvalue(L, idx);
   int status = call_hook(e);
   if (status) return status;
@@ -165,14 +165,14 @@ static int put_hook_result(mp_encoder *e, int idx) {
 }
 
 /* The object at idx, with its metatable at mt and the hook at the top. */
-static int put_hooked(mp_encoder *e, int idx, int mt, mp_seen_entry *entry) {
+static int put_hooked(mp_codec_encoder *e, int idx, int mt, mp_codec_seen_entry *entry) {
   e->used |= MP_MODE_ANCHORED;
-  if (!(e->mode & MP_MODE_ANCHORED)) return mp_retry(e, MP_MODE_ANCHORED);
+  if (!(e->mode & MP_MODE_ANCHORED)) return mp_codec_retry(e, MP_MODE_ANCHORED);
   uint64_t offset = e->len + e->gathered;
   size_t at = e->len;
   entry->offset = MP_SEEN_UNFINISHED;
   int known;
-  int status = mp_put_byte(e, MP_HOOKED);
+  int status = mp_codec_put_byte(e, MP_HOOKED);
   if (!status) status = put_designator(e, mt, &known);
   if (status) return status;
   if (!known) e->buf[at] = MP_PLAIN;
@@ -180,7 +180,7 @@ static int put_hooked(mp_encoder *e, int idx, int mt, mp_seen_entry *entry) {
   if (status) return status;
   int found;
   uint64_t key = (uint64_t)(uintptr_t)lua_topointer(e->L, idx);
-  entry = mp_seen_put(&e->seen, key, MP_KIND_VALUE, &found);
+  entry = mp_codec_seen_put(&e->seen, key, MP_KIND_VALUE, &found);
   if (!entry) return MP_ENC_NOMEM;
   entry->offset = offset;
   entry->at = at;
@@ -189,11 +189,11 @@ static int put_hooked(mp_encoder *e, int idx, int mt, mp_seen_entry *entry) {
 
 /* Pushes the hook of the metatable at mt; 0: it has none, nil is pushed. */
 static int push_hook(lua_State *L, int mt) {
-  mp_names_push(L, MP_SLOT_HOOK);
+  mp_codec_names_push(L, MP_SLOT_HOOK);
   return lua_rawget(L, mt) != LUA_TNIL;
 }
 
-static int put_with_metatable(mp_encoder *e, int idx, mp_seen_entry *entry) {
+static int put_with_metatable(mp_codec_encoder *e, int idx, mp_codec_seen_entry *entry) {
   lua_State *L = e->L;
   lua_getmetatable(L, idx);
   int mt = lua_gettop(L);
@@ -202,7 +202,7 @@ static int put_with_metatable(mp_encoder *e, int idx, mp_seen_entry *entry) {
   if (push_hook(L, mt)) {
     status = put_hooked(e, idx, mt, entry);
   } else {
-    status = mp_put_byte(e, MP_META);
+    status = mp_codec_put_byte(e, MP_META);
     if (!status) status = put_designator(e, mt, &known);
     if (!status && !known)
       status = refuse_unnamed(e, "its metatable has no name here; give it one with "
@@ -220,12 +220,12 @@ static int is_globals(lua_State *L, int idx) {
   return same;
 }
 
-int mp_codec_put_special_table(mp_encoder *e, int idx, mp_seen_entry *entry) {
+int mp_codec_put_special_table(mp_codec_encoder *e, int idx, mp_codec_seen_entry *entry) {
   lua_State *L = e->L;
   e->used |= MP_MODE_PROTECTED;
-  if (is_globals(L, idx)) return mp_put_byte(e, MP_GLOBALS);
+  if (is_globals(L, idx)) return mp_codec_put_byte(e, MP_GLOBALS);
   int top = lua_gettop(L);
-  enum mp_name name = mp_names_of_meta(L, idx);
+  enum mp_codec_name name = mp_codec_names_of_meta(L, idx);
   if (name == MP_NAME_MODULE || name == MP_NAME_REGISTERED) return put_name(e, name);
   lua_settop(L, top);
   if (!lua_getmetatable(L, idx)) return mp_codec_put_table_body(e, idx, lua_topointer(L, idx));
@@ -233,9 +233,9 @@ int mp_codec_put_special_table(mp_encoder *e, int idx, mp_seen_entry *entry) {
   return put_with_metatable(e, idx, entry);
 }
 
-static int add_handle(mp_encoder *e, uint64_t handle) {
+static int add_handle(mp_codec_encoder *e, uint64_t handle) {
   int found;
-  if (!mp_seen_put(&e->seen, handle, MP_KIND_HANDLE, &found)) return MP_ENC_NOMEM;
+  if (!mp_codec_seen_put(&e->seen, handle, MP_KIND_HANDLE, &found)) return MP_ENC_NOMEM;
   if (found) return MP_ENC_OK;
   if (e->nhandles == e->handles_cap) {
     size_t cap = e->handles_cap ? 2 * e->handles_cap : 8;
@@ -248,16 +248,16 @@ static int add_handle(mp_encoder *e, uint64_t handle) {
   return MP_ENC_OK;
 }
 
-static int put_object(mp_encoder *e, uint64_t handle) {
-  unsigned char *p = mp_room(e, 1 + sizeof handle);
+static int put_object(mp_codec_encoder *e, uint64_t handle) {
+  unsigned char *p = mp_codec_room(e, 1 + sizeof handle);
   if (!p) return MP_ENC_NOMEM;
   *p = MP_OBJECT;
-  mp_store64(p + 1, handle);
+  mp_codec_store64(p + 1, handle);
   e->len += 1 + sizeof handle;
   return add_handle(e, handle);
 }
 
-static int refuse_userdata(mp_encoder *e, int idx) {
+static int refuse_userdata(mp_codec_encoder *e, int idx) {
   lua_State *L = e->L;
   if (luaL_testudata(L, idx, LUA_FILEHANDLE)) return mp_codec_refuse(e, "a file belongs to one process; send its name");
   const char *name = luaL_getmetafield(L, idx, "__name") == LUA_TSTRING ? lua_tostring(L, -1) : "foreign userdata";
@@ -268,15 +268,15 @@ static int refuse_userdata(mp_encoder *e, int idx) {
   return mp_codec_refuse_top(e);
 }
 
-int mp_codec_put_userdata(mp_encoder *e, int idx) {
+int mp_codec_put_userdata(mp_codec_encoder *e, int idx) {
   e->used |= MP_MODE_PROTECTED;
-  if (!(e->mode & MP_MODE_PROTECTED)) return mp_retry(e, MP_MODE_PROTECTED);
+  if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
   lua_State *L = e->L;
-  mp_seen_entry *entry;
+  mp_codec_seen_entry *entry;
   const void *ptr = lua_topointer(L, idx);
   int there = mp_codec_put_reference(e, idx, ptr, &entry);
   if (there) return there > 0 ? MP_ENC_OK : -there;
-  mp_entry_here(e, entry);
+  mp_codec_entry_here(e, entry);
   uint64_t handle;
   int ours = objects.handle_of ? objects.handle_of(L, idx, &handle) : 0;
   if (ours > 0) { /* held until it is on flight, whatever a hook does to the table it stood in */
@@ -291,7 +291,7 @@ int mp_codec_put_userdata(mp_encoder *e, int idx) {
   return status;
 }
 
-int mp_codec_put_other(mp_encoder *e, int idx) {
+int mp_codec_put_other(mp_codec_encoder *e, int idx) {
   switch (lua_type(e->L, idx)) {
     case LUA_TTHREAD:
       return mp_codec_refuse(e, "a coroutine belongs to one process; send the function it runs");

@@ -40,7 +40,7 @@
 /* The first byte names format and version; a new version takes new bytes. */
 enum { MP_FORMAT_ONE = 0xB1, MP_FORMAT_MANY = 0xB2 };
 
-enum mp_tag {
+enum mp_codec_tag {
   MP_NIL,
   MP_FALSE,
   MP_TRUE,
@@ -93,7 +93,7 @@ enum {
 #define MP_VARINT_MAX 10
 
 /* Written out, for compilers then make one store or load of it. */
-static inline void mp_store64(unsigned char *p, uint64_t v) {
+static inline void mp_codec_store64(unsigned char *p, uint64_t v) {
   p[0] = (unsigned char)v;
   p[1] = (unsigned char)(v >> 8);
   p[2] = (unsigned char)(v >> 16);
@@ -104,62 +104,62 @@ static inline void mp_store64(unsigned char *p, uint64_t v) {
   p[7] = (unsigned char)(v >> 56);
 }
 
-static inline uint64_t mp_load64(const unsigned char *p) {
+static inline uint64_t mp_codec_load64(const unsigned char *p) {
   return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
          (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
-static inline void mp_store16(unsigned char *p, uint64_t v) {
+static inline void mp_codec_store16(unsigned char *p, uint64_t v) {
   p[0] = (unsigned char)v;
   p[1] = (unsigned char)(v >> 8);
 }
 
-static inline void mp_store32(unsigned char *p, uint64_t v) {
+static inline void mp_codec_store32(unsigned char *p, uint64_t v) {
   p[0] = (unsigned char)v;
   p[1] = (unsigned char)(v >> 8);
   p[2] = (unsigned char)(v >> 16);
   p[3] = (unsigned char)(v >> 24);
 }
 
-static inline uint32_t mp_load32(const unsigned char *p) {
+static inline uint32_t mp_codec_load32(const unsigned char *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /* Writes the low 1, 2, 4 or 8 bytes of v. Always in line: in a loop over numbers of one width nothing is left of it
  * but the store. */
-__attribute__((always_inline)) static inline void mp_store(unsigned char *p, uint64_t v, unsigned width) {
+__attribute__((always_inline)) static inline void mp_codec_store(unsigned char *p, uint64_t v, unsigned width) {
   if (width == 1)
     *p = (unsigned char)v;
   else if (width == 2)
-    mp_store16(p, v);
+    mp_codec_store16(p, v);
   else if (width == 4)
-    mp_store32(p, v);
+    mp_codec_store32(p, v);
   else
-    mp_store64(p, v);
+    mp_codec_store64(p, v);
 }
 
 /* Reads a signed number of 1, 2, 4 or 8 bytes. */
-__attribute__((always_inline)) static inline int64_t mp_load(const unsigned char *p, unsigned width) {
+__attribute__((always_inline)) static inline int64_t mp_codec_load(const unsigned char *p, unsigned width) {
   if (width == 1) return (int8_t)*p;
   if (width == 2) return (int16_t)(p[0] | p[1] << 8);
-  if (width == 4) return (int32_t)mp_load32(p);
-  return (int64_t)mp_load64(p);
+  if (width == 4) return (int32_t)mp_codec_load32(p);
+  return (int64_t)mp_codec_load64(p);
 }
 
-static inline uint64_t mp_float_bits(double d) {
+static inline uint64_t mp_codec_float_bits(double d) {
   uint64_t v;
   memcpy(&v, &d, sizeof v);
   return v;
 }
 
-static inline double mp_bits_float(uint64_t v) {
+static inline double mp_codec_bits_float(uint64_t v) {
   double d;
   memcpy(&d, &v, sizeof d);
   return d;
 }
 
 /* Writes v at p (room for MP_VARINT_MAX bytes), returns the end. */
-static inline unsigned char *mp_put_varint(unsigned char *p, uint64_t v) {
+static inline unsigned char *mp_codec_put_varint(unsigned char *p, uint64_t v) {
   for (; v >= 0x80; v >>= 7) *p++ = (unsigned char)(v | 0x80);
   *p++ = (unsigned char)v;
   return p;

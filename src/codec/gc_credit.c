@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* See hold.h. */
-#include "hold.h"
+#include "gc_credit.h"
 
 #include <stdbool.h>
 
 /* Shorter messages are not worth the calls. */
-#define MP_HOLD_LEAST 4096
+#define MP_GC_CREDIT_LEAST 4096
 
 /* What a byte of a message becomes in Lua, at most but for empty tables; and how much memory is trusted to be so. */
-#define MP_HOLD_TIMES 16
-#define MP_HOLD_KIB_MOST (64 << 10)
+#define MP_GC_CREDIT_TIMES 16
+#define MP_GC_CREDIT_KIB_MOST (64 << 10)
 
 static const char owed_key; /* KiB, in the registry */
 
@@ -35,20 +35,20 @@ static void put_on(lua_State *L, int kib) {
   lua_gc(L, LUA_GCSTEP, kib);
 }
 
-void mp_hold_open(lua_State *L) { owe(L, 0); }
+void mp_codec_gc_credit_open(lua_State *L) { owe(L, 0); }
 
-mp_hold mp_hold_begin(lua_State *L, size_t n) {
-  mp_hold h = {0, 0};
-  if (n < MP_HOLD_LEAST || !collects(L)) return h;
+mp_codec_gc_credit mp_codec_gc_credit_begin(lua_State *L, size_t n) {
+  mp_codec_gc_credit h = {0, 0};
+  if (n < MP_GC_CREDIT_LEAST || !collects(L)) return h;
   put_on(L, owed(L));
-  size_t kib = n / 1024 * MP_HOLD_TIMES;
-  h.credit = kib < MP_HOLD_KIB_MOST ? (int)kib : MP_HOLD_KIB_MOST;
+  size_t kib = n / 1024 * MP_GC_CREDIT_TIMES;
+  h.credit = kib < MP_GC_CREDIT_KIB_MOST ? (int)kib : MP_GC_CREDIT_KIB_MOST;
   h.before = lua_gc(L, LUA_GCCOUNT);
   put_on(L, -h.credit);
   return h;
 }
 
-void mp_hold_end(lua_State *L, mp_hold h) {
+void mp_codec_gc_credit_end(lua_State *L, mp_codec_gc_credit h) {
   if (!h.credit || !collects(L)) return;
   int used = lua_gc(L, LUA_GCCOUNT) - h.before;
   if (used < 0) used = 0;

@@ -11,27 +11,27 @@
  * again, whatever happens between: decoding inside decoding, errors. A collector
  * that the program has stopped is left alone.
  */
-#ifndef MP_CODEC_HOLD_H
-#define MP_CODEC_HOLD_H
+#ifndef MP_CODEC_GC_CREDIT_H
+#define MP_CODEC_GC_CREDIT_H
 
 #include <lua.h>
 #include <stddef.h>
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_hold {
+typedef struct mp_codec_gc_credit {
   int credit; /* KiB; 0: nothing is held */
   int before; /* KiB in use */
-} mp_hold;
+} mp_codec_gc_credit;
 
 /* Once for a state, before it is held. Raises for memory. */
-void mp_hold_open(lua_State *L);
+void mp_codec_gc_credit_open(lua_State *L);
 
 /* Begins the decoding of a message of n bytes. May run finalizers; needs a stack slot. */
-mp_hold mp_hold_begin(lua_State *L, size_t n);
+mp_codec_gc_credit mp_codec_gc_credit_begin(lua_State *L, size_t n);
 
 /* It is decoded, or found bad. May run finalizers; needs a stack slot. */
-void mp_hold_end(lua_State *L, mp_hold h);
+void mp_codec_gc_credit_end(lua_State *L, mp_codec_gc_credit h);
 
 #pragma GCC visibility pop
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See items.h. */
-#include "items.h"
+#include "lua_layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 
 #define MP_STRIDE_MAX 32
 
-mp_items_layout mp_items;
+mp_codec_lua_layout_known mp_codec_lua_layout;
 
 /* An allocator in front of Lua's own, which notes the block that holds the sample's items. */
 typedef struct watch {
@@ -115,20 +115,20 @@ static size_t place_of(const void *table, const unsigned char *items) {
 }
 
 static void learn(const void *table, const watch *w) {
-  if (!w->block || mp_array_part(table) != MP_SAMPLE) return;
-  mp_items_layout l = {.stride = w->size / MP_SAMPLE, .pointer_at = place_of(table, w->block)};
+  if (!w->block || mp_codec_array_part(table) != MP_SAMPLE) return;
+  mp_codec_lua_layout_known l = {.stride = w->size / MP_SAMPLE, .pointer_at = place_of(table, w->block)};
   if (l.pointer_at == MP_TABLE_BYTES || !values_agree(w->block, l.stride)) return;
   for (l.kind_at = sizeof(lua_Integer); l.kind_at < l.stride; l.kind_at++) {
     if (!kinds_agree(w->block, l.stride, l.kind_at)) continue;
     l.integer = w->block[l.kind_at];
     l.floating = w->block[l.stride + l.kind_at];
-    mp_items = l;
+    mp_codec_lua_layout = l;
     return;
   }
 }
 
 /* Lua's collector rests meanwhile: no finalizer allocates under the watch. */
-void mp_items_probe(lua_State *L) {
+void mp_codec_lua_layout_probe(lua_State *L) {
   static bool probed;
   if (probed) return;
   watch w = {.block = NULL};
@@ -146,9 +146,9 @@ void mp_items_probe(lua_State *L) {
   probed = true;
 }
 
-const unsigned char *mp_items_of(const void *table) {
+const unsigned char *mp_codec_lua_layout_items(const void *table) {
   const unsigned char *items;
-  if (!mp_items.stride) return NULL;
-  memcpy(&items, (const char *)table + mp_items.pointer_at, sizeof items);
+  if (!mp_codec_lua_layout.stride) return NULL;
+  memcpy(&items, (const char *)table + mp_codec_lua_layout.pointer_at, sizeof items);
   return items;
 }

@@ -8,8 +8,8 @@
 
 #include "array_part.h"
 #include "codec.h"
-#include "hold.h"
-#include "items.h"
+#include "gc_credit.h"
+#include "lua_layout.h"
 #include "seen.h"
 
 /* A required name that is not loaded after so many looks is forgotten: its
@@ -23,7 +23,7 @@ static const char state_key;
 
 /* Addresses of tables that have or had a name, in any Lua state of the
  * process: a superset. */
-static mp_seen addresses;
+static mp_codec_seen addresses;
 static int addresses_lost; /* no memory: every table may have a name */
 
 /* Names noted by searchers, in any Lua state. */
@@ -34,21 +34,21 @@ static unsigned pending_looks;
 static const char *const standard[] = {"_G", "string",    "table", "math",  "io",
                                        "os", "coroutine", "utf8",  "debug", "package"};
 
-void mp_names_push(lua_State *L, enum mp_names_slot slot) {
+void mp_codec_names_push(lua_State *L, enum mp_codec_names_slot slot) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) != LUA_TTABLE) return;
   lua_rawgeti(L, -1, slot);
   lua_remove(L, -2);
 }
 
-void mp_names_push_loaded(lua_State *L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
+void mp_codec_names_push_loaded(lua_State *L) { lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); }
 
-int mp_names_perhaps(const void *table) {
-  return addresses_lost || mp_seen_has(&addresses, (uint64_t)(uintptr_t)table);
+int mp_codec_names_perhaps(const void *table) {
+  return addresses_lost || mp_codec_seen_has(&addresses, (uint64_t)(uintptr_t)table);
 }
 
 static void add_address(const void *table) {
   int found;
-  if (!mp_seen_put(&addresses, (uint64_t)(uintptr_t)table, MP_KIND_VALUE, &found)) addresses_lost = 1;
+  if (!mp_codec_seen_put(&addresses, (uint64_t)(uintptr_t)table, MP_KIND_VALUE, &found)) addresses_lost = 1;
 }
 
 /* How good a name is: lower is better. */
@@ -125,11 +125,11 @@ static void push_new_map(lua_State *L) {
   lua_setmetatable(L, -2);
 }
 
-void mp_names_rebuild(lua_State *L) {
+void mp_codec_names_rebuild(lua_State *L) {
   int top = lua_gettop(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
   push_new_map(L);
-  mp_names_push_loaded(L);
+  mp_codec_names_push_loaded(L);
   lua_pushnil(L);
   while (lua_next(L, top + 3)) {
     add_module(L, top + 2);
@@ -146,8 +146,8 @@ void mp_names_rebuild(lua_State *L) {
  * nothing pushed, when there is none. */
 static int next_loaded(lua_State *L) {
   int top = lua_gettop(L);
-  mp_names_push(L, MP_SLOT_PENDING);
-  mp_names_push_loaded(L);
+  mp_codec_names_push(L, MP_SLOT_PENDING);
+  mp_codec_names_push_loaded(L);
   lua_pushnil(L);
   while (lua_istable(L, top + 1) && lua_next(L, top + 1)) {
     lua_pushvalue(L, -2);
@@ -166,7 +166,7 @@ static int next_loaded(lua_State *L) {
 /* Forgets the pending name at idx. */
 static void forget(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
-  mp_names_push(L, MP_SLOT_PENDING);
+  mp_codec_names_push(L, MP_SLOT_PENDING);
   lua_pushvalue(L, idx);
   lua_pushnil(L);
   lua_rawset(L, -3);
@@ -176,7 +176,7 @@ static void forget(lua_State *L, int idx) {
 
 static void forget_all(lua_State *L) {
   int top = lua_gettop(L);
-  mp_names_push(L, MP_SLOT_PENDING);
+  mp_codec_names_push(L, MP_SLOT_PENDING);
   lua_pushnil(L);
   while (lua_next(L, top + 1)) {
     lua_pop(L, 1);
@@ -185,7 +185,7 @@ static void forget_all(lua_State *L) {
   lua_settop(L, top);
 }
 
-int mp_names_behind(lua_State *L) {
+int mp_codec_names_behind(lua_State *L) {
   if (!pending) return 0;
   if (++pending_looks > MP_PENDING_LOOKS) return 1;
   int top = lua_gettop(L);
@@ -194,12 +194,12 @@ int mp_names_behind(lua_State *L) {
   return behind;
 }
 
-void mp_names_refresh(lua_State *L) {
+void mp_codec_names_refresh(lua_State *L) {
   int top = lua_gettop(L);
   if (!pending) return;
   luaL_checkstack(L, 16, NULL);
   while (next_loaded(L)) {
-    mp_names_push(L, MP_SLOT_NAMES);
+    mp_codec_names_push(L, MP_SLOT_NAMES);
     lua_insert(L, top + 1);
     add_module(L, top + 1);
     forget(L, top + 2);
@@ -212,7 +212,7 @@ void mp_names_refresh(lua_State *L) {
  * top slots? */
 static int still_there(lua_State *L, int idx) {
   int top = lua_gettop(L);
-  mp_names_push_loaded(L);
+  mp_codec_names_push_loaded(L);
   lua_pushvalue(L, top - 1);
   lua_rawget(L, top + 1);
   int has_field = !lua_isnil(L, top);
@@ -227,9 +227,9 @@ static int still_there(lua_State *L, int idx) {
   return same;
 }
 
-enum mp_name mp_names_of(lua_State *L, int idx) {
+enum mp_codec_name mp_codec_names_of(lua_State *L, int idx) {
   int top = lua_gettop(L);
-  mp_names_push(L, MP_SLOT_NAMES);
+  mp_codec_names_push(L, MP_SLOT_NAMES);
   if (!lua_istable(L, -1)) return lua_settop(L, top), MP_NAME_NONE;
   lua_pushvalue(L, idx);
   if (lua_rawget(L, -2) != LUA_TTABLE) return lua_settop(L, top), MP_NAME_NONE;
@@ -243,22 +243,22 @@ enum mp_name mp_names_of(lua_State *L, int idx) {
   return MP_NAME_MODULE;
 }
 
-enum mp_name mp_names_of_meta(lua_State *L, int idx) {
+enum mp_codec_name mp_codec_names_of_meta(lua_State *L, int idx) {
   int top = lua_gettop(L);
-  mp_names_push(L, MP_SLOT_BY_META);
+  mp_codec_names_push(L, MP_SLOT_BY_META);
   lua_pushvalue(L, idx);
   if (lua_istable(L, -2) && lua_rawget(L, -2) == LUA_TSTRING) {
     lua_replace(L, top + 1);
     return MP_NAME_REGISTERED;
   }
   lua_settop(L, top);
-  return mp_names_of(L, idx);
+  return mp_codec_names_of(L, idx);
 }
 
 /* The searcher: notes the name and finds nothing. */
 static int searcher(lua_State *L) {
   luaL_checkstring(L, 1);
-  mp_names_push(L, MP_SLOT_PENDING);
+  mp_codec_names_push(L, MP_SLOT_PENDING);
   lua_pushvalue(L, 1);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     lua_pushvalue(L, 1);
@@ -273,7 +273,7 @@ static int searcher(lua_State *L) {
 /* Puts the searcher first, where there are searchers. */
 static void install_searcher(lua_State *L) {
   int top = lua_gettop(L);
-  mp_names_push_loaded(L);
+  mp_codec_names_push_loaded(L);
   lua_getfield(L, -1, LUA_LOADLIBNAME);
   if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
     for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 1; i--) {
@@ -300,12 +300,12 @@ void mp_codec_open(lua_State *L) {
     lua_rawseti(L, -2, MP_SLOT_HOOK);
     lua_pushliteral(L, "__gc");
     lua_rawseti(L, -2, MP_SLOT_GC);
-    mp_hold_open(L);
+    mp_codec_gc_credit_open(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
-    mp_names_rebuild(L);
+    mp_codec_names_rebuild(L);
     install_searcher(L);
-    mp_array_part_probe(L);
-    mp_items_probe(L);
+    mp_codec_array_part_probe(L);
+    mp_codec_lua_layout_probe(L);
   }
   lua_settop(L, top);
 }
@@ -313,13 +313,13 @@ void mp_codec_open(lua_State *L) {
 /* Raises unless the metatable is free for the name, and the name for it. */
 static void check_free(lua_State *L, const char *name, int mt) {
   int top = lua_gettop(L);
-  mp_names_push(L, MP_SLOT_BY_NAME);
+  mp_codec_names_push(L, MP_SLOT_BY_NAME);
   if (lua_getfield(L, -1, name) == LUA_TTABLE) {
     lua_rawgeti(L, -1, 1);
     if (!lua_rawequal(L, -1, mt))
       luaL_error(L, "another metatable is registered as '%s'; take a name of its own", name);
   }
-  mp_names_push(L, MP_SLOT_BY_META);
+  mp_codec_names_push(L, MP_SLOT_BY_META);
   lua_pushvalue(L, mt);
   if (lua_rawget(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -1), name) != 0)
     luaL_error(L, "this metatable is registered already, as '%s'", lua_tostring(L, -1));
@@ -331,8 +331,8 @@ void mp_codec_register(lua_State *L, const char *name, int mt_idx, int decode_id
   int decode = decode_idx ? lua_absindex(L, decode_idx) : 0;
   mp_codec_open(L);
   check_free(L, name, mt);
-  mp_names_push(L, MP_SLOT_BY_NAME);
-  mp_names_push(L, MP_SLOT_BY_META);
+  mp_codec_names_push(L, MP_SLOT_BY_NAME);
+  mp_codec_names_push(L, MP_SLOT_BY_META);
   lua_createtable(L, 2, 0);
   lua_pushvalue(L, mt);
   lua_rawseti(L, -2, 1);

@@ -63,7 +63,7 @@ static void push_key(lua_State *L, int key) {
   }
 }
 
-static void push_upvalue(lua_State *L, const mp_frame *f) {
+static void push_upvalue(lua_State *L, const mp_codec_frame *f) {
   lua_Debug ar;
   const char *name = lua_getupvalue(L, f->key, (int)f->i);
   lua_pop(L, 1);
@@ -72,7 +72,7 @@ static void push_upvalue(lua_State *L, const mp_frame *f) {
   lua_pushfstring(L, ".<upvalue %s of function at %s:%d>", name, ar.short_src, ar.linedefined);
 }
 
-static void push_frame(lua_State *L, const mp_frame *f) {
+static void push_frame(lua_State *L, const mp_codec_frame *f) {
   switch (f->kind) {
     case MP_FRAME_ITEM:
       lua_pushfstring(L, "[%I]", (LUAI_UACINT)f->i);
@@ -93,23 +93,23 @@ static void push_frame(lua_State *L, const mp_frame *f) {
 }
 
 /* The frame that lies n levels above f. */
-static const mp_frame *above(const mp_frame *f, int n) {
+static const mp_codec_frame *above(const mp_codec_frame *f, int n) {
   while (n-- > 0) f = f->up;
   return f;
 }
 
 /* Appends the frames from number `first` to before `last`, counted from the root,
  * to the string at the top. */
-static void append_frames(mp_encoder *e, int count, int first, int last) {
+static void append_frames(mp_codec_encoder *e, int count, int first, int last) {
   for (int i = first; i < last; i++) {
     push_frame(e->L, above(e->frame, count - 1 - i));
     lua_concat(e->L, 2);
   }
 }
 
-void mp_codec_push_path(mp_encoder *e) {
+void mp_codec_push_path(mp_codec_encoder *e) {
   int count = 0;
-  for (const mp_frame *f = e->frame; f; f = f->up) count++;
+  for (const mp_codec_frame *f = e->frame; f; f = f->up) count++;
   luaL_checkstack(e->L, 8, NULL);
   lua_pushstring(e->L, e->what);
   if (count <= MP_PATH_HEAD + MP_PATH_TAIL) {
@@ -122,14 +122,14 @@ void mp_codec_push_path(mp_encoder *e) {
   append_frames(e, count, count - MP_PATH_TAIL, count);
 }
 
-int mp_codec_refuse(mp_encoder *e, const char *reason) {
-  if (!(e->mode & MP_MODE_PROTECTED)) return mp_retry(e, MP_MODE_PROTECTED);
+int mp_codec_refuse(mp_codec_encoder *e, const char *reason) {
+  if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
   luaL_checkstack(e->L, 8, NULL);
   lua_pushstring(e->L, reason);
   return mp_codec_refuse_top(e);
 }
 
-int mp_codec_refuse_top(mp_encoder *e) {
+int mp_codec_refuse_top(mp_codec_encoder *e) {
   mp_codec_push_path(e);
   lua_insert(e->L, -2);
   return MP_ENC_FAIL;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "items.h"
+#include "lua_layout.h"
 
 /* Beyond this a float has no fraction that an integer could lack. */
 #define MP_FLOAT_EXACT 9007199254740992.0
@@ -12,17 +12,18 @@
 static const size_t run_header = 1 + MP_COUNT_BYTES;
 
 /* Narrows the integers of a finished run, in place, to `width` bytes. In line: once for each width. */
-__attribute__((always_inline)) static inline void run_narrow(mp_encoder *e, const mp_run *r, unsigned width) {
+__attribute__((always_inline)) static inline void run_narrow(mp_codec_encoder *e, const mp_codec_run *r,
+                                                             unsigned width) {
   unsigned char *from = e->buf + r->at + run_header;
   unsigned char *to = from;
   for (uint64_t i = 0; i < r->count; i++, from += 8, to += width) {
-    uint64_t v = mp_load64(from);
-    mp_store(to, v, width);
+    uint64_t v = mp_codec_load64(from);
+    mp_codec_store(to, v, width);
   }
   e->len = (size_t)(to - e->buf);
 }
 
-void mp_run_close(mp_encoder *e, mp_run *r) {
+void mp_codec_run_close(mp_codec_encoder *e, mp_codec_run *r) {
   if (!r->tag) return;
   unsigned tag = (unsigned)r->tag;
   if (tag == MP_RUN_INT64) {
@@ -36,15 +37,15 @@ void mp_run_close(mp_encoder *e, mp_run *r) {
     if (log2 == 2) run_narrow(e, r, 4);
   }
   e->buf[r->at] = (unsigned char)tag;
-  mp_store64(e->buf + r->at + 1, r->count);
+  mp_codec_store64(e->buf + r->at + 1, r->count);
   r->tag = 0;
 }
 
-static int run_begin(mp_encoder *e, mp_run *r, int tag) {
+static int run_begin(mp_codec_encoder *e, mp_codec_run *r, int tag) {
   if (r->tag == tag) return MP_ENC_OK;
-  mp_run_close(e, r);
-  if (!mp_room(e, run_header)) return MP_ENC_NOMEM;
-  *r = (mp_run){tag, e->len, 0, LUA_MAXINTEGER, LUA_MININTEGER};
+  mp_codec_run_close(e, r);
+  if (!mp_codec_room(e, run_header)) return MP_ENC_NOMEM;
+  *r = (mp_codec_run){tag, e->len, 0, LUA_MAXINTEGER, LUA_MININTEGER};
   e->len += run_header;
   return MP_ENC_OK;
 }
@@ -55,20 +56,20 @@ static int store_floats(lua_State *L, int base, int n, unsigned char *p) {
     lua_Number v = lua_tonumber(L, base + i);
     int fraction = v > -MP_FLOAT_EXACT && v < MP_FLOAT_EXACT && v != (lua_Number)(lua_Integer)v;
     if (!fraction && lua_isinteger(L, base + i)) return 0;
-    mp_store64(p, mp_float_bits(v));
+    mp_codec_store64(p, mp_codec_float_bits(v));
   }
   return 1;
 }
 
 /* Writes the n integers from stack index `base` on at p; 0 when one is none. */
-static int store_integers(lua_State *L, int base, int n, unsigned char *p, mp_run *r) {
+static int store_integers(lua_State *L, int base, int n, unsigned char *p, mp_codec_run *r) {
   lua_Integer min = r->min, max = r->max;
   for (int i = 0; i < n; i++, p += 8) {
     if (!lua_isinteger(L, base + i)) return 0;
     lua_Integer v = lua_tointeger(L, base + i);
     min = v < min ? v : min;
     max = v > max ? v : max;
-    mp_store64(p, (uint64_t)v);
+    mp_codec_store64(p, (uint64_t)v);
   }
   r->min = min;
   r->max = max;
@@ -76,25 +77,25 @@ static int store_integers(lua_State *L, int base, int n, unsigned char *p, mp_ru
 }
 
 /* Opens a run, or goes on with one of the same tag: the place for n numbers, or NULL. */
-static unsigned char *run_room(mp_encoder *e, mp_run *r, int tag, int n) {
+static unsigned char *run_room(mp_codec_encoder *e, mp_codec_run *r, int tag, int n) {
   if (run_begin(e, r, tag)) return NULL;
-  return mp_room(e, 8 * (size_t)n);
+  return mp_codec_room(e, 8 * (size_t)n);
 }
 
-static int run_added(mp_encoder *e, mp_run *r, int n) {
+static int run_added(mp_codec_encoder *e, mp_codec_run *r, int n) {
   e->len += 8 * (size_t)n;
   r->count += (uint64_t)n;
   return 1;
 }
 
-int mp_run_add(mp_encoder *e, mp_run *r, int base, int n) {
+int mp_codec_run_add(mp_codec_encoder *e, mp_codec_run *r, int base, int n) {
   int tag = lua_isinteger(e->L, base) ? MP_RUN_INT64 : MP_RUN_FLOAT;
   unsigned char *p = run_room(e, r, tag, n);
   if (!p) return -MP_ENC_NOMEM;
   int same = tag == MP_RUN_FLOAT ? store_floats(e->L, base, n, p) : store_integers(e->L, base, n, p, r);
   if (same) return run_added(e, r, n);
   if (r->count) {
-    mp_run_close(e, r);
+    mp_codec_run_close(e, r);
   } else {
     e->len = r->at;
     r->tag = 0;
@@ -104,40 +105,41 @@ int mp_run_add(mp_encoder *e, mp_run *r, int base, int n) {
 
 /* Are all the n items of one kind? */
 static int are_kind(const unsigned char *item, int n, unsigned char kind) {
-  for (int i = 0; i < n; i++, item += mp_items.stride) {
-    if (item[mp_items.kind_at] != kind) return 0;
+  for (int i = 0; i < n; i++, item += mp_codec_lua_layout.stride) {
+    if (item[mp_codec_lua_layout.kind_at] != kind) return 0;
   }
   return 1;
 }
 
 static void copy_floats(const unsigned char *item, int n, unsigned char *p) {
-  for (int i = 0; i < n; i++, item += mp_items.stride, p += 8) {
+  for (int i = 0; i < n; i++, item += mp_codec_lua_layout.stride, p += 8) {
     lua_Number v;
     memcpy(&v, item, sizeof v);
-    mp_store64(p, mp_float_bits(v));
+    mp_codec_store64(p, mp_codec_float_bits(v));
   }
 }
 
-static void copy_integers(const unsigned char *item, int n, unsigned char *p, mp_run *r) {
+static void copy_integers(const unsigned char *item, int n, unsigned char *p, mp_codec_run *r) {
   lua_Integer min = r->min, max = r->max;
-  for (int i = 0; i < n; i++, item += mp_items.stride, p += 8) {
+  for (int i = 0; i < n; i++, item += mp_codec_lua_layout.stride, p += 8) {
     lua_Integer v;
     memcpy(&v, item, sizeof v);
     min = v < min ? v : min;
     max = v > max ? v : max;
-    mp_store64(p, (uint64_t)v);
+    mp_codec_store64(p, (uint64_t)v);
   }
   r->min = min;
   r->max = max;
 }
 
-int mp_run_add_near(mp_encoder *e, mp_run *r, const void *table, lua_Integer first, int n) {
-  const unsigned char *item = mp_items_of(table);
+int mp_codec_run_add_near(mp_codec_encoder *e, mp_codec_run *r, const void *table, lua_Integer first, int n) {
+  const unsigned char *item = mp_codec_lua_layout_items(table);
   if (!item) return 0;
-  item += (size_t)(first - 1) * mp_items.stride;
-  unsigned char kind = item[mp_items.kind_at];
-  if ((kind != mp_items.integer && kind != mp_items.floating) || !are_kind(item, n, kind)) return 0;
-  int tag = kind == mp_items.integer ? MP_RUN_INT64 : MP_RUN_FLOAT;
+  item += (size_t)(first - 1) * mp_codec_lua_layout.stride;
+  unsigned char kind = item[mp_codec_lua_layout.kind_at];
+  if ((kind != mp_codec_lua_layout.integer && kind != mp_codec_lua_layout.floating) || !are_kind(item, n, kind))
+    return 0;
+  int tag = kind == mp_codec_lua_layout.integer ? MP_RUN_INT64 : MP_RUN_FLOAT;
   unsigned char *p = run_room(e, r, tag, n);
   if (!p) return -MP_ENC_NOMEM;
   if (tag == MP_RUN_FLOAT)

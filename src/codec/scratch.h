@@ -13,31 +13,31 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_block {
-  struct mp_block *next;
+typedef struct mp_heap_block {
+  struct mp_heap_block *next;
   size_t cap;
   size_t used;   /* end of the last finished message */
   unsigned live; /* finished messages that are not released */
   int open;      /* a message is being written from `used` on */
   _Alignas(16) unsigned char bytes[];
-} mp_block;
+} mp_heap_block;
 
 /* A block with room for `need` bytes after `used`, opened; NULL: no memory. */
-mp_block *mp_scratch_open(size_t need);
+mp_heap_block *mp_codec_scratch_open(size_t need);
 
 /* Moves the open message, which has `len` bytes, where it has room for `need`.
  * Returns its block, where it starts at `used`; NULL: no memory, and b is still
  * open and untouched. */
-mp_block *mp_scratch_grow(mp_block *b, size_t len, size_t need);
+mp_heap_block *mp_codec_scratch_grow(mp_heap_block *b, size_t len, size_t need);
 
 /* Finishes the open message: it ends at `end`. */
-void mp_scratch_close(mp_block *b, size_t end);
+void mp_codec_scratch_close(mp_heap_block *b, size_t end);
 
 /* Drops the open message. */
-void mp_scratch_abort(mp_block *b);
+void mp_codec_scratch_abort(mp_heap_block *b);
 
 /* Drops the finished message from start to end. */
-void mp_scratch_release(mp_block *b, size_t start, size_t end);
+void mp_codec_scratch_release(mp_heap_block *b, size_t start, size_t end);
 
 #pragma GCC visibility pop
 

@@ -7,17 +7,17 @@
 #define MP_SEEN_FIRST_LOG2 6u
 #define MP_SEEN_KEEP ((size_t)1 << 15)
 
-static inline mp_seen_entry *find(const mp_seen *s, uint64_t key, uint64_t mark) {
+static inline mp_codec_seen_entry *find(const mp_codec_seen *s, uint64_t key, uint64_t mark) {
   size_t i = (size_t)((key * MP_HASH_FACTOR) >> s->shift);
   uint64_t oldest = s->stamp << 8; /* stamps only grow */
   for (;; i = (i + 1) & (s->cap - 1)) {
-    mp_seen_entry *e = &s->slots[i];
+    mp_codec_seen_entry *e = &s->slots[i];
     if (e->mark < oldest || (e->key == key && e->mark == mark)) return e;
   }
 }
 
-static int grow(mp_seen *s) {
-  mp_seen old = *s;
+static int grow(mp_codec_seen *s) {
+  mp_codec_seen old = *s;
   s->shift = old.cap ? old.shift - 1 : 64 - MP_SEEN_FIRST_LOG2;
   s->cap = old.cap ? 2 * old.cap : (size_t)1 << MP_SEEN_FIRST_LOG2;
   s->room = s->cap / 4 * 3;
@@ -34,10 +34,10 @@ static int grow(mp_seen *s) {
   return 0;
 }
 
-mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind, int *found) {
+mp_codec_seen_entry *mp_codec_seen_put(mp_codec_seen *s, uint64_t key, enum mp_codec_kind kind, int *found) {
   if (s->count == s->room && grow(s)) return NULL;
   uint64_t mark = s->stamp << 8 | (uint64_t)kind;
-  mp_seen_entry *e = find(s, key, mark);
+  mp_codec_seen_entry *e = find(s, key, mark);
   *found = e->mark == mark;
   if (!*found) {
     e->key = key;
@@ -47,21 +47,21 @@ mp_seen_entry *mp_seen_put(mp_seen *s, uint64_t key, enum mp_kind kind, int *fou
   return e;
 }
 
-int mp_seen_has(const mp_seen *s, uint64_t key) {
+int mp_codec_seen_has(const mp_codec_seen *s, uint64_t key) {
   uint64_t mark = s->stamp << 8 | MP_KIND_VALUE;
   return s->cap && find(s, key, mark)->mark == mark;
 }
 
-void mp_seen_clear(mp_seen *s) {
+void mp_codec_seen_clear(mp_codec_seen *s) {
   s->stamp++;
   s->count = 0;
 }
 
-void mp_seen_trim(mp_seen *s) {
+void mp_codec_seen_trim(mp_codec_seen *s) {
   if (s->cap > MP_SEEN_KEEP) {
     free(s->slots);
     s->slots = NULL;
     s->cap = s->room = 0;
   }
-  mp_seen_clear(s);
+  mp_codec_seen_clear(s);
 }

@@ -9,8 +9,8 @@
  * depend on addresses. An address stands for its string as in seen.h. Private to
  * the codec.
  */
-#ifndef MP_CODEC_RECENT_H
-#define MP_CODEC_RECENT_H
+#ifndef MP_CODEC_STRING_CACHE_H
+#define MP_CODEC_STRING_CACHE_H
 
 #include <string.h>
 
@@ -19,31 +19,32 @@
 #pragma GCC visibility push(hidden)
 
 /* Lengths of strings, and how many sets there are. */
-#define MP_RECENT_MIN 4
-#define MP_RECENT_MAX 12
-#define MP_RECENT_LOG2 8u
+#define MP_STRING_CACHE_MIN 4
+#define MP_STRING_CACHE_MAX 12
+#define MP_STRING_CACHE_LOG2 8u
 
-typedef struct mp_recent {
-  mp_seen_entry sets[1 << MP_RECENT_LOG2][2]; /* first the one that was met again; mark: the stamp */
+typedef struct mp_codec_string_cache {
+  mp_codec_seen_entry sets[1 << MP_STRING_CACHE_LOG2][2]; /* first the one that was met again; mark: the stamp */
   uint64_t stamp;
-} mp_recent;
+} mp_codec_string_cache;
 
 /* The set of a string, by its first four bytes and its last. */
-static inline size_t mp_recent_set(const char *s, size_t len) {
+static inline size_t mp_codec_string_cache_set(const char *s, size_t len) {
   uint32_t first, last;
   memcpy(&first, s, sizeof first);
   memcpy(&last, s + len - sizeof last, sizeof last);
-  return (size_t)(((first | (uint64_t)last << 32) * MP_HASH_FACTOR) >> (64 - MP_RECENT_LOG2));
+  return (size_t)(((first | (uint64_t)last << 32) * MP_HASH_FACTOR) >> (64 - MP_STRING_CACHE_LOG2));
 }
 
 /* Finds or makes the entry. *found tells which; a new one's places are the
  * caller's to set. Valid until the next call. */
-static inline mp_seen_entry *mp_recent_put(mp_recent *r, const char *s, size_t len, int *found) {
+static inline mp_codec_seen_entry *mp_codec_string_cache_put(mp_codec_string_cache *r, const char *s, size_t len,
+                                                             int *found) {
   uint64_t key = (uint64_t)(uintptr_t)s;
-  mp_seen_entry *set = r->sets[mp_recent_set(s, len)];
+  mp_codec_seen_entry *set = r->sets[mp_codec_string_cache_set(s, len)];
   *found = 1;
   if (set[0].key == key && set[0].mark == r->stamp) return set;
-  mp_seen_entry known = set[1];
+  mp_codec_seen_entry known = set[1];
   *found = known.key == key && known.mark == r->stamp;
   if (*found) {
     set[1] = set[0];
@@ -51,12 +52,12 @@ static inline mp_seen_entry *mp_recent_put(mp_recent *r, const char *s, size_t l
     return set;
   }
   if (set[0].mark == r->stamp) set++;
-  *set = (mp_seen_entry){.key = key, .mark = r->stamp};
+  *set = (mp_codec_seen_entry){.key = key, .mark = r->stamp};
   return set;
 }
 
 /* Forgets everything. */
-static inline void mp_recent_clear(mp_recent *r) { r->stamp++; }
+static inline void mp_codec_string_cache_clear(mp_codec_string_cache *r) { r->stamp++; }
 
 #pragma GCC visibility pop
 

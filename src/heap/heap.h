@@ -8,28 +8,28 @@
  *   ours       in a segment or a mapping that this process took
  *   inherited  in one that an ancestor took. Small: given back it stays as it is, so that its page stays shared; grown or
  *              shrunk it is copied. Large (a mapping of its own): unmapped or moved, which writes none of its pages
- *   foreign    anywhere else: of the allocator that was there before. In the process that called mp_os_heap_begin it goes
+ *   foreign    anywhere else: of the allocator that was there before. In the process that called mp_heap_begin it goes
  *              back there; in processes forked from it, it is treated as inherited
  */
-#ifndef MP_OS_HEAP_H
-#define MP_OS_HEAP_H
+#ifndef MP_HEAP_HEAP_H
+#define MP_HEAP_HEAP_H
 
 #include "os/os.h"
 
 #pragma GCC visibility push(hidden)
 
 /* Of both allocators; a lua_Alloc is one. size 0 frees; NULL: no memory, and the block is as it was. */
-typedef void *mp_os_allocator(void *ud, void *p, size_t old, size_t size);
+typedef void *mp_heap_allocator(void *ud, void *p, size_t old, size_t size);
 
 /* heap.c */
-/* From now on mp_os_heap may be called. before, ud: the allocator that has given out what it will be asked to take back.
+/* From now on mp_heap_of_lua may be called. before, ud: the allocator that has given out what it will be asked to take back.
  * 0 or -errno. Idempotent. */
-int mp_os_heap_begin(mp_os_allocator *before, void *ud);
+int mp_heap_begin(mp_heap_allocator *before, void *ud);
 /* Blocks are aligned as malloc's are, to 16 bytes. Making a block smaller never fails. */
-mp_os_allocator mp_os_heap;
+mp_heap_allocator mp_heap_of_lua;
 /* malloc.c */
 /* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
-void mp_os_heap_trim(void);
+void mp_heap_trim(void);
 
 #pragma GCC visibility pop
 #endif

@@ -32,7 +32,7 @@ static bool has_input(const FILE *f) { return f != NULL; }
 static bool has_output(FILE *f) { return __fpending(f) > 0; }
 #endif
 
-MP_OS_FORKED void mp_os_child_stdio(void) {
+MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
   close(STDIN_FILENO);
   open_empty();
   if (has_input(stdin)) __fpurge(stdin);

@@ -45,7 +45,7 @@ int mp_os_at_exit(void (*hook)(int status)) {
   return -ENOMEM;
 }
 
-MP_OS_FORKED _Noreturn void mp_os_leave(int code) {
+MP_HOT_AFTER_FORK _Noreturn void mp_os_leave(int code) {
   fflush(NULL);
   dump_coverage();
   _exit(code);

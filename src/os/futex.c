@@ -14,8 +14,8 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-MP_OWN struct robust_list_head *mp_os_robust;
-MP_OWN uint32_t mp_os_tid;
+MP_PROCESS_LOCAL struct robust_list_head *mp_os_robust;
+MP_PROCESS_LOCAL uint32_t mp_os_tid;
 
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
   struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
@@ -27,8 +27,8 @@ int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) 
 void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 /* A fork's only thread has its robust list where the forking thread had it: asking again would cost it a page. */
-MP_OS_FORKED void mp_os_pending_attach(const mp_os_mutex *mine) {
-  static MP_OWN pthread_t whose;
+MP_HOT_AFTER_FORK void mp_os_pending_attach(const mp_os_mutex *mine) {
+  static MP_PROCESS_LOCAL pthread_t whose;
   size_t len = 0;
   mp_os_tid = mp_os_mutex_owner(mine);
   if (mp_os_robust && pthread_equal(whose, pthread_self())) return;

@@ -38,12 +38,12 @@ static int lock_until(mp_os_mutex *m, const struct timespec *t) {
 
 static int outcome(int err) { return err == EOWNERDEAD ? MP_ABANDONED : -err; }
 
-int mp_os_mutex_init(mp_os_mutex *m) {
+int mp_os_mutex_init(mp_os_mutex *m, bool robust) {
   pthread_mutexattr_t a;
   int err = pthread_mutexattr_init(&a);
   if (err) return -err;
   err = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-  if (!err && !MP_BROKEN(ROBUST)) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+  if (!err && robust) err = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
   if (!err) err = pthread_mutex_init(m, &a);
   pthread_mutexattr_destroy(&a);
   return -err;

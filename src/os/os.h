@@ -4,8 +4,8 @@
  * Invariant: functions return 0 or -errno (or what their contract says) and never touch errno's meaning
  * for the caller; times are nanoseconds on the monotonic clock; a deadline is such a time, MP_FOREVER or 0.
  */
-#ifndef MP_OS_H
-#define MP_OS_H
+#ifndef MP_OS_OS_H
+#define MP_OS_OS_H
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include "os/broken.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -28,22 +26,22 @@
 
 /* A large array, not static, that costs nothing until touched. It lies behind all small variables, which so share a
  * page: what a process writes after a fork is copied page by page. */
-#define MP_OS_LARGE __attribute__((common, visibility("hidden")))
+#define MP_BSS_TAIL __attribute__((common, visibility("hidden")))
 
 /* A variable of this process, as against what lies in shared memory. In a build for TSan (`make tsan`), which sees threads
  * and not processes, each thread plays a process and has its own. */
 #if defined(MP_THREADS)
-#define MP_OWN _Thread_local
-#define MP_OWN_LARGE _Thread_local
+#define MP_PROCESS_LOCAL _Thread_local
+#define MP_PROCESS_LOCAL_LARGE _Thread_local
 enum { MP_OS_THREADS = 1 };
 #else
-#define MP_OWN
-#define MP_OWN_LARGE MP_OS_LARGE
+#define MP_PROCESS_LOCAL
+#define MP_PROCESS_LOCAL_LARGE MP_BSS_TAIL
 enum { MP_OS_THREADS = 0 };
 #endif
 
 /* What a child runs on its way to its target and out again: side by side, for it pays for each stretch of code it touches. */
-#define MP_OS_FORKED __attribute__((hot))
+#define MP_HOT_AFTER_FORK __attribute__((hot))
 
 #define MP_FOREVER UINT64_MAX
 #define MP_MS UINT64_C(1000000)
@@ -60,7 +58,8 @@ int mp_os_sleep(uint64_t deadline);
 /* mutex.c: robust process-shared mutexes. The owner is an OS thread; its death releases them. */
 typedef pthread_mutex_t mp_os_mutex;
 enum { MP_LOCKED = 0, MP_ABANDONED = 1 };
-int mp_os_mutex_init(mp_os_mutex *m);
+/* robust: it dies with its owner, and the next one learns that. */
+int mp_os_mutex_init(mp_os_mutex *m, bool robust);
 /* MP_LOCKED, MP_ABANDONED (locked; the last owner died holding it; call _consistent before unlock), -EBUSY. */
 static inline int mp_os_mutex_try(mp_os_mutex *m) {
   int err = pthread_mutex_trylock(m);
@@ -81,7 +80,7 @@ static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
 #define MP_OS_OWNER 0x3fffffffu
 /* The id of the thread that holds it, or 0. */
 static inline uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return mp_os_mutex_word(m) & MP_OS_OWNER; }
-extern MP_OWN uint32_t mp_os_tid; /* of the thread that attached (mp_os_pending_attach) */
+extern MP_PROCESS_LOCAL uint32_t mp_os_tid; /* of the thread that attached (mp_os_pending_attach) */
 /* One load: true while the thread that attached holds it. */
 static inline bool mp_os_mutex_mine(const mp_os_mutex *m) { return mp_os_mutex_owner(m) == mp_os_tid; }
 /* One load: true while a living thread holds it. */
@@ -96,10 +95,10 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n);
 void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same cell. */
-extern MP_OWN struct robust_list_head *mp_os_robust;
+extern MP_PROCESS_LOCAL struct robust_list_head *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
   struct robust_list_head *h = mp_os_robust;
-  if (!h || MP_BROKEN(PENDING)) return;
+  if (!h) return;
   char *cell = word ? (char *)(void *)word - h->futex_offset : NULL;
   *(struct robust_list *volatile *)&h->list_op_pending = (struct robust_list *)(void *)cell;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -26,7 +26,7 @@ static void default_signals(sigset_t *mask) {
   }
 }
 
-MP_OS_FORKED pid_t mp_os_fork(void) {
+MP_HOT_AFTER_FORK pid_t mp_os_fork(void) {
   sigset_t hold, mask;
   sigemptyset(&hold);
   for (int i = 0; i < OURS; i++) sigaddset(&hold, ours[i]);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
-MP_OS_FORKED int mp_os_random(void *p, size_t n) {
+MP_HOT_AFTER_FORK int mp_os_random(void *p, size_t n) {
   ssize_t got;
   do got = getrandom(p, n, 0);
   while (got < 0 && errno == EINTR);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of this process's children: places, ends, waits, signals. What happens at exit stands in leave.c. */
-#include "shm/children.h"
+#include "process/children.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -8,22 +8,22 @@
 #include <unistd.h>
 
 #include "os/process.h"
-#include "shm/bell.h"
-#include "shm/log.h"
+#include "process/log.h"
+#include "shm/wait/wait_queue.h"
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define JUST_BEGUN (20 * MP_MS) /* two ticks of the clock by which the system tells when a process began */
 #define NAP (2 * MP_MS)         /* between looks, where the system has no pidfd to wait on */
 
-MP_OS_LARGE mp_child mp_child_table[MP_CHILD_MAX];
-static mp_child *const table = mp_child_table;
+MP_BSS_TAIL mp_process_child mp_process_child_table[MP_CHILD_MAX];
+static mp_process_child *const table = mp_process_child_table;
 static int top, free_list; /* places below top have been used; place + 1 of the first free one, or END_OF_LIST */
 static unsigned ends;
 static pid_t owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
 
-const mp_child *mp_child_at(int place) { return &table[place]; }
+const mp_process_child *mp_process_child_at(int place) { return &table[place]; }
 
-MP_OS_FORKED void mp_children_forget(void) {
+MP_HOT_AFTER_FORK void mp_process_children_forget(void) {
   for (int i = 0; i < top; i++)
     if (table[i].used && table[i].pidfd != NO_FD) mp_os_close(table[i].pidfd);
   top = 0;
@@ -33,7 +33,7 @@ MP_OS_FORKED void mp_children_forget(void) {
 }
 
 static void own_table(void) {
-  if (owner != getpid()) mp_children_forget();
+  if (owner != getpid()) mp_process_children_forget();
 }
 
 static void free_place(int i) {
@@ -44,8 +44,8 @@ static void free_place(int i) {
   free_list = i + 1;
 }
 
-int mp_child_place(void) {
-  mp_children_reap();
+int mp_process_child_place(void) {
+  mp_process_children_reap();
   int i = free_list - 1;
   if (free_list != END_OF_LIST)
     free_list = table[i].next;
@@ -53,39 +53,39 @@ int mp_child_place(void) {
     i = top++;
   else
     return -EAGAIN;
-  table[i] = (mp_child){.pidfd = NO_FD, .used = true, .ended = true};
+  table[i] = (mp_process_child){.pidfd = NO_FD, .used = true, .ended = true};
   return i;
 }
 
 /* Somebody else has the status: what it announced, or how it was probably killed. */
-static int exitcode_without_status(const mp_child *c, int announced) {
+static int exitcode_without_status(const mp_process_child *c, int announced) {
   if (announced != MP_EXIT_NONE) return announced & CODE_MASK;
   return -(c->last_signal ? c->last_signal : SIGKILL);
 }
 
-static void log_end(const mp_child *c) {
+static void log_end(const mp_process_child *c) {
   bool expected = c->exitcode == 0 || (c->exitcode < 0 && c->last_signal);
   int level = expected ? MP_LOG_INFO : MP_LOG_WARNING;
   const char *signal = c->exitcode < 0 ? mp_os_signal_name(-c->exitcode) : NULL;
   if (c->exitcode < 0)
-    mp_log(level, "'%s' (pid %d) ended: signal %d (%s)%s", c->name, (int)c->pid, -c->exitcode, signal ? signal : "?",
-           expected ? ", sent from here" : "");
+    mp_process_log(level, "'%s' (pid %d) ended: signal %d (%s)%s", c->name, (int)c->pid, -c->exitcode,
+                   signal ? signal : "?", expected ? ", sent from here" : "");
   else
-    mp_log(level, "'%s' (pid %d) ended: exit code %d, %s", c->name, (int)c->pid, c->exitcode,
-           !c->returned       ? "it called os.exit"
-           : c->exitcode == 0 ? "its target returned"
-                              : "its target raised an error");
+    mp_process_log(level, "'%s' (pid %d) ended: exit code %d, %s", c->name, (int)c->pid, c->exitcode,
+                   !c->returned       ? "it called os.exit"
+                   : c->exitcode == 0 ? "its target returned"
+                                      : "its target raised an error");
 }
 
 /* got, status: what mp_os_reap said. */
-static void note_end(mp_child *c, int got, int status) {
-  int announced = mp_proc_exit(c->ref);
+static void note_end(mp_process_child *c, int got, int status) {
+  int announced = mp_shm_proc_exit(c->ref);
   c->exitcode = got == 1 ? mp_os_exit_code(status) : exitcode_without_status(c, announced);
   c->returned = c->exitcode >= 0 && announced != MP_EXIT_NONE && !(announced & MP_LEFT_EARLY);
   c->ended = true;
   ends++;
-  if (mp_log_wants(MP_LOG_WARNING)) log_end(c);
-  if (mp_shm_usable()) mp_proc_release(c->ref, true);
+  if (mp_process_log_wants(MP_LOG_WARNING)) log_end(c);
+  if (mp_shm_usable()) mp_shm_proc_release(c->ref, true);
 }
 
 /* A pid is given again only once its last process has been reaped: not by us, if that is not known to have ended. */
@@ -96,18 +96,18 @@ static void end_namesakes(int place) {
 }
 
 /* What another thread holds at the fork, as a lock of malloc's or of a library's, stays locked in the child for ever. */
-static void log_start(const mp_child *c) {
+static void log_start(const mp_process_child *c) {
   int threads = mp_os_threads();
-  mp_log(MP_LOG_INFO, "started %s'%s' (pid %d)", c->daemon ? "daemon " : "", c->name, (int)c->pid);
+  mp_process_log(MP_LOG_INFO, "started %s'%s' (pid %d)", c->daemon ? "daemon " : "", c->name, (int)c->pid);
   if (threads > 1)
-    mp_log(MP_LOG_WARNING,
-           "forked '%s' (pid %d) while %d threads run: locks that the others held stay locked in it; "
-           "start processes before threads",
-           c->name, (int)c->pid, threads);
+    mp_process_log(MP_LOG_WARNING,
+                   "forked '%s' (pid %d) while %d threads run: locks that the others held stay locked in it; "
+                   "start processes before threads",
+                   c->name, (int)c->pid, threads);
 }
 
-void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const char *name) {
-  mp_child *c = &table[place];
+void mp_process_child_started(int place, mp_shm_proc_ref ref, pid_t pid, bool daemon, const char *name) {
+  mp_process_child *c = &table[place];
   c->ref = ref;
   c->pid = pid;
   c->since = mp_os_now();
@@ -115,25 +115,25 @@ void mp_child_started(int place, mp_proc_ref ref, pid_t pid, bool daemon, const 
   c->ended = false;
   strncpy(c->name, name, sizeof c->name - 1);
   end_namesakes(place);
-  if (mp_log_wants(MP_LOG_WARNING)) log_start(c);
+  if (mp_process_log_wants(MP_LOG_WARNING)) log_start(c);
 }
 
-void mp_child_drop(int place) {
-  mp_child *c = &table[place];
+void mp_process_child_drop(int place) {
+  mp_process_child *c = &table[place];
   c->dropped = true;
   if (c->pidfd != NO_FD) mp_os_close(c->pidfd);
   c->pidfd = NO_FD;
-  if (mp_child_ended(place)) free_place(place);
+  if (mp_process_child_ended(place)) free_place(place);
 }
 
 /* A host has reaped it, and its pid is another child's. (One that runs another program now lives no more in the registry,
  * and one that has just begun not yet: whoever began so shortly after it could not be told from it.) */
-static bool replaced(const mp_child *c) {
-  return !mp_proc_lives(c->ref) && mp_os_now() - c->since > JUST_BEGUN && mp_os_started_after(c->pid, c->since);
+static bool replaced(const mp_process_child *c) {
+  return !mp_shm_proc_lives(c->ref) && mp_os_now() - c->since > JUST_BEGUN && mp_os_started_after(c->pid, c->since);
 }
 
-bool mp_child_ended(int place) {
-  mp_child *c = &table[place];
+bool mp_process_child_ended(int place) {
+  mp_process_child *c = &table[place];
   if (c->ended) return true;
   int status = 0, got = mp_os_reap(c->pid, &status);
   if (got == 0 && !replaced(c)) return false;
@@ -141,62 +141,62 @@ bool mp_child_ended(int place) {
   return true;
 }
 
-MP_OS_FORKED int mp_child_next(int place, bool daemon) {
+MP_HOT_AFTER_FORK int mp_process_child_next(int place, bool daemon) {
   if (owner != getpid()) return -1;
   while (++place < top) {
-    const mp_child *c = &table[place];
+    const mp_process_child *c = &table[place];
     if (c->used && !c->ended && c->daemon == daemon) return place;
   }
   return -1;
 }
 
-unsigned mp_children_reap(void) {
+unsigned mp_process_children_reap(void) {
   own_table();
   for (int i = 0; i < top; i++) {
-    mp_child *c = &table[i];
-    if (!c->used || (!c->ended && !mp_proc_dead(c->ref))) continue;
-    if (mp_child_ended(i) && c->dropped) free_place(i);
+    mp_process_child *c = &table[i];
+    if (!c->used || (!c->ended && !mp_shm_proc_dead(c->ref))) continue;
+    if (mp_process_child_ended(i) && c->dropped) free_place(i);
   }
   return ends;
 }
 
 /* Sleeps until pid ends, a slice is over or a signal comes. fd: its pidfd, or none yet. */
-static int sleep_on(pid_t pid, int fd, const mp_wait *w) {
-  uint64_t slice = mp_wait_slice(w), nap = mp_os_now() + NAP;
+static int sleep_on(pid_t pid, int fd, const mp_shm_wait *w) {
+  uint64_t slice = mp_shm_wait_slice(w), nap = mp_os_now() + NAP;
   int mine = fd == NO_FD ? mp_os_pidfd(pid) : fd;
   bool counted = mp_shm_usable(); /* exit() may come from a thread that is not ours */
-  if (counted) mp_bell_asleep(true);
+  if (counted) mp_shm_wait_queue_asleep(true);
   if (mine >= 0)
     mp_os_poll(mine, slice);
   else if (mine != -ESRCH)
     mp_os_sleep(slice < nap ? slice : nap);
-  if (counted) mp_bell_asleep(false);
+  if (counted) mp_shm_wait_queue_asleep(false);
   if (fd == NO_FD && mine >= 0) mp_os_close(mine);
-  return mp_wait_check(w);
+  return mp_shm_wait_check(w);
 }
 
-int mp_child_wait(int place, const mp_wait *w) {
+int mp_process_child_wait(int place, const mp_shm_wait *w) {
   int err = 0;
-  while (!mp_child_ended(place)) {
+  while (!mp_process_child_ended(place)) {
     if (err || !w->deadline) return err ? err : -ETIMEDOUT;
     err = sleep_on(table[place].pid, table[place].pidfd, w);
   }
   return 0;
 }
 
-int mp_peer_wait(mp_proc_ref ref, pid_t pid, const mp_wait *w) {
+int mp_process_peer_wait(mp_shm_proc_ref ref, pid_t pid, const mp_shm_wait *w) {
   int err = 0;
-  while (!mp_proc_dead(ref)) {
+  while (!mp_shm_proc_dead(ref)) {
     if (err || !w->deadline) return err ? err : -ETIMEDOUT;
     err = sleep_on(pid, NO_FD, w);
   }
   return 0;
 }
 
-int mp_child_sentinel(int place) {
-  mp_child *c = &table[place];
+int mp_process_child_sentinel(int place) {
+  mp_process_child *c = &table[place];
   if (c->pidfd != NO_FD) return c->pidfd;
-  int fd = mp_child_ended(place) ? -ESRCH : mp_os_pidfd(c->pid);
+  int fd = mp_process_child_ended(place) ? -ESRCH : mp_os_pidfd(c->pid);
   if (fd == -ESRCH) fd = mp_os_ready_fd();
   if (fd >= 0) c->pidfd = fd;
   return fd;
@@ -212,19 +212,19 @@ static int send_and_close(int fd, int sig) {
 }
 
 /* A pid that is still to be reaped by us names our child, and so does the pidfd made before we asked. */
-int mp_child_signal(int place, int sig) {
-  mp_child *c = &table[place];
+int mp_process_child_signal(int place, int sig) {
+  mp_process_child *c = &table[place];
   int fd = mp_os_pidfd(c->pid);
-  bool gone = mp_child_ended(place) || fd == -ESRCH;
+  bool gone = mp_process_child_ended(place) || fd == -ESRCH;
   if (!gone) c->last_signal = sig;
   if (fd >= 0 && !gone) return send_and_close(fd, sig);
   if (fd >= 0) mp_os_close(fd);
   return gone ? 0 : plain_kill(c->pid, sig);
 }
 
-int mp_peer_signal(mp_proc_ref ref, pid_t pid, int sig) {
+int mp_process_peer_signal(mp_shm_proc_ref ref, pid_t pid, int sig) {
   int fd = mp_os_pidfd(pid);
-  bool gone = mp_proc_dead(ref) || fd == -ESRCH;
+  bool gone = mp_shm_proc_dead(ref) || fd == -ESRCH;
   if (fd >= 0 && !gone) return send_and_close(fd, sig);
   if (fd >= 0) mp_os_close(fd);
   return gone ? 0 : plain_kill(pid, sig);

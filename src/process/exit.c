@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "os/process.h"
-#include "shm/children.h"
-#include "shm/log.h"
-#include "shm/object.h"
-#include "shm/watch.h"
+#include "process/children.h"
+#include "process/log.h"
+#include "shm/arena/object.h"
+#include "shm/wait/wait_set.h"
 
 #define TERM_GRACE (1000 * MP_MS) /* what a daemon may take after SIGTERM */
 #define KILL_GRACE (5000 * MP_MS) /* after SIGKILL: only a system call that cannot be ended takes time */
@@ -23,29 +23,29 @@ static pid_t made_here; /* this process, when mproc has forked it */
 static int failed_as;      /* what it ends with instead of 1, or 0 */
 static pid_t failed_where; /* in this process only */
 
-MP_OS_FORKED void mp_children_forked(void) { made_here = getpid(); }
+MP_HOT_AFTER_FORK void mp_process_children_forked(void) { made_here = getpid(); }
 
-void mp_children_exit_as(int status) {
+void mp_process_children_exit_as(int status) {
   failed_as = status;
   failed_where = getpid();
 }
 
 static void log_daemons(void) {
-  for (int i = -1; (i = mp_child_next(i, true)) >= 0;)
-    mp_log(MP_LOG_INFO, "ends daemon '%s' (pid %d), which still runs; join() it before, if its work is wanted",
-           mp_child_at(i)->name, (int)mp_child_at(i)->pid);
+  for (int i = -1; (i = mp_process_child_next(i, true)) >= 0;)
+    mp_process_log(MP_LOG_INFO, "ends daemon '%s' (pid %d), which still runs; join() it before, if its work is wanted",
+                   mp_process_child_at(i)->name, (int)mp_process_child_at(i)->pid);
 }
 
 static void signal_all(bool daemon, int sig) {
-  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;) mp_child_signal(i, sig);
+  for (int i = -1; (i = mp_process_child_next(i, daemon)) >= 0;) mp_process_child_signal(i, sig);
 }
 
 /* True when all of them have ended by the deadline. */
 static bool await_all(bool daemon, uint64_t deadline) {
-  const mp_wait w = {deadline, NULL, NULL};
+  const mp_shm_wait w = {deadline, NULL, NULL};
   bool all = true;
-  for (int i = -1; (i = mp_child_next(i, daemon)) >= 0;)
-    if (mp_child_wait(i, &w) != 0) all = false;
+  for (int i = -1; (i = mp_process_child_next(i, daemon)) >= 0;)
+    if (mp_process_child_wait(i, &w) != 0) all = false;
   return all;
 }
 
@@ -53,8 +53,8 @@ static bool await_all(bool daemon, uint64_t deadline) {
 static void report(void) {
   char text[REPORT];
   int n = snprintf(text, sizeof text, "mproc: pid %d waits for the end of", (int)getpid());
-  for (int i = -1; (i = mp_child_next(i, false)) >= 0 && n < REPORT - 2 * MP_CHILD_NAME;) {
-    const mp_child *c = mp_child_at(i);
+  for (int i = -1; (i = mp_process_child_next(i, false)) >= 0 && n < REPORT - 2 * MP_CHILD_NAME;) {
+    const mp_process_child *c = mp_process_child_at(i);
     n += snprintf(text + n, (size_t)(REPORT - n), " '%s' (pid %d)", c->name, (int)c->pid);
   }
   text[n++] = '\n';
@@ -64,23 +64,23 @@ static void report(void) {
 /* No Lua runs here any more, so nobody will send or receive: who waits at the other end of a pipe, perhaps one of the
  * children that are waited for here, learns it now. */
 static void close_ends(void) {
-  bool alone = mp_child_next(-1, true) < 0 && mp_child_next(-1, false) < 0;
+  bool alone = mp_process_child_next(-1, true) < 0 && mp_process_child_next(-1, false) < 0;
   if (alone || !mp_shm_usable()) return;
-  mp_watch_leave();
-  mp_holds_drop(MP_TYPE_END);
+  mp_shm_wait_set_leave();
+  mp_shm_references_drop(MP_TYPE_PIPE_END);
 }
 
-MP_OS_FORKED void mp_children_finish(void) {
+MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
   close_ends();
-  if (mp_child_next(-1, true) >= 0) {
-    if (mp_log_wants(MP_LOG_INFO)) log_daemons();
+  if (mp_process_child_next(-1, true) >= 0) {
+    if (mp_process_log_wants(MP_LOG_INFO)) log_daemons();
     signal_all(true, SIGTERM);
     if (!await_all(true, mp_os_now() + TERM_GRACE)) {
       signal_all(true, SIGKILL);
       await_all(true, mp_os_now() + KILL_GRACE);
     }
   }
-  if (mp_child_next(-1, false) < 0 || await_all(false, mp_os_now() + QUIET)) return;
+  if (mp_process_child_next(-1, false) < 0 || await_all(false, mp_os_now() + QUIET)) return;
   report();
   await_all(false, MP_FOREVER);
 }
@@ -88,19 +88,19 @@ MP_OS_FORKED void mp_children_finish(void) {
 /* Inside exit(). Inherited C code may call it in a child of ours: that must not run what the parent registered. */
 static void at_exit(int status) {
   mp_os_sigint_default();
-  mp_children_finish();
+  mp_process_children_finish();
   if (status == 1 && failed_as && failed_where == getpid()) {
-    if (mp_shm_usable()) mp_proc_set_exit(failed_as & 0xff);
-    mp_proc_depart();
+    if (mp_shm_usable()) mp_shm_proc_set_exit(failed_as & 0xff);
+    mp_shm_proc_unregister();
     mp_os_leave(failed_as);
   }
   if (made_here != getpid() || status < 0) return;
-  if (mp_shm_usable()) mp_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
-  mp_proc_depart();
+  if (mp_shm_usable()) mp_shm_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
+  mp_shm_proc_unregister();
   mp_os_leave(status);
 }
 
-int mp_children_hook(void) {
+int mp_process_children_hook(void) {
   mp_os_pin(&made_here);
   return mp_os_at_exit(at_exit);
 }

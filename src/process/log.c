@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lines of the log. The contracts stand in log.h. */
-#include "shm/log.h"
+#include "process/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,28 +8,28 @@
 #include <unistd.h>
 
 #include "os/process.h"
-#include "shm/registry.h"
+#include "shm/arena/registry.h"
 
 #define NS_PER_S 1e9
 
-const char *const mp_log_names[MP_LOG_LEVELS] = {"off", "warning", "info", "debug"};
-int mp_log_level = MP_LOG_OFF;
+const char *const mp_process_log_names[MP_LOG_LEVELS] = {"off", "warning", "info", "debug"};
+int mp_process_log_level = MP_LOG_OFF;
 static uint64_t began;
 
-void mp_log_begin(void) {
+void mp_process_log_begin(void) {
   if (!began) began = mp_os_now();
 }
 
-void mp_log_process(char *to) {
-  mp_proc_name(mp_proc_self(), to);
+void mp_process_log_process(char *to) {
+  mp_shm_proc_name(mp_shm_proc_self(), to);
   if (!*to) strcpy(to, "MainProcess");
 }
 
 static size_t write_head(char *line, int level) {
   char name[MP_PROC_NAME];
-  mp_log_process(name);
+  mp_process_log_process(name);
   return (size_t)snprintf(line, MP_LOG_LINE, "mproc: %.6f %s '%s' (pid %d): ", (double)(mp_os_now() - began) / NS_PER_S,
-                          mp_log_names[level], name, (int)getpid());
+                          mp_process_log_names[level], name, (int)getpid());
 }
 
 static void keep_one_line(char *line, size_t n) {
@@ -37,10 +37,10 @@ static void keep_one_line(char *line, size_t n) {
     if ((unsigned char)line[i] < ' ') line[i] = ' ';
 }
 
-void mp_log(int level, const char *format, ...) {
+void mp_process_log(int level, const char *format, ...) {
   char line[MP_LOG_LINE];
   va_list args;
-  if (!mp_log_wants(level)) return;
+  if (!mp_process_log_wants(level)) return;
   size_t n = write_head(line, level);
   va_start(args, format);
   int more = vsnprintf(line + n, sizeof line - n, format, args);

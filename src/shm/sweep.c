@@ -2,37 +2,37 @@
 /* What a dead process had in its hands goes back. For registry.c, whose elected cleaner calls it. */
 #include <errno.h>
 
-#include "shm/chunk.h"
-#include "shm/mutex.h"
-#include "shm/object.h"
-#include "shm/queue_inside.h"
-#include "shm/watch.h"
+#include "shm/arena/chunk.h"
+#include "shm/arena/object.h"
+#include "shm/queue/internal.h"
+#include "shm/sync/mutex.h"
+#include "shm/wait/wait_set.h"
 
-MP_OWN bool mp_noted;
+MP_PROCESS_LOCAL bool mp_shm_has_claims;
 
 static int free_held(uint64_t i) {
-  static const mp_wait brief = {0, NULL, NULL};
-  mp_chunk_unload(i);
-  int err = mp_arena_lock(&brief);
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  mp_shm_chunk_unload(i);
+  int err = mp_shm_arena_lock(&brief);
   if (err) return err;
-  mp_chunk_free(i);
-  mp_arena_unlock();
+  mp_shm_chunk_free(i);
+  mp_shm_arena_unlock();
   return 0;
 }
 
-static bool carries(uint64_t i) { return ((mp_extent *)mp_chunk_data(i))->nhandles != 0; }
+static bool carries(uint64_t i) { return ((mp_shm_large *)mp_shm_chunk_data(i))->nhandles != 0; }
 
 static int settle_chunk(uint64_t i, uint32_t slot, bool carrying) {
-  uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_tag(st) != slot || MP_BROKEN(SETTLE)) return 0;
-  if (mp_st_state(st) == MP_READING) return carries(i) == carrying ? mp_queue_settle(i, slot) : 0;
-  return mp_st_state(st) == MP_HELD ? free_held(i) : 0;
+  uint64_t st = mp_shm_chunk_at(i)->st;
+  if (mp_shm_chunk_tag(st) != slot || MP_MUTANT(SETTLE)) return 0;
+  if (mp_shm_chunk_state(st) == MP_READING) return carries(i) == carrying ? mp_shm_queue_reap(i, slot) : 0;
+  return mp_shm_chunk_state(st) == MP_HELD ? free_held(i) : 0;
 }
 
 static int settle_chunks(uint32_t slot, bool carrying) {
   int err = 0;
-  for (int64_t i = mp_chunk_next(0), after; i >= 0 && !err; i = after) {
-    after = mp_chunk_after((uint64_t)i);
+  for (int64_t i = mp_shm_chunk_next(0), after; i >= 0 && !err; i = after) {
+    after = mp_shm_chunk_after((uint64_t)i);
     err = settle_chunk((uint64_t)i, slot, carrying);
   }
   return err;
@@ -42,26 +42,26 @@ static int settle_chunks(uint32_t slot, bool carrying) {
  * chunks: while the dead process's holds stand, the queues they belong to live. Those that carry handles come after
  * the others: who takes such a message again finds back in a queue it carries what the dead process had taken from
  * there, and may drop that queue once it is empty. Holds last. */
-int mp_proc_settle(uint32_t slot) {
-  static const mp_wait brief = {0, NULL, NULL};
-  int err = mp_arena_lock(&brief);
+int mp_shm_proc_reap(uint32_t slot) {
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  int err = mp_shm_arena_lock(&brief);
   if (err) return err;
-  mp_arena_unlock();
-  if (mp_proc_at(slot)->inhand) err = settle_chunks(slot, false);
-  if (!err && mp_proc_at(slot)->inhand) err = settle_chunks(slot, true);
-  if (!err) err = mp_holds_settle(slot);
-  if (!err) err = mp_arena_lock(&brief);
+  mp_shm_arena_unlock();
+  if (mp_shm_proc_at(slot)->inhand) err = settle_chunks(slot, false);
+  if (!err && mp_shm_proc_at(slot)->inhand) err = settle_chunks(slot, true);
+  if (!err) err = mp_shm_references_reap(slot);
+  if (!err) err = mp_shm_arena_lock(&brief);
   if (err) return err;
-  mp_holds_clear(slot);
-  mp_arena_unlock();
+  mp_shm_references_clear(slot);
+  mp_shm_arena_unlock();
   return 0;
 }
 
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
  * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
-MP_OS_FORKED void mp_proc_depart(void) {
-  if (mp_usable) mp_watch_leave();
-  if (!mp_usable || !mp_noted || mp_proc_at(mp_me)->inhand || mp_mutex_count()) return;
-  mp_usable = false;
-  mp_proc_settle(mp_me);
+MP_HOT_AFTER_FORK void mp_shm_proc_unregister(void) {
+  if (mp_shm_is_usable) mp_shm_wait_set_leave();
+  if (!mp_shm_is_usable || !mp_shm_has_claims || mp_shm_proc_at(mp_shm_my_slot)->inhand || mp_shm_mutex_count()) return;
+  mp_shm_is_usable = false;
+  mp_shm_proc_reap(mp_shm_my_slot);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The arena: mapping, formatting, its lock. The layout and the lock order stand in arena.h. */
-#include "shm/arena.h"
+#include "shm/arena/arena.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/chunk.h"
-#include "shm/object.h"
-#include "shm/proc.h"
+#include "shm/arena/chunk.h"
+#include "shm/arena/object.h"
+#include "shm/arena/proc.h"
 
 #define DEFAULT_SIZE (UINT64_C(1) << 40)
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
@@ -17,7 +17,7 @@
 #define DATA_ALIGN (UINT64_C(2) << 20)
 #define SPINS 200
 
-mp_arena *mp_a;
+mp_shm_arena *mp_shm_header;
 
 static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
 
@@ -41,21 +41,21 @@ static uint64_t place(uint64_t *at, uint64_t bytes) {
   return here;
 }
 
-static int format(mp_arena *a, uint64_t size) {
+static int format(mp_shm_arena *a, uint64_t size) {
   uint64_t at = round_up(sizeof *a, MP_PAGE);
   a->size = size;
   a->pid_namespace = mp_os_pid_namespace();
   a->nprocs = (uint32_t)clamp(size / BYTES_PER_PROC, 64, MP_PROC_MOST);
   a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MP_OBJECT_MOST);
   a->row_words = a->nobjects / 64;
-  a->procs = place(&at, a->nprocs * sizeof(mp_proc));
-  a->objects = place(&at, a->nobjects * sizeof(mp_object));
+  a->procs = place(&at, a->nprocs * sizeof(mp_shm_proc));
+  a->objects = place(&at, a->nobjects * sizeof(mp_shm_object));
   a->holds = place(&at, ((uint64_t)a->nprocs + 1) * a->row_words * 8);
   a->npages = (size - at) / MP_PAGE;
-  a->chunks = place(&at, a->npages * sizeof(mp_chunk));
+  a->chunks = place(&at, a->npages * sizeof(mp_shm_chunk));
   a->data = round_up(at, size > 16 * DATA_ALIGN ? DATA_ALIGN : 64u << 10);
   a->npages = (size - a->data) / MP_PAGE;
-  int err = mp_os_mutex_init(&a->lock);
+  int err = mp_shm_robust_init(&a->lock);
   if (err) return err;
   a->page = MP_PAGE;
   a->layout = MP_LAYOUT;
@@ -63,36 +63,36 @@ static int format(mp_arena *a, uint64_t size) {
   return 0;
 }
 
-int mp_arena_map(void) {
+int mp_shm_arena_map(void) {
   int err = 0;
   size_t size = wanted_size();
-  mp_arena *a = mp_os_map(&size, SMALLEST_SIZE, &err);
+  mp_shm_arena *a = mp_os_map(&size, SMALLEST_SIZE, &err);
   if (!a) return err;
   err = format(a, size);
   if (err) return err;
-  mp_a = a;
+  mp_shm_header = a;
   return 0;
 }
 
-uint64_t mp_wait_longer(const mp_wait *w, uint64_t *slice, uint64_t most) {
+uint64_t mp_shm_wait_longer(const mp_shm_wait *w, uint64_t *slice, uint64_t most) {
   uint64_t end = mp_os_now() + *slice;
   *slice = 2 * *slice < most ? 2 * *slice : most;
   return w->deadline < end ? w->deadline : end;
 }
 
-uint64_t mp_wait_slice(const mp_wait *w) {
+uint64_t mp_shm_wait_slice(const mp_shm_wait *w) {
   uint64_t slice = MP_SLICE;
-  return mp_wait_longer(w, &slice, MP_SLICE);
+  return mp_shm_wait_longer(w, &slice, MP_SLICE);
 }
 
-int mp_wait_check(const mp_wait *w) {
+int mp_shm_wait_check(const mp_shm_wait *w) {
   if (w->interrupted && w->interrupted(w->arg)) return -EINTR;
   return w->deadline != MP_FOREVER && mp_os_now() >= w->deadline ? -ETIMEDOUT : 0;
 }
 
 /* The owner is running or stopped. Its section is a few dozen instructions, so a call that must not wait still
  * gives it MP_GRACE: without that, a get of a full queue could say "empty". */
-static int lock_slowly(mp_os_mutex *m, const mp_wait *w) {
+static int lock_slowly(mp_os_mutex *m, const mp_shm_wait *w) {
   for (int i = 0; i < SPINS; i++) {
     mp_os_pause();
     if (!mp_os_mutex_held(m)) {
@@ -100,45 +100,45 @@ static int lock_slowly(mp_os_mutex *m, const mp_wait *w) {
       if (r != -EBUSY) return r;
     }
   }
-  mp_wait late = *w;
+  mp_shm_wait late = *w;
   if (late.deadline != MP_FOREVER) {
     uint64_t now = mp_os_now();
     late.deadline = (late.deadline > now ? late.deadline : now) + MP_GRACE;
   }
   for (;;) {
-    int r = mp_os_mutex_until(m, mp_wait_slice(&late));
+    int r = mp_os_mutex_until(m, mp_shm_wait_slice(&late));
     if (r != -ETIMEDOUT) return r;
-    r = mp_wait_check(&late);
+    r = mp_shm_wait_check(&late);
     if (r) return r;
   }
 }
 
-int mp_lock(mp_os_mutex *m, const mp_wait *w) {
+int mp_shm_lock_word(mp_os_mutex *m, const mp_shm_wait *w) {
   int r = mp_os_mutex_try(m);
   return r == -EBUSY ? lock_slowly(m, w) : r;
 }
 
 static void recover(void) {
-  mp_flight_recover();
-  if (!MP_BROKEN(LISTS)) mp_chunk_rebuild();
-  if (!MP_BROKEN(LISTS)) mp_object_rebuild();
-  mp_os_mutex_consistent(&mp_a->lock);
+  mp_shm_transit_recover();
+  if (!MP_MUTANT(LISTS)) mp_shm_chunk_rebuild();
+  if (!MP_MUTANT(LISTS)) mp_shm_object_rebuild();
+  mp_os_mutex_consistent(&mp_shm_header->lock);
 }
 
-int mp_arena_lock(const mp_wait *w) {
-  static const mp_wait for_ever = {MP_FOREVER, NULL, NULL};
-  int r = mp_lock(&mp_a->lock, w ? w : &for_ever);
+int mp_shm_arena_lock(const mp_shm_wait *w) {
+  static const mp_shm_wait for_ever = {MP_FOREVER, NULL, NULL};
+  int r = mp_shm_lock_word(&mp_shm_header->lock, w ? w : &for_ever);
   if (r == MP_ABANDONED) recover();
   return r < 0 ? r : 0;
 }
 
-bool mp_arena_trylock(void) {
-  int r = mp_os_mutex_try(&mp_a->lock);
+bool mp_shm_arena_trylock(void) {
+  int r = mp_os_mutex_try(&mp_shm_header->lock);
   if (r == MP_ABANDONED) recover();
   return r >= 0;
 }
 
-void mp_arena_unlock(void) {
-  mp_os_mutex_unlock(&mp_a->lock);
-  if (mp_chunk_retired) mp_chunk_finish();
+void mp_shm_arena_unlock(void) {
+  mp_os_mutex_unlock(&mp_shm_header->lock);
+  if (mp_shm_chunk_retired) mp_shm_chunk_finish();
 }

@@ -12,13 +12,14 @@
  *
  * Lock order: turnstile -> a dead process's life -> queue's producers -> queue's consumers -> arena.
  */
-#ifndef MP_SHM_ARENA_H
-#define MP_SHM_ARENA_H
+#ifndef MP_SHM_ARENA_ARENA_H
+#define MP_SHM_ARENA_ARENA_H
 
 #include <stdatomic.h>
 
 #include "os/os.h"
-#include "shm/wait.h"
+#include "shm/arena/robust.h"
+#include "shm/wait/wait.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -30,7 +31,7 @@
 #define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
 
 /* The interrupted operation on handles in flight: see object.c. */
-typedef struct mp_flight_log {
+typedef struct mp_shm_transit_log {
   _Atomic uint64_t
       record; /* address (offset) of the record's handle list; 0: nothing under way. Written last, cleared last */
   _Atomic uint64_t step; /* index << 32 | count before that step: one word, so that a step is redone exactly */
@@ -38,9 +39,9 @@ typedef struct mp_flight_log {
   uint64_t commit_value;
   uint32_t count; /* handles in the list */
   uint32_t delta; /* +1 or -1 */
-} mp_flight_log;
+} mp_shm_transit_log;
 
-typedef struct mp_arena {
+typedef struct mp_shm_arena {
   uint64_t magic;
   uint32_t layout, page;
   uint64_t size, pid_namespace;
@@ -50,34 +51,36 @@ typedef struct mp_arena {
   uint64_t row_words;                           /* 64-bit words in a row of holds */
 
   _Alignas(MP_LINE) mp_os_mutex lock;
-  mp_flight_log log;
+  mp_shm_transit_log log;
   /* caches, rebuilt by recovery; all under lock */
-  uint32_t free_object, dying; /* heads of lists through mp_object.next, slot + 1 */
+  uint32_t free_object, dying; /* heads of lists through mp_shm_object.next, slot + 1 */
   uint64_t hot_bytes;
-  uint32_t hot[MP_ORDERS], cold[MP_ORDERS]; /* heads of lists through mp_chunk.next, index + 1 */
+  uint32_t hot[MP_ORDERS], cold[MP_ORDERS]; /* heads of lists through mp_shm_chunk.next, index + 1 */
   /* high-water marks: raised before the first use of what lies below them, never lowered */
   uint32_t top_object;
   uint64_t top_page;
   _Atomic uint32_t top_proc;
   /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
   _Alignas(MP_LINE) _Atomic int32_t awake;
-} mp_arena;
+} mp_shm_arena;
 
-extern mp_arena *mp_a; /* NULL until mp_arena_map */
+extern mp_shm_arena *mp_shm_header; /* NULL until mp_shm_arena_map */
 
-static inline void *mp_at(uint64_t offset) { return (char *)mp_a + offset; }
-static inline uint64_t mp_offset(const void *p) { return (uint64_t)((const char *)p - (const char *)mp_a); }
+static inline void *mp_shm_at(uint64_t offset) { return (char *)mp_shm_header + offset; }
+static inline uint64_t mp_shm_offset(const void *p) {
+  return (uint64_t)((const char *)p - (const char *)mp_shm_header);
+}
 
 /* Maps and formats the arena; size from MPROC_ARENA ("64M", "1T"), else 1 TiB. 0 or -errno. */
-int mp_arena_map(void);
+int mp_shm_arena_map(void);
 
 /* Takes a mutex of shm: MP_LOCKED, MP_ABANDONED, -EINTR, or -ETIMEDOUT once w's deadline has been over for MP_GRACE. */
-int mp_lock(mp_os_mutex *m, const mp_wait *w);
+int mp_shm_lock_word(mp_os_mutex *m, const mp_shm_wait *w);
 
 /* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
-int mp_arena_lock(const mp_wait *w);
-bool mp_arena_trylock(void); /* for finalizers, which never wait */
-void mp_arena_unlock(void);  /* and then mp_chunk_finish */
+int mp_shm_arena_lock(const mp_shm_wait *w);
+bool mp_shm_arena_trylock(void); /* for finalizers, which never wait */
+void mp_shm_arena_unlock(void);  /* and then mp_shm_chunk_finish */
 
 #pragma GCC visibility pop
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A buddy allocator over the arena's pages whose lists are caches: the table's words in use are the truth, and
- * mp_chunk_rebuild makes the rest from them. Address space is plentiful, so sizes round up to powers of two;
+ * mp_shm_chunk_rebuild makes the rest from them. Address space is plentiful, so sizes round up to powers of two;
  * pages that are never touched cost nothing.
  */
-#include "shm/chunk.h"
+#include "shm/arena/chunk.h"
 
 #include <errno.h>
 
-#include "shm/object.h"
-#include "shm/proc.h"
+#include "shm/arena/object.h"
+#include "shm/arena/proc.h"
 
 #define HOT_LIMIT (UINT64_C(64) << 20) /* free bytes kept resident in the whole tree */
 #define HOT_MOST (HOT_LIMIT / 4)       /* larger chunks give their pages back at once */
@@ -22,34 +22,36 @@ static unsigned order_for(uint64_t bytes) {
   return n <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(n - 1);
 }
 
-static uint64_t st_of(uint64_t i) { return atomic_load_explicit(&mp_chunk_at(i)->st, memory_order_relaxed); }
+static uint64_t st_of(uint64_t i) { return atomic_load_explicit(&mp_shm_chunk_at(i)->st, memory_order_relaxed); }
 
-static void set_st(uint64_t i, uint64_t st) { atomic_store_explicit(&mp_chunk_at(i)->st, st, memory_order_release); }
+static void set_st(uint64_t i, uint64_t st) {
+  atomic_store_explicit(&mp_shm_chunk_at(i)->st, st, memory_order_release);
+}
 
-uint64_t mp_chunk_bytes(uint64_t i) { return pages(mp_st_order(st_of(i))) * MP_PAGE; }
+uint64_t mp_shm_chunk_bytes(uint64_t i) { return pages(mp_shm_chunk_order(st_of(i))) * MP_PAGE; }
 
 static uint32_t *list_of(unsigned state, unsigned order) {
-  return state == MP_HOT ? &mp_a->hot[order] : &mp_a->cold[order];
+  return state == MP_HOT ? &mp_shm_header->hot[order] : &mp_shm_header->cold[order];
 }
 
 static void push(uint64_t i, unsigned state, unsigned order) {
   uint32_t *head = list_of(state, order);
-  mp_chunk *c = mp_chunk_at(i);
+  mp_shm_chunk *c = mp_shm_chunk_at(i);
   c->next = *head;
   c->prev = 0;
-  if (*head) mp_chunk_at(*head - 1)->prev = (uint32_t)i + 1;
+  if (*head) mp_shm_chunk_at(*head - 1)->prev = (uint32_t)i + 1;
   *head = (uint32_t)i + 1;
   set_st(i, MP_ST(state, order, 0));
 }
 
 static void unlink_free(uint64_t i) {
-  mp_chunk *c = mp_chunk_at(i);
+  mp_shm_chunk *c = mp_shm_chunk_at(i);
   uint64_t st = st_of(i);
   if (c->prev)
-    mp_chunk_at(c->prev - 1)->next = c->next;
+    mp_shm_chunk_at(c->prev - 1)->next = c->next;
   else
-    *list_of(mp_st_state(st), mp_st_order(st)) = c->next;
-  if (c->next) mp_chunk_at(c->next - 1)->prev = c->prev;
+    *list_of(mp_shm_chunk_state(st), mp_shm_chunk_order(st)) = c->next;
+  if (c->next) mp_shm_chunk_at(c->next - 1)->prev = c->prev;
   set_st(i, 0);
 }
 
@@ -57,7 +59,7 @@ static void unlink_free(uint64_t i) {
 static void give_cold(uint64_t i, unsigned order) {
   while (order + 1 < MP_ORDERS) {
     uint64_t buddy = i ^ pages(order);
-    if (buddy + pages(order) > mp_a->top_page || st_of(buddy) != MP_ST(MP_COLD, order, 0)) break;
+    if (buddy + pages(order) > mp_shm_header->top_page || st_of(buddy) != MP_ST(MP_COLD, order, 0)) break;
     unlink_free(buddy);
     set_st(i, 0);
     i &= ~pages(order);
@@ -67,24 +69,24 @@ static void give_cold(uint64_t i, unsigned order) {
 }
 
 static void cool(uint64_t i) {
-  unsigned order = mp_st_order(st_of(i));
+  unsigned order = mp_shm_chunk_order(st_of(i));
   unlink_free(i);
-  mp_a->hot_bytes -= pages(order) * MP_PAGE;
-  mp_os_release(mp_chunk_data(i), pages(order) * MP_PAGE);
+  mp_shm_header->hot_bytes -= pages(order) * MP_PAGE;
+  mp_os_release(mp_shm_chunk_data(i), pages(order) * MP_PAGE);
   give_cold(i, order);
 }
 
 /* Largest first: they free most for one system call and are the least likely to fit what comes next. */
 static void cool_down_to(uint64_t bytes) {
-  for (unsigned order = MP_ORDERS; order-- > 0 && mp_a->hot_bytes > bytes;)
-    while (mp_a->hot[order] && mp_a->hot_bytes > bytes) cool(mp_a->hot[order] - 1);
+  for (unsigned order = MP_ORDERS; order-- > 0 && mp_shm_header->hot_bytes > bytes;)
+    while (mp_shm_header->hot[order] && mp_shm_header->hot_bytes > bytes) cool(mp_shm_header->hot[order] - 1);
 }
 
 static int64_t take_hot(unsigned order) {
-  if (!mp_a->hot[order]) return -ENOMEM;
-  uint64_t i = mp_a->hot[order] - 1;
+  if (!mp_shm_header->hot[order]) return -ENOMEM;
+  uint64_t i = mp_shm_header->hot[order] - 1;
   unlink_free(i);
-  mp_a->hot_bytes -= pages(order) * MP_PAGE;
+  mp_shm_header->hot_bytes -= pages(order) * MP_PAGE;
   return (int64_t)i;
 }
 
@@ -100,18 +102,18 @@ static void give_range(uint64_t from, uint64_t to) {
 
 /* Pages above top_page were never used and are in no list: recovery's work is bounded by what was used. */
 static int64_t take_virgin(unsigned order) {
-  uint64_t top = mp_a->top_page, i = (top + pages(order) - 1) & ~(pages(order) - 1);
-  if (i + pages(order) > mp_a->npages) return -ENOMEM;
-  mp_a->top_page = i + pages(order);
+  uint64_t top = mp_shm_header->top_page, i = (top + pages(order) - 1) & ~(pages(order) - 1);
+  if (i + pages(order) > mp_shm_header->npages) return -ENOMEM;
+  mp_shm_header->top_page = i + pages(order);
   give_range(top, i);
   return (int64_t)i;
 }
 
 static int64_t take_cold(unsigned order) {
   unsigned from = order;
-  while (from < MP_ORDERS && !mp_a->cold[from]) from++;
+  while (from < MP_ORDERS && !mp_shm_header->cold[from]) from++;
   if (from == MP_ORDERS) return take_virgin(order);
-  uint64_t i = mp_a->cold[from] - 1;
+  uint64_t i = mp_shm_header->cold[from] - 1;
   unlink_free(i);
   while (from > order) {
     from--;
@@ -120,8 +122,8 @@ static int64_t take_cold(unsigned order) {
   return (int64_t)i;
 }
 
-int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where) {
-  if (bytes > mp_a->size) return -ENOMEM;
+int64_t mp_shm_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where) {
+  if (bytes > mp_shm_header->size) return -ENOMEM;
   unsigned order = order_for(bytes);
   int64_t i = take_hot(order);
   if (i < 0) i = take_cold(order);
@@ -130,111 +132,111 @@ int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t ob
     i = take_cold(order);
   }
   if (i < 0) return i;
-  mp_chunk_at((uint64_t)i)->object = object;
+  mp_shm_chunk_at((uint64_t)i)->object = object;
   if (where) atomic_store_explicit(where, (uint32_t)i + 1, memory_order_release);
   set_st((uint64_t)i, MP_ST(state, order, tag));
   return i;
 }
 
-void mp_chunk_unload(uint64_t i) {
-  if (mp_chunk_bytes(i) > HOT_MOST) mp_os_release(mp_chunk_data(i), mp_chunk_bytes(i));
+void mp_shm_chunk_unload(uint64_t i) {
+  if (mp_shm_chunk_bytes(i) > HOT_MOST) mp_os_release(mp_shm_chunk_data(i), mp_shm_chunk_bytes(i));
 }
 
-void mp_chunk_free(uint64_t i) {
-  unsigned order = mp_st_order(st_of(i));
+void mp_shm_chunk_free(uint64_t i) {
+  unsigned order = mp_shm_chunk_order(st_of(i));
   uint64_t bytes = pages(order) * MP_PAGE;
   if (bytes > HOT_MOST) {
     set_st(i, 0);
-    mp_os_release(mp_chunk_data(i), bytes);
+    mp_os_release(mp_shm_chunk_data(i), bytes);
     give_cold(i, order);
     return;
   }
   push(i, MP_HOT, order);
-  mp_a->hot_bytes += bytes;
-  if (mp_a->hot_bytes > HOT_LIMIT) cool_down_to(HOT_LIMIT / 2);
+  mp_shm_header->hot_bytes += bytes;
+  if (mp_shm_header->hot_bytes > HOT_LIMIT) cool_down_to(HOT_LIMIT / 2);
 }
 
-static bool in_use(uint64_t st) { return mp_st_state(st) >= MP_USED; }
+static bool in_use(uint64_t st) { return mp_shm_chunk_state(st) >= MP_USED; }
 
-int64_t mp_chunk_next(uint64_t from) {
-  for (uint64_t i = from; i < mp_a->top_page;) {
+int64_t mp_shm_chunk_next(uint64_t from) {
+  for (uint64_t i = from; i < mp_shm_header->top_page;) {
     uint64_t st = st_of(i);
     if (in_use(st)) return (int64_t)i;
-    i += mp_st_state(st) == MP_NONE ? 1 : pages(mp_st_order(st));
+    i += mp_shm_chunk_state(st) == MP_NONE ? 1 : pages(mp_shm_chunk_order(st));
   }
   return -1;
 }
 
-int64_t mp_chunk_after(uint64_t i) { return mp_chunk_next(i + pages(mp_st_order(st_of(i)))); }
+int64_t mp_shm_chunk_after(uint64_t i) { return mp_shm_chunk_next(i + pages(mp_shm_chunk_order(st_of(i)))); }
 
 /* --- what takes long --- */
 
-MP_OWN unsigned mp_chunk_retired;
-static MP_OWN uint32_t retired[RETIRED_MOST];
-static MP_OWN mp_proc_ref retirer;
+MP_PROCESS_LOCAL unsigned mp_shm_chunk_retired;
+static MP_PROCESS_LOCAL uint32_t retired[RETIRED_MOST];
+static MP_PROCESS_LOCAL mp_shm_proc_ref retirer;
 
 /* What a fork inherits is its parent's. */
 static void own_retired(void) {
-  if (retirer != mp_proc_self()) mp_chunk_retired = 0;
-  retirer = mp_proc_self();
+  if (retirer != mp_shm_proc_self()) mp_shm_chunk_retired = 0;
+  retirer = mp_shm_proc_self();
 }
 
-void mp_chunk_retire(uint64_t i) {
+void mp_shm_chunk_retire(uint64_t i) {
   own_retired();
-  if (mp_chunk_bytes(i) <= HOT_MOST || mp_chunk_retired == RETIRED_MOST) {
-    mp_chunk_free(i);
+  if (mp_shm_chunk_bytes(i) <= HOT_MOST || mp_shm_chunk_retired == RETIRED_MOST) {
+    mp_shm_chunk_free(i);
     return;
   }
-  mp_proc_inhand(1);
-  mp_chunk_set(i, MP_HELD, mp_me);
-  retired[mp_chunk_retired++] = (uint32_t)i;
+  mp_shm_proc_add_claimed(1);
+  mp_shm_chunk_set(i, MP_HELD, mp_shm_my_slot);
+  retired[mp_shm_chunk_retired++] = (uint32_t)i;
 }
 
-void mp_chunk_finish(void) {
+void mp_shm_chunk_finish(void) {
   own_retired();
-  while (mp_chunk_retired) {
-    uint64_t i = retired[--mp_chunk_retired];
-    mp_chunk_unload(i);
-    if (!mp_arena_trylock()) {
-      retired[mp_chunk_retired++] = (uint32_t)i;
+  while (mp_shm_chunk_retired) {
+    uint64_t i = retired[--mp_shm_chunk_retired];
+    mp_shm_chunk_unload(i);
+    if (!mp_shm_arena_trylock()) {
+      retired[mp_shm_chunk_retired++] = (uint32_t)i;
       return;
     }
-    mp_chunk_free(i);
-    mp_proc_inhand(-1);
-    mp_os_mutex_unlock(&mp_a->lock);
+    mp_shm_chunk_free(i);
+    mp_shm_proc_add_claimed(-1);
+    mp_os_mutex_unlock(&mp_shm_header->lock);
   }
 }
 
 /* Chunks that belong to an object stay while the object is more than FREE; those in a process's hands stay for
  * the cleaner of that process. */
 static bool stays(uint64_t st) {
-  unsigned state = mp_st_state(st);
+  unsigned state = mp_shm_chunk_state(st);
   if (state < MP_USED) return false;
   if (state == MP_HELD || state == MP_READING) return true;
-  return mp_object_state(mp_st_tag(st)) != MP_OBJECT_FREE;
+  return mp_shm_object_state(mp_shm_chunk_tag(st)) != MP_OBJECT_FREE;
 }
 
 /* Forgets every free mark in [from, to) and gives the range, its pages gone back to the system. */
 static void reclaim(uint64_t from, uint64_t to) {
   for (uint64_t i = from; i < to; i++)
     if (st_of(i)) set_st(i, 0);
-  if (to > from) mp_os_release(mp_chunk_data(from), (to - from) * MP_PAGE);
+  if (to > from) mp_os_release(mp_shm_chunk_data(from), (to - from) * MP_PAGE);
   give_range(from, to);
 }
 
-void mp_chunk_rebuild(void) {
-  for (unsigned o = 0; o < MP_ORDERS; o++) mp_a->hot[o] = mp_a->cold[o] = 0;
-  mp_a->hot_bytes = 0;
+void mp_shm_chunk_rebuild(void) {
+  for (unsigned o = 0; o < MP_ORDERS; o++) mp_shm_header->hot[o] = mp_shm_header->cold[o] = 0;
+  mp_shm_header->hot_bytes = 0;
   uint64_t free_from = 0, i = 0;
-  while (i < mp_a->top_page) {
+  while (i < mp_shm_header->top_page) {
     uint64_t st = st_of(i);
     if (!stays(st)) {
       i++;
       continue;
     }
     reclaim(free_from, i);
-    i += pages(mp_st_order(st));
+    i += pages(mp_shm_chunk_order(st));
     free_from = i;
   }
-  reclaim(free_from, mp_a->top_page);
+  reclaim(free_from, mp_shm_header->top_page);
 }

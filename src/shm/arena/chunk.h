@@ -20,61 +20,61 @@
  * READING->HELD by its reader: THE COMMIT of delivery, before it is freed.
  * Recovery keeps every chunk in the states USED..ORPHANED whose owner still exists; all else is free.
  */
-#ifndef MP_SHM_CHUNK_H
-#define MP_SHM_CHUNK_H
+#ifndef MP_SHM_ARENA_CHUNK_H
+#define MP_SHM_ARENA_CHUNK_H
 
-#include "shm/arena.h"
+#include "shm/arena/arena.h"
 
 #pragma GCC visibility push(hidden)
 
 enum { MP_NONE, MP_COLD, MP_HOT, MP_USED, MP_HELD, MP_QUEUED, MP_READING, MP_RETURNED, MP_ORPHANED };
 
-typedef struct mp_chunk {
+typedef struct mp_shm_chunk {
   _Atomic uint64_t st;
   uint64_t seq;        /* extents: the message's number, for RETURNED order */
   uint32_t object;     /* slot of the queue it is for; written before st */
   uint32_t next, prev; /* index + 1 in the list of a free order; next: in the list of what its holder has put off */
   uint32_t lessee;     /* pid of the process that leased it; 0: it is only being read. Written before READING */
-} mp_chunk;
-_Static_assert(sizeof(mp_chunk) == 32, "the chunk table's stride is part of the layout");
+} mp_shm_chunk;
+_Static_assert(sizeof(mp_shm_chunk) == 32, "the chunk table's stride is part of the layout");
 
 #define MP_ST(state, order, tag) ((uint64_t)(state) << 56 | (uint64_t)(order) << 48 | (uint32_t)(tag))
-static inline unsigned mp_st_state(uint64_t st) { return (unsigned)(st >> 56); }
-static inline unsigned mp_st_order(uint64_t st) { return (unsigned)(st >> 48) & 0xff; }
-static inline uint32_t mp_st_tag(uint64_t st) { return (uint32_t)st; }
+static inline unsigned mp_shm_chunk_state(uint64_t st) { return (unsigned)(st >> 56); }
+static inline unsigned mp_shm_chunk_order(uint64_t st) { return (unsigned)(st >> 48) & 0xff; }
+static inline uint32_t mp_shm_chunk_tag(uint64_t st) { return (uint32_t)st; }
 
-static inline mp_chunk *mp_chunk_at(uint64_t i) { return (mp_chunk *)mp_at(mp_a->chunks) + i; }
-static inline uint64_t mp_chunk_offset(uint64_t i) { return mp_a->data + i * MP_PAGE; }
-static inline void *mp_chunk_data(uint64_t i) { return mp_at(mp_chunk_offset(i)); }
-static inline uint64_t mp_chunk_index(uint64_t offset) { return (offset - mp_a->data) / MP_PAGE; }
+static inline mp_shm_chunk *mp_shm_chunk_at(uint64_t i) { return (mp_shm_chunk *)mp_shm_at(mp_shm_header->chunks) + i; }
+static inline uint64_t mp_shm_chunk_offset(uint64_t i) { return mp_shm_header->data + i * MP_PAGE; }
+static inline void *mp_shm_chunk_data(uint64_t i) { return mp_shm_at(mp_shm_chunk_offset(i)); }
+static inline uint64_t mp_shm_chunk_index(uint64_t offset) { return (offset - mp_shm_header->data) / MP_PAGE; }
 /* Changes state and tag, keeps the order. */
-static inline void mp_chunk_set(uint64_t i, unsigned state, uint32_t tag) {
-  mp_chunk *c = mp_chunk_at(i);
+static inline void mp_shm_chunk_set(uint64_t i, unsigned state, uint32_t tag) {
+  mp_shm_chunk *c = mp_shm_chunk_at(i);
   uint64_t st = atomic_load_explicit(&c->st, memory_order_relaxed);
-  atomic_store_explicit(&c->st, MP_ST(state, mp_st_order(st), tag), memory_order_release);
+  atomic_store_explicit(&c->st, MP_ST(state, mp_shm_chunk_order(st), tag), memory_order_release);
 }
 
 /* Claims at least `bytes` bytes for `object` in the given state (USED: tag is object; HELD: this process).
  * where: if not NULL, receives the chunk's index + 1 before the claim commits, so that a survivor can find it.
  * The index, or -ENOMEM. Contents are arbitrary. */
-int64_t mp_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where);
+int64_t mp_shm_chunk_claim(uint64_t bytes, unsigned state, uint32_t tag, uint32_t object, _Atomic uint32_t *where);
 /* Frees it, whatever its state. */
-void mp_chunk_free(uint64_t i);
+void mp_shm_chunk_free(uint64_t i);
 /* Frees a USED chunk; or, when that would keep the arena lock for long, takes it into this process's hands until
- * mp_arena_unlock has given up the lock: that calls mp_chunk_finish. */
-void mp_chunk_retire(uint64_t i);
-extern MP_OWN unsigned mp_chunk_retired; /* how many wait for that */
+ * mp_shm_arena_unlock has given up the lock: that calls mp_shm_chunk_finish. */
+void mp_shm_chunk_retire(uint64_t i);
+extern MP_PROCESS_LOCAL unsigned mp_shm_chunk_retired; /* how many wait for that */
 /* Without the arena lock. Does not wait for it either: what cannot be freed now is when it is called next. */
-void mp_chunk_finish(void);
-/* Without the arena lock, before mp_chunk_free, by the one in whose hands (HELD) the chunk is: what would take long. */
-void mp_chunk_unload(uint64_t i);
+void mp_shm_chunk_finish(void);
+/* Without the arena lock, before mp_shm_chunk_free, by the one in whose hands (HELD) the chunk is: what would take long. */
+void mp_shm_chunk_unload(uint64_t i);
 /* Rebuilds the lists, for recovery. */
-void mp_chunk_rebuild(void);
+void mp_shm_chunk_rebuild(void);
 /* The first chunk in use at or after an index, and the next one after a chunk; -1 at the end.
  * Without the arena lock they still find every chunk that stays in use meanwhile. */
-int64_t mp_chunk_next(uint64_t from);
-int64_t mp_chunk_after(uint64_t i);
-uint64_t mp_chunk_bytes(uint64_t i);
+int64_t mp_shm_chunk_next(uint64_t from);
+int64_t mp_shm_chunk_after(uint64_t i);
+uint64_t mp_shm_chunk_bytes(uint64_t i);
 
 #pragma GCC visibility pop
 #endif

@@ -1,47 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deliberate breakages, one at a time, for test builds (layer 0): `make controls` builds with -DMP_BREAK=n for each and
- * expects the tests of crashes to fail. Without it every MP_BROKEN is false, and costs nothing.
+ * Deliberate breakages, one at a time, for test builds (layer 1): `make mutants` builds with -DMP_ACTIVE_MUTANT=MP_MUTANT_NAME for each and
+ * expects the tests of crashes to fail. Without it every MP_MUTANT is false, and costs nothing.
  */
-#ifndef MP_OS_BROKEN_H
-#define MP_OS_BROKEN_H
+#ifndef MP_SHM_ARENA_MUTANTS_H
+#define MP_SHM_ARENA_MUTANTS_H
 
-#ifndef MP_BREAK
-#define MP_BREAK 0
+#ifndef MP_ACTIVE_MUTANT
+#define MP_ACTIVE_MUTANT 0
 #endif
 
-/* The names and what each leaves out; scripts/controls.sh reads them here. */
+/* The names and what each leaves out; scripts/mutants.sh reads them here. */
 enum {
-  MP_BREAK_NOTHING,
-  MP_BREAK_ROBUST,      /* locks die with their owners */
-  MP_BREAK_WAKE,        /* a ringer wakes nobody */
-  MP_BREAK_PENDING,     /* a ringer does not name the bell's word */
-  MP_BREAK_REPAIR,      /* a queue whose lock was abandoned is used as it is */
-  MP_BREAK_COMMIT,      /* tail moves before the record is written */
-  MP_BREAK_TAKE,        /* head moves before an extent is marked as being read */
-  MP_BREAK_FREE,        /* a read extent is freed before it counts as delivered */
-  MP_BREAK_SETTLE,      /* what a dead reader had in hand does not come back */
-  MP_BREAK_HOLDS,       /* the holds of a dead process stay */
-  MP_BREAK_FLIGHT,      /* an interrupted move of handles is not undone */
-  MP_BREAK_LISTS,       /* the arena's lists are not rebuilt */
-  MP_BREAK_INHAND,      /* a chunk is claimed before it is counted as in hand */
-  MP_BREAK_LEASE,       /* the copy of a lease that was cut short stays */
-  MP_BREAK_UNPUBLISHED, /* an extent whose put was cut short stays */
-  MP_BREAK_CELLS,       /* what objects noted of a dead process stays */
-  MP_BREAK_MARK,        /* whom the reset of a barrier breaks is not told so */
-  MP_BREAK_TORN,        /* that a writer died while it wrote is not told */
-  MP_BREAK_END,         /* an end of a pipe lets its queues go before it has closed them */
-  MP_BREAK_WATCH,       /* a ringer wakes nobody who watches */
-  MP_BREAK_ARM,         /* arming again does not keep a ringer that is late from undoing it */
-  MP_BREAK_LOOK,        /* a watcher looks before it arms, not after */
-  MP_BREAK_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
-  MP_BREAK_GOAL,        /* a release of others' permits that was cut short stays half done */
-  MP_BREAK_TELL,        /* who was woken in place of all wakes nobody else */
-  MP_BREAK_TOLD,        /* that a lock's owner died is not told */
-  MP_BREAK_PARTY,       /* who comes to a barrier does not look for dead parties */
-  MP_BREAK_OFTEN,       /* who is woken for nothing, over and over, never looks for the dead */
-  MP_BREAK_COUNT
+  MP_MUTANT_NOTHING,
+  MP_MUTANT_ROBUST,      /* locks die with their owners */
+  MP_MUTANT_WAKE,        /* a ringer wakes nobody */
+  MP_MUTANT_PENDING,     /* a ringer does not name the bell's word */
+  MP_MUTANT_REPAIR,      /* a queue whose lock was abandoned is used as it is */
+  MP_MUTANT_COMMIT,      /* tail moves before the record is written */
+  MP_MUTANT_TAKE,        /* head moves before an extent is marked as being read */
+  MP_MUTANT_FREE,        /* a read extent is freed before it counts as delivered */
+  MP_MUTANT_SETTLE,      /* what a dead reader had in hand does not come back */
+  MP_MUTANT_HOLDS,       /* the holds of a dead process stay */
+  MP_MUTANT_FLIGHT,      /* an interrupted move of handles is not undone */
+  MP_MUTANT_LISTS,       /* the arena's lists are not rebuilt */
+  MP_MUTANT_INHAND,      /* a chunk is claimed before it is counted as in hand */
+  MP_MUTANT_LEASE,       /* the copy of a lease that was cut short stays */
+  MP_MUTANT_UNPUBLISHED, /* an extent whose put was cut short stays */
+  MP_MUTANT_CELLS,       /* what objects noted of a dead process stays */
+  MP_MUTANT_MARK,        /* whom the reset of a barrier breaks is not told so */
+  MP_MUTANT_TORN,        /* that a writer died while it wrote is not told */
+  MP_MUTANT_END,         /* an end of a pipe lets its queues go before it has closed them */
+  MP_MUTANT_WATCH,       /* a ringer wakes nobody who watches */
+  MP_MUTANT_ARM,         /* arming again does not keep a ringer that is late from undoing it */
+  MP_MUTANT_LOOK,        /* a watcher looks before it arms, not after */
+  MP_MUTANT_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
+  MP_MUTANT_GOAL,        /* a release of others' permits that was cut short stays half done */
+  MP_MUTANT_TELL,        /* who was woken in place of all wakes nobody else */
+  MP_MUTANT_TOLD,        /* that a lock's owner died is not told */
+  MP_MUTANT_PARTY,       /* who comes to a barrier does not look for dead parties */
+  MP_MUTANT_OFTEN,       /* who is woken for nothing, over and over, never looks for the dead */
+  MP_MUTANT_COUNT
 };
-#define MP_BROKEN(what) (MP_BREAK == MP_BREAK_##what)
+#define MP_MUTANT(what) (MP_ACTIVE_MUTANT == MP_MUTANT_##what)
 
 #endif

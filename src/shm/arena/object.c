@@ -1,208 +1,211 @@
 /* SPDX-License-Identifier: MIT */
 /* The directory of objects, who holds them, and handles in flight. States and commit rules stand in object.h. */
-#include "shm/object.h"
+#include "shm/arena/object.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "shm/chunk.h"
-#include "shm/proc.h"
-#include "shm/watch.h"
+#include "shm/arena/chunk.h"
+#include "shm/arena/proc.h"
+#include "shm/wait/wait_set.h"
 
 #define NO_STEP UINT64_MAX
 
-static mp_type types[MP_TYPES];
-static MP_OWN bool late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
+static mp_shm_object_type_info types[MP_TYPES];
+static MP_PROCESS_LOCAL bool
+    late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
 
 /* This process's local uses, by slot; inherited by fork as the holds are. */
-MP_OWN_LARGE uint32_t mp_object_uses[MP_OBJECT_MOST];
+MP_PROCESS_LOCAL_LARGE uint32_t mp_shm_object_uses[MP_OBJECT_MOST];
 
-void mp_object_type(int type, const mp_type *is) { types[type] = *is; }
+void mp_shm_object_type(int type, const mp_shm_object_type_info *is) { types[type] = *is; }
 
-static uint32_t slot_of(mp_handle h) { return ((uint32_t)h & MP_SLOT_MASK) - 1; }
+static uint32_t slot_of(mp_shm_handle h) { return ((uint32_t)h & MP_SLOT_MASK) - 1; }
 
 static uint64_t state_word(uint64_t gen, int type, unsigned s) { return gen << 32 | (uint64_t)type << 8 | s; }
 
-static bool alive(mp_handle h, int type) {
+static bool alive(mp_shm_handle h, int type) {
   uint32_t slot = slot_of(h);
-  if (slot >= mp_a->nobjects) return false;
-  uint64_t st = atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire);
+  if (slot >= mp_shm_header->nobjects) return false;
+  uint64_t st = atomic_load_explicit(&mp_shm_object_at(slot)->state, memory_order_acquire);
   return st == state_word(h >> 32, type, MP_OBJECT_LIVE);
 }
 
-bool mp_object_live(mp_handle h) {
+bool mp_shm_object_live(mp_shm_handle h) {
   uint32_t slot = slot_of(h);
-  if (slot >= mp_a->nobjects) return false;
-  uint64_t st = atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire);
+  if (slot >= mp_shm_header->nobjects) return false;
+  uint64_t st = atomic_load_explicit(&mp_shm_object_at(slot)->state, memory_order_acquire);
   return st >> 32 == h >> 32 && (st & 0xff) == MP_OBJECT_LIVE;
 }
 
-mp_handle mp_object_handle(uint32_t slot) { return mp_object_at(slot)->state >> 32 << 32 | (slot + 1); }
+mp_shm_handle mp_shm_object_handle(uint32_t slot) { return mp_shm_object_at(slot)->state >> 32 << 32 | (slot + 1); }
 
-int mp_object_type_of(mp_handle h) {
-  return mp_object_live(h) ? (int)(mp_object_at(slot_of(h))->state >> 8 & 0xff) : 0;
+int mp_shm_object_type_of(mp_shm_handle h) {
+  return mp_shm_object_live(h) ? (int)(mp_shm_object_at(slot_of(h))->state >> 8 & 0xff) : 0;
 }
 
 /* --- rows of holds --- */
 
 static _Atomic uint64_t *row(uint32_t proc) {
-  return (_Atomic uint64_t *)mp_at(mp_a->holds) + (uint64_t)proc * mp_a->row_words;
+  return (_Atomic uint64_t *)mp_shm_at(mp_shm_header->holds) + (uint64_t)proc * mp_shm_header->row_words;
 }
 
-static void hold_set(uint32_t slot) { row(mp_me)[slot / 64] |= UINT64_C(1) << (slot % 64); }
-static void hold_clear(uint32_t slot) { row(mp_me)[slot / 64] &= ~(UINT64_C(1) << (slot % 64)); }
+static void hold_set(uint32_t slot) { row(mp_shm_my_slot)[slot / 64] |= UINT64_C(1) << (slot % 64); }
+static void hold_clear(uint32_t slot) { row(mp_shm_my_slot)[slot / 64] &= ~(UINT64_C(1) << (slot % 64)); }
 
 static bool held_by_anyone(uint32_t slot) {
-  for (uint32_t p = 0; p < mp_a->top_proc; p++)
+  for (uint32_t p = 0; p < mp_shm_header->top_proc; p++)
     if (row(p)[slot / 64] >> (slot % 64) & 1) return true;
   return false;
 }
 
 static bool held_by_another(uint32_t slot) {
-  for (uint32_t p = 0; p < mp_a->top_proc; p++)
-    if (p != mp_me && row(p)[slot / 64] >> (slot % 64) & 1) return true;
+  for (uint32_t p = 0; p < mp_shm_header->top_proc; p++)
+    if (p != mp_shm_my_slot && row(p)[slot / 64] >> (slot % 64) & 1) return true;
   return false;
 }
 
 /* The row behind those of the processes: which objects must be settled when a holder dies. */
-static _Atomic uint64_t *settling(void) { return row(mp_a->nprocs); }
+static _Atomic uint64_t *settling(void) { return row(mp_shm_header->nprocs); }
 
-static uint64_t words_in_use(void) { return (mp_a->top_object + 63) / 64; }
+static uint64_t words_in_use(void) { return (mp_shm_header->top_object + 63) / 64; }
 
-void mp_holds_copy(uint32_t from_proc, uint32_t to_proc) {
+void mp_shm_references_copy(uint32_t from_proc, uint32_t to_proc) {
   memcpy((void *)row(to_proc), (void *)row(from_proc), words_in_use() * 8);
 }
 
 /* --- birth and death --- */
 
 static void push_dying(uint32_t slot) {
-  mp_object *o = mp_object_at(slot);
-  o->next = mp_a->dying;
-  mp_a->dying = slot + 1;
+  mp_shm_object *o = mp_shm_object_at(slot);
+  o->next = mp_shm_header->dying;
+  mp_shm_header->dying = slot + 1;
 }
 
 static void die_if_unheld(uint32_t slot) {
-  mp_object *o = mp_object_at(slot);
-  if (mp_object_state(slot) != MP_OBJECT_LIVE || o->flight || held_by_anyone(slot)) return;
+  mp_shm_object *o = mp_shm_object_at(slot);
+  if (mp_shm_object_state(slot) != MP_OBJECT_LIVE || o->flight || held_by_anyone(slot)) return;
   uint64_t st = o->state;
   atomic_store_explicit(&o->state, (st & ~UINT64_C(0xff)) | MP_OBJECT_DYING, memory_order_release);
   push_dying(slot);
 }
 
 static void bury_one(uint32_t slot, bool thorough) {
-  mp_object *o = mp_object_at(slot);
+  mp_shm_object *o = mp_shm_object_at(slot);
   unsigned type = (unsigned)(o->state >> 8) & 0xff;
-  uint64_t st = mp_chunk_at(o->chunk)->st;
-  if (mp_st_state(st) == MP_USED && mp_st_tag(st) == slot) {
-    if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_chunk_data(o->chunk), thorough);
-    mp_chunk_retire(o->chunk);
+  uint64_t st = mp_shm_chunk_at(o->chunk)->st;
+  if (mp_shm_chunk_state(st) == MP_USED && mp_shm_chunk_tag(st) == slot) {
+    if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_shm_chunk_data(o->chunk), thorough);
+    mp_shm_chunk_retire(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
-  o->next = mp_a->free_object;
-  mp_a->free_object = slot + 1;
+  o->next = mp_shm_header->free_object;
+  mp_shm_header->free_object = slot + 1;
 }
 
-void mp_object_bury(bool thorough) {
-  while (mp_a->dying) {
-    uint32_t slot = mp_a->dying - 1;
-    mp_a->dying = mp_object_at(slot)->next;
+void mp_shm_object_destroy_dead(bool thorough) {
+  while (mp_shm_header->dying) {
+    uint32_t slot = mp_shm_header->dying - 1;
+    mp_shm_header->dying = mp_shm_object_at(slot)->next;
     bury_one(slot, thorough);
   }
 }
 
 static int64_t take_slot(void) {
-  if (mp_a->free_object) {
-    uint32_t slot = mp_a->free_object - 1;
-    mp_a->free_object = mp_object_at(slot)->next;
+  if (mp_shm_header->free_object) {
+    uint32_t slot = mp_shm_header->free_object - 1;
+    mp_shm_header->free_object = mp_shm_object_at(slot)->next;
     return slot;
   }
-  return mp_a->top_object < mp_a->nobjects ? (int64_t)mp_a->top_object++ : -ENOMEM;
+  return mp_shm_header->top_object < mp_shm_header->nobjects ? (int64_t)mp_shm_header->top_object++ : -ENOMEM;
 }
 
 static void untake_slot(uint32_t slot) {
-  mp_object_at(slot)->next = mp_a->free_object;
-  mp_a->free_object = slot + 1;
+  mp_shm_object_at(slot)->next = mp_shm_header->free_object;
+  mp_shm_header->free_object = slot + 1;
 }
 
 /* Before the object lives, for a slot keeps the bit of the one that died there. */
 static void mark_settling(uint32_t slot, int type, const void *block) {
-  const mp_type *t = &types[type];
+  const mp_shm_object_type_info *t = &types[type];
   uint64_t bit = UINT64_C(1) << (slot % 64), others = settling()[slot / 64] & ~bit;
   bool needed = t->settle && !(t->quiet && t->quiet(block));
   settling()[slot / 64] = needed ? others | bit : others;
 }
 
-static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg, mp_handle *out) {
+static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
+                mp_shm_handle *out) {
   int64_t slot = take_slot();
   if (slot < 0) return (int)slot;
-  int64_t chunk = mp_chunk_claim(bytes, MP_USED, (uint32_t)slot, (uint32_t)slot, NULL);
+  int64_t chunk = mp_shm_chunk_claim(bytes, MP_USED, (uint32_t)slot, (uint32_t)slot, NULL);
   if (chunk < 0) {
     untake_slot((uint32_t)slot);
     return (int)chunk;
   }
-  mp_object *o = mp_object_at((uint32_t)slot);
+  mp_shm_object *o = mp_shm_object_at((uint32_t)slot);
   o->chunk = (uint32_t)chunk;
   o->flight = 0;
-  init((uint32_t)slot, mp_chunk_data((uint64_t)chunk), arg);
-  mark_settling((uint32_t)slot, type, mp_chunk_data((uint64_t)chunk));
+  init((uint32_t)slot, mp_shm_chunk_data((uint64_t)chunk), arg);
+  mark_settling((uint32_t)slot, type, mp_shm_chunk_data((uint64_t)chunk));
   hold_set((uint32_t)slot);
-  mp_object_uses[slot] = 1;
-  mp_noted |= type != MP_TYPE_QUEUE;
+  mp_shm_object_uses[slot] = 1;
+  mp_shm_has_claims |= type != MP_TYPE_QUEUE;
   uint64_t gen = o->state >> 32;
   atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
   *out = gen << 32 | (uint32_t)(slot + 1);
   return 0;
 }
 
-int mp_object_new(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
-                  const mp_wait *w, mp_handle *out) {
-  int err = mp_arena_lock(w);
+int mp_shm_object_new(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
+                      const mp_shm_wait *w, mp_shm_handle *out) {
+  int err = mp_shm_arena_lock(w);
   if (err) return err;
-  mp_holds_flush();
+  mp_shm_references_flush();
   err = born(type, bytes, init, arg, out);
-  mp_arena_unlock();
+  mp_shm_arena_unlock();
   return err;
 }
 
-void *mp_object_block(mp_handle h, int type) {
-  return alive(h, type) ? mp_chunk_data(mp_object_at(slot_of(h))->chunk) : NULL;
+void *mp_shm_object_block(mp_shm_handle h, int type) {
+  return alive(h, type) ? mp_shm_chunk_data(mp_shm_object_at(slot_of(h))->chunk) : NULL;
 }
 
 /* --- local uses --- */
 
-int mp_object_use(mp_handle h, int type, const mp_wait *w) {
+int mp_shm_object_use(mp_shm_handle h, int type, const mp_shm_wait *w) {
   uint32_t slot = slot_of(h);
   if (!alive(h, type)) return -ENOENT;
-  mp_noted |= type != MP_TYPE_QUEUE;
-  if (mp_object_uses[slot]) {
-    mp_object_uses[slot]++;
+  mp_shm_has_claims |= type != MP_TYPE_QUEUE;
+  if (mp_shm_object_uses[slot]) {
+    mp_shm_object_uses[slot]++;
     return 0;
   }
-  int err = mp_arena_lock(w);
+  int err = mp_shm_arena_lock(w);
   if (err) return err;
   if (alive(h, type)) {
     hold_set(slot);
-    mp_object_uses[slot]++;
+    mp_shm_object_uses[slot]++;
   } else {
     err = -ENOENT;
   }
-  mp_arena_unlock();
+  mp_shm_arena_unlock();
   return err;
 }
 
-void mp_object_use_held(mp_handle h) { mp_object_uses[slot_of(h)]++; }
+void mp_shm_object_use_held(mp_shm_handle h) { mp_shm_object_uses[slot_of(h)]++; }
 
-void mp_object_use_kept(mp_handle h) {
+void mp_shm_object_use_kept(mp_shm_handle h) {
   hold_set(slot_of(h));
-  mp_object_uses[slot_of(h)]++;
+  mp_shm_object_uses[slot_of(h)]++;
 }
 
 /* Lets go a hold that has no use any more, unless this process still has a claim there that others wait for. */
 static void drop_hold(uint32_t slot) {
-  mp_object *o = mp_object_at(slot);
+  mp_shm_object *o = mp_shm_object_at(slot);
   unsigned type = (unsigned)(o->state >> 8) & 0xff;
   bool (*claimed)(void *, uint32_t) = type < MP_TYPES ? types[type].claimed : NULL;
-  if (claimed && !MP_BROKEN(CLAIM) && claimed(mp_chunk_data(o->chunk), mp_me) && (o->flight || held_by_another(slot))) {
+  if (claimed && !MP_MUTANT(CLAIM) && claimed(mp_shm_chunk_data(o->chunk), mp_shm_my_slot) &&
+      (o->flight || held_by_another(slot))) {
     late = true;
     return;
   }
@@ -211,31 +214,31 @@ static void drop_hold(uint32_t slot) {
 }
 
 static void release_and_unlock(uint32_t slot) {
-  mp_holds_flush();
+  mp_shm_references_flush();
   drop_hold(slot);
-  mp_object_bury(false);
-  mp_arena_unlock();
+  mp_shm_object_destroy_dead(false);
+  mp_shm_arena_unlock();
 }
 
 static bool was_last_use(uint32_t slot) {
-  if (--mp_object_uses[slot]) return false;
-  if (mp_watch_fds) mp_watch_drop(slot);
+  if (--mp_shm_object_uses[slot]) return false;
+  if (mp_shm_wait_set_fds) mp_shm_wait_set_drop(slot);
   return true;
 }
 
-void mp_object_unuse(mp_handle h) {
+void mp_shm_object_unuse(mp_shm_handle h) {
   uint32_t slot = slot_of(h);
   if (!was_last_use(slot)) return;
-  if (mp_arena_trylock())
+  if (mp_shm_arena_trylock())
     release_and_unlock(slot);
   else
     late = true;
 }
 
-int mp_object_let_go(mp_handle h, const mp_wait *w) {
+int mp_shm_object_release(mp_shm_handle h, const mp_shm_wait *w) {
   uint32_t slot = slot_of(h);
   if (!was_last_use(slot)) return 0;
-  int err = mp_arena_lock(w);
+  int err = mp_shm_arena_lock(w);
   if (err)
     late = true;
   else
@@ -243,49 +246,49 @@ int mp_object_let_go(mp_handle h, const mp_wait *w) {
   return err;
 }
 
-void mp_holds_flush(void) {
+void mp_shm_references_flush(void) {
   if (!late) return;
   late = false;
   for (uint64_t w = 0; w < words_in_use(); w++)
-    for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
+    for (uint64_t bits = row(mp_shm_my_slot)[w]; bits; bits &= bits - 1) {
       uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
-      if (!mp_object_uses[slot]) drop_hold(slot);
+      if (!mp_shm_object_uses[slot]) drop_hold(slot);
     }
-  mp_object_bury(false);
+  mp_shm_object_destroy_dead(false);
 }
 
-void mp_holds_flush_if_free(void) {
-  if (!late || !mp_arena_trylock()) return;
-  mp_holds_flush();
-  mp_arena_unlock();
+void mp_shm_references_flush_if_free(void) {
+  if (!late || !mp_shm_arena_trylock()) return;
+  mp_shm_references_flush();
+  mp_shm_arena_unlock();
 }
 
-static bool is_type(uint32_t slot, int type) { return (int)(mp_object_at(slot)->state >> 8 & 0xff) == type; }
+static bool is_type(uint32_t slot, int type) { return (int)(mp_shm_object_at(slot)->state >> 8 & 0xff) == type; }
 
-void mp_holds_drop(int type) {
-  static const mp_wait brief = {0, NULL, NULL};
-  if (mp_proc_at(mp_me)->inhand || mp_arena_lock(&brief) != 0) return;
+void mp_shm_references_drop(int type) {
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  if (mp_shm_proc_at(mp_shm_my_slot)->inhand || mp_shm_arena_lock(&brief) != 0) return;
   for (uint64_t w = 0; w < words_in_use(); w++)
-    for (uint64_t bits = row(mp_me)[w]; bits; bits &= bits - 1) {
+    for (uint64_t bits = row(mp_shm_my_slot)[w]; bits; bits &= bits - 1) {
       uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);
       if (!is_type(slot, type)) continue;
       hold_clear(slot);
       die_if_unheld(slot);
     }
-  mp_object_bury(false);
-  mp_arena_unlock();
+  mp_shm_object_destroy_dead(false);
+  mp_shm_arena_unlock();
 }
 
 /* Which of these 64 objects nobody else holds. */
 static uint64_t held_alone(uint32_t proc, uint64_t w, uint64_t bits) {
-  for (uint32_t p = 0; bits && p < mp_a->top_proc; p++)
+  for (uint32_t p = 0; bits && p < mp_shm_header->top_proc; p++)
     if (p != proc) bits &= ~row(p)[w];
   return bits;
 }
 
 /* Most of what a child held its parent holds: that goes 64 at a time. */
-void mp_holds_clear(uint32_t proc) {
-  if (MP_BROKEN(HOLDS)) return;
+void mp_shm_references_clear(uint32_t proc) {
+  if (MP_MUTANT(HOLDS)) return;
   for (uint64_t w = 0; w < words_in_use(); w++) {
     uint64_t held = row(proc)[w];
     if (!held) continue;
@@ -295,18 +298,18 @@ void mp_holds_clear(uint32_t proc) {
       die_if_unheld((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
     }
   }
-  mp_object_bury(false);
+  mp_shm_object_destroy_dead(false);
 }
 
 static int settle_one(uint32_t slot, uint32_t proc) {
-  uint64_t st = mp_object_at(slot)->state;
+  uint64_t st = mp_shm_object_at(slot)->state;
   unsigned type = (unsigned)(st >> 8) & 0xff;
-  if (MP_BROKEN(CELLS)) return 0;
+  if (MP_MUTANT(CELLS)) return 0;
   if ((st & 0xff) != MP_OBJECT_LIVE || type >= MP_TYPES || !types[type].settle) return 0;
-  return types[type].settle(mp_chunk_data(mp_object_at(slot)->chunk), proc);
+  return types[type].settle(mp_shm_chunk_data(mp_shm_object_at(slot)->chunk), proc);
 }
 
-int mp_holds_settle(uint32_t proc) {
+int mp_shm_references_reap(uint32_t proc) {
   int err = 0;
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(proc)[w] & settling()[w]; bits && !err; bits &= bits - 1)
@@ -316,10 +319,10 @@ int mp_holds_settle(uint32_t proc) {
 
 /* --- handles in flight --- */
 
-static uint32_t flight_slot(uint64_t record, uint32_t i) { return slot_of(((mp_handle *)mp_at(record))[i]); }
+static uint32_t flight_slot(uint64_t record, uint32_t i) { return slot_of(((mp_shm_handle *)mp_shm_at(record))[i]); }
 
-void mp_flight_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta) {
-  mp_flight_log *log = &mp_a->log;
+void mp_shm_transit_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta) {
+  mp_shm_transit_log *log = &mp_shm_header->log;
   log->commit_word = word;
   log->commit_value = value;
   log->count = n;
@@ -327,61 +330,61 @@ void mp_flight_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value,
   atomic_store_explicit(&log->step, NO_STEP, memory_order_release);
   atomic_store_explicit(&log->record, record, memory_order_release);
   for (uint32_t i = 0; i < n; i++) {
-    mp_object *o = mp_object_at(flight_slot(record, i));
+    mp_shm_object *o = mp_shm_object_at(flight_slot(record, i));
     atomic_store_explicit(&log->step, (uint64_t)i << 32 | o->flight, memory_order_release);
     o->flight += (uint32_t)delta;
   }
 }
 
-void mp_flight_end(void) {
-  mp_flight_log *log = &mp_a->log;
+void mp_shm_transit_end(void) {
+  mp_shm_transit_log *log = &mp_shm_header->log;
   uint64_t record = log->record;
   bool taken = (int32_t)log->delta < 0;
   atomic_store_explicit(&log->record, 0, memory_order_release);
   for (uint32_t i = 0; taken && i < log->count; i++) die_if_unheld(flight_slot(record, i));
 }
 
-void mp_flight_pin(uint64_t record, uint32_t n) {
+void mp_shm_transit_retain(uint64_t record, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     uint32_t slot = flight_slot(record, i);
     hold_set(slot);
-    mp_object_uses[slot]++;
+    mp_shm_object_uses[slot]++;
   }
 }
 
-static void undo_steps(mp_flight_log *log) {
+static void undo_steps(mp_shm_transit_log *log) {
   uint64_t step = log->step;
   if (step == NO_STEP) return;
   uint32_t last = (uint32_t)(step >> 32);
-  mp_object_at(flight_slot(log->record, last))->flight = (uint32_t)step;
+  mp_shm_object_at(flight_slot(log->record, last))->flight = (uint32_t)step;
   while (last-- > 0) {
-    mp_object *o = mp_object_at(flight_slot(log->record, last));
+    mp_shm_object *o = mp_shm_object_at(flight_slot(log->record, last));
     atomic_store_explicit(&log->step, (uint64_t)last << 32 | (o->flight - log->delta), memory_order_release);
     o->flight -= log->delta;
   }
 }
 
-void mp_flight_recover(void) {
-  mp_flight_log *log = &mp_a->log;
+void mp_shm_transit_recover(void) {
+  mp_shm_transit_log *log = &mp_shm_header->log;
   if (!log->record) return;
-  if (*(_Atomic uint64_t *)mp_at(log->commit_word) != log->commit_value && !MP_BROKEN(FLIGHT)) undo_steps(log);
+  if (*(_Atomic uint64_t *)mp_shm_at(log->commit_word) != log->commit_value && !MP_MUTANT(FLIGHT)) undo_steps(log);
   atomic_store_explicit(&log->record, 0, memory_order_release);
 }
 
 /* An object whose last hold went with the interrupted operation is found here too. */
-void mp_object_rebuild(void) {
-  mp_a->free_object = mp_a->dying = 0;
-  for (uint32_t i = mp_a->top_object; i-- > 0;) {
-    unsigned s = mp_object_state(i);
+void mp_shm_object_rebuild(void) {
+  mp_shm_header->free_object = mp_shm_header->dying = 0;
+  for (uint32_t i = mp_shm_header->top_object; i-- > 0;) {
+    unsigned s = mp_shm_object_state(i);
     if (s == MP_OBJECT_FREE) untake_slot(i);
     if (s == MP_OBJECT_DYING) push_dying(i);
     if (s == MP_OBJECT_LIVE) die_if_unheld(i);
   }
-  mp_object_bury(true);
+  mp_shm_object_destroy_dead(true);
 }
 
-uint32_t mp_object_count(void) {
+uint32_t mp_shm_object_count(void) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < mp_a->top_object; i++) n += mp_object_state(i) != MP_OBJECT_FREE;
+  for (uint32_t i = 0; i < mp_shm_header->top_object; i++) n += mp_shm_object_state(i) != MP_OBJECT_FREE;
   return n;
 }

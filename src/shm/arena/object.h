@@ -12,22 +12,24 @@
  * flight      records between head and tail (and extents not yet delivered) that carry it. Moves by the arena's
  *             flight log, which makes count and commit one step for a survivor.
  */
-#ifndef MP_SHM_OBJECT_H
-#define MP_SHM_OBJECT_H
+#ifndef MP_SHM_ARENA_OBJECT_H
+#define MP_SHM_ARENA_OBJECT_H
 
-#include "shm/arena.h"
-#include "shm/registry.h"
+#include "shm/arena/arena.h"
+#include "shm/arena/registry.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef uint64_t mp_handle; /* gen << 32 | part << 24 | slot + 1; 0 is nothing */
+typedef uint64_t mp_shm_handle; /* gen << 32 | part << 24 | slot + 1; 0 is nothing */
 
 /* A part names something inside an object that shows as an object of its own, as an array's lock; it lives, and is
  * counted, with the whole. 0 is the whole. */
 #define MP_PART_SHIFT 24
 #define MP_SLOT_MASK ((1u << MP_PART_SHIFT) - 1)
-static inline unsigned mp_handle_part(mp_handle h) { return (uint32_t)h >> MP_PART_SHIFT; }
-static inline mp_handle mp_handle_with_part(mp_handle h, unsigned part) { return h | (mp_handle)part << MP_PART_SHIFT; }
+static inline unsigned mp_shm_handle_part(mp_shm_handle h) { return (uint32_t)h >> MP_PART_SHIFT; }
+static inline mp_shm_handle mp_shm_handle_with_part(mp_shm_handle h, unsigned part) {
+  return h | (mp_shm_handle)part << MP_PART_SHIFT;
+}
 
 enum { MP_OBJECT_FREE, MP_OBJECT_LIVE, MP_OBJECT_DYING };
 enum {
@@ -38,26 +40,28 @@ enum {
   MP_TYPE_BARRIER,
   MP_TYPE_CONDITION,
   MP_TYPE_RWLOCK,
-  MP_TYPE_END,
+  MP_TYPE_PIPE_END,
   MP_TYPE_ARRAY,
   MP_TYPES
 };
 
-typedef struct mp_object {
+typedef struct mp_shm_object {
   _Atomic uint64_t state;
   uint32_t chunk; /* index of its block */
   uint32_t flight;
   uint32_t next; /* list of free or dying slots, slot + 1 */
   uint32_t pad[3];
-} mp_object;
-_Static_assert(sizeof(mp_object) == 32, "the directory's stride is part of the layout");
+} mp_shm_object;
+_Static_assert(sizeof(mp_shm_object) == 32, "the directory's stride is part of the layout");
 
-static inline mp_object *mp_object_at(uint32_t slot) { return (mp_object *)mp_at(mp_a->objects) + slot; }
-static inline unsigned mp_object_state(uint32_t slot) {
-  return (unsigned)atomic_load_explicit(&mp_object_at(slot)->state, memory_order_acquire) & 0xff;
+static inline mp_shm_object *mp_shm_object_at(uint32_t slot) {
+  return (mp_shm_object *)mp_shm_at(mp_shm_header->objects) + slot;
+}
+static inline unsigned mp_shm_object_state(uint32_t slot) {
+  return (unsigned)atomic_load_explicit(&mp_shm_object_at(slot)->state, memory_order_acquire) & 0xff;
 }
 
-typedef struct mp_type { /* what a type does besides living; each may be NULL */
+typedef struct mp_shm_object_type_info { /* what a type does besides living; each may be NULL */
   /* Its last holder is gone: frees what its block refers to, not the block. A survivor may run it again after it
    * was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted. Under the arena lock. */
   void (*destroy)(uint32_t slot, void *block, bool thorough);
@@ -69,61 +73,61 @@ typedef struct mp_type { /* what a type does besides living; each may be NULL */
   /* True while the block says something of that process that settle must find: then its hold outlasts its last use as
    * long as others know the object. Under the arena lock. */
   bool (*claimed)(void *block, uint32_t proc);
-} mp_type;
-/* Once per process tree and type, by mp_types_setup. */
-void mp_object_type(int type, const mp_type *is);
+} mp_shm_object_type_info;
+/* Once per process tree and type, by mp_shm_types_setup. */
+void mp_shm_object_type(int type, const mp_shm_object_type_info *is);
 /* The handle of the live object in a slot. */
-mp_handle mp_object_handle(uint32_t slot);
+mp_shm_handle mp_shm_object_handle(uint32_t slot);
 /* The type of a live object; 0 when none lives by that handle. */
-int mp_object_type_of(mp_handle h);
+int mp_shm_object_type_of(mp_shm_handle h);
 
 /* Makes an object of `bytes` bytes held by this process; init fills its block under the arena lock.
  * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
-int mp_object_new(int type, size_t bytes, void (*init)(uint32_t slot, void *block, const void *arg), const void *arg,
-                  const mp_wait *w, mp_handle *out);
-bool mp_object_live(mp_handle h); /* of whatever type */
+int mp_shm_object_new(int type, size_t bytes, void (*init)(uint32_t slot, void *block, const void *arg),
+                      const void *arg, const mp_shm_wait *w, mp_shm_handle *out);
+bool mp_shm_object_live(mp_shm_handle h); /* of whatever type */
 /* The block of a live object of that type, or NULL. Valid while this process holds it. */
-void *mp_object_block(mp_handle h, int type);
+void *mp_shm_object_block(mp_shm_handle h, int type);
 
 /* Process-local uses of an object: userdata and pins. The first takes the hold, the last lets it go.
  * _use: 0, or -ENOENT when no such object lives. _use_held: for one that this process is known to hold. */
-int mp_object_use(mp_handle h, int type, const mp_wait *w);
-void mp_object_use_held(mp_handle h);
+int mp_shm_object_use(mp_shm_handle h, int type, const mp_shm_wait *w);
+void mp_shm_object_use_held(mp_shm_handle h);
 /* For one that is not held but kept alive, as a pipe's queue is by an end that this process holds: holds it. Needs no lock:
  * nobody else writes this process's row. */
-void mp_object_use_kept(mp_handle h);
+void mp_shm_object_use_kept(mp_shm_handle h);
 /* Never waits: when the arena lock is busy the hold is let go later. */
-void mp_object_unuse(mp_handle h);
+void mp_shm_object_unuse(mp_shm_handle h);
 /* The same by one who may wait: 0; -EINTR, -ETIMEDOUT: one use less, but the hold is let go later. */
-int mp_object_let_go(mp_handle h, const mp_wait *w);
+int mp_shm_object_release(mp_shm_handle h, const mp_shm_wait *w);
 
 /* Handles in flight, with the arena lock held. record: offset of n distinct handles. Between begin and end the
  * caller makes the one store that commits: `value` at offset `word`. A survivor that finds another value there
- * undoes the counts. end marks what has lost its last holder; mp_object_bury takes that apart. */
-void mp_flight_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta);
-void mp_flight_end(void);
+ * undoes the counts. end marks what has lost its last holder; mp_shm_object_destroy_dead takes that apart. */
+void mp_shm_transit_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta);
+void mp_shm_transit_end(void);
 /* One more local use of each: what a receiver does before it takes them off flight. */
-void mp_flight_pin(uint64_t record, uint32_t n);
-void mp_object_bury(bool thorough);
+void mp_shm_transit_retain(uint64_t record, uint32_t n);
+void mp_shm_object_destroy_dead(bool thorough);
 
-/* Without a lock: mp_holds_flush, unless the arena lock is busy. */
-void mp_holds_flush_if_free(void);
+/* Without a lock: mp_shm_references_flush, unless the arena lock is busy. */
+void mp_shm_references_flush_if_free(void);
 /* This process, which ends, uses no object of that type any more. Waits for MP_GRACE at most. Where that is over, or the
  * process has a message in hand, whose queue must live, they go with the process. */
-void mp_holds_drop(int type);
+void mp_shm_references_drop(int type);
 
 /* types.c: makes all types known. Once per process tree. */
-void mp_types_setup(void);
+void mp_shm_types_setup(void);
 
 /* For the registry, with the arena lock held. */
-void mp_holds_copy(uint32_t from_proc, uint32_t to_proc);
-void mp_holds_clear(uint32_t proc); /* and buries what nobody holds now */
+void mp_shm_references_copy(uint32_t from_proc, uint32_t to_proc);
+void mp_shm_references_clear(uint32_t proc); /* and buries what nobody holds now */
 /* Settles all that a dead process held. Without a lock. 0 or the first error. */
-int mp_holds_settle(uint32_t proc);
-void mp_holds_flush(void);    /* lets go what could not be let go when its last use ended */
-void mp_flight_recover(void); /* for recovery, in this order: the flight log, */
-void mp_object_rebuild(void); /* the lists, and what was dying */
-uint32_t mp_object_count(void);
+int mp_shm_references_reap(uint32_t proc);
+void mp_shm_references_flush(void); /* lets go what could not be let go when its last use ended */
+void mp_shm_transit_recover(void);  /* for recovery, in this order: the flight log, */
+void mp_shm_object_rebuild(void);   /* the lists, and what was dying */
+uint32_t mp_shm_object_count(void);
 
 #pragma GCC visibility pop
 #endif

@@ -10,40 +10,42 @@
  *
  * Memory is touched up to the highest slot that used the object, so that a cell costs 8 bytes for each process there is.
  */
-#ifndef MP_SHM_CELLS_H
-#define MP_SHM_CELLS_H
+#ifndef MP_SHM_ARENA_PER_PROCESS_H
+#define MP_SHM_ARENA_PER_PROCESS_H
 
-#include "shm/proc.h"
+#include "shm/arena/proc.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_cells { /* the last member of a block */
+typedef struct mp_shm_per_process { /* the last member of a block */
   _Atomic uint32_t ready, pad;
   _Atomic uint64_t cell[];
-} mp_cells;
+} mp_shm_per_process;
 
 /* What the cells add to the size of a block. */
-static inline size_t mp_cells_bytes(void) { return (size_t)mp_a->nprocs * sizeof(uint64_t); }
+static inline size_t mp_shm_per_process_bytes(void) { return (size_t)mp_shm_header->nprocs * sizeof(uint64_t); }
 
-static inline uint64_t mp_cell(mp_cells *c, uint32_t proc) {
+static inline uint64_t mp_shm_per_process_load(mp_shm_per_process *c, uint32_t proc) {
   uint32_t ready = atomic_load_explicit(&c->ready, memory_order_acquire);
   return proc < ready ? atomic_load_explicit(&c->cell[proc], memory_order_acquire) : 0;
 }
 
-/* The cells there are to look at: [0, mp_cells_count). */
-static inline uint32_t mp_cells_count(mp_cells *c) { return atomic_load_explicit(&c->ready, memory_order_acquire); }
+/* The cells there are to look at: [0, mp_shm_per_process_count). */
+static inline uint32_t mp_shm_per_process_count(mp_shm_per_process *c) {
+  return atomic_load_explicit(&c->ready, memory_order_acquire);
+}
 
-/* This process's own cell, or NULL before mp_cells_reach. */
-static inline _Atomic uint64_t *mp_cell_own(mp_cells *c) {
-  return mp_me < atomic_load_explicit(&c->ready, memory_order_relaxed) ? &c->cell[mp_me] : NULL;
+/* This process's own cell, or NULL before mp_shm_per_process_ensure_slot. */
+static inline _Atomic uint64_t *mp_shm_per_process_mine(mp_shm_per_process *c) {
+  return mp_shm_my_slot < atomic_load_explicit(&c->ready, memory_order_relaxed) ? &c->cell[mp_shm_my_slot] : NULL;
 }
 
 /* With the object's inner lock: makes sure of this process's cell. */
-static inline _Atomic uint64_t *mp_cells_reach(mp_cells *c) {
-  mp_noted = true;
-  for (uint32_t i = c->ready; i <= mp_me; i++) atomic_store_explicit(&c->cell[i], 0, memory_order_relaxed);
-  if (c->ready <= mp_me) atomic_store_explicit(&c->ready, mp_me + 1, memory_order_release);
-  return &c->cell[mp_me];
+static inline _Atomic uint64_t *mp_shm_per_process_ensure_slot(mp_shm_per_process *c) {
+  mp_shm_has_claims = true;
+  for (uint32_t i = c->ready; i <= mp_shm_my_slot; i++) atomic_store_explicit(&c->cell[i], 0, memory_order_relaxed);
+  if (c->ready <= mp_shm_my_slot) atomic_store_explicit(&c->ready, mp_shm_my_slot + 1, memory_order_release);
+  return &c->cell[mp_shm_my_slot];
 }
 
 #pragma GCC visibility pop

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* A process's slot as shm sees it. The meaning of its words stands in registry.h. */
-#ifndef MP_SHM_PROC_H
-#define MP_SHM_PROC_H
+#ifndef MP_SHM_ARENA_PROC_H
+#define MP_SHM_ARENA_PROC_H
 
-#include "shm/arena.h"
-#include "shm/registry.h"
+#include "shm/arena/arena.h"
+#include "shm/arena/registry.h"
 
 #pragma GCC visibility push(hidden)
 
 enum { MP_PROC_FREE, MP_PROC_STARTING, MP_PROC_LIVE, MP_PROC_DEAD, MP_PROC_CLEANED };
 
-typedef struct mp_proc {
+typedef struct mp_shm_proc {
   _Alignas(MP_LINE) mp_os_mutex life;
   _Atomic uint64_t state; /* gen << 32 | MP_PROC_* */
   uint64_t parent;        /* who will release it; 0: nobody */
@@ -19,32 +19,34 @@ typedef struct mp_proc {
   _Atomic uint32_t inhand, asleep;
   _Atomic uint32_t watch, nap;
   char name[MP_PROC_NAME]; /* cut, and ended by a 0; the process's own */
-} mp_proc;
-_Static_assert(sizeof(mp_proc) == MP_LINE, "the registry's stride is part of the layout");
+} mp_shm_proc;
+_Static_assert(sizeof(mp_shm_proc) == MP_LINE, "the registry's stride is part of the layout");
 
-extern MP_OWN uint32_t mp_me; /* this process's slot */
+extern MP_PROCESS_LOCAL uint32_t mp_shm_my_slot; /* this process's slot */
 /* This process, or one that it was forked from, has noted something of itself in an object, or held one whose end
  * others wait for: leaving in order lets go of it at once. */
-extern MP_OWN bool mp_noted;
+extern MP_PROCESS_LOCAL bool mp_shm_has_claims;
 
-static inline mp_proc *mp_proc_at(uint32_t slot) { return (mp_proc *)mp_at(mp_a->procs) + slot; }
-static inline uint32_t mp_ref_slot(mp_proc_ref r) { return (uint32_t)r; }
-static inline uint64_t mp_proc_state(uint32_t slot) {
-  return atomic_load_explicit(&mp_proc_at(slot)->state, memory_order_acquire);
+static inline mp_shm_proc *mp_shm_proc_at(uint32_t slot) {
+  return (mp_shm_proc *)mp_shm_at(mp_shm_header->procs) + slot;
+}
+static inline uint32_t mp_shm_ref_slot(mp_shm_proc_ref r) { return (uint32_t)r; }
+static inline uint64_t mp_shm_proc_state(uint32_t slot) {
+  return atomic_load_explicit(&mp_shm_proc_at(slot)->state, memory_order_acquire);
 }
 /* Life first: a cleaner, who takes it, says so before. */
-static inline bool mp_proc_slot_dead(uint32_t slot) {
-  return !mp_os_mutex_held(&mp_proc_at(slot)->life) || (mp_proc_state(slot) & 0xff) == MP_PROC_CLEANED;
+static inline bool mp_shm_proc_slot_dead(uint32_t slot) {
+  return !mp_os_mutex_held(&mp_shm_proc_at(slot)->life) || (mp_shm_proc_state(slot) & 0xff) == MP_PROC_CLEANED;
 }
-static inline void mp_proc_inhand(int delta) {
-  mp_proc *p = mp_proc_at(mp_me);
+static inline void mp_shm_proc_add_claimed(int delta) {
+  mp_shm_proc *p = mp_shm_proc_at(mp_shm_my_slot);
   uint32_t n = atomic_load_explicit(&p->inhand, memory_order_relaxed);
   atomic_store_explicit(&p->inhand, n + (uint32_t)delta, memory_order_release);
 }
 
 /* Gives back what a dead process had in its hands: chunks to their queues or the heap, then its holds.
  * The caller owns that slot's life. -EINTR or 0. In sweep.c. */
-int mp_proc_settle(uint32_t slot);
+int mp_shm_proc_reap(uint32_t slot);
 
 #pragma GCC visibility pop
 #endif

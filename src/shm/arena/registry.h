@@ -24,48 +24,48 @@
  *            IDLE; a ringer: ARMED->IDLE (CAS)
  * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
-#ifndef MP_SHM_REGISTRY_H
-#define MP_SHM_REGISTRY_H
+#ifndef MP_SHM_ARENA_REGISTRY_H
+#define MP_SHM_ARENA_REGISTRY_H
 
 #include "os/os.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef uint64_t mp_proc_ref; /* gen << 32 | slot; 0 is nobody */
+typedef uint64_t mp_shm_proc_ref; /* gen << 32 | slot; 0 is nobody */
 enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40, MP_PROC_MOST = 4096 };
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
 
-extern MP_OWN mp_proc_ref mp_self; /* this process, or 0: not registered */
-static inline mp_proc_ref mp_proc_self(void) { return mp_self; }
+extern MP_PROCESS_LOCAL mp_shm_proc_ref mp_shm_my_ref; /* this process, or 0: not registered */
+static inline mp_shm_proc_ref mp_shm_proc_self(void) { return mp_shm_my_ref; }
 /* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
  * 0, -EUSERS (no slot is left), -EAGAIN (the arena lock was not to be had). */
-int mp_proc_reserve(mp_proc_ref *child);
+int mp_shm_proc_reserve(mp_shm_proc_ref *child);
 /* After the fork, by the parent: a child that is killed before it comes up can be found dead by its pid. */
-void mp_proc_forked(mp_proc_ref child, pid_t pid);
+void mp_shm_proc_forked(mp_shm_proc_ref child, pid_t pid);
 /* Undoes it after a fork that failed. */
-void mp_proc_unreserve(mp_proc_ref child);
+void mp_shm_proc_unreserve(mp_shm_proc_ref child);
 /* How many processes there is room for at once, MP_PROC_MOST at most. */
-uint32_t mp_proc_room(void);
+uint32_t mp_shm_proc_room(void);
 /* True while it has come up and is not dead: it surely is the process that has its pid. */
-bool mp_proc_lives(mp_proc_ref ref);
+bool mp_shm_proc_lives(mp_shm_proc_ref ref);
 /* True once that process is dead or its slot has moved on. A child that was forked but has not come up counts as alive. */
-bool mp_proc_dead(mp_proc_ref ref);
-/* What it announced by mp_proc_set_exit, or MP_EXIT_NONE. Valid until mp_proc_release. */
-int mp_proc_exit(mp_proc_ref ref);
-void mp_proc_set_exit(int code);
+bool mp_shm_proc_dead(mp_shm_proc_ref ref);
+/* What it announced by mp_shm_proc_set_exit, or MP_EXIT_NONE. Valid until mp_shm_proc_release. */
+int mp_shm_proc_exit(mp_shm_proc_ref ref);
+void mp_shm_proc_set_exit(int code);
 /* When objects know something of this process: lets go of all that it holds, so that nobody waits for a sweep to
  * learn that it has left. It must not touch mproc any more, and end. In sweep.c. */
-void mp_proc_depart(void);
+void mp_shm_proc_unregister(void);
 /* The parent has learned of the end: cleans up after the dead process and lets its slot go. Harmless when repeated.
  * never_came: the caller knows by waitpid that the process is gone even though it may never have come up. */
-void mp_proc_release(mp_proc_ref ref, bool never_came);
-pid_t mp_proc_pid(mp_proc_ref ref);                       /* 0 when it has not come up or has moved on */
-void mp_proc_set_name(mp_proc_ref ref, const char *name); /* of a reserved process, before the fork */
+void mp_shm_proc_release(mp_shm_proc_ref ref, bool never_came);
+pid_t mp_shm_proc_pid(mp_shm_proc_ref ref);                       /* 0 when it has not come up or has moved on */
+void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name); /* of a reserved process, before the fork */
 /* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
-void mp_proc_name(mp_proc_ref ref, char *to);
+void mp_shm_proc_name(mp_shm_proc_ref ref, char *to);
 
 /* Cleans up after every process found dead. Called when a wait has lasted a slice. */
 void mp_shm_sweep(void);
@@ -80,8 +80,8 @@ typedef struct mp_shm_stats {
 void mp_shm_stats_get(mp_shm_stats *s);
 
 /* False in a thread or an unregistered fork that must not touch the arena. One thread-local load. */
-extern MP_OS_THREAD_LOCAL bool mp_usable;
-static inline bool mp_shm_usable(void) { return mp_usable; }
+extern MP_OS_THREAD_LOCAL bool mp_shm_is_usable;
+static inline bool mp_shm_usable(void) { return mp_shm_is_usable; }
 
 #pragma GCC visibility pop
 #endif

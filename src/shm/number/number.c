@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of shared numbers. What their bits mean stands in number.h. */
-#include "shm/number.h"
+#include "shm/number/number.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,7 +16,7 @@
 #define WHOLE_LIMIT (INT64_C(1) << WHOLE_BITS)
 #define NOT_A_NUMBER UINT64_C(0x7ff8000000000000)
 
-const mp_number_info mp_number_infos[MP_NUMBER_TYPES] = {
+const mp_shm_number_info mp_shm_number_infos[MP_NUMBER_TYPES] = {
     [MP_BOOLEAN] = {"boolean", 0, NULL, 0, 1},
     [MP_INT8] = {"int8", 0, "-128 to 127", INT8_MIN, INT8_MAX},
     [MP_INT16] = {"int16", 1, "-32768 to 32767", INT16_MIN, INT16_MAX},
@@ -57,12 +57,12 @@ static float float_of(uint64_t bits) {
   return f;
 }
 
-static double as_double(mp_number n) { return n.is == MP_IS_REAL ? n.real : (double)n.whole; }
+static double as_double(mp_shm_number n) { return n.is == MP_IS_REAL ? n.real : (double)n.whole; }
 
 /* --- the integers --- */
 
 /* 0, -EDOM, -ERANGE */
-static int to_whole(mp_number n, int64_t *whole) {
+static int to_whole(mp_shm_number n, int64_t *whole) {
   *whole = n.whole;
   if (n.is == MP_IS_WHOLE) return 0;
   if (isnan(n.real)) return -EDOM;
@@ -73,17 +73,17 @@ static int to_whole(mp_number n, int64_t *whole) {
 
 /* Cuts what is above the type's size, so that the bits compare as those loaded. */
 static uint64_t cut(unsigned type, int64_t whole) {
-  unsigned unused = 64 - (8u << mp_number_infos[type].shift);
+  unsigned unused = 64 - (8u << mp_shm_number_infos[type].shift);
   return (uint64_t)whole << unused >> unused;
 }
 
 static int64_t widen(unsigned type, uint64_t bits) {
-  unsigned unused = 64 - (8u << mp_number_infos[type].shift);
-  return mp_number_infos[type].least ? (int64_t)(bits << unused) >> unused : (int64_t)bits;
+  unsigned unused = 64 - (8u << mp_shm_number_infos[type].shift);
+  return mp_shm_number_infos[type].least ? (int64_t)(bits << unused) >> unused : (int64_t)bits;
 }
 
-static int encode_whole(unsigned type, mp_number n, uint64_t *bits) {
-  const mp_number_info *t = &mp_number_infos[type];
+static int encode_whole(unsigned type, mp_shm_number n, uint64_t *bits) {
+  const mp_shm_number_info *t = &mp_shm_number_infos[type];
   int64_t whole;
   int err = to_whole(n, &whole);
   if (err) return err;
@@ -91,20 +91,20 @@ static int encode_whole(unsigned type, mp_number n, uint64_t *bits) {
   return whole < t->least || whole > t->most ? -ERANGE : 0;
 }
 
-static bool is_high(mp_number n) { return n.is == MP_IS_REAL && n.real >= TWO_63 && n.real < TWO_64; }
+static bool is_high(mp_shm_number n) { return n.is == MP_IS_REAL && n.real >= TWO_63 && n.real < TWO_64; }
 
-static int encode_uint64(mp_number n, uint64_t *bits) {
+static int encode_uint64(mp_shm_number n, uint64_t *bits) {
   if (!is_high(n)) return encode_whole(MP_UINT64, n, bits);
   *bits = (uint64_t)n.real; /* exact: it has 53 bits at most */
   return 0;
 }
 
-static mp_number decode_uint64(uint64_t bits) {
-  return bits >> 63 ? mp_number_real((double)bits) : mp_number_whole((int64_t)bits);
+static mp_shm_number decode_uint64(uint64_t bits) {
+  return bits >> 63 ? mp_shm_number_real((double)bits) : mp_shm_number_whole((int64_t)bits);
 }
 
-static int sum_whole(unsigned type, uint64_t bits, mp_number n, uint64_t *sum) {
-  const mp_number_info *t = &mp_number_infos[type];
+static int sum_whole(unsigned type, uint64_t bits, mp_shm_number n, uint64_t *sum) {
+  const mp_shm_number_info *t = &mp_shm_number_infos[type];
   int64_t more, s;
   int err = to_whole(n, &more);
   if (err) return err;
@@ -114,7 +114,7 @@ static int sum_whole(unsigned type, uint64_t bits, mp_number n, uint64_t *sum) {
   return over || s < t->least || s > t->most ? -ERANGE : 0;
 }
 
-static int sum_uint64(uint64_t bits, mp_number n, uint64_t *sum) {
+static int sum_uint64(uint64_t bits, mp_shm_number n, uint64_t *sum) {
   int64_t more = 0;
   int err = is_high(n) ? 0 : to_whole(n, &more);
   if (err) return err;
@@ -128,7 +128,7 @@ static int sum_uint64(uint64_t bits, mp_number n, uint64_t *sum) {
 
 /* --- the others --- */
 
-static int encode_float(mp_number n, uint64_t *bits) {
+static int encode_float(mp_shm_number n, uint64_t *bits) {
   float f = n.is == MP_IS_REAL ? (float)n.real : (float)n.whole;
   *bits = bits_of_float(f);
   return isinf(f) && isfinite(as_double(n)) ? -ERANGE : 0;
@@ -136,7 +136,7 @@ static int encode_float(mp_number n, uint64_t *bits) {
 
 static uint64_t bits_of_real(double d) { return WHOLE ^ (isnan(d) ? NOT_A_NUMBER | (bits_of(d) & SIGN) : bits_of(d)); }
 
-static int encode_number(mp_number n, uint64_t *bits) {
+static int encode_number(mp_shm_number n, uint64_t *bits) {
   if (n.is == MP_IS_REAL) {
     *bits = bits_of_real(n.real);
     return 0;
@@ -150,25 +150,25 @@ static int encode_number(mp_number n, uint64_t *bits) {
   return d >= TWO_63 || (int64_t)d != n.whole ? -EOVERFLOW : 0;
 }
 
-static mp_number decode_number(uint64_t bits) {
+static mp_shm_number decode_number(uint64_t bits) {
   bits ^= WHOLE;
-  if ((bits & WHOLE) != WHOLE) return mp_number_real(double_of(bits));
+  if ((bits & WHOLE) != WHOLE) return mp_shm_number_real(double_of(bits));
   int64_t low = (int64_t)(bits & (uint64_t)(WHOLE_LIMIT - 1));
-  return mp_number_whole(bits & SIGN ? low - WHOLE_LIMIT : low);
+  return mp_shm_number_whole(bits & SIGN ? low - WHOLE_LIMIT : low);
 }
 
-static int sum_number(uint64_t bits, mp_number n, uint64_t *sum) {
-  mp_number old = decode_number(bits);
+static int sum_number(uint64_t bits, mp_shm_number n, uint64_t *sum) {
+  mp_shm_number old = decode_number(bits);
   if (old.is == MP_IS_REAL || n.is == MP_IS_REAL)
-    return encode_number(mp_number_real(as_double(old) + as_double(n)), sum);
+    return encode_number(mp_shm_number_real(as_double(old) + as_double(n)), sum);
   int64_t s;
   if (__builtin_add_overflow(old.whole, n.whole, &s)) return -EOVERFLOW;
-  return encode_number(mp_number_whole(s), sum);
+  return encode_number(mp_shm_number_whole(s), sum);
 }
 
 /* One rounding to single precision: that of a sum in double precision is the same. An infinite sum of finite numbers
  * is out of range here, but not in "double": Lua's own sums are infinite then. */
-static int sum_float(uint64_t bits, mp_number n, uint64_t *sum) {
+static int sum_float(uint64_t bits, mp_shm_number n, uint64_t *sum) {
   double s = (double)float_of(bits) + as_double(n);
   float f = (float)s;
   *sum = bits_of_float(f);
@@ -177,7 +177,7 @@ static int sum_float(uint64_t bits, mp_number n, uint64_t *sum) {
 
 /* --- by type --- */
 
-int mp_number_encode(unsigned type, mp_number n, uint64_t *bits) {
+int mp_shm_number_encode(unsigned type, mp_shm_number n, uint64_t *bits) {
   if ((n.is == MP_IS_BOOLEAN) != (type == MP_BOOLEAN)) return -EINVAL;
   switch (type) {
     case MP_BOOLEAN:
@@ -197,24 +197,24 @@ int mp_number_encode(unsigned type, mp_number n, uint64_t *bits) {
   }
 }
 
-mp_number mp_number_decode(unsigned type, uint64_t bits) {
+mp_shm_number mp_shm_number_decode(unsigned type, uint64_t bits) {
   switch (type) {
     case MP_BOOLEAN:
-      return (mp_number){MP_IS_BOOLEAN, (int64_t)bits, 0};
+      return (mp_shm_number){MP_IS_BOOLEAN, (int64_t)bits, 0};
     case MP_UINT64:
       return decode_uint64(bits);
     case MP_NUMBER:
       return decode_number(bits);
     case MP_FLOAT:
-      return mp_number_real((double)float_of(bits));
+      return mp_shm_number_real((double)float_of(bits));
     case MP_DOUBLE:
-      return mp_number_real(double_of(bits));
+      return mp_shm_number_real(double_of(bits));
     default:
-      return mp_number_whole(widen(type, bits));
+      return mp_shm_number_whole(widen(type, bits));
   }
 }
 
-int mp_number_add(unsigned type, uint64_t bits, mp_number n, uint64_t *sum) {
+int mp_shm_number_add(unsigned type, uint64_t bits, mp_shm_number n, uint64_t *sum) {
   if (n.is == MP_IS_BOOLEAN) return -EINVAL;
   switch (type) {
     case MP_BOOLEAN:
@@ -233,8 +233,8 @@ int mp_number_add(unsigned type, uint64_t bits, mp_number n, uint64_t *sum) {
   }
 }
 
-bool mp_number_same(unsigned type, uint64_t a, uint64_t b) {
-  mp_number x = mp_number_decode(type, a), y = mp_number_decode(type, b);
+bool mp_shm_number_same(unsigned type, uint64_t a, uint64_t b) {
+  mp_shm_number x = mp_shm_number_decode(type, a), y = mp_shm_number_decode(type, b);
   if (x.is != MP_IS_REAL && y.is != MP_IS_REAL) return x.whole == y.whole;
   double p = as_double(x), q = as_double(y);
   return p == q || (isnan(p) && isnan(q));

@@ -13,8 +13,8 @@
  *                          sign), integers of 51 bits as NaNs that no arithmetic yields, all of it xor WHOLE so that
  *                          zeroes are the integer 0. Longer integers become doubles, if one holds them exactly
  */
-#ifndef MP_SHM_NUMBER_H
-#define MP_SHM_NUMBER_H
+#ifndef MP_SHM_NUMBER_NUMBER_H
+#define MP_SHM_NUMBER_NUMBER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,34 +40,34 @@ enum {
 
 enum { MP_IS_BOOLEAN, MP_IS_WHOLE, MP_IS_REAL };
 
-typedef struct mp_number { /* a number of Lua's */
-  int is;                  /* MP_IS_*: whole also carries a boolean, as 0 or 1 */
+typedef struct mp_shm_number { /* a number of Lua's */
+  int is;                      /* MP_IS_*: whole also carries a boolean, as 0 or 1 */
   int64_t whole;
   double real;
-} mp_number;
+} mp_shm_number;
 
-static inline mp_number mp_number_whole(int64_t i) { return (mp_number){MP_IS_WHOLE, i, 0}; }
-static inline mp_number mp_number_real(double d) { return (mp_number){MP_IS_REAL, 0, d}; }
+static inline mp_shm_number mp_shm_number_whole(int64_t i) { return (mp_shm_number){MP_IS_WHOLE, i, 0}; }
+static inline mp_shm_number mp_shm_number_real(double d) { return (mp_shm_number){MP_IS_REAL, 0, d}; }
 
-typedef struct mp_number_info {
+typedef struct mp_shm_number_info {
   const char *name;
   unsigned shift;      /* its size is 1 << shift */
   const char *range;   /* in words, for messages; NULL: any number */
   int64_t least, most; /* of the integer types but uint64 */
-} mp_number_info;
-extern const mp_number_info mp_number_infos[MP_NUMBER_TYPES];
+} mp_shm_number_info;
+extern const mp_shm_number_info mp_shm_number_infos[MP_NUMBER_TYPES];
 
-static inline bool mp_number_is_integral(unsigned type) { return type != MP_BOOLEAN && type < MP_NUMBER; }
+static inline bool mp_shm_number_is_integral(unsigned type) { return type != MP_BOOLEAN && type < MP_NUMBER; }
 
 /* 0; -EINVAL: of a wrong kind (a boolean for a number, or the reverse); -EDOM: not whole; -ERANGE; -EOVERFLOW: an
  * integer that "number" cannot hold exactly. Bits above the type's size are 0. */
-int mp_number_encode(unsigned type, mp_number n, uint64_t *bits);
-mp_number mp_number_decode(unsigned type, uint64_t bits);
+int mp_shm_number_encode(unsigned type, mp_shm_number n, uint64_t *bits);
+mp_shm_number mp_shm_number_decode(unsigned type, uint64_t bits);
 /* The sum, by the type's rules: 0 or a negative error as above, where -EOVERFLOW also says that Lua has no such number.
  * -EINVAL for booleans. *sum may be written in any case. */
-int mp_number_add(unsigned type, uint64_t bits, mp_number n, uint64_t *sum);
+int mp_shm_number_add(unsigned type, uint64_t bits, mp_shm_number n, uint64_t *sum);
 /* Equal as ==, but a NaN also equals a NaN, so that a loop of compare_exchange ends. */
-bool mp_number_same(unsigned type, uint64_t a, uint64_t b);
+bool mp_shm_number_same(unsigned type, uint64_t a, uint64_t b);
 
 #pragma GCC visibility pop
 #endif

@@ -3,93 +3,98 @@
  * What the queue's own files share (layer 1): queue.c puts and gets, queue_extent.c keeps messages in chunks of their
  * own, queue_repair.c mends after a death. Only they include it, and sweep.c for the head of an extent.
  */
-#ifndef MP_SHM_QUEUE_INSIDE_H
-#define MP_SHM_QUEUE_INSIDE_H
+#ifndef MP_SHM_QUEUE_INTERNAL_H
+#define MP_SHM_QUEUE_INTERNAL_H
 
 #include <string.h>
 
-#include "shm/proc.h"
-#include "shm/queue.h"
+#include "shm/arena/proc.h"
+#include "shm/queue/queue.h"
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_RECORD_INLINE = 1, MP_RECORD_EXTENT, MP_RECORD_JUMP };
-typedef struct mp_record {
+enum { MP_RECORD_INLINE = 1, MP_RECORD_LARGE, MP_RECORD_JUMP };
+typedef struct mp_shm_record {
   uint32_t bytes;
   uint16_t nhandles;
   uint8_t type, pad;
   uint64_t seq;
-} mp_record;
-_Static_assert(sizeof(mp_record) == 16 && sizeof(mp_segment) == 16, "what a message costs is part of the contract");
-typedef struct mp_extent { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
+} mp_shm_record;
+_Static_assert(sizeof(mp_shm_record) == 16 && sizeof(mp_heap_segment) == 16,
+               "what a message costs is part of the contract");
+typedef struct mp_shm_large { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
   uint64_t len;
   uint32_t nhandles, pad;
-} mp_extent;
+} mp_shm_large;
 
-static inline uint64_t mp_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
-static inline uint64_t mp_record_span(uint32_t bytes) { return sizeof(mp_record) + ((bytes + 15u) & ~15u); }
+static inline uint64_t mp_heap_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
+static inline uint64_t mp_shm_record_span(uint32_t bytes) { return sizeof(mp_shm_record) + ((bytes + 15u) & ~15u); }
 /* The first record of a segment of the queue. */
-static inline uint64_t mp_segment_begin(const mp_queue *q, uint64_t segment) {
-  return segment + (segment == mp_offset(q) ? q->begin : sizeof(mp_segment));
+static inline uint64_t mp_shm_queue_segment_begin(const mp_shm_queue *q, uint64_t segment) {
+  return segment + (segment == mp_shm_offset(q) ? q->begin : sizeof(mp_heap_segment));
 }
-static inline uint64_t mp_queue_head(mp_queue *q) { return atomic_load_explicit(&q->head, memory_order_relaxed); }
+static inline uint64_t mp_shm_queue_head(mp_shm_queue *q) {
+  return atomic_load_explicit(&q->head, memory_order_relaxed);
+}
 /* Whether chunk index + 1 is the own segment's. */
-static inline bool mp_is_own(const mp_queue *q, uint32_t s) { return mp_chunk_offset(s - 1) == mp_offset(q); }
+static inline bool mp_shm_queue_is_own(const mp_shm_queue *q, uint32_t s) {
+  return mp_shm_chunk_offset(s - 1) == mp_shm_offset(q);
+}
 /* The caches ngot and nret cannot be trusted: a consumer died. */
-bool mp_queue_unsettled(const mp_queue *q);
+bool mp_shm_queue_unreaped(const mp_shm_queue *q);
 /* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
-int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w);
-static inline int mp_queue_lock(mp_queue *q, mp_os_mutex *side, const mp_wait *w) {
+int mp_shm_queue_lock_slowly(mp_shm_queue *q, mp_os_mutex *side, int tried, const mp_shm_wait *w);
+static inline int mp_shm_queue_lock(mp_shm_queue *q, mp_os_mutex *side, const mp_shm_wait *w) {
   int r = mp_os_mutex_try(side);
   if (r == MP_LOCKED && !atomic_load_explicit(&q->dirty, memory_order_relaxed)) return 0;
-  return mp_queue_lock_slowly(q, side, r, w);
+  return mp_shm_queue_lock_slowly(q, side, r, w);
 }
-int mp_queue_lock_both(mp_queue *q, const mp_wait *w);
-void mp_queue_unlock_both(mp_queue *q);
-void mp_queue_destroy(uint32_t slot, void *block, bool thorough);
+int mp_shm_queue_lock_both(mp_shm_queue *q, const mp_shm_wait *w);
+void mp_shm_queue_unlock_both(mp_shm_queue *q);
+void mp_shm_queue_destroy(uint32_t slot, void *block, bool thorough);
 /* With the consumers' lock: chunk i, in the hands of a reader that gives it up or is dead, is to be taken again. */
-void mp_queue_hand_back(mp_queue *q, uint64_t i);
+void mp_shm_queue_hand_back(mp_shm_queue *q, uint64_t i);
 /* Frees or keeps as spare the segment that head has left. */
-int mp_queue_finish_drained(mp_queue *q, const mp_wait *w);
+int mp_shm_queue_finish_drained(mp_shm_queue *q, const mp_shm_wait *w);
 
 /* queue_joinable.c. With the consumers' lock: this process has taken a message of a joinable queue, before head moves
  * (+1); or has not, or gives it back, after that (-1). */
-void mp_joinable_note(mp_queue *q, int delta);
-static inline void mp_joinable_count(mp_queue *q, int delta) {
-  if (__builtin_expect(q->kind & MP_QUEUE_JOINABLE, 0)) mp_joinable_note(q, delta);
+void mp_shm_joinable_note(mp_shm_queue *q, int delta);
+static inline void mp_shm_joinable_count(mp_shm_queue *q, int delta) {
+  if (__builtin_expect(q->kind & MP_QUEUE_JOINABLE, 0)) mp_shm_joinable_note(q, delta);
 }
-size_t mp_joinable_bytes(void);
-void mp_joinable_init(mp_queue *q);
-int mp_joinable_settle(void *block, uint32_t proc);
-bool mp_joinable_claimed(void *block, uint32_t proc);
+size_t mp_shm_joinable_bytes(void);
+void mp_shm_joinable_init(mp_shm_queue *q);
+int mp_shm_joinable_reap(void *block, uint32_t proc);
+bool mp_shm_joinable_claimed(void *block, uint32_t proc);
 
 /* queue_extent.c */
 /* Copies a parcel's pieces one after another. */
-static inline void mp_gather(char *to, const mp_parcel *m) {
+static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
   for (size_t i = 0; i < m->npieces; i++) {
     memcpy(to, m->pieces[i].base, m->pieces[i].len);
     to += m->pieces[i].len;
   }
 }
 /* A chunk with the parcel in it, HELD by this process: its index, -ENOMEM, -EINTR, -ETIMEDOUT. */
-int64_t mp_extent_make(mp_queue *q, const mp_parcel *m, const mp_wait *w);
+int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
 /* Frees it, HELD by this process; -1 is none. */
-void mp_extent_drop(int64_t i);
+void mp_shm_large_drop(int64_t i);
 /* With the consumers' lock: extent i is READING by this process. lease: it stays so after the call. */
-void mp_extent_take(mp_got *g, uint64_t i, bool lease);
+void mp_shm_large_take(mp_shm_incoming *g, uint64_t i, bool lease);
 /* With the consumers' lock: whether extent i passes. */
-bool mp_extent_passes(const mp_queue_test *t, uint64_t i);
+bool mp_shm_large_passes(const mp_shm_queue_test *t, uint64_t i);
 /* With the consumers' lock: copies the inline record r into an extent, READING by this process when head moves on.
- * 0, or an error: nothing is changed. mp_lease_taken after head has moved. */
-int mp_lease_inline(mp_queue *q, const mp_record *r, mp_got *g, const mp_wait *w);
-static inline void mp_lease_taken(mp_queue *q) { atomic_store_explicit(&q->leasing, 0, memory_order_release); }
+ * 0, or an error: nothing is changed. mp_shm_lease_taken after head has moved. */
+int mp_shm_lease_inline(mp_shm_queue *q, const mp_shm_record *r, mp_shm_incoming *g, const mp_shm_wait *w);
+static inline void mp_shm_lease_taken(mp_shm_queue *q) { atomic_store_explicit(&q->leasing, 0, memory_order_release); }
 /* The RETURNED extent to be taken first, or -1. */
-int64_t mp_extent_returned(mp_queue *q);
+int64_t mp_shm_large_returned(mp_shm_queue *q);
 /* Does what finalizers, and calls whose time was over, have put off. */
-void mp_late_flush(void);
-extern MP_OWN uint32_t mp_late; /* not 0: there is something to do */
+void mp_shm_deferred_flush(void);
+extern MP_PROCESS_LOCAL uint32_t mp_shm_deferred; /* not 0: there is something to do */
 /* True while messages that were taken may come back. */
-bool mp_queue_out(mp_queue *q);
+bool mp_shm_queue_out(mp_shm_queue *q);
 
 #pragma GCC visibility pop
 #endif

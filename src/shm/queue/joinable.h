@@ -12,28 +12,28 @@
  * before the message leaves the queue, and who says that a task is done has put its successors before: so a look at
  * the queue and then at the cells, with both locks held, is exact.
  */
-#ifndef MP_SHM_JOINABLE_H
-#define MP_SHM_JOINABLE_H
+#ifndef MP_SHM_QUEUE_JOINABLE_H
+#define MP_SHM_QUEUE_JOINABLE_H
 
-#include "shm/cells.h"
-#include "shm/queue.h"
+#include "shm/arena/per_process.h"
+#include "shm/queue/queue.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_joinable {
-  mp_queue q;
-  mp_bell idle; /* rung when the last task is done */
+typedef struct mp_shm_joinable {
+  mp_shm_queue q;
+  mp_shm_wait_queue idle; /* rung when the last task is done */
   _Atomic uint32_t lost, pad;
-  mp_cells cells;
-} mp_joinable;
+  mp_shm_per_process cells;
+} mp_shm_joinable;
 
 /* One task is done. 0, or -ERANGE: more often than messages were taken. */
-int mp_joinable_done(mp_queue *q);
+int mp_shm_joinable_done(mp_shm_queue *q);
 /* Waits until nothing is unfinished: 0, or MP_ABANDONED when a process died with tasks since the last join;
  * -ETIMEDOUT, -EINTR. */
-int mp_joinable_join(mp_queue *q, const mp_wait *w);
+int mp_shm_joinable_join(mp_shm_queue *q, const mp_shm_wait *w);
 /* How many messages were put and are not done; exact while nobody moves. */
-uint64_t mp_joinable_unfinished(mp_queue *q);
+uint64_t mp_shm_joinable_unfinished(mp_shm_queue *q);
 
 #pragma GCC visibility pop
 #endif

@@ -13,7 +13,7 @@
  *            that takes them off
  *
  * When the last hold goes (close, the end of the process, SIGKILL, the collector), destroy marks both queues closed and
- * rings their bells; what was on its way to the dead end comes off flight (mp_queue_forsake), for nobody can take it any
+ * rings their bells; what was on its way to the dead end comes off flight (mp_shm_queue_drop_messages), for nobody can take it any
  * more: an end in it is as good as closed. All under the arena lock, all of it to be run again by whoever recovers that.
  *
  * Why `closed` may be stored without the queue's locks:
@@ -27,31 +27,31 @@
  * An end that is on its way to itself, or two that are on their way to each other, live as long as the tree.
  * A process that could hold the end again comes from a message only, which counts, or from a fork, which copies holds.
  */
-#ifndef MP_SHM_END_H
-#define MP_SHM_END_H
+#ifndef MP_SHM_QUEUE_PIPE_END_H
+#define MP_SHM_QUEUE_PIPE_END_H
 
-#include "shm/queue.h"
+#include "shm/queue/queue.h"
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_END_DUPLEX, MP_END_RECEIVES, MP_END_SENDS, MP_END_KINDS };
+enum { MP_PIPE_END_DUPLEX, MP_PIPE_END_RECEIVES, MP_PIPE_END_SENDS, MP_PIPE_END_KINDS };
 
-typedef struct mp_end {
+typedef struct mp_shm_pipe_end {
   uint32_t kind, nqueues;
-  uint64_t in, out;    /* offsets of queues; 0: none */
-  mp_handle queues[2]; /* theirs */
+  uint64_t in, out;        /* offsets of queues; 0: none */
+  mp_shm_handle queues[2]; /* theirs */
   _Atomic uint64_t holding;
-} mp_end;
+} mp_shm_pipe_end;
 
-void mp_end_setup(void); /* for types.c */
+void mp_shm_pipe_end_setup(void); /* for types.c */
 /* Makes both ends, held by this process. Without duplex the first receives and the second sends.
  * 0 -ENOMEM -EINTR -ETIMEDOUT. */
-int mp_pipe_new(bool duplex, const mp_wait *w, mp_handle ends[2]);
+int mp_shm_pipe_new(bool duplex, const mp_shm_wait *w, mp_shm_handle ends[2]);
 /* The queue it receives from, or NULL. */
-static inline mp_queue *mp_end_in(const mp_end *e) { return e->in ? mp_at(e->in) : NULL; }
-static inline mp_queue *mp_end_out(const mp_end *e) { return e->out ? mp_at(e->out) : NULL; }
-/* mp_queue_put into the queue of an end that sends, by one who perhaps never waits: it must learn of deaths as well. */
-int mp_end_send(mp_end *e, const mp_parcel *m, const mp_wait *w);
+static inline mp_shm_queue *mp_shm_pipe_end_in(const mp_shm_pipe_end *e) { return e->in ? mp_shm_at(e->in) : NULL; }
+static inline mp_shm_queue *mp_shm_pipe_end_out(const mp_shm_pipe_end *e) { return e->out ? mp_shm_at(e->out) : NULL; }
+/* mp_shm_queue_put into the queue of an end that sends, by one who perhaps never waits: it must learn of deaths as well. */
+int mp_shm_pipe_end_send(mp_shm_pipe_end *e, const mp_shm_outgoing *m, const mp_shm_wait *w);
 
 #pragma GCC visibility pop
 #endif

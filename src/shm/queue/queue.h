@@ -31,7 +31,7 @@
  * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
  * nput ngot   each after its commit                            caches; repair walks head..tail
  * nret        consumers' lock                                  cache; repair counts RETURNED chunks
- *             A lease counts as taken; what may still come back is found in the chunk table (mp_queue_out)
+ *             A lease counts as taken; what may still come back is found in the chunk table (mp_shm_queue_out)
  *             Who waits on ngot or nret must not trust them while consumers is abandoned or dirty stands: it repairs first
  * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
  * closed      under both locks; in a pipe (end.h) under the    0 -> 1, once
@@ -39,25 +39,25 @@
  *
  * Repair runs under both locks and the arena lock, so its first act is to settle an interrupted move of handles.
  */
-#ifndef MP_SHM_QUEUE_H
-#define MP_SHM_QUEUE_H
+#ifndef MP_SHM_QUEUE_QUEUE_H
+#define MP_SHM_QUEUE_QUEUE_H
 
-#include "shm/bell.h"
-#include "shm/chunk.h"
-#include "shm/object.h"
+#include "shm/arena/chunk.h"
+#include "shm/arena/object.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
 #define MP_SEGMENT UINT64_C(65536)
 #define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
 
-typedef struct mp_segment { /* the head of a segment */
-  uint64_t next;            /* offset of the next segment; meaningful before the tail's segment only */
+typedef struct mp_heap_segment { /* the head of a segment */
+  uint64_t next;                 /* offset of the next segment; meaningful before the tail's segment only */
   uint64_t pad;
-} mp_segment;
+} mp_heap_segment;
 
-typedef struct mp_queue {
-  mp_segment own;
+typedef struct mp_shm_queue {
+  mp_heap_segment own;
   uint32_t slot, kind;                              /* kind: MP_QUEUE_*, for good */
   _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
   _Atomic uint32_t vacant, spare;                   /* spare: chunk index + 1 */
@@ -76,75 +76,77 @@ typedef struct mp_queue {
   _Atomic uint32_t nret, drained, leasing;
   uint64_t lease_head;
 
-  mp_bell data; /* rung by producers */
-  mp_bell room; /* rung by consumers when there is a maxsize */
-} mp_queue;
+  mp_shm_wait_queue data; /* rung by producers */
+  mp_shm_wait_queue room; /* rung by consumers when there is a maxsize */
+} mp_shm_queue;
 
 /* Bits of kind. The first two say how it shows to Lua. */
 enum { MP_QUEUE_SIMPLE = 1, MP_QUEUE_JOINABLE = 2, MP_QUEUE_REPORTS = 4 /* what its dead lessees had: orphans */ };
 
-typedef struct mp_piece {
+typedef struct mp_shm_iovec {
   const void *base;
   size_t len;
-} mp_piece;
+} mp_shm_iovec;
 
-typedef struct mp_parcel { /* what put takes */
-  const mp_piece *pieces;
+typedef struct mp_shm_outgoing { /* what put takes */
+  const mp_shm_iovec *pieces;
   size_t npieces, len; /* len: the sum */
-  const mp_handle *handles;
+  const mp_shm_handle *handles;
   uint32_t nhandles; /* distinct, all held by this process */
-} mp_parcel;
+} mp_shm_outgoing;
 
-typedef struct mp_got { /* what get gives; handles of an inline message are in use until mp_queue_done */
+typedef struct mp_shm_incoming { /* what get gives; handles of an inline message are in use until mp_shm_queue_done */
   const void *data;
   size_t len;
   uint64_t seq;
-  const mp_handle *handles;
+  const mp_shm_handle *handles;
   uint32_t nhandles;
   int64_t extent; /* chunk, or -1: inline */
-} mp_got;
+} mp_shm_incoming;
 
-extern uint32_t mp_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
-void mp_queue_setup(void);           /* for types.c */
+extern uint32_t mp_shm_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
+void mp_shm_queue_setup(void);           /* for types.c */
 /* maxsize 0: no limit. */
-int mp_queue_new(uint64_t maxsize, uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w,
+                     mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 /* 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. On an error nothing was put. */
-int mp_queue_put(mp_queue *q, const mp_parcel *m, const mp_wait *w);
+int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
 /* buf: MP_INLINE_MAX bytes, 16-aligned, for an inline message. 0; -ETIMEDOUT empty; -EPIPE closed and drained; -EINTR. */
-int mp_queue_get(mp_queue *q, void *buf, mp_got *g, const mp_wait *w);
-/* The same, but the message stays this process's until mp_queue_done (delivered) or mp_lease_give_back; its death
+int mp_shm_queue_get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_wait *w);
+/* The same, but the message stays this process's until mp_shm_queue_done (delivered) or mp_shm_lease_give_back; its death
  * gives it back, or makes it an orphan. Never inline; its handles stay on flight. -ENOMEM too. */
-int mp_queue_lease(mp_queue *q, mp_got *g, const mp_wait *w);
+int mp_shm_queue_lease(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w);
 /* For finalizers: never waits. */
-void mp_lease_give_back(mp_got *g);
-/* Takes what a dead lessee had, oldest first, to be ended by mp_queue_done or mp_orphan_return. -EAGAIN: none. */
-int mp_queue_orphan(mp_queue *q, mp_got *g, const mp_wait *w);
-pid_t mp_orphan_lessee(const mp_got *g);
+void mp_shm_lease_give_back(mp_shm_incoming *g);
+/* Takes what a dead lessee had, oldest first, to be ended by mp_shm_queue_done or mp_shm_orphan_return. -EAGAIN: none. */
+int mp_shm_queue_orphan(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w);
+pid_t mp_shm_orphan_lessee(const mp_shm_incoming *g);
 /* Whether that process has leases of it; of a dead one: that are not settled yet. Once false, what it had is an orphan. */
-bool mp_queue_leased_by(mp_queue *q, pid_t pid);
-void mp_orphan_return(mp_got *g);
+bool mp_shm_queue_leased_by(mp_shm_queue *q, pid_t pid);
+void mp_shm_orphan_return(mp_shm_incoming *g);
 /* The same, but takes the message only if it passes. -EMSGSIZE: there is one that does not, and it stays. */
-typedef struct mp_queue_test {
+typedef struct mp_shm_queue_test {
   bool (*passes)(void *arg, const void *data, size_t len); /* with a lock held: looks, and does nothing else */
   void *arg;
-} mp_queue_test;
-int mp_queue_get_if(mp_queue *q, void *buf, mp_got *g, const mp_queue_test *t, const mp_wait *w);
+} mp_shm_queue_test;
+int mp_shm_queue_get_if(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_queue_test *t,
+                        const mp_shm_wait *w);
 /* The message was used: frees its extent, lets its handles go. */
-void mp_queue_done(mp_got *g);
+void mp_shm_queue_done(mp_shm_incoming *g);
 /* It could not be used for want of memory: puts it back, to be taken before all others. -ENOMEM: could not. */
-int mp_queue_return(mp_queue *q, mp_got *g);
-int mp_queue_close(mp_queue *q, const mp_wait *w); /* 0 -EINTR -ETIMEDOUT */
+int mp_shm_queue_return(mp_shm_queue *q, mp_shm_incoming *g);
+int mp_shm_queue_close(mp_shm_queue *q, const mp_shm_wait *w); /* 0 -EINTR -ETIMEDOUT */
 /* For the arena lock's holder, who knows that no producer, or no consumer, is left: closes it and wakes who waits. */
-void mp_queue_mark_closed(mp_queue *q);
+void mp_shm_queue_mark_closed(mp_shm_queue *q);
 /* Likewise; it is marked closed and nobody can take its messages any more: their handles come off flight. May be cut
  * short anywhere and run again. */
-void mp_queue_forsake(mp_queue *q);
+void mp_shm_queue_drop_messages(mp_shm_queue *q);
 /* Messages there; exact while nobody else moves it. */
-uint64_t mp_queue_size(mp_queue *q);
-/* Whether get would not wait (q: an mp_queue): a message or the end is there. */
-bool mp_queue_ready(void *q);
+uint64_t mp_shm_queue_size(mp_shm_queue *q);
+/* Whether get would not wait (q: an mp_shm_queue): a message or the end is there. */
+bool mp_shm_queue_ready(void *q);
 /* For the cleaner of the dead process `proc`: chunk i was READING in its hands. 0, or an error: again later. */
-int mp_queue_settle(uint64_t i, uint32_t proc);
+int mp_shm_queue_reap(uint64_t i, uint32_t proc);
 
 #pragma GCC visibility pop
 #endif

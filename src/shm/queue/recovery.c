@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/queue_inside.h"
+#include "shm/queue/internal.h"
 
 /* --- locks --- */
 
 /* Goes on after a first try's outcome r: 0, 1 when repair is due, or an error. */
-static int lock_after(mp_queue *q, mp_os_mutex *m, int r, const mp_wait *w) {
-  if (r == -EBUSY) r = mp_lock(m, w);
+static int lock_after(mp_shm_queue *q, mp_os_mutex *m, int r, const mp_shm_wait *w) {
+  if (r == -EBUSY) r = mp_shm_lock_word(m, w);
   if (r < 0) return r;
   if (r == MP_ABANDONED) {
     q->dirty = 1;
@@ -21,11 +21,13 @@ static int lock_after(mp_queue *q, mp_os_mutex *m, int r, const mp_wait *w) {
   return (int)atomic_load_explicit(&q->dirty, memory_order_relaxed);
 }
 
-static int lock_one(mp_queue *q, mp_os_mutex *m, const mp_wait *w) { return lock_after(q, m, mp_os_mutex_try(m), w); }
+static int lock_one(mp_shm_queue *q, mp_os_mutex *m, const mp_shm_wait *w) {
+  return lock_after(q, m, mp_os_mutex_try(m), w);
+}
 
-static bool is_ours(mp_queue *q, uint64_t i) {
-  uint64_t st = mp_chunk_at(i)->st;
-  return mp_st_state(st) == MP_USED && mp_st_tag(st) == q->slot;
+static bool is_ours(mp_shm_queue *q, uint64_t i) {
+  uint64_t st = mp_shm_chunk_at(i)->st;
+  return mp_shm_chunk_state(st) == MP_USED && mp_shm_chunk_tag(st) == q->slot;
 }
 
 typedef struct walk { /* what the records between head and tail show */
@@ -33,69 +35,70 @@ typedef struct walk { /* what the records between head and tail show */
   bool own, spare, fresh, drained, publishing; /* that segment, or what those words name, is in the chain */
 } walk;
 
-static void see_segment(mp_queue *q, walk *k, uint64_t pos) {
-  uint32_t s = (uint32_t)mp_chunk_index(mp_segment_of(pos)) + 1;
-  k->own |= mp_is_own(q, s);
+static void see_segment(mp_shm_queue *q, walk *k, uint64_t pos) {
+  uint32_t s = (uint32_t)mp_shm_chunk_index(mp_heap_segment_of(pos)) + 1;
+  k->own |= mp_shm_queue_is_own(q, s);
   k->spare |= q->spare == s;
   k->fresh |= q->fresh == s;
   k->drained |= q->drained == s;
 }
 
 /* Nobody can be taking it now: a reader that did died before it moved head. */
-static void see_extent(mp_queue *q, walk *k, uint64_t i) {
+static void see_extent(mp_shm_queue *q, walk *k, uint64_t i) {
   k->publishing |= q->publishing == i + 1;
-  mp_chunk_set(i, MP_QUEUED, q->slot);
+  mp_shm_chunk_set(i, MP_QUEUED, q->slot);
 }
 
-static walk walk_records(mp_queue *q) {
+static walk walk_records(mp_shm_queue *q) {
   walk k = {0};
-  uint64_t pos = mp_queue_head(q), tail = q->tail;
+  uint64_t pos = mp_shm_queue_head(q), tail = q->tail;
   see_segment(q, &k, pos);
   while (pos != tail) {
-    mp_record *r = mp_at(pos);
+    mp_shm_record *r = mp_shm_at(pos);
     if (r->type == MP_RECORD_JUMP) {
-      pos = mp_segment_begin(q, r->seq);
+      pos = mp_shm_queue_segment_begin(q, r->seq);
       see_segment(q, &k, pos);
       continue;
     }
-    if (r->type == MP_RECORD_EXTENT) see_extent(q, &k, *(uint64_t *)(r + 1));
+    if (r->type == MP_RECORD_LARGE) see_extent(q, &k, *(uint64_t *)(r + 1));
     k.n++;
     k.last = r->seq;
-    pos += mp_record_span(r->bytes);
+    pos += mp_shm_record_span(r->bytes);
   }
   return k;
 }
 
 /* A segment that no chain has: the spare one from now on, or free. */
-static void rescue_segment(mp_queue *q, uint32_t s) {
-  if (!s || mp_is_own(q, s) || q->spare == s || !is_ours(q, s - 1)) return;
+static void rescue_segment(mp_shm_queue *q, uint32_t s) {
+  if (!s || mp_shm_queue_is_own(q, s) || q->spare == s || !is_ours(q, s - 1)) return;
   if (!q->spare)
     q->spare = s;
   else
-    mp_chunk_free(s - 1);
+    mp_shm_chunk_free(s - 1);
 }
 
-static uint32_t count_returned(mp_queue *q) {
+static uint32_t count_returned(mp_shm_queue *q) {
   uint32_t n = 0;
   if (!q->extents) return 0;
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
-    uint64_t st = mp_chunk_at((uint64_t)i)->st;
-    n += mp_st_state(st) == MP_RETURNED && mp_st_tag(st) == q->slot;
+  for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
+    uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
+    n += mp_shm_chunk_state(st) == MP_RETURNED && mp_shm_chunk_tag(st) == q->slot;
   }
   return n;
 }
 
 /* A lease's copy of a record that is still in the chain. */
-static void drop_cut_lease(mp_queue *q) {
+static void drop_cut_lease(mp_shm_queue *q) {
   uint32_t x = q->leasing;
-  if (MP_BROKEN(LEASE)) return;
-  if (x && q->head == q->lease_head && mp_st_state(mp_chunk_at(x - 1)->st) == MP_READING) mp_chunk_free(x - 1);
+  if (MP_MUTANT(LEASE)) return;
+  if (x && q->head == q->lease_head && mp_shm_chunk_state(mp_shm_chunk_at(x - 1)->st) == MP_READING)
+    mp_shm_chunk_free(x - 1);
   q->leasing = 0;
 }
 
 /* With both locks and the arena lock. */
-static void repair(mp_queue *q) {
-  if (MP_BROKEN(REPAIR)) return;
+static void repair(mp_shm_queue *q) {
+  if (MP_MUTANT(REPAIR)) return;
   walk k = walk_records(q);
   q->vacant = !k.own;
   if (k.spare) q->spare = 0;
@@ -104,21 +107,21 @@ static void repair(mp_queue *q) {
   if (!k.fresh) rescue_segment(q, q->fresh);
   q->fresh = 0;
   uint32_t x = q->publishing;
-  if (x && !k.publishing && !MP_BROKEN(UNPUBLISHED) &&
-      mp_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_st_order(mp_chunk_at(x - 1)->st), q->slot))
-    mp_chunk_free(x - 1);
+  if (x && !k.publishing && !MP_MUTANT(UNPUBLISHED) &&
+      mp_shm_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_shm_chunk_order(mp_shm_chunk_at(x - 1)->st), q->slot))
+    mp_shm_chunk_free(x - 1);
   q->publishing = 0;
   drop_cut_lease(q);
   uint64_t put = q->nput > q->ngot ? q->nput : q->ngot;
   if (k.n) put = k.last;
-  q->seen = mp_queue_head(q);
+  q->seen = mp_shm_queue_head(q);
   q->end = q->tail;
   q->nput = put;
   q->ngot = put - k.n;
   q->nret = count_returned(q);
 }
 
-int mp_queue_lock_both(mp_queue *q, const mp_wait *w) {
+int mp_shm_queue_lock_both(mp_shm_queue *q, const mp_shm_wait *w) {
   int r = lock_one(q, &q->producers, w);
   if (r < 0) return r;
   r = lock_one(q, &q->consumers, w);
@@ -127,46 +130,46 @@ int mp_queue_lock_both(mp_queue *q, const mp_wait *w) {
     return r;
   }
   if (r) {
-    r = mp_arena_lock(w);
+    r = mp_shm_arena_lock(w);
     if (r) {
-      mp_queue_unlock_both(q);
+      mp_shm_queue_unlock_both(q);
       return r;
     }
     repair(q);
     q->dirty = 0;
-    mp_arena_unlock();
-    mp_bell_ring_again(&q->data);
-    mp_bell_ring_again(&q->room);
+    mp_shm_arena_unlock();
+    mp_shm_wait_queue_wake_again(&q->data);
+    mp_shm_wait_queue_wake_again(&q->room);
   }
   return 0;
 }
 
-void mp_queue_unlock_both(mp_queue *q) {
+void mp_shm_queue_unlock_both(mp_shm_queue *q) {
   mp_os_mutex_unlock(&q->consumers);
   mp_os_mutex_unlock(&q->producers);
 }
 
-int mp_queue_lock_slowly(mp_queue *q, mp_os_mutex *side, int tried, const mp_wait *w) {
+int mp_shm_queue_lock_slowly(mp_shm_queue *q, mp_os_mutex *side, int tried, const mp_shm_wait *w) {
   int r = lock_after(q, side, tried, w);
   if (r <= 0) return r;
   mp_os_mutex_unlock(side);
-  r = mp_queue_lock_both(q, w);
+  r = mp_shm_queue_lock_both(q, w);
   if (r == 0) mp_os_mutex_unlock(side == &q->producers ? &q->consumers : &q->producers);
   return r;
 }
 
 /* --- drained segments --- */
 
-int mp_queue_finish_drained(mp_queue *q, const mp_wait *w) {
+int mp_shm_queue_finish_drained(mp_shm_queue *q, const mp_shm_wait *w) {
   uint32_t s = q->drained, none = 0;
   if (!s) return 0;
-  if (mp_is_own(q, s)) {
+  if (mp_shm_queue_is_own(q, s)) {
     atomic_store_explicit(&q->vacant, 1, memory_order_release);
   } else if (!atomic_compare_exchange_strong(&q->spare, &none, s)) {
-    int err = mp_arena_lock(w);
+    int err = mp_shm_arena_lock(w);
     if (err) return err;
-    mp_chunk_free(s - 1);
-    mp_arena_unlock();
+    mp_shm_chunk_free(s - 1);
+    mp_shm_arena_unlock();
   }
   atomic_store_explicit(&q->drained, 0, memory_order_release);
   return 0;
@@ -174,32 +177,32 @@ int mp_queue_finish_drained(mp_queue *q, const mp_wait *w) {
 
 /* --- extents that come back --- */
 
-void mp_queue_hand_back(mp_queue *q, uint64_t i) {
-  mp_os_pending(&q->data.word);
-  mp_chunk_set(i, MP_RETURNED, q->slot);
+void mp_shm_queue_hand_back(mp_shm_queue *q, uint64_t i) {
+  mp_shm_pending(&q->data.word);
+  mp_shm_chunk_set(i, MP_RETURNED, q->slot);
   atomic_store_explicit(&q->nret, q->nret + 1, memory_order_release);
-  mp_bell_ring(&q->data);
-  mp_os_pending(NULL);
+  mp_shm_wait_queue_wake(&q->data);
+  mp_shm_pending(NULL);
 }
 
 /* A lease's end is reported when that was asked for; whoever waits for a closed queue's end may go on. */
-static void take_from_dead(mp_queue *q, uint64_t i) {
-  if (q->kind & MP_QUEUE_REPORTS && mp_chunk_at(i)->lessee) {
-    mp_chunk_set(i, MP_ORPHANED, q->slot);
-    mp_bell_ring_again(&q->data);
+static void take_from_dead(mp_shm_queue *q, uint64_t i) {
+  if (q->kind & MP_QUEUE_REPORTS && mp_shm_chunk_at(i)->lessee) {
+    mp_shm_chunk_set(i, MP_ORPHANED, q->slot);
+    mp_shm_wait_queue_wake_again(&q->data);
   } else {
-    mp_queue_hand_back(q, i);
+    mp_shm_queue_hand_back(q, i);
   }
 }
 
-int mp_queue_settle(uint64_t i, uint32_t proc) {
-  static const mp_wait brief = {0, NULL, NULL};
-  mp_queue *q = mp_chunk_data(mp_object_at(mp_chunk_at(i)->object)->chunk);
-  int err = mp_queue_lock_both(q, &brief);
+int mp_shm_queue_reap(uint64_t i, uint32_t proc) {
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  mp_shm_queue *q = mp_shm_chunk_data(mp_shm_object_at(mp_shm_chunk_at(i)->object)->chunk);
+  int err = mp_shm_queue_lock_both(q, &brief);
   if (err) return err;
-  uint64_t st = mp_chunk_at(i)->st;
-  if (mp_st_state(st) == MP_READING && mp_st_tag(st) == proc) take_from_dead(q, i);
-  mp_queue_unlock_both(q);
+  uint64_t st = mp_shm_chunk_at(i)->st;
+  if (mp_shm_chunk_state(st) == MP_READING && mp_shm_chunk_tag(st) == proc) take_from_dead(q, i);
+  mp_shm_queue_unlock_both(q);
   return 0;
 }
 
@@ -207,13 +210,13 @@ int mp_queue_settle(uint64_t i, uint32_t proc) {
 
 /* The store that takes n handles off flight is to the word that says how many there are. */
 static void drop_handles(uint64_t list, uint32_t n, uint64_t word, uint64_t without) {
-  mp_flight_begin(list, n, word, without, -1);
-  atomic_store_explicit((_Atomic uint64_t *)mp_at(word), without, memory_order_release);
-  mp_flight_end();
+  mp_shm_transit_begin(list, n, word, without, -1);
+  atomic_store_explicit((_Atomic uint64_t *)mp_shm_at(word), without, memory_order_release);
+  mp_shm_transit_end();
 }
 
 static void drop_handles_of_record(uint64_t pos) {
-  mp_record none = *(mp_record *)mp_at(pos);
+  mp_shm_record none = *(mp_shm_record *)mp_shm_at(pos);
   uint64_t without;
   if (!none.nhandles) return;
   uint32_t n = none.nhandles;
@@ -223,73 +226,74 @@ static void drop_handles_of_record(uint64_t pos) {
 }
 
 static void drop_handles_of_extent(uint64_t i) {
-  mp_extent *x = mp_chunk_data(i);
-  if (x->nhandles) drop_handles(mp_offset(x + 1), x->nhandles, mp_offset(x) + offsetof(mp_extent, nhandles), 0);
+  mp_shm_large *x = mp_shm_chunk_data(i);
+  if (x->nhandles)
+    drop_handles(mp_shm_offset(x + 1), x->nhandles, mp_shm_offset(x) + offsetof(mp_shm_large, nhandles), 0);
 }
 
 /* Records before tail stand still, whatever a producer does meanwhile. */
-static void drop_handles_of_records(mp_queue *q) {
+static void drop_handles_of_records(mp_shm_queue *q) {
   uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-  uint64_t pos = mp_queue_head(q);
+  uint64_t pos = mp_shm_queue_head(q);
   while (pos != tail) {
-    mp_record *r = mp_at(pos);
+    mp_shm_record *r = mp_shm_at(pos);
     if (r->type == MP_RECORD_JUMP) {
-      pos = mp_segment_begin(q, r->seq);
+      pos = mp_shm_queue_segment_begin(q, r->seq);
       continue;
     }
     drop_handles_of_record(pos);
-    if (r->type == MP_RECORD_EXTENT) drop_handles_of_extent(*(uint64_t *)(r + 1));
-    pos += mp_record_span(r->bytes);
+    if (r->type == MP_RECORD_LARGE) drop_handles_of_extent(*(uint64_t *)(r + 1));
+    pos += mp_shm_record_span(r->bytes);
   }
 }
 
-static void drop_handles_of_returned(mp_queue *q) {
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = mp_chunk_after((uint64_t)i)) {
-    uint64_t st = mp_chunk_at((uint64_t)i)->st;
-    if (mp_st_state(st) == MP_RETURNED && mp_st_tag(st) == q->slot) drop_handles_of_extent((uint64_t)i);
+static void drop_handles_of_returned(mp_shm_queue *q) {
+  for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
+    uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
+    if (mp_shm_chunk_state(st) == MP_RETURNED && mp_shm_chunk_tag(st) == q->slot) drop_handles_of_extent((uint64_t)i);
   }
 }
 
-void mp_queue_forsake(mp_queue *q) {
+void mp_shm_queue_drop_messages(mp_shm_queue *q) {
   if (!q->carried) return;
   drop_handles_of_records(q);
   if (q->extents) drop_handles_of_returned(q);
 }
 
-static void drop_extent(mp_queue *q, uint64_t i) {
-  mp_chunk *c = mp_chunk_at(i);
-  mp_extent *x = mp_chunk_data(i);
-  uint64_t ours = MP_ST(MP_USED, mp_st_order(c->st), q->slot);
+static void drop_extent(mp_shm_queue *q, uint64_t i) {
+  mp_shm_chunk *c = mp_shm_chunk_at(i);
+  mp_shm_large *x = mp_shm_chunk_data(i);
+  uint64_t ours = MP_ST(MP_USED, mp_shm_chunk_order(c->st), q->slot);
   if (x->nhandles) {
-    mp_flight_begin(mp_offset(x + 1), x->nhandles, mp_offset(&c->st), ours, -1);
+    mp_shm_transit_begin(mp_shm_offset(x + 1), x->nhandles, mp_shm_offset(&c->st), ours, -1);
     atomic_store_explicit(&c->st, ours, memory_order_release);
-    mp_flight_end();
+    mp_shm_transit_end();
   }
-  mp_chunk_free(i);
+  mp_shm_chunk_free(i);
 }
 
 /* Whatever belongs to the queue but its own block, found by the table alone. */
-static void free_all(mp_queue *q, uint32_t block) {
+static void free_all(mp_shm_queue *q, uint32_t block) {
   int64_t after;
-  for (int64_t i = mp_chunk_next(0); i >= 0; i = after) {
-    after = mp_chunk_after((uint64_t)i); /* looked up before i is freed and joined with others */
-    uint64_t st = mp_chunk_at((uint64_t)i)->st;
-    unsigned state = mp_st_state(st);
-    if (mp_st_tag(st) != q->slot || (uint32_t)i == block) continue;
-    if (state == MP_USED) mp_chunk_free((uint64_t)i);
+  for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = after) {
+    after = mp_shm_chunk_after((uint64_t)i); /* looked up before i is freed and joined with others */
+    uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
+    unsigned state = mp_shm_chunk_state(st);
+    if (mp_shm_chunk_tag(st) != q->slot || (uint32_t)i == block) continue;
+    if (state == MP_USED) mp_shm_chunk_free((uint64_t)i);
     if (state == MP_QUEUED || state == MP_RETURNED || state == MP_ORPHANED) drop_extent(q, (uint64_t)i);
   }
 }
 
-static void free_segment(mp_queue *q, uint32_t s) {
-  if (s && !mp_is_own(q, s) && is_ours(q, s - 1)) mp_chunk_free(s - 1);
+static void free_segment(mp_shm_queue *q, uint32_t s) {
+  if (s && !mp_shm_queue_is_own(q, s) && is_ours(q, s - 1)) mp_shm_chunk_free(s - 1);
 }
 
-static void free_chain(mp_queue *q) {
-  uint64_t last = mp_segment_of(q->tail), segment = mp_segment_of(mp_queue_head(q));
+static void free_chain(mp_shm_queue *q) {
+  uint64_t last = mp_heap_segment_of(q->tail), segment = mp_heap_segment_of(mp_shm_queue_head(q));
   while (segment) {
-    uint64_t next = segment == last ? 0 : ((mp_segment *)mp_at(segment))->next;
-    free_segment(q, (uint32_t)mp_chunk_index(segment) + 1);
+    uint64_t next = segment == last ? 0 : ((mp_heap_segment *)mp_shm_at(segment))->next;
+    free_segment(q, (uint32_t)mp_shm_chunk_index(segment) + 1);
     segment = next;
   }
   free_segment(q, q->spare);
@@ -298,21 +302,21 @@ static void free_chain(mp_queue *q) {
 }
 
 /* An extent whose put was cut short before its commit: its handles are not on flight. */
-static void drop_unpublished(mp_queue *q) {
-  uint64_t i = q->publishing - 1, st = mp_chunk_at(i)->st;
-  if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_st_order(st), q->slot)) mp_chunk_free(i);
+static void drop_unpublished(mp_shm_queue *q) {
+  uint64_t i = q->publishing - 1, st = mp_shm_chunk_at(i)->st;
+  if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_shm_chunk_order(st), q->slot)) mp_shm_chunk_free(i);
   atomic_store_explicit(&q->publishing, 0, memory_order_release);
 }
 
 /* Records are looked at only before the first segment goes: what is cut short later finds publishing and carried 0. */
-void mp_queue_destroy(uint32_t slot, void *block, bool thorough) {
-  mp_queue *q = block;
+void mp_shm_queue_destroy(uint32_t slot, void *block, bool thorough) {
+  mp_shm_queue *q = block;
   thorough |= q->extents || q->dirty || mp_os_mutex_abandoned(&q->producers) || mp_os_mutex_abandoned(&q->consumers);
   if (q->publishing) drop_unpublished(q);
   if (q->carried) drop_handles_of_records(q);
   atomic_store_explicit(&q->carried, 0, memory_order_release);
   if (thorough)
-    free_all(q, mp_object_at(slot)->chunk);
+    free_all(q, mp_shm_object_at(slot)->chunk);
   else
     free_chain(q);
 }

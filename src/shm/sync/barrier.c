@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The barrier. Its words, and who changes them how, stand in barrier.h. */
-#include "shm/barrier.h"
+#include "shm/sync/barrier.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "shm/proc.h"
+#include "shm/arena/proc.h"
 
 enum { OPEN, BROKEN, RESETTING, PHASES = 4 };
 enum { IN = 1, MARKED, CELL_BITS = 2 };
@@ -20,22 +20,22 @@ static uint64_t came(uint64_t turn) { return turn % (UINT64_C(1) << GEN_SHIFT) /
 
 static uint64_t cell_of(uint64_t gen, unsigned state) { return gen << CELL_BITS | state; }
 
-static uint64_t now_at(mp_barrier *b) { return atomic_load(&b->turn); }
+static uint64_t now_at(mp_shm_barrier *b) { return atomic_load(&b->turn); }
 
-static mp_bell *bell_of(mp_barrier *b, uint64_t gen) { return &b->bells[gen % MP_BARRIER_BELLS]; }
+static mp_shm_wait_queue *bell_of(mp_shm_barrier *b, uint64_t gen) { return &b->bells[gen % MP_BARRIER_WAIT_QUEUES]; }
 
 /* A change for which those of its generation wait. */
-static bool change(mp_barrier *b, uint64_t from, uint64_t to) {
-  mp_bell *bell = bell_of(b, gen_of(from));
-  mp_os_pending(&bell->word);
+static bool change(mp_shm_barrier *b, uint64_t from, uint64_t to) {
+  mp_shm_wait_queue *bell = bell_of(b, gen_of(from));
+  mp_shm_pending(&bell->word);
   bool done = atomic_compare_exchange_strong(&b->turn, &from, to);
-  if (done) mp_bell_ring(bell);
-  mp_os_pending(NULL);
+  if (done) mp_shm_wait_queue_wake(bell);
+  mp_shm_pending(NULL);
   return done;
 }
 
 /* True when it was this call that broke that generation. */
-static bool break_gen(mp_barrier *b, uint64_t gen) {
+static bool break_gen(mp_shm_barrier *b, uint64_t gen) {
   for (;;) {
     uint64_t t = now_at(b);
     if (gen_of(t) != gen || phase_of(t) != OPEN) return false;
@@ -44,8 +44,8 @@ static bool break_gen(mp_barrier *b, uint64_t gen) {
 }
 
 /* All who were counted in it have stored their cells before. Who is about to come finds the turn changed. */
-static void finish_reset(mp_barrier *b, uint64_t gen) {
-  for (uint32_t p = 0, n = MP_BROKEN(MARK) ? 0 : mp_cells_count(&b->cells); p < n; p++) {
+static void finish_reset(mp_shm_barrier *b, uint64_t gen) {
+  for (uint32_t p = 0, n = MP_MUTANT(MARK) ? 0 : mp_shm_per_process_count(&b->cells); p < n; p++) {
     uint64_t in = cell_of(gen, IN);
     atomic_compare_exchange_strong(&b->cells.cell[p], &in, cell_of(gen, MARKED));
   }
@@ -54,12 +54,12 @@ static void finish_reset(mp_barrier *b, uint64_t gen) {
 }
 
 /* How many of a generation live; *dead: and whether one does not. */
-static uint64_t living(mp_barrier *b, uint64_t gen, bool *dead) {
+static uint64_t living(mp_shm_barrier *b, uint64_t gen, bool *dead) {
   uint64_t n = 0, in = cell_of(gen, IN);
   *dead = false;
-  for (uint32_t p = 0, most = mp_cells_count(&b->cells); p < most; p++) {
-    if (mp_cell(&b->cells, p) != in) continue;
-    if (mp_proc_slot_dead(p))
+  for (uint32_t p = 0, most = mp_shm_per_process_count(&b->cells); p < most; p++) {
+    if (mp_shm_per_process_load(&b->cells, p) != in) continue;
+    if (mp_shm_proc_slot_dead(p))
       *dead = true;
     else
       n++;
@@ -68,9 +68,9 @@ static uint64_t living(mp_barrier *b, uint64_t gen, bool *dead) {
 }
 
 /* Breaks a generation one of whose processes has died, before a sweep does. */
-static bool broke_by_death(mp_barrier *b, uint64_t gen) {
+static bool broke_by_death(mp_shm_barrier *b, uint64_t gen) {
   bool dead;
-  if (MP_BROKEN(PARTY)) return false;
+  if (MP_MUTANT(PARTY)) return false;
   living(b, gen, &dead);
   if (dead) break_gen(b, gen);
   return dead;
@@ -79,18 +79,18 @@ static bool broke_by_death(mp_barrier *b, uint64_t gen) {
 /* --- waiting --- */
 
 typedef struct visit {
-  mp_barrier *b;
+  mp_shm_barrier *b;
   _Atomic uint64_t *cell; /* this process's */
   uint64_t gen;
   uint64_t seen; /* a turn that is full */
 } visit;
 
-static int reach(mp_barrier *b, const mp_wait *w, _Atomic uint64_t **cell) {
-  *cell = mp_cell_own(&b->cells);
+static int reach(mp_shm_barrier *b, const mp_shm_wait *w, _Atomic uint64_t **cell) {
+  *cell = mp_shm_per_process_mine(&b->cells);
   if (*cell) return 0;
-  int r = mp_lock(&b->cells_lock, w);
+  int r = mp_shm_lock_word(&b->cells_lock, w);
   if (r < 0) return r;
-  *cell = mp_cells_reach(&b->cells);
+  *cell = mp_shm_per_process_ensure_slot(&b->cells);
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&b->cells_lock);
   mp_os_mutex_unlock(&b->cells_lock);
   return 0;
@@ -102,16 +102,16 @@ static bool no_longer_seen(void *arg) {
 }
 
 /* All have come and one of them is running the action: the place is free after that. */
-static int await_place(visit *v, uint64_t turn, const mp_wait *w) {
+static int await_place(visit *v, uint64_t turn, const mp_shm_wait *w) {
   if (atomic_load(v->cell) == cell_of(gen_of(turn), IN)) return -EDEADLK;
   if (broke_by_death(v->b, gen_of(turn))) return 0;
   v->seen = turn;
-  return mp_bell_wait(bell_of(v->b, gen_of(turn)), no_longer_seen, v, w);
+  return mp_shm_wait_queue_wait(bell_of(v->b, gen_of(turn)), no_longer_seen, v, w);
 }
 
 /* Tries to be counted; as the last one, unless it `acts`, releases all. */
 static bool come(visit *v, uint64_t turn, bool acts) {
-  mp_barrier *b = v->b;
+  mp_shm_barrier *b = v->b;
   v->gen = gen_of(turn);
   atomic_store(v->cell, cell_of(v->gen, IN));
   bool last = came(turn) + 1 == b->parties, done;
@@ -125,7 +125,7 @@ static bool come(visit *v, uint64_t turn, bool acts) {
   return done;
 }
 
-static int arrive(visit *v, bool acts, const mp_wait *w, uint64_t *index) {
+static int arrive(visit *v, bool acts, const mp_shm_wait *w, uint64_t *index) {
   for (;;) {
     uint64_t t = now_at(v->b);
     int err = 0;
@@ -154,14 +154,14 @@ static int fate(visit *v) {
   return moved_on && c == cell_of(v->gen, IN) ? 0 : -EPIPE;
 }
 
-int mp_barrier_wait(mp_barrier *b, bool acts, const mp_wait *w, uint64_t *index) {
+int mp_shm_barrier_wait(mp_shm_barrier *b, bool acts, const mp_shm_wait *w, uint64_t *index) {
   visit v = {.b = b};
   int err = reach(b, w, &v.cell);
-  if (err) return mp_barrier_abort(b), err;
+  if (err) return mp_shm_barrier_abort(b), err;
   err = arrive(&v, acts, w, index);
   if (err) return err;
   if (acts && *index + 1 == b->parties) return MP_BARRIER_ACT;
-  err = mp_bell_wait(bell_of(b, v.gen), decided, &v, w);
+  err = mp_shm_wait_queue_wait(bell_of(b, v.gen), decided, &v, w);
   if (!err || !break_gen(b, v.gen)) {
     int end = fate(&v);
     return end && err == -EINTR ? err : end;
@@ -171,14 +171,14 @@ int mp_barrier_wait(mp_barrier *b, bool acts, const mp_wait *w, uint64_t *index)
 }
 
 /* The generation that this process is in; false when it is in none. Not a child's that was forked inside the action. */
-static bool own_gen(mp_barrier *b, visit *v) {
-  *v = (visit){.b = b, .cell = mp_cell_own(&b->cells)};
+static bool own_gen(mp_shm_barrier *b, visit *v) {
+  *v = (visit){.b = b, .cell = mp_shm_per_process_mine(&b->cells)};
   uint64_t c = v->cell ? atomic_load(v->cell) : 0;
   v->gen = c >> CELL_BITS;
   return c % ONE == IN;
 }
 
-int mp_barrier_release(mp_barrier *b) {
+int mp_shm_barrier_release(mp_shm_barrier *b) {
   visit v;
   if (!own_gen(b, &v)) return -EPIPE;
   uint64_t full = turn_of(v.gen, OPEN) + ONE * b->parties;
@@ -187,7 +187,7 @@ int mp_barrier_release(mp_barrier *b) {
   return done ? 0 : -EPIPE;
 }
 
-void mp_barrier_leave(mp_barrier *b) {
+void mp_shm_barrier_leave(mp_shm_barrier *b) {
   visit v;
   if (!own_gen(b, &v)) return;
   break_gen(b, v.gen);
@@ -196,7 +196,7 @@ void mp_barrier_leave(mp_barrier *b) {
 
 /* --- the rest --- */
 
-void mp_barrier_abort(mp_barrier *b) {
+void mp_shm_barrier_abort(mp_shm_barrier *b) {
   for (;;) {
     uint64_t t = now_at(b);
     if (phase_of(t) == BROKEN || break_gen(b, gen_of(t))) return;
@@ -204,7 +204,7 @@ void mp_barrier_abort(mp_barrier *b) {
   }
 }
 
-void mp_barrier_reset(mp_barrier *b) {
+void mp_shm_barrier_reset(mp_shm_barrier *b) {
   for (;;) {
     uint64_t t = now_at(b);
     bool begun = phase_of(t) == RESETTING;
@@ -212,7 +212,7 @@ void mp_barrier_reset(mp_barrier *b) {
   }
 }
 
-uint64_t mp_barrier_waiting(mp_barrier *b) {
+uint64_t mp_shm_barrier_waiting(mp_shm_barrier *b) {
   bool dead;
   uint64_t t = now_at(b);
   if (phase_of(t) != OPEN) return 0;
@@ -220,34 +220,35 @@ uint64_t mp_barrier_waiting(mp_barrier *b) {
   return n < came(t) ? n : came(t);
 }
 
-bool mp_barrier_broken(mp_barrier *b) {
+bool mp_shm_barrier_broken(mp_shm_barrier *b) {
   uint64_t t = now_at(b);
   return phase_of(t) == BROKEN || (phase_of(t) == OPEN && broke_by_death(b, gen_of(t)));
 }
 
 static void init(uint32_t slot, void *block, const void *arg) {
   (void)slot;
-  mp_barrier *b = block;
+  mp_shm_barrier *b = block;
   memset(b, 0, sizeof *b);
   b->parties = *(const uint64_t *)arg;
-  mp_os_mutex_init(&b->cells_lock);
-  for (int i = 0; i < MP_BARRIER_BELLS; i++) mp_bell_init(&b->bells[i]);
+  mp_shm_robust_init(&b->cells_lock);
+  for (int i = 0; i < MP_BARRIER_WAIT_QUEUES; i++) mp_shm_wait_queue_init(&b->bells[i]);
 }
 
-int mp_barrier_new(uint64_t parties, const mp_wait *w, mp_handle *out) {
-  return mp_object_new(MP_TYPE_BARRIER, sizeof(mp_barrier) + mp_cells_bytes(), init, &parties, w, out);
+int mp_shm_barrier_new(uint64_t parties, const mp_shm_wait *w, mp_shm_handle *out) {
+  return mp_shm_object_new(MP_TYPE_BARRIER, sizeof(mp_shm_barrier) + mp_shm_per_process_bytes(), init, &parties, w,
+                           out);
 }
 
 static int settle(void *block, uint32_t proc) {
-  mp_barrier *b = block;
-  uint64_t c = mp_cell(&b->cells, proc);
+  mp_shm_barrier *b = block;
+  uint64_t c = mp_shm_per_process_load(&b->cells, proc);
   if (!c) return 0;
   if (c % ONE == IN) break_gen(b, c >> CELL_BITS);
   atomic_store(&b->cells.cell[proc], 0);
   return 0;
 }
 
-void mp_barrier_setup(void) {
-  static const mp_type type = {.settle = settle};
-  mp_object_type(MP_TYPE_BARRIER, &type);
+void mp_shm_barrier_setup(void) {
+  static const mp_shm_object_type_info type = {.settle = settle};
+  mp_shm_object_type(MP_TYPE_BARRIER, &type);
 }

@@ -24,43 +24,43 @@
  * So a sleeper looks at one word that no death leaves half changed. What it cannot see, a death among those of g, the
  * sweep of its slice finds (settle) and the last to come.
  */
-#ifndef MP_SHM_BARRIER_H
-#define MP_SHM_BARRIER_H
+#ifndef MP_SHM_SYNC_BARRIER_H
+#define MP_SHM_SYNC_BARRIER_H
 
-#include "shm/bell.h"
-#include "shm/cells.h"
-#include "shm/object.h"
+#include "shm/arena/object.h"
+#include "shm/arena/per_process.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_BARRIER_BELLS = 4 };
+enum { MP_BARRIER_WAIT_QUEUES = 4 };
 
-typedef struct mp_barrier {
+typedef struct mp_shm_barrier {
   _Alignas(MP_LINE) _Atomic uint64_t turn;
   uint64_t parties;
   mp_os_mutex cells_lock;
-  mp_bell bells[MP_BARRIER_BELLS];
-  mp_cells cells;
-} mp_barrier;
+  mp_shm_wait_queue bells[MP_BARRIER_WAIT_QUEUES];
+  mp_shm_per_process cells;
+} mp_shm_barrier;
 
-int mp_barrier_new(uint64_t parties, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+int mp_shm_barrier_new(uint64_t parties, const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
 /* Waits for the others: 0, and *index is 0 .. parties - 1 in the order of coming. MP_BARRIER_ACT, when this process is
  * the last one and `acts`: it now runs the action, and then calls _release or _leave. -ETIMEDOUT, -EINTR: this process
  * has broken the barrier (unless it waited for a generation before its own to be released). -EPIPE: it is broken.
  * -EDEADLK: this process is running its action. */
 enum { MP_BARRIER_ACT = 1 };
-int mp_barrier_wait(mp_barrier *b, bool acts, const mp_wait *w, uint64_t *index);
-int mp_barrier_release(mp_barrier *b); /* 0, or -EPIPE: it was broken meanwhile */
-void mp_barrier_leave(mp_barrier *b);  /* breaks the generation that this process is in */
+int mp_shm_barrier_wait(mp_shm_barrier *b, bool acts, const mp_shm_wait *w, uint64_t *index);
+int mp_shm_barrier_release(mp_shm_barrier *b); /* 0, or -EPIPE: it was broken meanwhile */
+void mp_shm_barrier_leave(mp_shm_barrier *b);  /* breaks the generation that this process is in */
 
-void mp_barrier_abort(mp_barrier *b);
-void mp_barrier_reset(mp_barrier *b);
+void mp_shm_barrier_abort(mp_shm_barrier *b);
+void mp_shm_barrier_reset(mp_shm_barrier *b);
 /* Those who wait and live. */
-uint64_t mp_barrier_waiting(mp_barrier *b);
-bool mp_barrier_broken(mp_barrier *b);
+uint64_t mp_shm_barrier_waiting(mp_shm_barrier *b);
+bool mp_shm_barrier_broken(mp_shm_barrier *b);
 
-void mp_barrier_setup(void);
+void mp_shm_barrier_setup(void);
 
 #pragma GCC visibility pop
 #endif

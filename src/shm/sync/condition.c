@@ -1,79 +1,79 @@
 /* SPDX-License-Identifier: MIT */
 /* The condition. The states of its words stand in condition.h. */
-#include "shm/condition.h"
+#include "shm/sync/condition.h"
 
 #include <errno.h>
 
-#include "shm/bell.h"
+#include "shm/wait/wait_queue.h"
 
 enum { WAITING = 1, GIVEN, TAKEN, STATE = 3, LEFT = 4, TICKET_SHIFT = 3 };
 
-static const mp_wait brief = {0, NULL, NULL}; /* MP_GRACE */
+static const mp_shm_wait brief = {0, NULL, NULL}; /* MP_GRACE */
 
 static uint64_t cell_word(uint64_t ticket, unsigned state) { return ticket << TICKET_SHIFT | state; }
 static uint64_t ticket_of(uint64_t v) { return v >> TICKET_SHIFT; }
 static unsigned state_of(uint64_t v) { return v & STATE; }
 
-static uint64_t upto(mp_condition *c) { return atomic_load_explicit(&c->upto, memory_order_acquire); }
-static bool waits(mp_condition *c, uint64_t v) { return state_of(v) == WAITING && ticket_of(v) > upto(c); }
-static bool notified(mp_condition *c, uint64_t v) {
+static uint64_t upto(mp_shm_condition *c) { return atomic_load_explicit(&c->upto, memory_order_acquire); }
+static bool waits(mp_shm_condition *c, uint64_t v) { return state_of(v) == WAITING && ticket_of(v) > upto(c); }
+static bool notified(mp_shm_condition *c, uint64_t v) {
   return state_of(v) == GIVEN || (state_of(v) == WAITING && ticket_of(v) <= upto(c));
 }
 
-static int lock(mp_condition *c, const mp_wait *w) {
-  int r = mp_lock(&c->m, w);
+static int lock(mp_shm_condition *c, const mp_shm_wait *w) {
+  int r = mp_shm_lock_word(&c->m, w);
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&c->m);
   return r < 0 ? r : 0;
 }
 
 /* --- who is woken; under m --- */
 
-static bool put_cell(mp_condition *c, uint32_t p, uint64_t from, uint64_t to) {
+static bool put_cell(mp_shm_condition *c, uint32_t p, uint64_t from, uint64_t to) {
   return atomic_compare_exchange_strong(&c->cells.cell[p], &from, to);
 }
 
 /* The living one that has waited longest, or -1. */
-static int64_t oldest(mp_condition *c) {
+static int64_t oldest(mp_shm_condition *c) {
   int64_t found = -1;
   uint64_t least = UINT64_MAX;
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_cell(&c->cells, p);
-    if (!waits(c, v) || v & LEFT || ticket_of(v) >= least || mp_proc_slot_dead(p)) continue;
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->cells, p);
+    if (!waits(c, v) || v & LEFT || ticket_of(v) >= least || mp_shm_proc_slot_dead(p)) continue;
     found = p;
     least = ticket_of(v);
   }
   return found;
 }
 
-static bool give(mp_condition *c, uint32_t p) {
-  uint64_t v = mp_cell(&c->cells, p);
+static bool give(mp_shm_condition *c, uint32_t p) {
+  uint64_t v = mp_shm_per_process_load(&c->cells, p);
   if (!waits(c, v) || v & LEFT) return false;
-  mp_os_pending(mp_nap_word(p));
+  mp_shm_pending(mp_shm_private_wait_word(p));
   return put_cell(c, p, v, cell_word(ticket_of(v), GIVEN));
 }
 
 /* Who has been given what somebody owes, or -1. A waiter whose time is over leaves without m: then the next one. Whose word
  * is pending has still to be rung for. */
-static int64_t pass_on(mp_condition *c) {
+static int64_t pass_on(mp_shm_condition *c) {
   int64_t p = oldest(c);
   while (p >= 0 && !give(c, (uint32_t)p)) p = oldest(c);
   return p;
 }
 
-static bool owes(mp_condition *c, uint64_t v, uint32_t p) {
-  return notified(c, v) || (state_of(v) == TAKEN && mp_proc_at(p)->exit == MP_EXIT_NONE);
+static bool owes(mp_shm_condition *c, uint64_t v, uint32_t p) {
+  return notified(c, v) || (state_of(v) == TAKEN && mp_shm_proc_at(p)->exit == MP_EXIT_NONE);
 }
 
-static void settle_cell(mp_condition *c, uint32_t p) {
-  int64_t heir = owes(c, mp_cell(&c->cells, p), p) ? pass_on(c) : -1;
+static void settle_cell(mp_shm_condition *c, uint32_t p) {
+  int64_t heir = owes(c, mp_shm_per_process_load(&c->cells, p), p) ? pass_on(c) : -1;
   atomic_store_explicit(&c->cells.cell[p], 0, memory_order_release);
-  if (heir >= 0) mp_word_ring(mp_nap_word((uint32_t)heir));
-  mp_os_pending(NULL);
+  if (heir >= 0) mp_shm_word_notify(mp_shm_private_wait_word((uint32_t)heir));
+  mp_shm_pending(NULL);
 }
 
 static int settle(void *block, uint32_t p) {
-  mp_condition *c = block;
-  if (mp_cell(&c->cells, p) == 0) return 0;
+  mp_shm_condition *c = block;
+  if (mp_shm_per_process_load(&c->cells, p) == 0) return 0;
   int err = lock(c, &brief);
   if (err) return err;
   settle_cell(c, p);
@@ -83,31 +83,31 @@ static int settle(void *block, uint32_t p) {
 
 /* --- notify --- */
 
-static void settle_left(mp_condition *c) {
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++)
-    if (mp_cell(&c->cells, p) & LEFT) settle_cell(c, p);
+static void settle_left(mp_shm_condition *c) {
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++)
+    if (mp_shm_per_process_load(&c->cells, p) & LEFT) settle_cell(c, p);
 }
 
 /* How many wait with a ticket up to t. */
-static uint64_t count(mp_condition *c, uint64_t t) {
+static uint64_t count(mp_shm_condition *c, uint64_t t) {
   uint64_t n = 0;
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_cell(&c->cells, p);
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->cells, p);
     n += waits(c, v) && ticket_of(v) <= t;
   }
   return n;
 }
 
 /* The dead who were not notified must not pass for notified ones once upto has gone by. */
-static void forget_dead(mp_condition *c) {
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_cell(&c->cells, p);
-    if (waits(c, v) && mp_proc_slot_dead(p)) put_cell(c, p, v, 0);
+static void forget_dead(mp_shm_condition *c) {
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->cells, p);
+    if (waits(c, v) && mp_shm_proc_slot_dead(p)) put_cell(c, p, v, 0);
   }
 }
 
 /* The ticket of the nth oldest, or the last one given when no more than n wait. */
-static uint64_t nth(mp_condition *c, uint64_t n) {
+static uint64_t nth(mp_shm_condition *c, uint64_t n) {
   uint64_t low = upto(c), high = c->ticket;
   if (count(c, high) <= n) return high;
   while (high - low > 1) { /* count(low) < n <= count(high) */
@@ -122,16 +122,17 @@ static uint64_t nth(mp_condition *c, uint64_t n) {
 
 /* Rings for all who are notified and may still sleep. Without m: a ring too many costs a look. */
 static void ring_notified(void *block) {
-  mp_condition *c = block;
-  for (uint32_t p = 0, all = mp_cells_count(&c->cells); p < all; p++) {
-    if (!notified(c, mp_cell(&c->cells, p))) continue;
-    mp_os_pending(mp_nap_word(p));
-    mp_word_ring(mp_nap_word(p));
+  mp_shm_condition *c = block;
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
+    if (!notified(c, mp_shm_per_process_load(&c->cells, p))) continue;
+    mp_shm_pending(mp_shm_private_wait_word(p));
+    mp_shm_word_notify(mp_shm_private_wait_word(p));
   }
-  mp_os_pending(NULL);
+  mp_shm_pending(NULL);
 }
 
-int mp_condition_notify(mp_condition *c, mp_handle h, mp_handle lock_handle, uint64_t n, const mp_wait *w) {
+int mp_shm_condition_notify(mp_shm_condition *c, mp_shm_handle h, mp_shm_handle lock_handle, uint64_t n,
+                            const mp_shm_wait *w) {
   if (n == 0 || upto(c) == c->ticket) return 0;
   int err = lock(c, w);
   if (err) return err;
@@ -140,16 +141,16 @@ int mp_condition_notify(mp_condition *c, mp_handle h, mp_handle lock_handle, uin
   atomic_store_explicit(&c->upto, nth(c, n), memory_order_seq_cst);
   settle_left(c);
   mp_os_mutex_unlock(&c->m);
-  mp_mutex_after_release(lock_handle, h, ring_notified, c);
+  mp_shm_mutex_after_release(lock_handle, h, ring_notified, c);
   return 0;
 }
 
-unsigned mp_condition_waiting(mp_condition *c) { return (unsigned)count(c, UINT64_MAX); }
+unsigned mp_shm_condition_waiting(mp_shm_condition *c) { return (unsigned)count(c, UINT64_MAX); }
 
 /* --- wait --- */
 
 typedef struct waiting { /* this process's wait */
-  mp_condition *c;
+  mp_shm_condition *c;
   _Atomic uint64_t *cell;
   uint64_t ticket;
 } waiting;
@@ -160,13 +161,13 @@ static bool is_notified(void *arg) {
 }
 
 /* With the lock. What an earlier wait has left in the cell is used up, or settled. */
-static int enter(waiting *s, mp_condition *c, mp_handle lock_handle, const mp_wait *w) {
-  *s = (waiting){c, mp_cells_reach(&c->cells), c->ticket + 1};
-  mp_mutex_before_release(lock_handle, 0, NULL);
+static int enter(waiting *s, mp_shm_condition *c, mp_shm_handle lock_handle, const mp_shm_wait *w) {
+  *s = (waiting){c, mp_shm_per_process_ensure_slot(&c->cells), c->ticket + 1};
+  mp_shm_mutex_before_release(lock_handle, 0, NULL);
   if (*s->cell & LEFT) {
     int err = lock(c, w);
     if (err) return err;
-    settle_cell(c, mp_me);
+    settle_cell(c, mp_shm_my_slot);
     mp_os_mutex_unlock(&c->m);
   }
   atomic_store_explicit(&c->ticket, s->ticket, memory_order_relaxed);
@@ -175,61 +176,62 @@ static int enter(waiting *s, mp_condition *c, mp_handle lock_handle, const mp_wa
 }
 
 /* For as long as it takes, but for Ctrl-C. */
-static int take_back(mp_mutex *x, mp_handle lock_handle, const mp_wait *w) {
-  const mp_wait patient = {MP_FOREVER, w->interrupted, w->arg};
-  int r = mp_mutex_acquire(x, lock_handle, &patient);
+static int take_back(mp_shm_mutex *x, mp_shm_handle lock_handle, const mp_shm_wait *w) {
+  const mp_shm_wait patient = {MP_FOREVER, w->interrupted, w->arg};
+  int r = mp_shm_mutex_acquire(x, lock_handle, &patient);
   if (r != -EINTR) return r;
-  const mp_wait last = {mp_os_now() + MP_SLICE, NULL, NULL};
-  return mp_mutex_acquire(x, lock_handle, &last);
+  const mp_shm_wait last = {mp_os_now() + MP_SLICE, NULL, NULL};
+  return mp_shm_mutex_acquire(x, lock_handle, &last);
 }
 
 /* With the lock again: true when notified. Only a settler may be at the cell. */
 static bool take(const waiting *s) {
-  if (upto(s->c) < s->ticket && put_cell(s->c, mp_me, cell_word(s->ticket, WAITING), 0)) return false;
+  if (upto(s->c) < s->ticket && put_cell(s->c, mp_shm_my_slot, cell_word(s->ticket, WAITING), 0)) return false;
   atomic_store_explicit(s->cell, cell_word(s->ticket, TAKEN), memory_order_release);
   return true;
 }
 
 static int leave_without_lock(const waiting *s) {
-  if (settle(s->c, mp_me) != 0) atomic_fetch_or(s->cell, LEFT);
+  if (settle(s->c, mp_shm_my_slot) != 0) atomic_fetch_or(s->cell, LEFT);
   return -EINTR;
 }
 
-int mp_condition_wait(mp_condition *c, mp_handle h, mp_mutex *x, mp_handle lock_handle, const mp_wait *w,
-                      bool *abandoned) {
+int mp_shm_condition_wait(mp_shm_condition *c, mp_shm_handle h, mp_shm_mutex *x, mp_shm_handle lock_handle,
+                          const mp_shm_wait *w, bool *abandoned) {
   waiting s;
   *abandoned = false;
   int why = enter(&s, c, lock_handle, w);
   if (why) return why;
   uint32_t depth = x->depth;
-  mp_mutex_release(x, lock_handle);
-  why = mp_nap(is_notified, &s, w);
+  mp_shm_mutex_release(x, lock_handle);
+  why = mp_shm_private_wait(is_notified, &s, w);
   if (why == 0) ring_notified(c);
   int r = take_back(x, lock_handle, w);
   if (r < 0) return leave_without_lock(&s);
   x->depth = depth;
   *abandoned = r == MP_ABANDONED;
   if (!take(&s)) return why;
-  mp_mutex_before_release(lock_handle, h, s.cell);
+  mp_shm_mutex_before_release(lock_handle, h, s.cell);
   return 0;
 }
 
 /* --- birth --- */
 
 static void init(uint32_t slot, void *block, const void *arg) {
-  mp_condition *c = block;
+  mp_shm_condition *c = block;
   (void)slot, (void)arg;
-  mp_os_mutex_init(&c->m);
+  mp_shm_robust_init(&c->m);
   atomic_store(&c->ticket, 0);
   atomic_store(&c->upto, 0);
   atomic_store(&c->cells.ready, 0);
 }
 
-int mp_condition_new(const mp_wait *w, mp_handle *out) {
-  return mp_object_new(MP_TYPE_CONDITION, sizeof(mp_condition) + mp_cells_bytes(), init, NULL, w, out);
+int mp_shm_condition_new(const mp_shm_wait *w, mp_shm_handle *out) {
+  return mp_shm_object_new(MP_TYPE_CONDITION, sizeof(mp_shm_condition) + mp_shm_per_process_bytes(), init, NULL, w,
+                           out);
 }
 
-void mp_condition_setup(void) {
-  static const mp_type type = {.settle = settle};
-  mp_object_type(MP_TYPE_CONDITION, &type);
+void mp_shm_condition_setup(void) {
+  static const mp_shm_object_type_info type = {.settle = settle};
+  mp_shm_object_type(MP_TYPE_CONDITION, &type);
 }

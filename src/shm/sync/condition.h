@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The condition (layer 1): processes that hold a lock wait until another one that holds it notifies them. Called by L3.
- * The lock is an mp_mutex of another object, or the same part of one, in all calls; who says "the lock" means that.
+ * The lock is an mp_shm_mutex of another object, or the same part of one, in all calls; who says "the lock" means that.
  *
  * word      written by, order                                what a survivor sees
  * m         notify, and whoever settles; a few dozen         nothing under it needs repair
@@ -30,33 +30,34 @@
  * lock: who is woken before that could only go to sleep again, in line for the lock. A notifier killed in between rings
  * for nobody, and those it notified look when their slice ends. The first that wakes rings for the others as well.
  */
-#ifndef MP_SHM_CONDITION_H
-#define MP_SHM_CONDITION_H
+#ifndef MP_SHM_SYNC_CONDITION_H
+#define MP_SHM_SYNC_CONDITION_H
 
-#include "shm/cells.h"
-#include "shm/mutex.h"
+#include "shm/arena/per_process.h"
+#include "shm/sync/mutex.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_condition {
+typedef struct mp_shm_condition {
   mp_os_mutex m;
   _Atomic uint64_t ticket, upto;
-  mp_cells cells;
-} mp_condition;
+  mp_shm_per_process cells;
+} mp_shm_condition;
 
-void mp_condition_setup(void);                          /* for types.c */
-int mp_condition_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+void mp_shm_condition_setup(void);                                  /* for types.c */
+int mp_shm_condition_new(const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
 /* All but _waiting are for the holder of the lock. h: the condition's handle, lock: that of x, the lock. */
 
 /* Lets the lock go however often it was acquired, sleeps until notified, and acquires it as often, which may outlast the
  * deadline. 0: notified; -ETIMEDOUT; both with the lock held; -EINTR: the lock is held unless its owner kept it for
  * another MP_SLICE. *abandoned: its last owner had died holding it. */
-int mp_condition_wait(mp_condition *c, mp_handle h, mp_mutex *x, mp_handle lock, const mp_wait *w, bool *abandoned);
+int mp_shm_condition_wait(mp_shm_condition *c, mp_shm_handle h, mp_shm_mutex *x, mp_shm_handle lock,
+                          const mp_shm_wait *w, bool *abandoned);
 /* Notifies the n oldest living waiters, or all, who wake when the lock is released. 0; -EINTR, -ETIMEDOUT: nobody. */
-int mp_condition_notify(mp_condition *c, mp_handle h, mp_handle lock, uint64_t n, const mp_wait *w);
+int mp_shm_condition_notify(mp_shm_condition *c, mp_shm_handle h, mp_shm_handle lock, uint64_t n, const mp_shm_wait *w);
 /* How many wait and are not notified; a snapshot. */
-unsigned mp_condition_waiting(mp_condition *c);
+unsigned mp_shm_condition_waiting(mp_shm_condition *c);
 
 #pragma GCC visibility pop
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The event. The words and their survivors' view stand in event.h. */
-#include "shm/event.h"
+#include "shm/sync/event.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
 typedef struct waiting {
-  mp_event *e;
+  mp_shm_event *e;
   uint64_t since; /* the generation it found */
 } waiting;
 
-static uint64_t generation(mp_event *e) { return atomic_load(&e->state) >> 1; }
+static uint64_t generation(mp_shm_event *e) { return atomic_load(&e->state) >> 1; }
 
 static bool released(void *arg) {
   const waiting *a = arg;
@@ -20,18 +20,18 @@ static bool released(void *arg) {
 }
 
 static void init(uint32_t slot, void *block, const void *arg) {
-  mp_event *e = block;
+  mp_shm_event *e = block;
   (void)slot, (void)arg;
   memset(e, 0, sizeof *e);
-  mp_bell_init(&e->bell);
+  mp_shm_wait_queue_init(&e->bell);
 }
 
-int mp_event_new(const mp_wait *w, mp_handle *out) {
-  return mp_object_new(MP_TYPE_EVENT, sizeof(mp_event), init, NULL, w, out);
+int mp_shm_event_new(const mp_shm_wait *w, mp_shm_handle *out) {
+  return mp_shm_object_new(MP_TYPE_EVENT, sizeof(mp_shm_event), init, NULL, w, out);
 }
 
 /* The generation in which it is set now. */
-static uint64_t raise_flag(mp_event *e) {
+static uint64_t raise_flag(mp_shm_event *e) {
   uint64_t old = atomic_load_explicit(&e->state, memory_order_relaxed), new;
   do {
     if (old & MP_EVENT_SET) return old >> 1;
@@ -41,53 +41,53 @@ static uint64_t raise_flag(mp_event *e) {
 }
 
 /* It rings for a flag that is up already, too: who raised it may be stopped before its ring. */
-void mp_event_set(mp_event *e) {
-  mp_os_pending(&e->bell.word);
+void mp_shm_event_set(mp_shm_event *e) {
+  mp_shm_pending(&e->bell.word);
   uint64_t g = raise_flag(e);
-  if (mp_bell_ring_all(&e->bell)) atomic_store(&e->told, g);
-  mp_os_pending(NULL);
-  mp_bell_ring_watchers(&e->bell);
+  if (mp_shm_wait_queue_wake_all(&e->bell)) atomic_store(&e->told, g);
+  mp_shm_pending(NULL);
+  mp_shm_wait_queue_wake_observers(&e->bell);
 }
 
-void mp_event_clear(mp_event *e) { atomic_fetch_and(&e->state, ~(uint64_t)MP_EVENT_SET); }
+void mp_shm_event_clear(mp_shm_event *e) { atomic_fetch_and(&e->state, ~(uint64_t)MP_EVENT_SET); }
 
-static void pass_on(mp_event *e) {
+static void pass_on(mp_shm_event *e) {
   uint64_t g = generation(e);
   if (atomic_load(&e->told) == g) return;
-  if (!mp_bell_ring_all(&e->bell)) mp_os_futex_wake(&e->bell.word, INT_MAX);
+  if (!mp_shm_wait_queue_wake_all(&e->bell)) mp_os_futex_wake(&e->bell.word, INT_MAX);
   atomic_store(&e->told, g);
 }
 
 /* One sleep of a slice at most: 0 when released, else why it woke. */
-static int sleep_once(waiting *a, const mp_wait *w) {
-  mp_bell *b = &a->e->bell;
+static int sleep_once(waiting *a, const mp_shm_wait *w) {
+  mp_shm_wait_queue *b = &a->e->bell;
   int r = -EAGAIN;
-  mp_os_pending(&b->word);
-  uint32_t armed = mp_bell_arm(b);
-  if (!released(a)) r = mp_os_futex_wait(&b->word, armed, mp_wait_slice(w));
-  if (r == 0 && !MP_BROKEN(TELL)) pass_on(a->e);
-  mp_os_pending(NULL);
+  mp_shm_pending(&b->word);
+  uint32_t armed = mp_shm_wait_queue_arm(b);
+  if (!released(a)) r = mp_os_futex_wait(&b->word, armed, mp_shm_wait_slice(w));
+  if (r == 0 && !MP_MUTANT(TELL)) pass_on(a->e);
+  mp_shm_pending(NULL);
   return released(a) ? 0 : r ? r : -EAGAIN;
 }
 
-static int sleep_until(waiting *a, const mp_wait *w) {
+static int sleep_until(waiting *a, const mp_shm_wait *w) {
   for (;;) {
     int r = sleep_once(a, w);
     if (r == 0) return 0;
-    mp_bell_woke(r);
+    mp_shm_wait_queue_woke(r);
     if (released(a)) return 0;
-    r = mp_wait_check(w);
+    r = mp_shm_wait_check(w);
     if (r) return r;
   }
 }
 
-int mp_event_wait(mp_event *e, const mp_wait *w) {
+int mp_shm_event_wait(mp_shm_event *e, const mp_shm_wait *w) {
   waiting a = {e, generation(e)};
   if (released(&a)) return 0;
   if (w->deadline == 0) return -ETIMEDOUT;
-  if (mp_bell_spin(released, &a)) return 0;
-  mp_bell_asleep(true);
+  if (mp_shm_wait_queue_spin(released, &a)) return 0;
+  mp_shm_wait_queue_asleep(true);
   int r = sleep_until(&a, w);
-  mp_bell_asleep(false);
+  mp_shm_wait_queue_asleep(false);
   return r;
 }

@@ -15,28 +15,28 @@
  * takes nothing from it. Who was woken, released or not, wakes all others unless `told` says that they know, and has the
  * word pending until then: whoever is killed, setter or waiter, hands the duty to one who sleeps.
  */
-#ifndef MP_SHM_EVENT_H
-#define MP_SHM_EVENT_H
+#ifndef MP_SHM_SYNC_EVENT_H
+#define MP_SHM_SYNC_EVENT_H
 
-#include "shm/bell.h"
-#include "shm/object.h"
+#include "shm/arena/object.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_event {
+typedef struct mp_shm_event {
   _Alignas(MP_LINE) _Atomic uint64_t state; /* generation << 1 | MP_EVENT_SET */
   _Atomic uint64_t told;
-  mp_bell bell;
-} mp_event;
+  mp_shm_wait_queue bell;
+} mp_shm_event;
 
 enum { MP_EVENT_SET = 1 };
 
-int mp_event_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
-void mp_event_set(mp_event *e);
-void mp_event_clear(mp_event *e);
+int mp_shm_event_new(const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+void mp_shm_event_set(mp_shm_event *e);
+void mp_shm_event_clear(mp_shm_event *e);
 /* Waits until it is set, or has been since the call began: 0, -ETIMEDOUT, -EINTR. */
-int mp_event_wait(mp_event *e, const mp_wait *w);
-static inline bool mp_event_is_set(const mp_event *e) {
+int mp_shm_event_wait(mp_shm_event *e, const mp_shm_wait *w);
+static inline bool mp_shm_event_is_set(const mp_shm_event *e) {
   return (atomic_load_explicit(&e->state, memory_order_acquire) & MP_EVENT_SET) != 0;
 }
 

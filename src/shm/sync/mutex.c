@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The lock that Lua code holds. The words and their survivors' view stand in mutex.h. */
-#include "shm/mutex.h"
+#include "shm/sync/mutex.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "shm/bell.h"
-#include "shm/proc.h"
+#include "shm/arena/proc.h"
+#include "shm/wait/wait_queue.h"
 
 #define HUNGRY_AFTER MP_MS
 #define PASS_AFTER (4 * MP_MS)
@@ -14,111 +14,111 @@
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
-typedef struct mp_holding {
-  mp_handle lock;
-  mp_handle before, after; /* objects in use for what comes before and after the release; 0: none */
+typedef struct mp_shm_mutex_held_list {
+  mp_shm_handle lock;
+  mp_shm_handle before, after; /* objects in use for what comes before and after the release; 0: none */
   _Atomic uint64_t *cell;
   void (*ring)(void *block);
   void *block;
-} mp_holding;
-MP_OWN_LARGE mp_holding mp_mutex_held[MP_MUTEX_MOST];
-static MP_OWN unsigned nheld, nasked; /* nasked: what is to be done at releases */
-static MP_OWN mp_proc_ref holder;
+} mp_shm_mutex_held_list;
+MP_PROCESS_LOCAL_LARGE mp_shm_mutex_held_list mp_shm_mutex_held[MP_MUTEX_MOST];
+static MP_PROCESS_LOCAL unsigned nheld, nasked; /* nasked: what is to be done at releases */
+static MP_PROCESS_LOCAL mp_shm_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
-  if (holder == mp_proc_self()) return;
-  holder = mp_proc_self();
+  if (holder == mp_shm_proc_self()) return;
+  holder = mp_shm_proc_self();
   nasked = 0;
   while (nheld > 0) {
-    const mp_holding *e = &mp_mutex_held[--nheld];
-    mp_object_unuse(e->lock);
-    if (e->before) mp_object_unuse(e->before);
-    if (e->after) mp_object_unuse(e->after);
+    const mp_shm_mutex_held_list *e = &mp_shm_mutex_held[--nheld];
+    mp_shm_object_unuse(e->lock);
+    if (e->before) mp_shm_object_unuse(e->before);
+    if (e->after) mp_shm_object_unuse(e->after);
   }
 }
 
-unsigned mp_mutex_count(void) { return holder == mp_proc_self() ? nheld : 0; }
+unsigned mp_shm_mutex_count(void) { return holder == mp_shm_proc_self() ? nheld : 0; }
 
-static void note(mp_mutex *x, mp_handle h) {
-  mp_holding *e = &mp_mutex_held[nheld++];
+static void note(mp_shm_mutex *x, mp_shm_handle h) {
+  mp_shm_mutex_held_list *e = &mp_shm_mutex_held[nheld++];
   e->lock = h;
   e->before = e->after = 0;
-  mp_object_use_held(h);
+  mp_shm_object_use_held(h);
   x->depth = 1;
-  atomic_store_explicit(&x->owner, mp_proc_self(), memory_order_relaxed);
+  atomic_store_explicit(&x->owner, mp_shm_proc_self(), memory_order_relaxed);
 }
 
-static mp_holding *find(mp_handle h) {
+static mp_shm_mutex_held_list *find(mp_shm_handle h) {
   unsigned i = nheld - 1;
-  while (i > 0 && mp_mutex_held[i].lock != h) i--;
-  return &mp_mutex_held[i];
+  while (i > 0 && mp_shm_mutex_held[i].lock != h) i--;
+  return &mp_shm_mutex_held[i];
 }
 
-static void forget(mp_handle h) {
-  mp_holding *e = find(h);
-  if (e != &mp_mutex_held[--nheld]) *e = mp_mutex_held[nheld];
-  mp_object_unuse(h);
+static void forget(mp_shm_handle h) {
+  mp_shm_mutex_held_list *e = find(h);
+  if (e != &mp_shm_mutex_held[--nheld]) *e = mp_shm_mutex_held[nheld];
+  mp_shm_object_unuse(h);
 }
 
-static void let_go(mp_handle *object) {
-  mp_handle h = *object;
+static void let_go(mp_shm_handle *object) {
+  mp_shm_handle h = *object;
   *object = 0;
   nasked--;
-  mp_object_unuse(h);
+  mp_shm_object_unuse(h);
 }
 
-static void do_before(mp_holding *e) {
+static void do_before(mp_shm_mutex_held_list *e) {
   if (!e->before) return;
   atomic_store_explicit(e->cell, 0, memory_order_release);
   let_go(&e->before);
 }
 
-static void do_after(mp_holding *e) {
+static void do_after(mp_shm_mutex_held_list *e) {
   if (!e->after) return;
   e->ring(e->block);
   let_go(&e->after);
 }
 
-void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell) {
-  mp_holding *e = find(h);
+void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *cell) {
+  mp_shm_mutex_held_list *e = find(h);
   do_before(e);
   if (!cell) return;
-  mp_object_use_held(object);
+  mp_shm_object_use_held(object);
   nasked++;
   e->before = object;
   e->cell = cell;
 }
 
-void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *), void *block) {
-  mp_holding *e = find(h);
+void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*ring)(void *), void *block) {
+  mp_shm_mutex_held_list *e = find(h);
   if (e->after == object) return;
   do_after(e);
-  mp_object_use_held(object);
+  mp_shm_object_use_held(object);
   nasked++;
   e->after = object;
   e->ring = ring;
   e->block = block;
 }
 
-void mp_mutex_init(mp_mutex *x, uint32_t kind) {
+void mp_shm_mutex_init(mp_shm_mutex *x, uint32_t kind) {
   memset(x, 0, sizeof *x);
   x->kind = kind;
-  mp_os_mutex_init(&x->m);
-  mp_os_mutex_init(&x->line);
+  mp_shm_robust_init(&x->m);
+  mp_shm_robust_init(&x->line);
 }
 
 static void init(uint32_t slot, void *block, const void *arg) {
   (void)slot;
-  mp_mutex_init(block, *(const uint32_t *)arg);
+  mp_shm_mutex_init(block, *(const uint32_t *)arg);
 }
 
-int mp_mutex_new(uint32_t kind, const mp_wait *w, mp_handle *out) {
-  return mp_object_new(MP_TYPE_MUTEX, sizeof(mp_mutex), init, &kind, w, out);
+int mp_shm_mutex_new(uint32_t kind, const mp_shm_wait *w, mp_shm_handle *out) {
+  return mp_shm_object_new(MP_TYPE_MUTEX, sizeof(mp_shm_mutex), init, &kind, w, out);
 }
 
-static bool spin(mp_mutex *x, int *r) {
-  if (!mp_bell_may_spin()) return false;
+static bool spin(mp_shm_mutex *x, int *r) {
+  if (!mp_shm_wait_queue_may_spin()) return false;
   for (unsigned i = 0; i < SPINS; i++) {
     mp_os_pause();
     if (x->hungry) return false;
@@ -129,20 +129,20 @@ static bool spin(mp_mutex *x, int *r) {
   return false;
 }
 
-static void nap(const mp_wait *w) {
+static void nap(const mp_shm_wait *w) {
   uint64_t until = mp_os_now() + NAP;
   mp_os_sleep(w->deadline < until ? w->deadline : until);
 }
 
 /* Waits for `it`, longer each time: a lock that is much in demand is looked at often, one that is held for long seldom. */
-static int try_for(mp_os_mutex *it, uint64_t *patience, const mp_wait *w) {
+static int try_for(mp_os_mutex *it, uint64_t *patience, const mp_shm_wait *w) {
   uint64_t until = mp_os_now() + *patience;
   *patience = 2 * *patience < MP_SLICE ? 2 * *patience : MP_SLICE;
   return mp_os_mutex_until(it, w->deadline < until ? w->deadline : until);
 }
 
 /* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */
-static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
+static bool take_place(mp_shm_mutex *x, const mp_shm_wait *w, int *m) {
   uint64_t patience = PASS_AFTER;
   *m = -EBUSY;
   if (x->crowded) nap(w);
@@ -152,7 +152,7 @@ static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
     r = try_for(&x->line, &patience, w);
     if (r != -ETIMEDOUT) break;
     *m = mp_os_mutex_try(&x->m);
-    int over = *m == -EBUSY ? mp_wait_check(w) : 0;
+    int over = *m == -EBUSY ? mp_shm_wait_check(w) : 0;
     if (over) *m = over;
     if (*m != -EBUSY) return false;
   }
@@ -161,29 +161,29 @@ static bool take_place(mp_mutex *x, const mp_wait *w, int *m) {
 }
 
 /* By the next one. */
-static int wait_for(mp_mutex *x, const mp_wait *w) {
+static int wait_for(mp_shm_mutex *x, const mp_shm_wait *w) {
   uint64_t patience = HUNGRY_AFTER;
   for (;;) {
     int r = try_for(&x->m, &patience, w);
     if (r != -ETIMEDOUT) return r;
-    r = mp_wait_check(w);
+    r = mp_shm_wait_check(w);
     if (r) return r;
     x->hungry = 1;
   }
 }
 
-static int stand_in_line(mp_mutex *x, const mp_wait *w) {
+static int stand_in_line(mp_shm_mutex *x, const mp_shm_wait *w) {
   int r;
-  mp_bell_asleep(true);
+  mp_shm_wait_queue_asleep(true);
   bool next = take_place(x, w, &r);
   if (next) r = wait_for(x, w);
   if (next || r >= 0) x->hungry = 0;
   if (next) mp_os_mutex_unlock(&x->line);
-  mp_bell_asleep(false);
+  mp_shm_wait_queue_asleep(false);
   return r;
 }
 
-int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
+int mp_shm_mutex_acquire(mp_shm_mutex *x, mp_shm_handle h, const mp_shm_wait *w) {
   own_list();
   if (nheld == MP_MUTEX_MOST) return -ENOLCK;
   int r = x->hungry && w->deadline ? -EBUSY : mp_os_mutex_try(&x->m);
@@ -192,11 +192,11 @@ int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w) {
   if (r < 0) return r;
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->m);
   note(x, h);
-  return MP_BROKEN(TOLD) ? MP_LOCKED : r;
+  return MP_MUTANT(TOLD) ? MP_LOCKED : r;
 }
 
-void mp_mutex_release(mp_mutex *x, mp_handle h) {
-  mp_holding *e = nasked ? find(h) : NULL;
+void mp_shm_mutex_release(mp_shm_mutex *x, mp_shm_handle h) {
+  mp_shm_mutex_held_list *e = nasked ? find(h) : NULL;
   if (e) do_before(e);
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
@@ -204,7 +204,7 @@ void mp_mutex_release(mp_mutex *x, mp_handle h) {
   forget(h);
 }
 
-mp_proc_ref mp_mutex_owner(const mp_mutex *x) {
-  mp_proc_ref owner = atomic_load_explicit(&x->owner, memory_order_relaxed);
-  return mp_mutex_locked(x) ? owner : 0;
+mp_shm_proc_ref mp_shm_mutex_owner(const mp_shm_mutex *x) {
+  mp_shm_proc_ref owner = atomic_load_explicit(&x->owner, memory_order_relaxed);
+  return mp_shm_mutex_locked(x) ? owner : 0;
 }

@@ -19,46 +19,46 @@
  * takes it if it is free: a next one that is stopped, or is not run, holds nobody up. A process counts what it holds,
  * and keeps those objects alive.
  */
-#ifndef MP_SHM_MUTEX_H
-#define MP_SHM_MUTEX_H
+#ifndef MP_SHM_SYNC_MUTEX_H
+#define MP_SHM_SYNC_MUTEX_H
 
-#include "shm/object.h"
+#include "shm/arena/object.h"
 
 #pragma GCC visibility push(hidden)
 
 enum { MP_MUTEX_MOST = 1024 }; /* held by one process: the system releases 2048 robust mutexes at its death */
 enum { MP_MUTEX_PLAIN, MP_MUTEX_RECURSIVE };
-enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_mutex */
+enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_shm_mutex */
 
-typedef struct mp_mutex {
+typedef struct mp_shm_mutex {
   mp_os_mutex m;
   _Atomic uint32_t hungry;
   uint32_t depth, kind;
   _Atomic uint32_t crowded;
   _Atomic uint64_t owner;
   mp_os_mutex line;
-} mp_mutex;
+} mp_shm_mutex;
 
-void mp_mutex_init(mp_mutex *x, uint32_t kind);
-int mp_mutex_new(uint32_t kind, const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+void mp_shm_mutex_init(mp_shm_mutex *x, uint32_t kind);
+int mp_shm_mutex_new(uint32_t kind, const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
 /* One acquisition of a mutex in the object h: MP_LOCKED, MP_ABANDONED (locked; its last owner died with it), -ETIMEDOUT,
  * -EINTR, -ENOLCK (this process holds MP_MUTEX_MOST). Not for one that it holds already. */
-int mp_mutex_acquire(mp_mutex *x, mp_handle h, const mp_wait *w);
+int mp_shm_mutex_acquire(mp_shm_mutex *x, mp_shm_handle h, const mp_shm_wait *w);
 /* By its holder. */
-void mp_mutex_release(mp_mutex *x, mp_handle h);
+void mp_shm_mutex_release(mp_shm_mutex *x, mp_shm_handle h);
 /* By the holder of the mutex in h, for what belongs to its release, and lies in `object`, which lives until then. Of each
  * at most one per lock: what was asked before is done now.
  * Just before it lets go, *cell is put to 0; NULL: nothing. */
-void mp_mutex_before_release(mp_handle h, mp_handle object, _Atomic uint64_t *cell);
+void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *cell);
 /* Just after it has let go, ring(block) is called, which only rings. */
-void mp_mutex_after_release(mp_handle h, mp_handle object, void (*ring)(void *block), void *block);
-static inline bool mp_mutex_mine(const mp_mutex *x) { return mp_os_mutex_mine(&x->m); }
-static inline bool mp_mutex_locked(const mp_mutex *x) { return mp_os_mutex_held(&x->m); }
+void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*ring)(void *block), void *block);
+static inline bool mp_shm_mutex_mine(const mp_shm_mutex *x) { return mp_os_mutex_mine(&x->m); }
+static inline bool mp_shm_mutex_locked(const mp_shm_mutex *x) { return mp_os_mutex_held(&x->m); }
 /* Who holds it, or 0. */
-mp_proc_ref mp_mutex_owner(const mp_mutex *x);
+mp_shm_proc_ref mp_shm_mutex_owner(const mp_shm_mutex *x);
 /* How many this process holds. */
-unsigned mp_mutex_count(void);
+unsigned mp_shm_mutex_count(void);
 
 #pragma GCC visibility pop
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The lock that many may read and one may write. Its words, and who changes them how, stand in rwlock.h. */
-#include "shm/rwlock.h"
+#include "shm/sync/rwlock.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "shm/proc.h"
+#include "shm/arena/proc.h"
 
 enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* in gate */
 enum { READS = 1, WAITS, GIVEN, STATES };             /* in a cell, below the depth */
@@ -13,7 +13,9 @@ enum { READS = 1, WAITS, GIVEN, STATES };             /* in a cell, below the de
 #define ONCE (STATES | READS)
 
 static uint64_t phase_of(uint64_t gate) { return gate / PHASE; }
-static mp_bell *bell_of(mp_rwlock *x, uint64_t gate) { return &x->readers[phase_of(gate) % MP_RWLOCK_BELLS]; }
+static mp_shm_wait_queue *bell_of(mp_shm_rwlock *x, uint64_t gate) {
+  return &x->readers[phase_of(gate) % MP_RWLOCK_WAIT_QUEUES];
+}
 static bool swap(_Atomic uint64_t *cell, uint64_t from, uint64_t to) {
   return atomic_compare_exchange_strong(cell, &from, to);
 }
@@ -21,38 +23,38 @@ static bool swap(_Atomic uint64_t *cell, uint64_t from, uint64_t to) {
 /* --- gate, by the holder of m --- */
 
 /* Those who wait read before the next writer, who looks at their cells only once it has m. */
-static void give(mp_rwlock *x) {
-  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
-    if (mp_cell(&x->cells, p) == WAITS) swap(&x->cells.cell[p], WAITS, GIVEN);
+static void give(mp_shm_rwlock *x) {
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
+    if (mp_shm_per_process_load(&x->cells, p) == WAITS) swap(&x->cells.cell[p], WAITS, GIVEN);
 }
 
 /* Who was given and did not come waits again. */
-static void take_back(mp_rwlock *x) {
-  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
-    if (mp_cell(&x->cells, p) == GIVEN) swap(&x->cells.cell[p], GIVEN, WAITS);
+static void take_back(mp_shm_rwlock *x) {
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
+    if (mp_shm_per_process_load(&x->cells, p) == GIVEN) swap(&x->cells.cell[p], GIVEN, WAITS);
 }
 
-static void open_gate(mp_rwlock *x, uint64_t torn) {
+static void open_gate(mp_shm_rwlock *x, uint64_t torn) {
   uint64_t gate = atomic_load(&x->gate);
-  mp_bell *bell = bell_of(x, gate);
+  mp_shm_wait_queue *bell = bell_of(x, gate);
   give(x);
-  mp_os_pending(&bell->word);
+  mp_shm_pending(&bell->word);
   atomic_store(&x->gate, (phase_of(gate) + 1) * PHASE | torn);
-  mp_bell_ring(bell);
-  mp_os_pending(NULL);
+  mp_shm_wait_queue_wake(bell);
+  mp_shm_pending(NULL);
 }
 
 /* What the last holder of m left is open, or was closed by one who died. Returns TORN or 0. */
-static uint64_t close_gate(mp_rwlock *x) {
+static uint64_t close_gate(mp_shm_rwlock *x) {
   uint64_t gate = atomic_load(&x->gate);
-  uint64_t torn = gate & (MP_BROKEN(TORN) ? TORN : TORN | WRITES) ? TORN : 0;
+  uint64_t torn = gate & (MP_MUTANT(TORN) ? TORN : TORN | WRITES) ? TORN : 0;
   atomic_store(&x->gate, phase_of(gate) * PHASE | torn | CLOSED);
   return torn;
 }
 
 /* Opens for a writer that died; or finds that another has done so, or is about to. Those who are given the lock must
  * find TORN there already. */
-static void recover(mp_rwlock *x) {
+static void recover(mp_shm_rwlock *x) {
   int r = mp_os_mutex_try(&x->m.m);
   if (r < 0) return;
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->m.m);
@@ -63,27 +65,27 @@ static void recover(mp_rwlock *x) {
 /* --- reading --- */
 
 typedef struct visit {
-  mp_rwlock *x;
+  mp_shm_rwlock *x;
   _Atomic uint64_t *cell; /* this process's */
   uint64_t gate;          /* as it was when it was found closed */
 } visit;
 
-static int reach(mp_rwlock *x, const mp_wait *w, _Atomic uint64_t **cell) {
-  *cell = mp_cell_own(&x->cells);
+static int reach(mp_shm_rwlock *x, const mp_shm_wait *w, _Atomic uint64_t **cell) {
+  *cell = mp_shm_per_process_mine(&x->cells);
   if (*cell) return 0;
-  int r = mp_lock(&x->cells_lock, w);
+  int r = mp_shm_lock_word(&x->cells_lock, w);
   if (r < 0) return r;
-  *cell = mp_cells_reach(&x->cells);
+  *cell = mp_shm_per_process_ensure_slot(&x->cells);
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->cells_lock);
   mp_os_mutex_unlock(&x->cells_lock);
   return 0;
 }
 
-static void stop_reading(mp_rwlock *x, _Atomic uint64_t *cell) {
-  mp_os_pending(&x->drained.word);
+static void stop_reading(mp_shm_rwlock *x, _Atomic uint64_t *cell) {
+  mp_shm_pending(&x->drained.word);
   atomic_store(cell, 0);
-  mp_bell_ring(&x->drained);
-  mp_os_pending(NULL);
+  mp_shm_wait_queue_wake(&x->drained);
+  mp_shm_pending(NULL);
 }
 
 static bool is_open(visit *v) {
@@ -107,26 +109,26 @@ static bool may_go_on(void *arg) {
 }
 
 /* Waits for the end of the phase: 1 when it reads now, 0 to try again, or an error. */
-static int await_opening(visit *v, const mp_wait *w) {
+static int await_opening(visit *v, const mp_shm_wait *w) {
   atomic_store(v->cell, WAITS);
-  int err = mp_bell_wait(bell_of(v->x, v->gate), may_go_on, v, w);
+  int err = mp_shm_wait_queue_wait(bell_of(v->x, v->gate), may_go_on, v, w);
   while (!swap(v->cell, WAITS, 0))
     if (swap(v->cell, GIVEN, ONCE)) return 1;
   if (!err && mp_os_mutex_abandoned(&v->x->m.m)) recover(v->x);
   return err;
 }
 
-static int come(visit *v, const mp_wait *w) {
+static int come(visit *v, const mp_shm_wait *w) {
   int r = 0;
   while (r == 0 && !enter(v)) {
-    if (mp_rwlock_mine(v->x)) return -EDEADLK;
+    if (mp_shm_rwlock_mine(v->x)) return -EDEADLK;
     if (!w->deadline && !mp_os_mutex_abandoned(&v->x->m.m)) return -ETIMEDOUT;
     r = await_opening(v, w);
   }
   return r < 0 ? r : 0;
 }
 
-int mp_rwlock_read(mp_rwlock *x, const mp_wait *w) {
+int mp_shm_rwlock_read(mp_shm_rwlock *x, const mp_shm_wait *w) {
   visit v = {.x = x};
   int err = reach(x, w, &v.cell);
   if (err) return err;
@@ -137,8 +139,8 @@ int mp_rwlock_read(mp_rwlock *x, const mp_wait *w) {
   return atomic_load(&x->gate) & TORN ? MP_ABANDONED : MP_LOCKED;
 }
 
-void mp_rwlock_end_read(mp_rwlock *x) {
-  _Atomic uint64_t *cell = mp_cell_own(&x->cells);
+void mp_shm_rwlock_end_read(mp_shm_rwlock *x) {
+  _Atomic uint64_t *cell = mp_shm_per_process_mine(&x->cells);
   uint64_t c = atomic_load_explicit(cell, memory_order_relaxed);
   if (c != ONCE) {
     atomic_store(cell, c - STATES);
@@ -147,38 +149,38 @@ void mp_rwlock_end_read(mp_rwlock *x) {
   stop_reading(x, cell);
 }
 
-uint64_t mp_rwlock_depth(mp_rwlock *x) {
-  _Atomic uint64_t *cell = mp_cell_own(&x->cells);
+uint64_t mp_shm_rwlock_depth(mp_shm_rwlock *x) {
+  _Atomic uint64_t *cell = mp_shm_per_process_mine(&x->cells);
   return cell && *cell % STATES == READS ? *cell / STATES : 0;
 }
 
 /* --- writing --- */
 
-static bool reads(mp_rwlock *x, uint32_t p) {
-  uint64_t state = mp_cell(&x->cells, p) % STATES;
-  return (state == READS || state == GIVEN) && !mp_proc_slot_dead(p);
+static bool reads(mp_shm_rwlock *x, uint32_t p) {
+  uint64_t state = mp_shm_per_process_load(&x->cells, p) % STATES;
+  return (state == READS || state == GIVEN) && !mp_shm_proc_slot_dead(p);
 }
 
 static bool no_reader(void *arg) {
-  mp_rwlock *x = arg;
+  mp_shm_rwlock *x = arg;
   atomic_thread_fence(memory_order_seq_cst);
-  for (uint32_t p = 0, n = mp_cells_count(&x->cells); p < n; p++)
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
     if (reads(x, p)) return false;
   return true;
 }
 
-static int await_no_reader(mp_rwlock *x, const mp_wait *w) {
-  mp_wait first = *w;
-  first.deadline = mp_wait_slice(w);
-  int err = mp_bell_wait(&x->drained, no_reader, x, &first);
+static int await_no_reader(mp_shm_rwlock *x, const mp_shm_wait *w) {
+  mp_shm_wait first = *w;
+  first.deadline = mp_shm_wait_slice(w);
+  int err = mp_shm_wait_queue_wait(&x->drained, no_reader, x, &first);
   if (err != -ETIMEDOUT || first.deadline == w->deadline) return err;
   take_back(x);
-  return mp_bell_wait(&x->drained, no_reader, x, w);
+  return mp_shm_wait_queue_wait(&x->drained, no_reader, x, w);
 }
 
-int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w) {
-  if (mp_rwlock_depth(x)) return -EDEADLK;
-  int err = mp_mutex_acquire(&x->m, h, w);
+int mp_shm_rwlock_write(mp_shm_rwlock *x, mp_shm_handle h, const mp_shm_wait *w) {
+  if (mp_shm_rwlock_depth(x)) return -EDEADLK;
+  int err = mp_shm_mutex_acquire(&x->m, h, w);
   if (err < 0) return err;
   uint64_t torn = close_gate(x);
   err = await_no_reader(x, w);
@@ -187,57 +189,59 @@ int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w) {
     return torn ? MP_ABANDONED : MP_LOCKED;
   }
   open_gate(x, torn);
-  mp_mutex_release(&x->m, h);
+  mp_shm_mutex_release(&x->m, h);
   return err;
 }
 
-void mp_rwlock_end_write(mp_rwlock *x, mp_handle h) {
+void mp_shm_rwlock_end_write(mp_shm_rwlock *x, mp_shm_handle h) {
   open_gate(x, 0);
-  mp_mutex_release(&x->m, h);
+  mp_shm_mutex_release(&x->m, h);
 }
 
 /* --- the rest --- */
 
-mp_proc_ref mp_rwlock_writer(mp_rwlock *x, bool *waits) {
+mp_shm_proc_ref mp_shm_rwlock_writer(mp_shm_rwlock *x, bool *waits) {
   uint64_t gate = atomic_load(&x->gate);
   *waits = !(gate & WRITES);
-  return gate & CLOSED ? mp_mutex_owner(&x->m) : 0;
+  return gate & CLOSED ? mp_shm_mutex_owner(&x->m) : 0;
 }
 
-mp_proc_ref mp_rwlock_reader(mp_rwlock *x, uint32_t *at) {
-  while (*at < mp_cells_count(&x->cells)) {
+mp_shm_proc_ref mp_shm_rwlock_reader(mp_shm_rwlock *x, uint32_t *at) {
+  while (*at < mp_shm_per_process_count(&x->cells)) {
     uint32_t p = (*at)++;
-    if (reads(x, p)) return (mp_proc_state(p) & ~UINT64_C(0xffffffff)) | p;
+    if (reads(x, p)) return (mp_shm_proc_state(p) & ~UINT64_C(0xffffffff)) | p;
   }
   return 0;
 }
 
 static void init(uint32_t slot, void *block, const void *arg) {
   (void)slot, (void)arg;
-  mp_rwlock *x = block;
+  mp_shm_rwlock *x = block;
   memset(x, 0, sizeof *x);
-  mp_mutex_init(&x->m, MP_MUTEX_PLAIN);
-  mp_os_mutex_init(&x->cells_lock);
-  mp_bell_init(&x->drained);
-  for (int i = 0; i < MP_RWLOCK_BELLS; i++) mp_bell_init(&x->readers[i]);
+  mp_shm_mutex_init(&x->m, MP_MUTEX_PLAIN);
+  mp_shm_robust_init(&x->cells_lock);
+  mp_shm_wait_queue_init(&x->drained);
+  for (int i = 0; i < MP_RWLOCK_WAIT_QUEUES; i++) mp_shm_wait_queue_init(&x->readers[i]);
 }
 
-int mp_rwlock_new(const mp_wait *w, mp_handle *out) {
-  return mp_object_new(MP_TYPE_RWLOCK, sizeof(mp_rwlock) + mp_cells_bytes(), init, NULL, w, out);
+int mp_shm_rwlock_new(const mp_shm_wait *w, mp_shm_handle *out) {
+  return mp_shm_object_new(MP_TYPE_RWLOCK, sizeof(mp_shm_rwlock) + mp_shm_per_process_bytes(), init, NULL, w, out);
 }
 
 /* A writer that is dead is seen to as well: those who wait need no slice to find out. */
 static int settle(void *block, uint32_t proc) {
-  mp_rwlock *x = block;
-  if (mp_cell(&x->cells, proc)) stop_reading(x, &x->cells.cell[proc]);
+  mp_shm_rwlock *x = block;
+  if (mp_shm_per_process_load(&x->cells, proc)) stop_reading(x, &x->cells.cell[proc]);
   if (mp_os_mutex_abandoned(&x->m.m)) recover(x);
   return 0;
 }
 
 /* A reading outlasts its handle. */
-static bool claimed(void *block, uint32_t proc) { return mp_cell(&((mp_rwlock *)block)->cells, proc) != 0; }
+static bool claimed(void *block, uint32_t proc) {
+  return mp_shm_per_process_load(&((mp_shm_rwlock *)block)->cells, proc) != 0;
+}
 
-void mp_rwlock_setup(void) {
-  static const mp_type type = {.settle = settle, .claimed = claimed};
-  mp_object_type(MP_TYPE_RWLOCK, &type);
+void mp_shm_rwlock_setup(void) {
+  static const mp_shm_object_type_info type = {.settle = settle, .claimed = claimed};
+  mp_shm_object_type(MP_TYPE_RWLOCK, &type);
 }

@@ -22,46 +22,46 @@
  * A sleeping reader looks at its cell and gate, and whether m is abandoned: then it opens gate itself. A sleeping writer
  * looks at all cells and at the life of those that read. Neither is a cache that a death can leave stale.
  */
-#ifndef MP_SHM_RWLOCK_H
-#define MP_SHM_RWLOCK_H
+#ifndef MP_SHM_SYNC_RWLOCK_H
+#define MP_SHM_SYNC_RWLOCK_H
 
-#include "shm/bell.h"
-#include "shm/cells.h"
-#include "shm/mutex.h"
+#include "shm/arena/per_process.h"
+#include "shm/sync/mutex.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
-enum { MP_RWLOCK_BELLS = 4 };
+enum { MP_RWLOCK_WAIT_QUEUES = 4 };
 
-typedef struct mp_rwlock {
-  mp_mutex m;
+typedef struct mp_shm_rwlock {
+  mp_shm_mutex m;
   mp_os_mutex cells_lock;
   _Alignas(MP_LINE) _Atomic uint64_t gate;
-  mp_bell drained, readers[MP_RWLOCK_BELLS];
-  mp_cells cells;
-} mp_rwlock;
+  mp_shm_wait_queue drained, readers[MP_RWLOCK_WAIT_QUEUES];
+  mp_shm_per_process cells;
+} mp_shm_rwlock;
 
-int mp_rwlock_new(const mp_wait *w, mp_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
+int mp_shm_rwlock_new(const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
 /* One more reading, or the one writing, by this process: MP_LOCKED; MP_ABANDONED: the same, and the last writer died while
  * it wrote (who reads already is not told again); -ETIMEDOUT; -EINTR; -EDEADLK: it would wait for itself (a reader that
- * would write, a writer that would read); -ENOLCK (as mp_mutex_acquire). h: its handle. _write: not for one that writes
+ * would write, a writer that would read); -ENOLCK (as mp_shm_mutex_acquire). h: its handle. _write: not for one that writes
  * already. */
-int mp_rwlock_read(mp_rwlock *x, const mp_wait *w);
-int mp_rwlock_write(mp_rwlock *x, mp_handle h, const mp_wait *w);
+int mp_shm_rwlock_read(mp_shm_rwlock *x, const mp_shm_wait *w);
+int mp_shm_rwlock_write(mp_shm_rwlock *x, mp_shm_handle h, const mp_shm_wait *w);
 /* By a process that does so. */
-void mp_rwlock_end_read(mp_rwlock *x);
-void mp_rwlock_end_write(mp_rwlock *x, mp_handle h);
+void mp_shm_rwlock_end_read(mp_shm_rwlock *x);
+void mp_shm_rwlock_end_write(mp_shm_rwlock *x, mp_shm_handle h);
 
 /* How often this process reads. */
-uint64_t mp_rwlock_depth(mp_rwlock *x);
-static inline bool mp_rwlock_mine(const mp_rwlock *x) { return mp_mutex_mine(&x->m); }
+uint64_t mp_shm_rwlock_depth(mp_shm_rwlock *x);
+static inline bool mp_shm_rwlock_mine(const mp_shm_rwlock *x) { return mp_shm_mutex_mine(&x->m); }
 /* Who writes, or *waits to; or 0. */
-mp_proc_ref mp_rwlock_writer(mp_rwlock *x, bool *waits);
+mp_shm_proc_ref mp_shm_rwlock_writer(mp_shm_rwlock *x, bool *waits);
 /* The next living process from slot *at on that reads, or 0 after the last one. */
-mp_proc_ref mp_rwlock_reader(mp_rwlock *x, uint32_t *at);
+mp_shm_proc_ref mp_shm_rwlock_reader(mp_shm_rwlock *x, uint32_t *at);
 
-void mp_rwlock_setup(void);
+void mp_shm_rwlock_setup(void);
 
 #pragma GCC visibility pop
 #endif

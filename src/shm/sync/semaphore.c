@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Semaphores. The words and their survivors' view stand in semaphore.h. */
-#include "shm/semaphore.h"
+#include "shm/sync/semaphore.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,73 +8,73 @@
 /* --- plain --- */
 
 static bool take(void *arg) {
-  mp_semaphore *s = arg;
+  mp_shm_semaphore *s = arg;
   uint64_t n = atomic_load_explicit(&s->value, memory_order_relaxed);
   while (n > 0)
     if (atomic_compare_exchange_weak(&s->value, &n, n - 1)) return true;
   return false;
 }
 
-static int give(mp_semaphore *s, uint64_t k) {
+static int give(mp_shm_semaphore *s, uint64_t k) {
   uint64_t n = atomic_load_explicit(&s->value, memory_order_relaxed);
-  mp_os_pending(&s->bell.word);
+  mp_shm_pending(&s->bell.word);
   while (n <= MP_SEMAPHORE_MOST - k)
     if (atomic_compare_exchange_weak(&s->value, &n, n + k)) {
-      mp_bell_ring_sleeper(&s->bell);
-      mp_os_pending(NULL);
+      mp_shm_wait_queue_wake_sleeper(&s->bell);
+      mp_shm_pending(NULL);
       return 0;
     }
-  mp_os_pending(NULL);
+  mp_shm_pending(NULL);
   return -EOVERFLOW;
 }
 
 /* --- bounded --- */
 
-static uint64_t out_in_all(mp_semaphore *s) {
+static uint64_t out_in_all(mp_shm_semaphore *s) {
   uint64_t sum = 0;
-  for (uint32_t p = 0; p < mp_cells_count(&s->cells); p++) sum += mp_cell(&s->cells, p);
+  for (uint32_t p = 0; p < mp_shm_per_process_count(&s->cells); p++) sum += mp_shm_per_process_load(&s->cells, p);
   return sum;
 }
 
 /* Lowers p's cell by as much of k as it has; what is left of k. */
-static uint64_t lower(mp_semaphore *s, uint32_t p, uint64_t k) {
-  uint64_t has = mp_cell(&s->cells, p), n = has < k ? has : k;
+static uint64_t lower(mp_shm_semaphore *s, uint32_t p, uint64_t k) {
+  uint64_t has = mp_shm_per_process_load(&s->cells, p), n = has < k ? has : k;
   if (n) atomic_store_explicit(&s->cells.cell[p], has - n, memory_order_release);
   return k - n;
 }
 
 /* Lowers the cells by k, where goal wants them, and then says that they are there. */
-static void reach_goal(mp_semaphore *s, uint64_t k) {
+static void reach_goal(mp_shm_semaphore *s, uint64_t k) {
   k = lower(s, s->giver, k);
-  for (uint32_t p = 0; k > 0 && p < mp_cells_count(&s->cells); p++) k = lower(s, p, k);
+  for (uint32_t p = 0; k > 0 && p < mp_shm_per_process_count(&s->cells); p++) k = lower(s, p, k);
   atomic_store_explicit(&s->goal, 0, memory_order_release);
 }
 
 /* Raises value, or finds it right. Who had m before may have died between the commit and the ring. */
-static void repair(mp_semaphore *s) {
-  mp_os_pending(&s->bell.word);
-  if (s->goal && !MP_BROKEN(GOAL)) reach_goal(s, out_in_all(s) - (s->goal - 1));
+static void repair(mp_shm_semaphore *s) {
+  mp_shm_pending(&s->bell.word);
+  if (s->goal && !MP_MUTANT(GOAL)) reach_goal(s, out_in_all(s) - (s->goal - 1));
   atomic_store_explicit(&s->value, s->max - out_in_all(s), memory_order_release);
-  mp_bell_ring_sleeper(&s->bell);
-  mp_os_pending(NULL);
+  mp_shm_wait_queue_wake_sleeper(&s->bell);
+  mp_shm_pending(NULL);
   mp_os_mutex_consistent(&s->m);
 }
 
-static int lock(mp_semaphore *s, const mp_wait *w) {
-  int r = mp_lock(&s->m, w);
+static int lock(mp_shm_semaphore *s, const mp_shm_wait *w) {
+  int r = mp_shm_lock_word(&s->m, w);
   if (r == MP_ABANDONED) repair(s);
   return r < 0 ? r : 0;
 }
 
-static void unlock(mp_semaphore *s) { mp_os_mutex_unlock(&s->m); }
+static void unlock(mp_shm_semaphore *s) { mp_os_mutex_unlock(&s->m); }
 
 /* 0, -EAGAIN: none is there, or lock's errors. */
-static int take_bounded(mp_semaphore *s, const mp_wait *w) {
+static int take_bounded(mp_shm_semaphore *s, const mp_shm_wait *w) {
   int r = lock(s, w);
   if (r) return r;
   uint64_t n = s->value;
   if (n > 0) {
-    _Atomic uint64_t *own = mp_cells_reach(&s->cells);
+    _Atomic uint64_t *own = mp_shm_per_process_ensure_slot(&s->cells);
     atomic_store_explicit(own, *own + 1, memory_order_release);
     atomic_store_explicit(&s->value, n - 1, memory_order_release);
   }
@@ -84,57 +84,57 @@ static int take_bounded(mp_semaphore *s, const mp_wait *w) {
 
 /* True as well when nobody can tell: then the lock does. */
 static bool may_take(void *arg) {
-  mp_semaphore *s = arg;
+  mp_shm_semaphore *s = arg;
   return atomic_load_explicit(&s->value, memory_order_acquire) > 0 || mp_os_mutex_abandoned(&s->m);
 }
 
-static int acquire_bounded(mp_semaphore *s, const mp_wait *w) {
+static int acquire_bounded(mp_shm_semaphore *s, const mp_shm_wait *w) {
   int r = take_bounded(s, w);
   while (r == -EAGAIN) {
-    r = mp_bell_wait(&s->bell, may_take, s, w);
+    r = mp_shm_wait_queue_wait(&s->bell, may_take, s, w);
     if (r == 0) r = take_bounded(s, w);
-    int over = r == -EAGAIN ? mp_wait_check(w) : 0;
+    int over = r == -EAGAIN ? mp_shm_wait_check(w) : 0;
     if (over) return over;
   }
   return r;
 }
 
-static int give_bounded(mp_semaphore *s, uint64_t k, const mp_wait *w) {
+static int give_bounded(mp_shm_semaphore *s, uint64_t k, const mp_shm_wait *w) {
   int r = lock(s, w);
   if (r) return r;
   uint64_t n = s->value, out = s->max - n;
   if (k <= out) {
-    mp_os_pending(&s->bell.word);
-    s->giver = mp_me;
+    mp_shm_pending(&s->bell.word);
+    s->giver = mp_shm_my_slot;
     atomic_store_explicit(&s->goal, out - k + 1, memory_order_release);
     reach_goal(s, k);
     atomic_store_explicit(&s->value, n + k, memory_order_release);
-    mp_bell_ring_sleeper(&s->bell);
-    mp_os_pending(NULL);
+    mp_shm_wait_queue_wake_sleeper(&s->bell);
+    mp_shm_pending(NULL);
   }
   unlock(s);
   return k <= out ? 0 : -EOVERFLOW;
 }
 
 static bool has_out(void *block, uint32_t proc) {
-  mp_semaphore *s = block;
-  return s->kind == MP_SEMAPHORE_BOUNDED && mp_cell(&s->cells, proc) > 0;
+  mp_shm_semaphore *s = block;
+  return s->kind == MP_SEMAPHORE_BOUNDED && mp_shm_per_process_load(&s->cells, proc) > 0;
 }
 
-static void take_back(mp_semaphore *s, uint32_t proc) {
-  uint64_t has = mp_cell(&s->cells, proc);
+static void take_back(mp_shm_semaphore *s, uint32_t proc) {
+  uint64_t has = mp_shm_per_process_load(&s->cells, proc);
   if (!has) return;
-  mp_os_pending(&s->bell.word);
+  mp_shm_pending(&s->bell.word);
   atomic_store_explicit(&s->cells.cell[proc], 0, memory_order_release);
   atomic_store_explicit(&s->value, s->value + has, memory_order_release);
-  mp_bell_ring_sleeper(&s->bell);
-  mp_os_pending(NULL);
+  mp_shm_wait_queue_wake_sleeper(&s->bell);
+  mp_shm_pending(NULL);
 }
 
 /* A release that the dead process had under way is finished by lock(). */
 static int settle(void *block, uint32_t proc) {
-  static const mp_wait brief = {0, NULL, NULL};
-  mp_semaphore *s = block;
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  mp_shm_semaphore *s = block;
   if (s->kind != MP_SEMAPHORE_BOUNDED || (!has_out(s, proc) && !mp_os_mutex_abandoned(&s->m))) return 0;
   int r = lock(s, &brief);
   if (r) return r;
@@ -151,37 +151,37 @@ typedef struct making {
 } making;
 
 static void init(uint32_t slot, void *block, const void *arg) {
-  mp_semaphore *s = block;
+  mp_shm_semaphore *s = block;
   const making *a = arg;
   (void)slot;
   memset(s, 0, sizeof *s);
   s->kind = a->kind;
   s->value = s->max = a->n;
-  mp_os_mutex_init(&s->m);
-  mp_bell_init(&s->bell);
+  mp_shm_robust_init(&s->m);
+  mp_shm_wait_queue_init(&s->bell);
 }
 
-void mp_semaphore_setup(void) {
-  static const mp_type type = {.settle = settle, .claimed = has_out};
-  mp_object_type(MP_TYPE_SEMAPHORE, &type);
+void mp_shm_semaphore_setup(void) {
+  static const mp_shm_object_type_info type = {.settle = settle, .claimed = has_out};
+  mp_shm_object_type(MP_TYPE_SEMAPHORE, &type);
 }
 
-int mp_semaphore_new(uint32_t kind, uint64_t n, const mp_wait *w, mp_handle *out) {
+int mp_shm_semaphore_new(uint32_t kind, uint64_t n, const mp_shm_wait *w, mp_shm_handle *out) {
   making a = {kind, n};
-  size_t cells = kind == MP_SEMAPHORE_BOUNDED ? mp_cells_bytes() : 0;
-  return mp_object_new(MP_TYPE_SEMAPHORE, sizeof(mp_semaphore) + cells, init, &a, w, out);
+  size_t cells = kind == MP_SEMAPHORE_BOUNDED ? mp_shm_per_process_bytes() : 0;
+  return mp_shm_object_new(MP_TYPE_SEMAPHORE, sizeof(mp_shm_semaphore) + cells, init, &a, w, out);
 }
 
-int mp_semaphore_acquire(mp_semaphore *s, const mp_wait *w) {
+int mp_shm_semaphore_acquire(mp_shm_semaphore *s, const mp_shm_wait *w) {
   if (s->kind == MP_SEMAPHORE_BOUNDED) return acquire_bounded(s, w);
-  return take(s) ? 0 : mp_bell_wait(&s->bell, take, s, w);
+  return take(s) ? 0 : mp_shm_wait_queue_wait(&s->bell, take, s, w);
 }
 
-int mp_semaphore_release(mp_semaphore *s, uint64_t k, const mp_wait *w) {
+int mp_shm_semaphore_release(mp_shm_semaphore *s, uint64_t k, const mp_shm_wait *w) {
   return s->kind == MP_SEMAPHORE_BOUNDED ? give_bounded(s, k, w) : give(s, k);
 }
 
-int mp_semaphore_value(mp_semaphore *s, const mp_wait *w, uint64_t *value) {
+int mp_shm_semaphore_value(mp_shm_semaphore *s, const mp_shm_wait *w, uint64_t *value) {
   if (s->kind == MP_SEMAPHORE_BOUNDED && mp_os_mutex_abandoned(&s->m)) {
     int r = lock(s, w);
     if (r) return r;
@@ -191,11 +191,11 @@ int mp_semaphore_value(mp_semaphore *s, const mp_wait *w, uint64_t *value) {
   return 0;
 }
 
-uint64_t mp_semaphore_holder(mp_semaphore *s, uint32_t *proc, mp_proc_ref *who) {
-  for (; s->kind == MP_SEMAPHORE_BOUNDED && *proc < mp_cells_count(&s->cells); ++*proc) {
-    uint64_t n = mp_cell(&s->cells, *proc);
+uint64_t mp_shm_semaphore_holder(mp_shm_semaphore *s, uint32_t *proc, mp_shm_proc_ref *who) {
+  for (; s->kind == MP_SEMAPHORE_BOUNDED && *proc < mp_shm_per_process_count(&s->cells); ++*proc) {
+    uint64_t n = mp_shm_per_process_load(&s->cells, *proc);
     if (!n) continue;
-    *who = (mp_proc_state(*proc) & ~UINT64_C(0xffffffff)) | *proc;
+    *who = (mp_shm_proc_state(*proc) & ~UINT64_C(0xffffffff)) | *proc;
     return n;
   }
   return 0;

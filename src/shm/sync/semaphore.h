@@ -22,43 +22,43 @@
  * their order. A cell that is not 0 stands in an object its process holds: a claim (object.h). Nobody watches a
  * semaphore (watch.h).
  */
-#ifndef MP_SHM_SEMAPHORE_H
-#define MP_SHM_SEMAPHORE_H
+#ifndef MP_SHM_SYNC_SEMAPHORE_H
+#define MP_SHM_SYNC_SEMAPHORE_H
 
-#include "shm/bell.h"
-#include "shm/cells.h"
-#include "shm/object.h"
+#include "shm/arena/object.h"
+#include "shm/arena/per_process.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
 #define MP_SEMAPHORE_MOST ((uint64_t)INT64_MAX)
 enum { MP_SEMAPHORE_PLAIN, MP_SEMAPHORE_BOUNDED };
 
-typedef struct mp_semaphore {
+typedef struct mp_shm_semaphore {
   uint32_t kind, pad;
   uint64_t max; /* bounded */
   _Alignas(MP_LINE) _Atomic uint64_t value;
   mp_os_mutex m;
   _Atomic uint64_t goal;
   _Atomic uint32_t giver;
-  mp_bell bell;
-  mp_cells cells; /* there in bounded ones only */
-} mp_semaphore;
+  mp_shm_wait_queue bell;
+  mp_shm_per_process cells; /* there in bounded ones only */
+} mp_shm_semaphore;
 
-void mp_semaphore_setup(void); /* for types.c */
+void mp_shm_semaphore_setup(void); /* for types.c */
 /* n permits, at most MP_SEMAPHORE_MOST. 0 -ENOMEM -EINTR -ETIMEDOUT */
-int mp_semaphore_new(uint32_t kind, uint64_t n, const mp_wait *w, mp_handle *out);
+int mp_shm_semaphore_new(uint32_t kind, uint64_t n, const mp_shm_wait *w, mp_shm_handle *out);
 
 /* Takes one permit: 0, -ETIMEDOUT, -EINTR. */
-int mp_semaphore_acquire(mp_semaphore *s, const mp_wait *w);
+int mp_shm_semaphore_acquire(mp_shm_semaphore *s, const mp_shm_wait *w);
 /* Gives back k >= 1 permits, all or none: 0; -EOVERFLOW: bounded, fewer are out; plain, there would be more than
  * MP_SEMAPHORE_MOST; -EINTR, -ETIMEDOUT: a stopped process is in the way. */
-int mp_semaphore_release(mp_semaphore *s, uint64_t k, const mp_wait *w);
+int mp_shm_semaphore_release(mp_shm_semaphore *s, uint64_t k, const mp_shm_wait *w);
 /* Permits there. 0, -EINTR, -ETIMEDOUT. */
-int mp_semaphore_value(mp_semaphore *s, const mp_wait *w, uint64_t *value);
+int mp_shm_semaphore_value(mp_shm_semaphore *s, const mp_shm_wait *w, uint64_t *value);
 /* The first process from *proc on that has permits of a bounded one out, and how many; 0 at the end. A glance: for
  * messages. */
-uint64_t mp_semaphore_holder(mp_semaphore *s, uint32_t *proc, mp_proc_ref *who);
+uint64_t mp_shm_semaphore_holder(mp_shm_semaphore *s, uint32_t *proc, mp_shm_proc_ref *who);
 
 #pragma GCC visibility pop
 #endif

@@ -5,8 +5,8 @@
  * is MP_SLICE. In a wait that goes on it may grow, twice as long where others count on its looking, more where none does:
  * what sleeps shall cost next to nothing.
  */
-#ifndef MP_SHM_WAIT_H
-#define MP_SHM_WAIT_H
+#ifndef MP_SHM_WAIT_WAIT_H
+#define MP_SHM_WAIT_WAIT_H
 
 #include "os/os.h"
 
@@ -18,18 +18,18 @@
 /* What a call may overstay its deadline when a process is stopped inside a critical section. */
 #define MP_GRACE (100 * MP_MS)
 
-typedef struct mp_wait {
+typedef struct mp_shm_wait {
   uint64_t deadline;             /* ns, MP_FOREVER, or 0: do not wait */
   int (*interrupted)(void *arg); /* may be NULL; nonzero ends the wait with -EINTR. Must not throw. */
   void *arg;
-} mp_wait;
+} mp_shm_wait;
 
 /* min(now + MP_SLICE, the deadline) */
-uint64_t mp_wait_slice(const mp_wait *w);
+uint64_t mp_shm_wait_slice(const mp_shm_wait *w);
 /* The same with *slice, MP_SLICE at first, which doubles up to `most`. */
-uint64_t mp_wait_longer(const mp_wait *w, uint64_t *slice, uint64_t most);
+uint64_t mp_shm_wait_longer(const mp_shm_wait *w, uint64_t *slice, uint64_t most);
 /* After a slice or a signal: -EINTR, -ETIMEDOUT, or 0 to go on. */
-int mp_wait_check(const mp_wait *w);
+int mp_shm_wait_check(const mp_shm_wait *w);
 
 #pragma GCC visibility pop
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of what this process watches, and the ringer's walk through those of others. The words stand in watch.h. */
-#include "shm/watch.h"
+#include "shm/wait/wait_set.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "shm/chunk.h"
-#include "shm/proc.h"
+#include "shm/arena/chunk.h"
+#include "shm/arena/proc.h"
 
 enum {
   MOST = 1 << 20, /* entries of a table */
@@ -20,18 +20,18 @@ typedef struct pipe_ref {
 } pipe_ref;
 
 typedef struct table { /* bell[room], then pipe_ref[room]: a ringer reads all bells and few pipes */
-  mp_proc_ref owner;
+  mp_shm_proc_ref owner;
   uint32_t room;
   _Atomic uint32_t n;
   _Atomic uint64_t bell[];
 } table;
 
-MP_OWN uint64_t mp_watch_table;
-MP_OWN uint32_t mp_watch_kept;
+MP_PROCESS_LOCAL uint64_t mp_shm_wait_set_table;
+MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_kept;
 
-static table *table_at(uint64_t chunk_1) { return mp_chunk_data(chunk_1 - 1); }
+static table *table_at(uint64_t chunk_1) { return mp_shm_chunk_data(chunk_1 - 1); }
 static pipe_ref *pipes_of(table *t, uint32_t room) { return (pipe_ref *)(t->bell + room); }
-static uint32_t room_now(void) { return mp_watch_table ? table_at(mp_watch_table)->room : 0; }
+static uint32_t room_now(void) { return mp_shm_wait_set_table ? table_at(mp_shm_wait_set_table)->room : 0; }
 
 /* --- the table --- */
 
@@ -41,16 +41,16 @@ static uint32_t room_in(uint64_t bytes) {
 
 /* With the arena lock. */
 static int64_t claim(uint32_t n) {
-  mp_proc_inhand(1);
-  int64_t i =
-      mp_chunk_claim(sizeof(table) + n * (sizeof(uint64_t) + sizeof(pipe_ref)), MP_HELD, mp_me, UINT32_MAX, NULL);
-  if (i < 0) mp_proc_inhand(-1);
+  mp_shm_proc_add_claimed(1);
+  int64_t i = mp_shm_chunk_claim(sizeof(table) + n * (sizeof(uint64_t) + sizeof(pipe_ref)), MP_HELD, mp_shm_my_slot,
+                                 UINT32_MAX, NULL);
+  if (i < 0) mp_shm_proc_add_claimed(-1);
   return i;
 }
 
 static void free_chunk(uint64_t chunk_1) {
-  mp_chunk_free(chunk_1 - 1);
-  mp_proc_inhand(-1);
+  mp_shm_chunk_free(chunk_1 - 1);
+  mp_shm_proc_add_claimed(-1);
 }
 
 static void copy(table *to, table *from) {
@@ -60,93 +60,95 @@ static void copy(table *to, table *from) {
 }
 
 static void publish(uint64_t chunk_1) {
-  atomic_store_explicit(&mp_proc_at(mp_me)->watch, (uint32_t)chunk_1, memory_order_release);
-  mp_watch_table = chunk_1;
+  atomic_store_explicit(&mp_shm_proc_at(mp_shm_my_slot)->watch, (uint32_t)chunk_1, memory_order_release);
+  mp_shm_wait_set_table = chunk_1;
 }
 
 /* With the arena lock: a table with room for n takes the place of the present one. */
 static bool replace(uint32_t n) {
   int64_t i = claim(n);
   if (i < 0) return false;
-  table *t = mp_chunk_data((uint64_t)i);
-  t->owner = mp_proc_self();
-  t->room = room_in(mp_chunk_bytes((uint64_t)i));
+  table *t = mp_shm_chunk_data((uint64_t)i);
+  t->owner = mp_shm_proc_self();
+  t->room = room_in(mp_shm_chunk_bytes((uint64_t)i));
   t->n = 0;
   memset((void *)t->bell, 0, t->room * sizeof *t->bell);
-  uint64_t old = mp_watch_table;
+  uint64_t old = mp_shm_wait_set_table;
   if (old) copy(t, table_at(old));
   publish((uint64_t)i + 1);
   if (old) free_chunk(old);
   return true;
 }
 
-bool mp_watch_reserve(uint32_t n) {
-  static const mp_wait brief = {0, NULL, NULL};
+bool mp_shm_wait_set_reserve(uint32_t n) {
+  static const mp_shm_wait brief = {0, NULL, NULL};
   if (n <= room_now()) return true;
-  if (n > MOST || mp_arena_lock(&brief) != 0) return false;
+  if (n > MOST || mp_shm_arena_lock(&brief) != 0) return false;
   bool done = replace(n);
-  mp_arena_unlock();
+  mp_shm_arena_unlock();
   return done;
 }
 
-void mp_watch_put(uint32_t i, mp_bell *b, int pipe, uint64_t inode) {
-  table *t = table_at(mp_watch_table);
+void mp_shm_wait_set_put(uint32_t i, mp_shm_wait_queue *b, int pipe, uint64_t inode) {
+  table *t = table_at(mp_shm_wait_set_table);
   pipe_ref *p = pipes_of(t, t->room) + i;
   atomic_store_explicit(&t->bell[i], 0, memory_order_relaxed);
   atomic_store_explicit(&p->fd, pipe, memory_order_relaxed);
   atomic_store_explicit(&p->inode, inode, memory_order_relaxed);
-  if (b) atomic_store_explicit(&t->bell[i], mp_offset(b), memory_order_release);
+  if (b) atomic_store_explicit(&t->bell[i], mp_shm_offset(b), memory_order_release);
 }
 
-void mp_watch_count(uint32_t n) {
-  if (!mp_watch_table) return;
-  table *t = table_at(mp_watch_table);
+void mp_shm_wait_set_count(uint32_t n) {
+  if (!mp_shm_wait_set_table) return;
+  table *t = table_at(mp_shm_wait_set_table);
   atomic_store_explicit(&t->n, n < t->room ? n : t->room, memory_order_release);
 }
 
 /* With the arena lock. */
 static void give_back(void) {
-  uint64_t old = mp_watch_table;
+  uint64_t old = mp_shm_wait_set_table;
   publish(0);
   free_chunk(old);
 }
 
-void mp_watch_release(void) {
-  if (!mp_watch_table || mp_watch_kept || !mp_arena_trylock()) return;
+void mp_shm_wait_set_release(void) {
+  if (!mp_shm_wait_set_table || mp_shm_wait_set_kept || !mp_shm_arena_trylock()) return;
   give_back();
-  mp_arena_unlock();
+  mp_shm_arena_unlock();
 }
 
-void mp_watch_leave_table(void) {
-  static const mp_wait brief = {0, NULL, NULL};
-  mp_watch_kept = 0;
-  if (mp_arena_lock(&brief) != 0) return;
+void mp_shm_wait_set_leave_table(void) {
+  static const mp_shm_wait brief = {0, NULL, NULL};
+  mp_shm_wait_set_kept = 0;
+  if (mp_shm_arena_lock(&brief) != 0) return;
   give_back();
-  mp_arena_unlock();
+  mp_shm_arena_unlock();
 }
 
 /* --- arming --- */
 
-void mp_watch_arm(mp_bell *b) {
+void mp_shm_wait_set_arm(mp_shm_wait_queue *b) {
   uint32_t v = atomic_load_explicit(&b->watched, memory_order_relaxed);
-  while (!atomic_compare_exchange_weak(&b->watched, &v, (v + (MP_BROKEN(ARM) ? 0 : 2)) | 1)) {}
+  while (!atomic_compare_exchange_weak(&b->watched, &v, (v + (MP_MUTANT(ARM) ? 0 : 2)) | 1)) {}
 }
 
 /* --- ringing --- */
 
-static bool is_live(uint32_t slot) { return (mp_proc_state(slot) & 0xff) == MP_PROC_LIVE && !mp_proc_slot_dead(slot); }
+static bool is_live(uint32_t slot) {
+  return (mp_shm_proc_state(slot) & 0xff) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
+}
 
 static void poke(uint32_t slot, pipe_ref *p) {
   int fd = atomic_load_explicit(&p->fd, memory_order_relaxed);
   uint64_t inode = atomic_load_explicit(&p->inode, memory_order_relaxed);
-  if (slot == mp_me)
+  if (slot == mp_shm_my_slot)
     mp_os_wake_self(fd);
   else
-    mp_os_wake_other(mp_proc_at(slot)->pid, fd, inode);
+    mp_os_wake_other(mp_shm_proc_at(slot)->pid, fd, inode);
 }
 
 static bool is_of(const table *t, uint32_t slot) {
-  return t->room <= MOST && t->owner == ((mp_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot);
+  return t->room <= MOST && t->owner == ((mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot);
 }
 
 static void poke_watches(uint32_t slot, table *t, uint64_t bell) {
@@ -156,7 +158,7 @@ static void poke_watches(uint32_t slot, table *t, uint64_t bell) {
 }
 
 static void wake_watcher(uint32_t slot, uint64_t bell) {
-  _Atomic uint32_t *word = &mp_proc_at(slot)->watch;
+  _Atomic uint32_t *word = &mp_shm_proc_at(slot)->watch;
   for (int i = 0; i < TRIES && is_live(slot); i++) {
     uint32_t chunk_1 = atomic_load_explicit(word, memory_order_acquire);
     if (!chunk_1) return;
@@ -167,10 +169,10 @@ static void wake_watcher(uint32_t slot, uint64_t bell) {
   }
 }
 
-void mp_watch_ring(mp_bell *b) {
-  if (MP_BROKEN(WATCH)) return;
+void mp_shm_wait_set_wake(mp_shm_wait_queue *b) {
+  if (MP_MUTANT(WATCH)) return;
   uint32_t seen = atomic_load_explicit(&b->watched, memory_order_acquire);
-  for (uint32_t p = 0; p < mp_a->top_proc; p++)
-    if (mp_proc_at(p)->watch) wake_watcher(p, mp_offset(b));
+  for (uint32_t p = 0; p < mp_shm_header->top_proc; p++)
+    if (mp_shm_proc_at(p)->watch) wake_watcher(p, mp_shm_offset(b));
   atomic_compare_exchange_strong(&b->watched, &seen, seen & ~1u);
 }

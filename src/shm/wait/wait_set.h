@@ -13,75 +13,76 @@
  *                    looks, then it sleeps. A ringer, after its
  *                    committing store: reads it; pokes; clears
  *                    the bit by CAS, if nobody has armed it since
- * mp_proc.watch      the watcher: its table's chunk + 1, once     that table; of a dead or departed process nobody looks
+ * mp_shm_proc.watch      the watcher: its table's chunk + 1, once     that table; of a dead or departed process nobody looks
  *                    the table is whole; 0 before that is freed
- * table: owner room  the watcher, before mp_proc.watch            constant
+ * table: owner room  the watcher, before mp_shm_proc.watch            constant
  *        n           the watcher, after the entries it counts     entries beyond it say nothing
  *        bell pipe   the watcher: the pipe, then its bell;         any mixture of old and new: a pipe is known by its inode,
  *                    bell 0: nothing                              so that a wrong one is never written to
  *
  * The table is a chunk HELD by its process, so that it is freed like all that a dead process had in hand. It may be freed,
  * and be another's, while a ringer reads it: the ringer believes what has the right owner and a possible size, reads
- * again when mp_proc.watch has changed meanwhile, and is at worst wrong about whom it wakes.
+ * again when mp_shm_proc.watch has changed meanwhile, and is at worst wrong about whom it wakes.
  *
  * Neither a store nor a wake is lost between two living processes: the watcher arms, then looks; the ringer stores, then
  * looks at `watched`; a fence stands between on both sides. Who is woken empties its pipe first, then arms, then looks.
  */
-#ifndef MP_SHM_WATCH_H
-#define MP_SHM_WATCH_H
+#ifndef MP_SHM_WAIT_WAIT_SET_H
+#define MP_SHM_WAIT_WAIT_SET_H
 
 #include "os/event.h"
-#include "shm/bell.h"
-#include "shm/object.h"
+#include "shm/arena/object.h"
+#include "shm/wait/wait_queue.h"
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_source {  /* one thing to wait for */
-  mp_bell *bell;            /* rung whenever ready(arg) may have become true; NULL: nobody rings */
-  bool (*ready)(void *arg); /* looks and hardly waits, without a lock; NULL: fd alone tells */
+typedef struct mp_shm_wait_source { /* one thing to wait for */
+  mp_shm_wait_queue *bell;          /* rung whenever ready(arg) may have become true; NULL: nobody rings */
+  bool (*ready)(void *arg);         /* looks and hardly waits, without a lock; NULL: fd alone tells */
   void *arg;
   pid_t pid; /* ready when that process ends, too; 0: none */
   int fd;    /* ready when it is readable, too; -1: none */
-  int found; /* set by mp_watch_wait: 1: ready; -EBADF: fd is not open */
-} mp_source;
+  int found; /* set by mp_shm_wait_set_wait: 1: ready; -EBADF: fd is not open */
+} mp_shm_wait_source;
 
 /* Waits until one of n sources is ready, and finds all that are: how many; -ETIMEDOUT, -EINTR; -EBADF. fds: room for
  * n + 1, nothing in it. */
-int mp_watch_wait(mp_source *s, size_t n, mp_os_pollfd *fds, const mp_wait *w);
+int mp_shm_wait_set_wait(mp_shm_wait_source *s, size_t n, mp_os_pollfd *fds, const mp_shm_wait *w);
 
 /* A descriptor for event loops, one for each bell: readable while ready(arg), and now and then when it is not, until it is
- * looked at by mp_watch_look. Closed with this process's last use of the object h. -EMFILE, -ENOENT (no /proc) and such. */
-int mp_watch_fd(mp_handle h, const mp_source *s);
-extern MP_OWN uint32_t mp_watch_fds; /* how many this process has */
+ * looked at by mp_shm_wait_set_look. Closed with this process's last use of the object h. -EMFILE, -ENOENT (no /proc) and such. */
+int mp_shm_wait_set_fd(mp_shm_handle h, const mp_shm_wait_source *s);
+extern MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_fds; /* how many this process has */
 /* Called by whoever has taken something, or found nothing to take, at that bell: when nothing is there, its descriptor is not
  * readable from now on. */
-void mp_watch_look_slowly(mp_bell *b);
-static inline void mp_watch_look(mp_bell *b) {
-  if (__builtin_expect(mp_watch_fds != 0, 0)) mp_watch_look_slowly(b);
+void mp_shm_wait_set_look_slowly(mp_shm_wait_queue *b);
+static inline void mp_shm_wait_set_look(mp_shm_wait_queue *b) {
+  if (__builtin_expect(mp_shm_wait_set_fds != 0, 0)) mp_shm_wait_set_look_slowly(b);
 }
-/* For mp_object_unuse: the last use of the object in that slot ends. */
-void mp_watch_drop(uint32_t slot);
+/* For mp_shm_object_unuse: the last use of the object in that slot ends. */
+void mp_shm_wait_set_drop(uint32_t slot);
 
-/* What this process watches, for watch_wait.c and watch_fd.c. Entries below mp_watch_kept are descriptors', the rest a wait's. */
-extern MP_OWN uint64_t mp_watch_table; /* the chunk + 1 of this process's table, or 0 */
-extern MP_OWN uint32_t mp_watch_kept;
-bool mp_watch_reserve(uint32_t n); /* room for n entries; false: there is none, and slices must do */
-void mp_watch_put(uint32_t i, mp_bell *b, int pipe, uint64_t inode); /* b NULL: nothing. i < what was reserved */
-void mp_watch_count(uint32_t n);                                     /* the entries below n stand */
-void mp_watch_release(void); /* gives the table back if nothing is kept. Never waits */
-/* Before looking whether it is ready: who rings it from now on wakes its watchers. mp_watch_armed after the last one. */
-void mp_watch_arm(mp_bell *b);
-static inline void mp_watch_armed(void) { atomic_thread_fence(memory_order_seq_cst); }
+/* What this process watches, for watch_wait.c and watch_fd.c. Entries below mp_shm_wait_set_kept are descriptors', the rest a wait's. */
+extern MP_PROCESS_LOCAL uint64_t mp_shm_wait_set_table; /* the chunk + 1 of this process's table, or 0 */
+extern MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_kept;
+bool mp_shm_wait_set_reserve(uint32_t n); /* room for n entries; false: there is none, and slices must do */
+void mp_shm_wait_set_put(uint32_t i, mp_shm_wait_queue *b, int pipe,
+                         uint64_t inode); /* b NULL: nothing. i < what was reserved */
+void mp_shm_wait_set_count(uint32_t n);   /* the entries below n stand */
+void mp_shm_wait_set_release(void);       /* gives the table back if nothing is kept. Never waits */
+/* Before looking whether it is ready: who rings it from now on wakes its watchers. mp_shm_wait_set_armed after the last one. */
+void mp_shm_wait_set_arm(mp_shm_wait_queue *b);
+static inline void mp_shm_wait_set_armed(void) { atomic_thread_fence(memory_order_seq_cst); }
 
 /* For registry.c, in a fresh fork, where nothing else has run: closes the parent's descriptors. */
-void mp_watch_forget(void);
-static inline void mp_watch_forked(void) {
-  if (mp_watch_table || mp_watch_fds) mp_watch_forget();
+void mp_shm_wait_set_forget(void);
+static inline void mp_shm_wait_set_forked(void) {
+  if (mp_shm_wait_set_table || mp_shm_wait_set_fds) mp_shm_wait_set_forget();
 }
 /* For those who end this process in order: nothing is looked at any more, and the table must not be in hand. */
-void mp_watch_leave_table(void);
-static inline void mp_watch_leave(void) {
-  if (mp_watch_table) mp_watch_leave_table();
+void mp_shm_wait_set_leave_table(void);
+static inline void mp_shm_wait_set_leave(void) {
+  if (mp_shm_wait_set_table) mp_shm_wait_set_leave_table();
 }
 
 #pragma GCC visibility pop

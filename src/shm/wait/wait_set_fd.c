@@ -12,21 +12,21 @@
 #include <errno.h>
 
 #include "os/process.h"
-#include "shm/watch.h"
+#include "shm/wait/wait_set.h"
 
 enum { NO_FD = -1, MOST = 1 << 16, NOBODY = MOST };
 
 typedef struct place {
-  mp_source of; /* bell NULL: free */
+  mp_shm_wait_source of; /* bell NULL: free */
   uint64_t inode;
   uint32_t slot; /* the object's */
   int set, pipe;
   bool listed; /* in the table of watches, at the place's own index */
 } place;
 
-MP_OS_LARGE place mp_watch_places[MOST];
-static place *const places = mp_watch_places; /* those below mp_watch_kept may be in use */
-MP_OWN uint32_t mp_watch_fds;
+MP_BSS_TAIL place mp_shm_wait_set_places[MOST];
+static place *const places = mp_shm_wait_set_places; /* those below mp_shm_wait_set_kept may be in use */
+MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_fds;
 static int beat_fd = NO_FD, alarm_fd = NO_FD;
 static uint32_t sentry = NOBODY;
 static uint64_t due; /* the next beat */
@@ -38,23 +38,23 @@ static bool is_ready(const place *p) { return p->of.ready(p->of.arg); }
 
 static void list_it(uint32_t i) {
   place *p = &places[i];
-  if (p->listed || !mp_watch_reserve(mp_watch_kept)) return;
-  mp_watch_put(i, p->of.bell, p->pipe, p->inode);
-  mp_watch_count(mp_watch_kept);
+  if (p->listed || !mp_shm_wait_set_reserve(mp_shm_wait_set_kept)) return;
+  mp_shm_wait_set_put(i, p->of.bell, p->pipe, p->inode);
+  mp_shm_wait_set_count(mp_shm_wait_set_kept);
   p->listed = true;
 }
 
 static void arm(uint32_t i) {
   list_it(i);
-  mp_watch_arm(places[i].of.bell);
+  mp_shm_wait_set_arm(places[i].of.bell);
 }
 
 /* It was not ready: not readable from now on, until it is. */
 static void rest(uint32_t i) {
   mp_os_wake_drain(places[i].pipe);
   arm(i);
-  mp_watch_armed();
-  if (is_ready(&places[i]) && !MP_BROKEN(LOOK)) mp_os_wake_self(places[i].pipe);
+  mp_shm_wait_set_armed();
+  if (is_ready(&places[i]) && !MP_MUTANT(LOOK)) mp_os_wake_self(places[i].pipe);
 }
 
 static void make_sentry(uint32_t i) {
@@ -75,15 +75,15 @@ static void beat(uint32_t served) {
   if (now >= due + MP_SLICE) make_sentry(served);
   set_timers(now + MP_SLICE);
   mp_shm_sweep();
-  for (uint32_t i = 0; i < mp_watch_kept; i++)
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
     if (is_used(&places[i])) arm(i);
-  mp_watch_armed();
-  for (uint32_t i = 0; i < mp_watch_kept; i++)
+  mp_shm_wait_set_armed();
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
     if (is_used(&places[i]) && is_ready(&places[i])) mp_os_wake_self(places[i].pipe);
 }
 
-void mp_watch_look_slowly(mp_bell *b) {
-  for (uint32_t i = 0; i < mp_watch_kept; i++) {
+void mp_shm_wait_set_look_slowly(mp_shm_wait_queue *b) {
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++) {
     if (places[i].of.bell != b) continue;
     if (!is_ready(&places[i])) rest(i);
     beat(i);
@@ -131,22 +131,22 @@ static void close_fds(place *p) {
 /* The last one is gone. */
 static void close_all(void) {
   close_timers();
-  mp_watch_kept = 0;
-  mp_watch_count(0);
-  mp_watch_release();
+  mp_shm_wait_set_kept = 0;
+  mp_shm_wait_set_count(0);
+  mp_shm_wait_set_release();
 }
 
 static int64_t free_place(void) {
   uint32_t i = 0;
-  while (i < mp_watch_kept && is_used(&places[i])) i++;
+  while (i < mp_shm_wait_set_kept && is_used(&places[i])) i++;
   return i < MOST ? (int64_t)i : -EMFILE;
 }
 
 static void take_place(uint32_t i, const place *p) {
   places[i] = *p;
-  mp_watch_fds++;
-  if (i >= mp_watch_kept) mp_watch_kept = i + 1;
-  if (mp_watch_fds == 1) {
+  mp_shm_wait_set_fds++;
+  if (i >= mp_shm_wait_set_kept) mp_shm_wait_set_kept = i + 1;
+  if (mp_shm_wait_set_fds == 1) {
     make_sentry(i);
     set_timers(mp_os_now() + MP_SLICE);
   }
@@ -154,14 +154,14 @@ static void take_place(uint32_t i, const place *p) {
 }
 
 static void leave_place(uint32_t i) {
-  if (places[i].listed) mp_watch_put(i, NULL, NO_FD, 0);
+  if (places[i].listed) mp_shm_wait_set_put(i, NULL, NO_FD, 0);
   close_fds(&places[i]);
   places[i].of.bell = NULL;
   if (sentry == i) sentry = NOBODY;
-  if (--mp_watch_fds == 0) close_all();
+  if (--mp_shm_wait_set_fds == 0) close_all();
 }
 
-static int make(mp_handle h, const mp_source *s) {
+static int make(mp_shm_handle h, const mp_shm_wait_source *s) {
   int64_t i = free_place();
   if (i < 0) return (int)i;
   place p = {.of = *s, .slot = (uint32_t)h & MP_SLOT_MASK, .set = NO_FD, .pipe = NO_FD};
@@ -169,32 +169,32 @@ static int make(mp_handle h, const mp_source *s) {
   if (!err) err = open_fds(&p);
   if (err) {
     close_fds(&p);
-    if (!mp_watch_fds) close_timers();
+    if (!mp_shm_wait_set_fds) close_timers();
     return err;
   }
   take_place((uint32_t)i, &p);
   return p.set;
 }
 
-int mp_watch_fd(mp_handle h, const mp_source *s) {
-  for (uint32_t i = 0; i < mp_watch_kept; i++)
+int mp_shm_wait_set_fd(mp_shm_handle h, const mp_shm_wait_source *s) {
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
     if (places[i].of.bell == s->bell) return places[i].set;
   return make(h, s);
 }
 
-void mp_watch_drop(uint32_t slot) {
-  for (uint32_t i = 0; i < mp_watch_kept; i++)
+void mp_shm_wait_set_drop(uint32_t slot) {
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
     if (is_used(&places[i]) && places[i].slot == slot + 1) leave_place(i);
 }
 
 /* A fork's copies: closing them changes nothing for the parent, whose sets and timers they are. */
-void mp_watch_forget(void) {
-  for (uint32_t i = 0; i < mp_watch_kept; i++) {
+void mp_shm_wait_set_forget(void) {
+  for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++) {
     if (!is_used(&places[i])) continue;
     close_fds(&places[i]);
     places[i].of.bell = NULL;
   }
   close_timers();
-  mp_watch_fds = mp_watch_kept = 0;
-  mp_watch_table = 0;
+  mp_shm_wait_set_fds = mp_shm_wait_set_kept = 0;
+  mp_shm_wait_set_table = 0;
 }

@@ -6,12 +6,12 @@
 #include <errno.h>
 
 #include "os/process.h"
-#include "shm/watch.h"
+#include "shm/wait/wait_set.h"
 
 enum { NO_FD = -1, SPIN_MOST = 16 /* sources; looking at more takes as long as sleeping */ };
 
 typedef struct vigil {
-  mp_source *s;
+  mp_shm_wait_source *s;
   size_t n;
   mp_os_pollfd *fds; /* of the sources that have one, in their order; then the pipe */
   size_t nfds;       /* without the pipe */
@@ -30,8 +30,8 @@ static void list_fds(vigil *v) {
 static void arm(vigil *v) {
   if (v->pipe == NO_FD) return;
   for (size_t i = 0; i < v->n; i++)
-    if (v->s[i].bell) mp_watch_arm(v->s[i].bell);
-  mp_watch_armed();
+    if (v->s[i].bell) mp_shm_wait_set_arm(v->s[i].bell);
+  mp_shm_wait_set_armed();
 }
 
 static int look(vigil *v) {
@@ -44,7 +44,7 @@ static int look(vigil *v) {
 static int note_fds(vigil *v) {
   int more = 0, bad = 0;
   const mp_os_pollfd *p = v->fds;
-  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+  for (mp_shm_wait_source *s = v->s; s < v->s + v->n; s++) {
     if (s->fd == NO_FD) continue;
     short shown = p++->revents;
     if (shown & POLLNVAL) bad = s->found = -EBADF;
@@ -57,9 +57,9 @@ static int note_fds(vigil *v) {
 
 /* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a bell was rung; -EINTR, -EBADF, or what poll says. */
 static int pass(vigil *v, uint64_t until) {
-  if (!MP_BROKEN(LOOK)) arm(v);
+  if (!MP_MUTANT(LOOK)) arm(v);
   int found = look(v);
-  if (MP_BROKEN(LOOK)) arm(v);
+  if (MP_MUTANT(LOOK)) arm(v);
   int shown = mp_os_poll_many(v->fds, v->nfds + (v->pipe != NO_FD), found ? 0 : until);
   if (shown <= 0) return found ? found : shown ? shown : -ETIMEDOUT;
   if (v->pipe != NO_FD && v->fds[v->nfds].revents) mp_os_wake_drain(v->pipe);
@@ -71,14 +71,14 @@ static int pass(vigil *v, uint64_t until) {
 /* --- going to sleep and back --- */
 
 static void open_pidfds(vigil *v) {
-  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+  for (mp_shm_wait_source *s = v->s; s < v->s + v->n; s++) {
     int fd = s->pid ? mp_os_pidfd(s->pid) : NO_FD;
     if (fd >= 0) s->fd = fd;
   }
 }
 
 static void close_pidfds(vigil *v) {
-  for (mp_source *s = v->s; s < v->s + v->n; s++) {
+  for (mp_shm_wait_source *s = v->s; s < v->s + v->n; s++) {
     if (!s->pid || s->fd == NO_FD) continue;
     mp_os_close(s->fd);
     s->fd = NO_FD;
@@ -92,17 +92,17 @@ static uint32_t count_bells(const vigil *v) {
 }
 
 static void enter_bells(vigil *v, uint64_t inode) {
-  uint32_t at = mp_watch_kept;
+  uint32_t at = mp_shm_wait_set_kept;
   for (size_t i = 0; i < v->n; i++)
-    if (v->s[i].bell) mp_watch_put(at++, v->s[i].bell, v->pipe, inode);
-  mp_watch_count(at);
+    if (v->s[i].bell) mp_shm_wait_set_put(at++, v->s[i].bell, v->pipe, inode);
+  mp_shm_wait_set_count(at);
 }
 
 /* Without descriptors or memory for it, slices must do. */
 static void watch_bells(vigil *v) {
   uint64_t inode;
   uint32_t n = count_bells(v);
-  if (!n || !mp_watch_reserve(mp_watch_kept + n)) return;
+  if (!n || !mp_shm_wait_set_reserve(mp_shm_wait_set_kept + n)) return;
   int pipe = mp_os_wake_open(&inode);
   if (pipe < 0) return;
   v->pipe = pipe;
@@ -116,8 +116,8 @@ static void begin(vigil *v) {
 }
 
 static void end(vigil *v) {
-  mp_watch_count(mp_watch_kept);
-  mp_watch_release();
+  mp_shm_wait_set_count(mp_shm_wait_set_kept);
+  mp_shm_wait_set_release();
   if (v->pipe != NO_FD) mp_os_close(v->pipe);
   close_pidfds(v);
 }
@@ -134,45 +134,45 @@ static bool any_ready(void *arg) {
 /* Only what is in memory can be looked at so often. */
 static bool spin(vigil *v) {
   if (!v->n || v->n > SPIN_MOST || count_bells(v) < v->n) return false;
-  return mp_bell_spin(any_ready, v);
+  return mp_shm_wait_queue_spin(any_ready, v);
 }
 
 static bool is_nothing(int r) { return r == -EAGAIN || r == -ETIMEDOUT || r == -EINTR; }
 
 /* A slice at most: 0: nothing yet; how many are ready; or an error. */
-static int sleep_once(vigil *v, const mp_wait *w) {
-  int r = pass(v, mp_wait_slice(w));
-  if (is_nothing(r)) mp_bell_woke(r);
+static int sleep_once(vigil *v, const mp_shm_wait *w) {
+  int r = pass(v, mp_shm_wait_slice(w));
+  if (is_nothing(r)) mp_shm_wait_queue_woke(r);
   if (r == -EAGAIN || !is_nothing(r)) return r == -EAGAIN ? 0 : r;
-  int over = mp_wait_check(w);
+  int over = mp_shm_wait_check(w);
   int found = over == -ETIMEDOUT ? look(v) : 0;
   return found ? found : over;
 }
 
-static int sleep_until(vigil *v, const mp_wait *w) {
+static int sleep_until(vigil *v, const mp_shm_wait *w) {
   int r;
   begin(v);
-  mp_bell_asleep(true);
+  mp_shm_wait_queue_asleep(true);
   do r = sleep_once(v, w);
   while (r == 0);
-  mp_bell_asleep(false);
+  mp_shm_wait_queue_asleep(false);
   end(v);
   return r;
 }
 
 /* Their descriptors, if they have any, are not readable any more when nothing is there. */
 static void look_for_loops(const vigil *v) {
-  for (size_t i = 0; i < v->n && mp_watch_fds; i++)
-    if (v->s[i].bell) mp_watch_look(v->s[i].bell);
+  for (size_t i = 0; i < v->n && mp_shm_wait_set_fds; i++)
+    if (v->s[i].bell) mp_shm_wait_set_look(v->s[i].bell);
 }
 
-int mp_watch_wait(mp_source *s, size_t n, mp_os_pollfd *fds, const mp_wait *w) {
+int mp_shm_wait_set_wait(mp_shm_wait_source *s, size_t n, mp_os_pollfd *fds, const mp_shm_wait *w) {
   vigil v = {s, n, fds, 0, NO_FD};
   look_for_loops(&v);
   list_fds(&v);
   int r = pass(&v, 0);
   if (!is_nothing(r)) return r;
-  r = mp_wait_check(w);
+  r = mp_shm_wait_check(w);
   if (r) return r;
   if (spin(&v)) r = pass(&v, 0);
   return r > 0 ? r : sleep_until(&v, w);

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# controls.sh DIRECTORY [NAME...]: builds the C tests with each deliberate breakage of src/os/broken.h and runs them until one
+# mutants.sh DIRECTORY [NAME...]: builds the C tests with each deliberate mutant of src/shm/arena/mutants.h and runs them until one
 # fails: first the one that is to catch it, then all others. Prints a table. A check that cannot fail is no check: fails
-# when a breakage is not caught.
+# when a mutant is not caught.
 set -u
 
 work=$1
 shift
 uncaught=0
-names=${*:-$(sed -n 's/^  MP_BREAK_\([A-Z]*\),.*/\1/p' src/os/broken.h | grep -v -e NOTHING -e COUNT)}
+names=${*:-$(sed -n 's/^  MP_MUTANT_\([A-Z]*\),.*/\1/p' src/shm/arena/mutants.h | grep -v -e NOTHING -e COUNT)}
 all=$(cd ctest && printf '%s\n' *_campaign_test.c *_kill_test.c killpoints_test.c wake_test.c rung_often_test.c | sed 's/\.c$//')
 
 first_for() {
@@ -32,7 +32,7 @@ caught_by() { # name, directory
   local test status text began=$SECONDS first
   first=$(first_for "$1")
   for test in $first $(echo "$all" | grep -vx "$first"); do
-    make -s BUILD="$2" CFLAGS="-O2 -DMP_BREAK=MP_BREAK_$1" "$2/ctest/$test" >/dev/null || exit 1
+    make -s BUILD="$2" CFLAGS="-O2 -DMP_ACTIVE_MUTANT=MP_MUTANT_$1" "$2/ctest/$test" >/dev/null || exit 1
     MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/$test.log" 2>&1
     status=$?
     case $status in 0 | 124 | 137) continue ;; esac
@@ -42,7 +42,7 @@ caught_by() { # name, directory
   done
 }
 
-printf '%-12s %-26s %5s  %s\n' breakage 'caught by' s 'which says'
+printf '%-12s %-26s %5s  %s\n' mutant 'caught by' s 'which says'
 for name in $names; do
   IFS='|' read -r test took text < <(caught_by "$name" "$work/$name")
   printf '%-12s %-26s %5s  %.110s\n' "$name" "${test:-NOTHING}" "${took:--}" "${text:-}"
