@@ -87,8 +87,29 @@ SOURCES = \
   src/process/children.c \
   src/process/exit.c \
   src/process/log.c \
+  src/shm/arena/arena.c \
+  src/shm/arena/chunk.c \
+  src/shm/arena/object.c \
+  src/shm/arena/registry.c \
+  src/shm/number/array.c \
+  src/shm/number/number.c \
+  src/shm/queue/joinable.c \
+  src/shm/queue/large_message.c \
+  src/shm/queue/pipe_end.c \
+  src/shm/queue/queue.c \
+  src/shm/queue/recovery.c \
   src/shm/sweep.c \
-  src/shm/types.c
+  src/shm/sync/barrier.c \
+  src/shm/sync/condition.c \
+  src/shm/sync/event.c \
+  src/shm/sync/mutex.c \
+  src/shm/sync/rwlock.c \
+  src/shm/sync/semaphore.c \
+  src/shm/types.c \
+  src/shm/wait/wait_queue.c \
+  src/shm/wait/wait_set.c \
+  src/shm/wait/wait_set_fd.c \
+  src/shm/wait/wait_set_wait.c
 # sources end
 # lua begin
 LUA_MODULES = \

@@ -71,7 +71,7 @@ local function rock_modules(paths)
   return table.concat(lines)
 end
 
-local sources = on_disk("src/*.c src/*/*.c")
+local sources = on_disk("src/*.c src/*/*.c src/*/*/*.c")
 local modules = on_disk("lua/mproc/*.lua")
 
 local function sync()
