@@ -114,6 +114,7 @@ SOURCES = \
 # lua begin
 LUA_MODULES = \
   lua/mproc/barrier.lua \
+  lua/mproc/check.lua \
   lua/mproc/child.lua \
   lua/mproc/class.lua \
   lua/mproc/condition.lua \
@@ -127,6 +128,7 @@ LUA_MODULES = \
   lua/mproc/heap.lua \
   lua/mproc/init.lua \
   lua/mproc/later.lua \
+  lua/mproc/lazy.lua \
   lua/mproc/log.lua \
   lua/mproc/log_child.lua \
   lua/mproc/log_hints.lua \

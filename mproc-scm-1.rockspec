@@ -118,6 +118,7 @@ build = {
     },
     -- lua begin
     ["mproc.barrier"] = "lua/mproc/barrier.lua",
+    ["mproc.check"] = "lua/mproc/check.lua",
     ["mproc.child"] = "lua/mproc/child.lua",
     ["mproc.class"] = "lua/mproc/class.lua",
     ["mproc.condition"] = "lua/mproc/condition.lua",
@@ -131,6 +132,7 @@ build = {
     ["mproc.heap"] = "lua/mproc/heap.lua",
     ["mproc"] = "lua/mproc/init.lua",
     ["mproc.later"] = "lua/mproc/later.lua",
+    ["mproc.lazy"] = "lua/mproc/lazy.lua",
     ["mproc.log"] = "lua/mproc/log.lua",
     ["mproc.log_child"] = "lua/mproc/log_child.lua",
     ["mproc.log_hints"] = "lua/mproc/log_hints.lua",
