@@ -42,6 +42,7 @@ SOURCES = \
   src/bind/rwlock.c \
   src/bind/semaphore.c \
   src/bind/serve.c \
+  src/bind/shield.c \
   src/bind/snapshot.c \
   src/bind/system.c \
   src/bind/value.c \

@@ -43,6 +43,7 @@ build = {
         "src/bind/rwlock.c",
         "src/bind/semaphore.c",
         "src/bind/serve.c",
+        "src/bind/shield.c",
         "src/bind/snapshot.c",
         "src/bind/system.c",
         "src/bind/value.c",

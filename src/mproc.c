@@ -23,6 +23,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   attach(L);
   lua_newtable(L);
   mp_lua_open_errors(L);
+  mp_lua_open_shield(L);
   mp_lua_open_codec(L);
   mp_lua_open_object(L);
   mp_lua_open_queue(L);

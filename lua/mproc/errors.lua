@@ -8,28 +8,14 @@ local errors = {}
 local HERE = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$") or "\0"
 core.own_sources(HERE)
 
--- The first function, seen from the one that calls this, that is neither mproc's own nor, as pcall, without lines: its
--- level, and what debug.getinfo knows of it or nil.
-local function find_caller()
-  local level = 2
-  local info = debug.getinfo(level, "Sl")
-  while info and (info.what == "C" or info.source:sub(1, #HERE) == HERE) do
-    level = level + 1
-    info = debug.getinfo(level, "Sl")
-  end
-  return level - 1, info
-end
-
 -- Raises the formatted message at the line of the user's program that called into mproc.
 function errors.raise(format, ...)
-  local level = find_caller()
-  error(format:format(...), level)
+  core.misuse(format:format(...))
 end
 
 -- "file:line" of the user's program that called into mproc.
 function errors.where()
-  local _, info = find_caller()
-  return info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
+  return core.where() or "?"
 end
 
 -- Shows a value in a message: strings quoted and cut, others by type and text.

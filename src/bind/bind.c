@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bind/shield.h"
 #include "shm/arena/registry.h"
 
 /* The mask and count that lua.c's SIGINT handler hooks the main thread with. */
@@ -46,11 +47,18 @@ static lua_State *main_thread(lua_State *L) {
   return m;
 }
 
+static bool is_lua_c_hook(lua_State *L) { return lua_gethookmask(L) == LUA_C_MASK && lua_gethookcount(L) == 1; }
+
 /* The hook fires in the main Lua thread only: a wait, above all one inside a coroutine, must look for itself. */
 static int wants_interrupt(void *arg) {
   lua_State *m = main_thread(arg);
   lua_Hook hook = lua_gethook(m);
-  return hook && hook != scripts_hook && lua_gethookmask(m) == LUA_C_MASK && lua_gethookcount(m) == 1;
+  return hook && hook != scripts_hook && is_lua_c_hook(m);
+}
+
+bool mp_lua_is_foreign_hook(lua_State *L) {
+  lua_Hook hook = lua_gethook(L);
+  return hook && hook != scripts_hook && !is_lua_c_hook(L);
 }
 
 mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
@@ -90,14 +98,33 @@ static int own_sources(lua_State *L) {
   return 0;
 }
 
-/* Pushes where the user's program called: functions of mproc's own may lie between, and pcall and such, which have no
- * lines. */
+/* The frame of the user's program that called into mproc: functions of mproc's own may lie between, and pcall and such,
+ * which have no lines. Where they run in a thread of their own, the search goes on in the one that called them. */
+static bool find_user(lua_State *L, lua_Debug *ar) {
+  for (lua_State *at = L; at; at = mp_lua_shield_caller(at))
+    for (int level = at == L; lua_getstack(at, level, ar) && lua_getinfo(at, "Sl", ar); level++)
+      if (*ar->what != 'C' && !is_ours(ar->source)) return true;
+  return false;
+}
+
 static void push_where(lua_State *L) {
   lua_Debug ar;
-  int level = 1;
-  while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && (*ar.what == 'C' || is_ours(ar.source))) level++;
-  luaL_where(L, level);
+  if (find_user(L, &ar) && ar.currentline > 0)
+    lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+  else
+    lua_pushliteral(L, "");
 }
+
+/* where() -> "file:line" of the user's program that called into mproc, or nil */
+static int where(lua_State *L) {
+  lua_Debug ar;
+  if (!find_user(L, &ar)) return 0;
+  lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+  return 1;
+}
+
+/* misuse(message): raises it at that line. */
+static int misuse(lua_State *L) { return mp_lua_misuse(L, luaL_checkstring(L, 1)); }
 
 int mp_lua_misuse(lua_State *L, const char *what) {
   push_where(L);
@@ -140,7 +167,8 @@ int mp_lua_push_failure(lua_State *L, int err, const char *what) {
 }
 
 void mp_lua_open_errors(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"own_sources", own_sources}, {"where", where}, {"misuse", misuse}, {NULL, NULL}};
   learn_scripts_hook(L);
-  lua_pushcfunction(L, own_sources);
-  lua_setfield(L, -2, "own_sources");
+  luaL_setfuncs(L, functions, 0);
 }

@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 
 #include "bind/codec_bind.h"
 #include "shm/wait/wait.h"
@@ -31,6 +32,7 @@
 #define MP_BOUNDED_SEMAPHORE_TYPE "mproc.BoundedSemaphore"
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
+#define MP_SHIELD_TYPE "mproc.Shield" /* never seen by users */
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_lua_enter(lua_State *L);
@@ -41,6 +43,9 @@ uint64_t mp_lua_deadline(lua_State *L, int arg);
 
 /* Prepares a wait that ends when lua.c's SIGINT handler has asked for it. */
 mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline);
+/* True when L has a hook that is neither debug.sethook's nor the one of lua.c's SIGINT handler: a profiler's, that does not
+ * raise. */
+bool mp_lua_is_foreign_hook(lua_State *L);
 /* After a wait returned -EINTR: raises "interrupted!". */
 int mp_lua_interrupted(lua_State *L);
 
@@ -58,6 +63,7 @@ void mp_lua_note_abandoned(lua_State *L);
 
 /* One per file: adds its functions to the module table on the stack's top. */
 void mp_lua_open_errors(lua_State *L);
+void mp_lua_open_shield(lua_State *L);
 void mp_lua_open_object(lua_State *L);
 void mp_lua_open_queue(lua_State *L);
 void mp_lua_open_pool_message(lua_State *L);

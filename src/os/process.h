@@ -59,6 +59,8 @@ int mp_os_cpu_pin(int nth);
 int mp_os_limit(const char *name, uint64_t amount);
 /* SIGINT is caught and does nothing; a program that is executed gets the default action back. */
 void mp_os_sigint_nothing(void);
+/* True while a handler catches SIGINT. */
+bool mp_os_sigint_caught(void);
 
 /* exit.c */
 /* The library stays mapped for ever, whoever closes it: `inside` is an address in it. */

@@ -49,3 +49,8 @@ void mp_os_sigint_nothing(void) {
   a.sa_flags = SA_RESTART;
   sigaction(SIGINT, &a, NULL);
 }
+
+bool mp_os_sigint_caught(void) {
+  struct sigaction a;
+  return sigaction(SIGINT, NULL, &a) == 0 && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;
+}
