@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `make install` and `luarocks make` give the same working module, found nowhere but where it was installed.
+-- `make install`, `luarocks make` and packed rocks give the same working module, found nowhere but where it was
+-- installed. A build notices what came, went or moved.
 
 local lfs = require("lfs")
 local program = require("spec.support.program")
@@ -58,8 +59,12 @@ describe("installed", function()
   end
 
   -- `make` of the outer run must not hand its variables to this one.
+  local function clean(command)
+    return "unset MAKEFLAGS MFLAGS MAKELEVEL; " .. command
+  end
+
   local function make(arguments)
-    run("unset MAKEFLAGS MFLAGS MAKELEVEL; make " .. arguments)
+    return run(clean("make " .. arguments)).out
   end
 
   local function exported(module)
@@ -83,15 +88,80 @@ describe("installed", function()
     assert_works(tree .. "/opt/x")
   end)
 
-  it("by luarocks make", function()
-    -- LuaRocks writes its objects beside the sources: it gets a copy.
-    local copy = tree .. "/copy"
-    run(("mkdir %s && cp -r docs library src lua mproc-scm-1.rockspec LICENSE README.md %s"):format(copy, copy))
-    run(("cd %s && luarocks --lua-version=5.4 make --deps-mode=none --tree %s/rocks"):format(copy, tree))
-    assert_works(tree .. "/rocks")
-    local rock = tree .. "/rocks/lib/luarocks/rocks-5.4/mproc/scm-1"
-    assert_annotated(rock .. "/library")
-    assert.truthy(is_file(rock .. "/docs/reference.md"))
-    assert.same({ "luaopen_mproc_core" }, exported(tree .. "/rocks/lib/lua/5.4/mproc/core.so"))
+  it("by make install over files of another version, which would be found first", function()
+    local old = tree .. "/share/lua/5.4/mproc/pool.lua"
+    run(("mkdir -p %s/share/lua/5.4/mproc && echo 'error(\"old\")' >%s"):format(tree, old))
+    make("install PREFIX=" .. tree)
+    assert_works(tree)
+    make("uninstall PREFIX=" .. tree)
+    assert.equal("", run(("find %s -name '*mproc*' -o -name '*.lua' -type f"):format(tree)).out)
+  end)
+
+  describe("from a copy of the sources", function()
+    local copy
+
+    -- LuaRocks and make write their objects into the tree: they get a copy.
+    before_each(function()
+      copy = tree .. "/copy"
+      run(("mkdir %s && cp -r Makefile mk docs library src lua scripts *.rockspec LICENSE %s"):format(copy, copy))
+    end)
+
+    local function luarocks(arguments)
+      return clean(("cd %s && luarocks --lua-version=5.4 "):format(copy) .. arguments)
+    end
+
+    local function assert_rock(rocks)
+      assert_works(rocks)
+      local rock = rocks .. "/lib/luarocks/rocks-5.4/mproc/scm-1"
+      assert_annotated(rock .. "/library")
+      assert.truthy(is_file(rock .. "/docs/reference.md"))
+      assert.same({ "luaopen_mproc_core" }, exported(rocks .. "/lib/lua/5.4/mproc/core.so"))
+    end
+
+    it("by luarocks make, and from the rock that it packs", function()
+      run(luarocks("make --deps-mode=none --tree ../rocks"))
+      assert_rock(tree .. "/rocks")
+      run(luarocks("pack mproc --tree ../rocks"))
+      run(luarocks("install --deps-mode=none --tree ../packed mproc-scm-1.*.rock"))
+      assert_rock(tree .. "/packed")
+    end)
+
+    it("by luarocks from a source rock", function()
+      run(("cd %s && git init -q && git add -A && git -c user.name=n -c user.email=e commit -qm x"):format(copy))
+      run(clean(("cd %s && make rock"):format(copy)))
+      run(luarocks("install --deps-mode=none --tree ../rocks CFLAGS=-O0 build/mproc-scm-1.src.rock"))
+      assert_rock(tree .. "/rocks")
+    end)
+
+    it("by luarocks with its CFLAGS, LUA_INCDIR and LUA_LIBDIR", function()
+      local settings = "CFLAGS='-O0 -DBY_LUAROCKS' LUA_LIBDIR=" .. tree
+      local told = run(luarocks("make --deps-mode=none --tree ../rocks " .. settings)).out
+      assert.truthy(told:find("-O0 -DBY_LUAROCKS", 1, true), told)
+      assert.truthy(told:find("-L" .. tree, 1, true), told)
+      assert_works(tree .. "/rocks")
+      local include = tree .. "/include"
+      run(("mkdir %s && printf '#define LUA_VERSION_NUM 504\\n#error ours\\n' | tee %s/lua.h >%s/lauxlib.h"):format(
+        include, include, include))
+      local refused = program.shell(luarocks("make --deps-mode=none --tree ../no LUA_INCDIR=" .. include), SECONDS)
+      assert.not_equal(0, refused.code)
+      assert.truthy(refused.err:find("#error ours", 1, true), refused.err)
+    end)
+
+    it("anew when a file moves or goes, and not when nothing changes", function()
+      local command = clean(("make -C %s --no-print-directory CFLAGS=-O0"):format(copy))
+      run(command)
+      assert.equal("", run(command).out)
+      run(("mkdir %s/src/os/below && mv %s/src/os/cpu.c %s/src/os/below/"):format(copy, copy, copy))
+      local moved = run(command).out
+      assert.truthy(moved:find("below/cpu.o", 1, true), moved)
+      assert.falsy(moved:find("src/os/cpu.o", 1, true), moved)
+      run(("echo 'int mp_os_spare(void);' >%s/src/os/spare.c"):format(copy))
+      assert.truthy(run(command).out:find("spare.o", 1, true))
+      run(("rm %s/src/os/spare.c"):format(copy))
+      local without = run(command).out
+      assert.truthy(without:find("core.so", 1, true), without)
+      assert.falsy(without:find("spare.o", 1, true), without)
+      assert.truthy(run(command .. " CFLAGS=-O1").out:find("-O1", 1, true))
+    end)
   end)
 end)
