@@ -57,7 +57,7 @@ static void reset(cond_witness *s) {
 
 static bool sleeps(const cond_witness *s) {
   return s->slot != UINT32_MAX && mp_shm_per_process_load(&cond_c->cells, s->slot) &&
-         *mp_shm_private_wait_word(s->slot) == MP_WAIT_QUEUE_ARMED;
+         *mp_shm_private_wait_word(s->slot) == MP_WORD_ARMED;
 }
 
 void cond_await_asleep(const cond_witness *s) {

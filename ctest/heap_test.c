@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "heap/heap.h"
+#include "os/process.h"
 
 enum { SLOTS = 3000, FOREIGN = 500, STEPS = 60000, SPARE = 64 << 20 };
 #define MOST_AT_ONCE ((size_t)192 << 20)
@@ -114,7 +115,7 @@ static void begin(void) {
     fill(s);
   }
   CHECK(mp_heap_begin(original, NULL) == 0 && mp_heap_begin(original, NULL) == 0);
-  mp_heap_trim();
+  mp_os_malloc_trim();
 }
 
 static void in_child(void (*f)(int), int depth) {

@@ -48,7 +48,7 @@ pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *)) {
 }
 
 void t_await_armed(mp_shm_wait_queue *b) {
-  while (b->word & MP_WAIT_QUEUE_IDLE) usleep(PAUSE_US);
+  while (b->word & MP_WORD_IDLE) usleep(PAUSE_US);
 }
 
 void t_await_asleep(pid_t pid) {

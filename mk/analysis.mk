@@ -13,8 +13,8 @@ check: lint layers format-check check-reference compilers ctest fuzz test ## eve
 lint: ## luacheck
 	$(LUACHECK) -q .
 
-layers: ## dependencies flow downwards
-	@scripts/layers.sh
+layers: all ## dependencies flow downwards
+	@scripts/layers.sh $(BUILD)
 
 C_FILES = $(call tree,src ctest bench,*.[ch])
 

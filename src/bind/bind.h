@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "bind/codec_bind.h"
-#include "shm/wait/wait.h"
+#include "shm/arena/deadline.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -5,7 +5,7 @@
 
 #include <lua.h>
 
-#include "../codec/codec.h"
+#include "codec/codec.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -9,6 +9,7 @@
 
 #include "bind/bind.h"
 #include "heap/heap.h"
+#include "os/process.h"
 
 enum { KIB = 1024, YOUNG_TO_OLD = 3 /* collections until what lives is old */, WHOLE = 100 };
 
@@ -127,7 +128,7 @@ static void freeze(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   make_room(L, nursery_percent(L));
   lua_gc(L, LUA_GCGEN, 0, 0);
-  mp_heap_trim();
+  mp_os_malloc_trim();
 }
 
 /* heap_freeze(): all that lives becomes old, in the generational mode. true, or nil, message, NAME */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "shm/number/array.h"
+
 static const char *name_of(const void *block) {
   const mp_shm_mutex *x = block;
   return x->kind == MP_MUTEX_RECURSIVE ? MP_RLOCK_TYPE : MP_LOCK_TYPE;

@@ -18,7 +18,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Of both allocators; a lua_Alloc is one. size 0 frees; NULL: no memory, and the block is as it was. */
+/* Of both allocators; an allocator of Lua is one. size 0 frees; NULL: no memory, and the block is as it was. */
 typedef void *mp_heap_allocator(void *ud, void *p, size_t old, size_t size);
 
 /* heap.c */
@@ -27,9 +27,6 @@ typedef void *mp_heap_allocator(void *ud, void *p, size_t old, size_t size);
 int mp_heap_begin(mp_heap_allocator *before, void *ud);
 /* Blocks are aligned as malloc's are, to 16 bytes. Making a block smaller never fails. */
 mp_heap_allocator mp_heap_of_lua;
-/* malloc.c */
-/* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
-void mp_heap_trim(void);
 
 #pragma GCC visibility pop
 #endif

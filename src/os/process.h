@@ -62,6 +62,10 @@ void mp_os_sigint_nothing(void);
 /* True while a handler catches SIGINT. */
 bool mp_os_sigint_caught(void);
 
+/* malloc_trim.c */
+/* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
+void mp_os_malloc_trim(void);
+
 /* exit.c */
 /* The library stays mapped for ever, whoever closes it: `inside` is an address in it. */
 void mp_os_pin(const void *inside);

@@ -13,8 +13,8 @@
 #ifndef MP_PROCESS_CHILDREN_H
 #define MP_PROCESS_CHILDREN_H
 
+#include "shm/arena/deadline.h"
 #include "shm/arena/registry.h"
-#include "shm/wait/wait.h"
 
 #pragma GCC visibility push(hidden)
 

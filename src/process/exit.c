@@ -10,7 +10,7 @@
 #include "os/process.h"
 #include "process/children.h"
 #include "process/log.h"
-#include "shm/arena/object.h"
+#include "shm/queue/pipe_end.h"
 #include "shm/wait/wait_set.h"
 
 #define TERM_GRACE (1000 * MP_MS) /* what a daemon may take after SIGTERM */
@@ -66,7 +66,7 @@ static void report(void) {
 static void close_ends(void) {
   bool alone = mp_process_child_next(-1, true) < 0 && mp_process_child_next(-1, false) < 0;
   if (alone || !mp_shm_usable()) return;
-  mp_shm_wait_set_leave();
+  mp_shm_wait_set_leaves();
   mp_shm_references_drop(MP_TYPE_PIPE_END);
 }
 

@@ -1,18 +1,38 @@
 /* SPDX-License-Identifier: MIT */
-/* The types of objects there are. Called once per process tree by L3 and by the C tests. */
+/* The types of objects there are, and what else the arena tells (object.h). Called once per process tree by src/mproc.c
+ * and by the C tests. */
 #include "shm/arena/object.h"
+#include "shm/number/array.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
 #include "shm/sync/barrier.h"
 #include "shm/sync/condition.h"
+#include "shm/sync/event.h"
+#include "shm/sync/mutex.h"
 #include "shm/sync/rwlock.h"
 #include "shm/sync/semaphore.h"
+#include "shm/wait/wait_set.h"
+
+static const mp_shm_object_type_info plain; /* it lives and dies, and nothing else */
+
+/* By number: two types with the same one do not compile. */
+static const mp_shm_object_type_info *const types[MP_TYPES] = {
+    [MP_TYPE_QUEUE] = &mp_shm_queue_type,
+    [MP_TYPE_MUTEX] = &plain,
+    [MP_TYPE_SEMAPHORE] = &mp_shm_semaphore_type,
+    [MP_TYPE_EVENT] = &plain,
+    [MP_TYPE_BARRIER] = &mp_shm_barrier_type,
+    [MP_TYPE_CONDITION] = &mp_shm_condition_type,
+    [MP_TYPE_RWLOCK] = &mp_shm_rwlock_type,
+    [MP_TYPE_PIPE_END] = &mp_shm_pipe_end_type,
+    [MP_TYPE_ARRAY] = &plain,
+};
 
 void mp_shm_types_setup(void) {
-  mp_shm_queue_setup();
-  mp_shm_barrier_setup();
-  mp_shm_rwlock_setup();
-  mp_shm_semaphore_setup();
-  mp_shm_pipe_end_setup();
-  mp_shm_condition_setup();
+  for (int i = 0; i < MP_TYPES; i++)
+    if (types[i]) mp_shm_object_type(i, types[i]);
+  mp_shm_hook = (mp_shm_hooks){.last_use = mp_shm_wait_set_last_use,
+                               .forked = mp_shm_wait_set_forked,
+                               .leaves = mp_shm_wait_set_leaves,
+                               .bound = mp_shm_mutex_any};
 }

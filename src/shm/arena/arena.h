@@ -18,8 +18,8 @@
 #include <stdatomic.h>
 
 #include "os/os.h"
+#include "shm/arena/deadline.h"
 #include "shm/arena/robust.h"
-#include "shm/wait/wait.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -73,9 +73,6 @@ static inline uint64_t mp_shm_offset(const void *p) {
 
 /* Maps and formats the arena; size from MPROC_ARENA ("64M", "1T"), else 1 TiB. 0 or -errno. */
 int mp_shm_arena_map(void);
-
-/* Takes a mutex of shm: MP_LOCKED, MP_ABANDONED, -EINTR, or -ETIMEDOUT once w's deadline has been over for MP_GRACE. */
-int mp_shm_lock_word(mp_os_mutex *m, const mp_shm_wait *w);
 
 /* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
 int mp_shm_arena_lock(const mp_shm_wait *w);

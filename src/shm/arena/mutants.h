@@ -20,7 +20,7 @@ enum {
   MP_MUTANT_COMMIT,      /* tail moves before the record is written */
   MP_MUTANT_TAKE,        /* head moves before an extent is marked as being read */
   MP_MUTANT_FREE,        /* a read extent is freed before it counts as delivered */
-  MP_MUTANT_SETTLE,      /* what a dead reader had in hand does not come back */
+  MP_MUTANT_REAP,        /* what a dead reader had in hand does not come back */
   MP_MUTANT_HOLDS,       /* the holds of a dead process stay */
   MP_MUTANT_FLIGHT,      /* an interrupted move of handles is not undone */
   MP_MUTANT_LISTS,       /* the arena's lists are not rebuilt */

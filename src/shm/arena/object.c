@@ -7,7 +7,6 @@
 
 #include "shm/arena/chunk.h"
 #include "shm/arena/proc.h"
-#include "shm/wait/wait_set.h"
 
 #define NO_STEP UINT64_MAX
 
@@ -18,7 +17,18 @@ static MP_PROCESS_LOCAL bool
 /* This process's local uses, by slot; inherited by fork as the holds are. */
 MP_PROCESS_LOCAL_LARGE uint32_t mp_shm_object_uses[MP_OBJECT_MOST];
 
+mp_shm_hooks mp_shm_hook;
+
 void mp_shm_object_type(int type, const mp_shm_object_type_info *is) { types[type] = *is; }
+
+static const mp_shm_object_type_info *type_of_state(uint64_t state) {
+  unsigned type = (unsigned)(state >> 8) & 0xff;
+  return &types[type < MP_TYPES ? type : 0]; /* there is no type 0: it does nothing */
+}
+
+const mp_shm_object_type_info *mp_shm_object_type_at(uint32_t slot) {
+  return type_of_state(mp_shm_object_at(slot)->state);
+}
 
 static uint32_t slot_of(mp_shm_handle h) { return ((uint32_t)h & MP_SLOT_MASK) - 1; }
 
@@ -92,10 +102,10 @@ static void die_if_unheld(uint32_t slot) {
 
 static void bury_one(uint32_t slot, bool thorough) {
   mp_shm_object *o = mp_shm_object_at(slot);
-  unsigned type = (unsigned)(o->state >> 8) & 0xff;
+  const mp_shm_object_type_info *type = mp_shm_object_type_at(slot);
   uint64_t st = mp_shm_chunk_at(o->chunk)->st;
   if (mp_shm_chunk_state(st) == MP_USED && mp_shm_chunk_tag(st) == slot) {
-    if (type < MP_TYPES && types[type].destroy) types[type].destroy(slot, mp_shm_chunk_data(o->chunk), thorough);
+    if (type->destroy) type->destroy(slot, mp_shm_chunk_data(o->chunk), thorough);
     mp_shm_chunk_retire(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
@@ -129,7 +139,7 @@ static void untake_slot(uint32_t slot) {
 static void mark_settling(uint32_t slot, int type, const void *block) {
   const mp_shm_object_type_info *t = &types[type];
   uint64_t bit = UINT64_C(1) << (slot % 64), others = settling()[slot / 64] & ~bit;
-  bool needed = t->settle && !(t->quiet && t->quiet(block));
+  bool needed = t->reap && !(t->quiet && t->quiet(block));
   settling()[slot / 64] = needed ? others | bit : others;
 }
 
@@ -149,7 +159,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   mark_settling((uint32_t)slot, type, mp_shm_chunk_data((uint64_t)chunk));
   hold_set((uint32_t)slot);
   mp_shm_object_uses[slot] = 1;
-  mp_shm_has_claims |= type != MP_TYPE_QUEUE;
+  mp_shm_has_claims |= !types[type].use_is_no_claim;
   uint64_t gen = o->state >> 32;
   atomic_store_explicit(&o->state, state_word(gen, type, MP_OBJECT_LIVE), memory_order_release);
   *out = gen << 32 | (uint32_t)(slot + 1);
@@ -175,7 +185,7 @@ void *mp_shm_object_block(mp_shm_handle h, int type) {
 int mp_shm_object_use(mp_shm_handle h, int type, const mp_shm_wait *w) {
   uint32_t slot = slot_of(h);
   if (!alive(h, type)) return -ENOENT;
-  mp_shm_has_claims |= type != MP_TYPE_QUEUE;
+  mp_shm_has_claims |= !types[type].use_is_no_claim;
   if (mp_shm_object_uses[slot]) {
     mp_shm_object_uses[slot]++;
     return 0;
@@ -202,8 +212,7 @@ void mp_shm_object_use_kept(mp_shm_handle h) {
 /* Lets go a hold that has no use any more, unless this process still has a claim there that others wait for. */
 static void drop_hold(uint32_t slot) {
   mp_shm_object *o = mp_shm_object_at(slot);
-  unsigned type = (unsigned)(o->state >> 8) & 0xff;
-  bool (*claimed)(void *, uint32_t) = type < MP_TYPES ? types[type].claimed : NULL;
+  bool (*claimed)(void *, uint32_t) = mp_shm_object_type_at(slot)->claimed;
   if (claimed && !MP_MUTANT(CLAIM) && claimed(mp_shm_chunk_data(o->chunk), mp_shm_my_slot) &&
       (o->flight || held_by_another(slot))) {
     late = true;
@@ -222,7 +231,7 @@ static void release_and_unlock(uint32_t slot) {
 
 static bool was_last_use(uint32_t slot) {
   if (--mp_shm_object_uses[slot]) return false;
-  if (mp_shm_wait_set_fds) mp_shm_wait_set_drop(slot);
+  if (mp_shm_hook.last_use) mp_shm_hook.last_use(slot);
   return true;
 }
 
@@ -301,19 +310,19 @@ void mp_shm_references_clear(uint32_t proc) {
   mp_shm_object_destroy_dead(false);
 }
 
-static int settle_one(uint32_t slot, uint32_t proc) {
+static int reap_one(uint32_t slot, uint32_t proc) {
   uint64_t st = mp_shm_object_at(slot)->state;
-  unsigned type = (unsigned)(st >> 8) & 0xff;
+  const mp_shm_object_type_info *type = type_of_state(st);
   if (MP_MUTANT(CELLS)) return 0;
-  if ((st & 0xff) != MP_OBJECT_LIVE || type >= MP_TYPES || !types[type].settle) return 0;
-  return types[type].settle(mp_shm_chunk_data(mp_shm_object_at(slot)->chunk), proc);
+  if ((st & 0xff) != MP_OBJECT_LIVE || !type->reap) return 0;
+  return type->reap(mp_shm_chunk_data(mp_shm_object_at(slot)->chunk), proc);
 }
 
 int mp_shm_references_reap(uint32_t proc) {
   int err = 0;
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(proc)[w] & settling()[w]; bits && !err; bits &= bits - 1)
-      err = settle_one((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), proc);
+      err = reap_one((uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), proc);
   return err;
 }
 

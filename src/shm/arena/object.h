@@ -32,18 +32,8 @@ static inline mp_shm_handle mp_shm_handle_with_part(mp_shm_handle h, unsigned pa
 }
 
 enum { MP_OBJECT_FREE, MP_OBJECT_LIVE, MP_OBJECT_DYING };
-enum {
-  MP_TYPE_QUEUE = 1,
-  MP_TYPE_MUTEX,
-  MP_TYPE_SEMAPHORE,
-  MP_TYPE_EVENT,
-  MP_TYPE_BARRIER,
-  MP_TYPE_CONDITION,
-  MP_TYPE_RWLOCK,
-  MP_TYPE_PIPE_END,
-  MP_TYPE_ARRAY,
-  MP_TYPES
-};
+/* Types are numbers here, from 1 on; each is named in its own header, and shm/types.c has the list. */
+enum { MP_TYPES = 16 };
 
 typedef struct mp_shm_object {
   _Atomic uint64_t state;
@@ -62,20 +52,37 @@ static inline unsigned mp_shm_object_state(uint32_t slot) {
 }
 
 typedef struct mp_shm_object_type_info { /* what a type does besides living; each may be NULL */
+  /* Using one is no claim: a process that leaves in order, and has used nothing else, lets go of it later. */
+  bool use_is_no_claim;
   /* Its last holder is gone: frees what its block refers to, not the block. A survivor may run it again after it
    * was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted. Under the arena lock. */
   void (*destroy)(uint32_t slot, void *block, bool thorough);
-  /* A process that held it is dead or leaves: what the block says of that process is undone, and who waits for it is
-   * woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
-  int (*settle)(void *block, uint32_t proc);
-  /* True when this one, just initialised, never needs settle; NULL: all of the type do. */
+  /* A process that had a reference is dead or leaves: what the block says of that process is undone, and who waits for
+   * it is woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
+  int (*reap)(void *block, uint32_t proc);
+  /* True when this one, just initialised, never needs reap; NULL: all of the type do. */
   bool (*quiet)(const void *block);
-  /* True while the block says something of that process that settle must find: then its hold outlasts its last use as
-   * long as others know the object. Under the arena lock. */
+  /* True while the block says something of that process that reap must find: then its reference outlasts its last use
+   * as long as others know the object. Under the arena lock. */
   bool (*claimed)(void *block, uint32_t proc);
+  /* The same as reap for chunk i, READING in the dead process's hands and taken from such an object. */
+  int (*reap_chunk)(uint64_t i, uint32_t proc);
+  /* Whether such a chunk carries handles. */
+  bool (*chunk_carries)(uint64_t i);
 } mp_shm_object_type_info;
 /* Once per process tree and type, by mp_shm_types_setup. */
 void mp_shm_object_type(int type, const mp_shm_object_type_info *is);
+/* What the object in that slot does. */
+const mp_shm_object_type_info *mp_shm_object_type_at(uint32_t slot);
+
+/* What folders above are told of this process; each may be NULL. */
+typedef struct mp_shm_hooks {
+  void (*last_use)(uint32_t slot); /* its last use of the object in that slot ends */
+  void (*forked)(void);            /* it is a fresh fork, in which nothing else has run */
+  void (*leaves)(void);            /* it ends in order: nothing may stay in its hands that need not */
+  bool (*bound)(void);             /* true: it has what the system alone releases, at its death */
+} mp_shm_hooks;
+extern mp_shm_hooks mp_shm_hook; /* set once per process tree, by mp_shm_types_setup */
 /* The handle of the live object in a slot. */
 mp_shm_handle mp_shm_object_handle(uint32_t slot);
 /* The type of a live object; 0 when none lives by that handle. */
@@ -116,7 +123,7 @@ void mp_shm_references_flush_if_free(void);
  * process has a message in hand, whose queue must live, they go with the process. */
 void mp_shm_references_drop(int type);
 
-/* types.c: makes all types known. Once per process tree. */
+/* types.c: makes all types and hooks known. Once per process tree. */
 void mp_shm_types_setup(void);
 
 /* For the registry, with the arena lock held. */

@@ -10,8 +10,6 @@
 #include "shm/arena/chunk.h"
 #include "shm/arena/object.h"
 #include "shm/arena/proc.h"
-#include "shm/wait/wait_queue.h"
-#include "shm/wait/wait_set.h"
 
 #define MP_START_GRACE (60000 * MP_MS)
 #define MP_BRIEF (2000 * MP_MS)
@@ -82,7 +80,7 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   p->exit = MP_EXIT_NONE;
   p->inhand = p->asleep = 0;
   p->watch = 0;
-  p->nap = MP_WAIT_QUEUE_IDLE;
+  p->nap = MP_WORD_IDLE;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
@@ -159,7 +157,7 @@ static void after_fork_parent(void) { reserved = 0; }
 
 MP_HOT_AFTER_FORK static void after_fork_child(void) {
   mp_shm_proc_ref mine = reserved;
-  mp_shm_wait_set_forked();
+  if (mp_shm_hook.forked) mp_shm_hook.forked();
   reserved = 0;
   mp_shm_is_usable = false;
   mp_shm_my_ref = 0;

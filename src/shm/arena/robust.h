@@ -11,6 +11,11 @@
 
 #pragma GCC visibility push(hidden)
 
+/* A word on which one process sleeps. The sleeper stores both; who wakes it turns ARMED to IDLE by CAS. The low 30 bits
+ * are always 0, so that the kernel passes the wake on when a process is killed that had named the word (mp_shm_pending). */
+#define MP_WORD_ARMED 0u
+#define MP_WORD_IDLE 0x80000000u
+
 /* 0 or -errno. */
 static inline int mp_shm_robust_init(mp_os_mutex *m) { return mp_os_mutex_init(m, !MP_MUTANT(ROBUST)); }
 

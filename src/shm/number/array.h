@@ -21,6 +21,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_ARRAY = 9 };
+
 enum { MP_ARRAY_LIST, MP_ARRAY_VALUE };
 
 typedef struct mp_shm_array {

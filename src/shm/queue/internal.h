@@ -20,18 +20,18 @@ typedef struct mp_shm_record {
   uint8_t type, pad;
   uint64_t seq;
 } mp_shm_record;
-_Static_assert(sizeof(mp_shm_record) == 16 && sizeof(mp_heap_segment) == 16,
+_Static_assert(sizeof(mp_shm_record) == 16 && sizeof(mp_shm_segment) == 16,
                "what a message costs is part of the contract");
 typedef struct mp_shm_large { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
   uint64_t len;
   uint32_t nhandles, pad;
 } mp_shm_large;
 
-static inline uint64_t mp_heap_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
+static inline uint64_t mp_shm_segment_of(uint64_t pos) { return pos & ~(MP_SEGMENT - 1); }
 static inline uint64_t mp_shm_record_span(uint32_t bytes) { return sizeof(mp_shm_record) + ((bytes + 15u) & ~15u); }
 /* The first record of a segment of the queue. */
 static inline uint64_t mp_shm_queue_segment_begin(const mp_shm_queue *q, uint64_t segment) {
-  return segment + (segment == mp_shm_offset(q) ? q->begin : sizeof(mp_heap_segment));
+  return segment + (segment == mp_shm_offset(q) ? q->begin : sizeof(mp_shm_segment));
 }
 static inline uint64_t mp_shm_queue_head(mp_shm_queue *q) {
   return atomic_load_explicit(&q->head, memory_order_relaxed);
@@ -82,6 +82,8 @@ int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_sh
 void mp_shm_large_drop(int64_t i);
 /* With the consumers' lock: extent i is READING by this process. lease: it stays so after the call. */
 void mp_shm_large_take(mp_shm_incoming *g, uint64_t i, bool lease);
+/* Whether it carries handles. */
+bool mp_shm_large_carries(uint64_t i);
 /* With the consumers' lock: whether extent i passes. */
 bool mp_shm_large_passes(const mp_shm_queue_test *t, uint64_t i);
 /* With the consumers' lock: copies the inline record r into an extent, READING by this process when head moves on.

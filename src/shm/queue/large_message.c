@@ -81,6 +81,8 @@ int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_sh
 
 /* --- taking --- */
 
+bool mp_shm_large_carries(uint64_t i) { return ((mp_shm_large *)mp_shm_chunk_data(i))->nhandles != 0; }
+
 static int64_t oldest(mp_shm_queue *q, unsigned state) {
   int64_t best = -1;
   for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {

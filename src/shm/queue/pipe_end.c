@@ -27,10 +27,7 @@ static void destroy(uint32_t slot, void *block, bool thorough) {
   if (!MP_MUTANT(END)) hold_queues(e, 0, -1);
 }
 
-void mp_shm_pipe_end_setup(void) {
-  static const mp_shm_object_type_info type = {.destroy = destroy};
-  mp_shm_object_type(MP_TYPE_PIPE_END, &type);
-}
+const mp_shm_object_type_info mp_shm_pipe_end_type = {.destroy = destroy};
 
 /* --- birth --- */
 

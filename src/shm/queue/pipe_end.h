@@ -34,6 +34,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_PIPE_END = 8 };
+
 enum { MP_PIPE_END_DUPLEX, MP_PIPE_END_RECEIVES, MP_PIPE_END_SENDS, MP_PIPE_END_KINDS };
 
 typedef struct mp_shm_pipe_end {
@@ -43,7 +45,7 @@ typedef struct mp_shm_pipe_end {
   _Atomic uint64_t holding;
 } mp_shm_pipe_end;
 
-void mp_shm_pipe_end_setup(void); /* for types.c */
+extern const mp_shm_object_type_info mp_shm_pipe_end_type; /* for types.c */
 /* Makes both ends, held by this process. Without duplex the first receives and the second sends.
  * 0 -ENOMEM -EINTR -ETIMEDOUT. */
 int mp_shm_pipe_new(bool duplex, const mp_shm_wait *w, mp_shm_handle ends[2]);

@@ -33,15 +33,15 @@ static void init(uint32_t slot, void *block, const void *arg) {
   if (q->kind & MP_QUEUE_JOINABLE) mp_shm_joinable_init(q);
 }
 
-static bool never_settled(const void *block) { return !(((const mp_shm_queue *)block)->kind & MP_QUEUE_JOINABLE); }
+static bool never_reaped(const void *block) { return !(((const mp_shm_queue *)block)->kind & MP_QUEUE_JOINABLE); }
 
-void mp_shm_queue_setup(void) {
-  static const mp_shm_object_type_info type = {.destroy = mp_shm_queue_destroy,
-                                               .settle = mp_shm_joinable_reap,
-                                               .claimed = mp_shm_joinable_claimed,
-                                               .quiet = never_settled};
-  mp_shm_object_type(MP_TYPE_QUEUE, &type);
-}
+const mp_shm_object_type_info mp_shm_queue_type = {.destroy = mp_shm_queue_destroy,
+                                                   .use_is_no_claim = true,
+                                                   .reap = mp_shm_joinable_reap,
+                                                   .claimed = mp_shm_joinable_claimed,
+                                                   .quiet = never_reaped,
+                                                   .reap_chunk = mp_shm_queue_reap,
+                                                   .chunk_carries = mp_shm_large_carries};
 
 int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w, mp_shm_handle *out) {
   order o = {maxsize, kind, kind & MP_QUEUE_JOINABLE ? mp_shm_joinable_bytes() : sizeof(mp_shm_queue)};
@@ -111,7 +111,7 @@ static uint64_t next_segment(mp_shm_queue *q, uint64_t span, const mp_shm_wait *
 static void link_segment(uint64_t tail, uint64_t segment) {
   mp_shm_record *jump = mp_shm_at(tail);
   *jump = (mp_shm_record){.type = MP_RECORD_JUMP, .seq = segment};
-  ((mp_heap_segment *)mp_shm_at(mp_heap_segment_of(tail)))->next = segment;
+  ((mp_shm_segment *)mp_shm_at(mp_shm_segment_of(tail)))->next = segment;
 }
 
 /* Where a record of `span` bytes goes: its offset, or 0 with *err. */
@@ -224,7 +224,7 @@ static int append(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, con
   /* From here on the record is the readers'. */
   atomic_store_explicit(&q->end, tail, memory_order_relaxed);
   atomic_store_explicit(&q->nput, seq, memory_order_release);
-  if (crossed) taken_segment(q, mp_heap_segment_of(at));
+  if (crossed) taken_segment(q, mp_shm_segment_of(at));
   if (extent >= 0) {
     atomic_store_explicit(&q->publishing, 0, memory_order_release);
     mp_shm_proc_add_claimed(-1);
@@ -341,7 +341,7 @@ static int take_first(mp_shm_queue *q, uint64_t at, void *buf, mp_shm_incoming *
   if (crossed) {
     err = mp_shm_queue_finish_drained(q, w);
     if (err) return err;
-    atomic_store_explicit(&q->drained, (uint32_t)mp_shm_chunk_index(mp_heap_segment_of(at)) + 1, memory_order_release);
+    atomic_store_explicit(&q->drained, (uint32_t)mp_shm_chunk_index(mp_shm_segment_of(at)) + 1, memory_order_release);
     at = mp_shm_queue_segment_begin(q, r->seq);
     r = mp_shm_at(at);
   }

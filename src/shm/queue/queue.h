@@ -48,16 +48,18 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_QUEUE = 1 };
+
 #define MP_SEGMENT UINT64_C(65536)
 #define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
 
-typedef struct mp_heap_segment { /* the head of a segment */
-  uint64_t next;                 /* offset of the next segment; meaningful before the tail's segment only */
+typedef struct mp_shm_segment { /* the head of a segment */
+  uint64_t next;                /* offset of the next segment; meaningful before the tail's segment only */
   uint64_t pad;
-} mp_heap_segment;
+} mp_shm_segment;
 
 typedef struct mp_shm_queue {
-  mp_heap_segment own;
+  mp_shm_segment own;
   uint32_t slot, kind;                              /* kind: MP_QUEUE_*, for good */
   _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
   _Atomic uint32_t vacant, spare;                   /* spare: chunk index + 1 */
@@ -105,7 +107,7 @@ typedef struct mp_shm_incoming { /* what get gives; handles of an inline message
 } mp_shm_incoming;
 
 extern uint32_t mp_shm_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
-void mp_shm_queue_setup(void);           /* for types.c */
+extern const mp_shm_object_type_info mp_shm_queue_type; /* for types.c */
 /* maxsize 0: no limit. */
 int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w,
                      mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */

@@ -36,7 +36,7 @@ typedef struct walk { /* what the records between head and tail show */
 } walk;
 
 static void see_segment(mp_shm_queue *q, walk *k, uint64_t pos) {
-  uint32_t s = (uint32_t)mp_shm_chunk_index(mp_heap_segment_of(pos)) + 1;
+  uint32_t s = (uint32_t)mp_shm_chunk_index(mp_shm_segment_of(pos)) + 1;
   k->own |= mp_shm_queue_is_own(q, s);
   k->spare |= q->spare == s;
   k->fresh |= q->fresh == s;
@@ -290,9 +290,9 @@ static void free_segment(mp_shm_queue *q, uint32_t s) {
 }
 
 static void free_chain(mp_shm_queue *q) {
-  uint64_t last = mp_heap_segment_of(q->tail), segment = mp_heap_segment_of(mp_shm_queue_head(q));
+  uint64_t last = mp_shm_segment_of(q->tail), segment = mp_shm_segment_of(mp_shm_queue_head(q));
   while (segment) {
-    uint64_t next = segment == last ? 0 : ((mp_heap_segment *)mp_shm_at(segment))->next;
+    uint64_t next = segment == last ? 0 : ((mp_shm_segment *)mp_shm_at(segment))->next;
     free_segment(q, (uint32_t)mp_shm_chunk_index(segment) + 1);
     segment = next;
   }

@@ -239,7 +239,7 @@ int mp_shm_barrier_new(uint64_t parties, const mp_shm_wait *w, mp_shm_handle *ou
                            out);
 }
 
-static int settle(void *block, uint32_t proc) {
+static int reap(void *block, uint32_t proc) {
   mp_shm_barrier *b = block;
   uint64_t c = mp_shm_per_process_load(&b->cells, proc);
   if (!c) return 0;
@@ -248,7 +248,4 @@ static int settle(void *block, uint32_t proc) {
   return 0;
 }
 
-void mp_shm_barrier_setup(void) {
-  static const mp_shm_object_type_info type = {.settle = settle};
-  mp_shm_object_type(MP_TYPE_BARRIER, &type);
-}
+const mp_shm_object_type_info mp_shm_barrier_type = {.reap = reap};

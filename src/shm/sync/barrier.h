@@ -33,6 +33,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_BARRIER = 5 };
+
 enum { MP_BARRIER_WAIT_QUEUES = 4 };
 
 typedef struct mp_shm_barrier {
@@ -60,7 +62,7 @@ void mp_shm_barrier_reset(mp_shm_barrier *b);
 uint64_t mp_shm_barrier_waiting(mp_shm_barrier *b);
 bool mp_shm_barrier_broken(mp_shm_barrier *b);
 
-void mp_shm_barrier_setup(void);
+extern const mp_shm_object_type_info mp_shm_barrier_type; /* for types.c */
 
 #pragma GCC visibility pop
 #endif

@@ -64,28 +64,28 @@ static bool owes(mp_shm_condition *c, uint64_t v, uint32_t p) {
   return notified(c, v) || (state_of(v) == TAKEN && mp_shm_proc_at(p)->exit == MP_EXIT_NONE);
 }
 
-static void settle_cell(mp_shm_condition *c, uint32_t p) {
+static void resolve_cell(mp_shm_condition *c, uint32_t p) {
   int64_t heir = owes(c, mp_shm_per_process_load(&c->cells, p), p) ? pass_on(c) : -1;
   atomic_store_explicit(&c->cells.cell[p], 0, memory_order_release);
   if (heir >= 0) mp_shm_word_notify(mp_shm_private_wait_word((uint32_t)heir));
   mp_shm_pending(NULL);
 }
 
-static int settle(void *block, uint32_t p) {
+static int reap(void *block, uint32_t p) {
   mp_shm_condition *c = block;
   if (mp_shm_per_process_load(&c->cells, p) == 0) return 0;
   int err = lock(c, &brief);
   if (err) return err;
-  settle_cell(c, p);
+  resolve_cell(c, p);
   mp_os_mutex_unlock(&c->m);
   return 0;
 }
 
 /* --- notify --- */
 
-static void settle_left(mp_shm_condition *c) {
+static void resolve_left(mp_shm_condition *c) {
   for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++)
-    if (mp_shm_per_process_load(&c->cells, p) & LEFT) settle_cell(c, p);
+    if (mp_shm_per_process_load(&c->cells, p) & LEFT) resolve_cell(c, p);
 }
 
 /* How many wait with a ticket up to t. */
@@ -136,10 +136,10 @@ int mp_shm_condition_notify(mp_shm_condition *c, mp_shm_handle h, mp_shm_handle 
   if (n == 0 || upto(c) == c->ticket) return 0;
   int err = lock(c, w);
   if (err) return err;
-  settle_left(c);
+  resolve_left(c);
   forget_dead(c);
   atomic_store_explicit(&c->upto, nth(c, n), memory_order_seq_cst);
-  settle_left(c);
+  resolve_left(c);
   mp_os_mutex_unlock(&c->m);
   mp_shm_mutex_after_release(lock_handle, h, ring_notified, c);
   return 0;
@@ -160,14 +160,14 @@ static bool is_notified(void *arg) {
   return notified(s->c, atomic_load_explicit(s->cell, memory_order_acquire));
 }
 
-/* With the lock. What an earlier wait has left in the cell is used up, or settled. */
+/* With the lock. What an earlier wait has left in the cell is used up, or resolved. */
 static int enter(waiting *s, mp_shm_condition *c, mp_shm_handle lock_handle, const mp_shm_wait *w) {
   *s = (waiting){c, mp_shm_per_process_ensure_slot(&c->cells), c->ticket + 1};
   mp_shm_mutex_before_release(lock_handle, 0, NULL);
   if (*s->cell & LEFT) {
     int err = lock(c, w);
     if (err) return err;
-    settle_cell(c, mp_shm_my_slot);
+    resolve_cell(c, mp_shm_my_slot);
     mp_os_mutex_unlock(&c->m);
   }
   atomic_store_explicit(&c->ticket, s->ticket, memory_order_relaxed);
@@ -184,7 +184,7 @@ static int take_back(mp_shm_mutex *x, mp_shm_handle lock_handle, const mp_shm_wa
   return mp_shm_mutex_acquire(x, lock_handle, &last);
 }
 
-/* With the lock again: true when notified. Only a settler may be at the cell. */
+/* With the lock again: true when notified. Only a reaper may be at the cell. */
 static bool take(const waiting *s) {
   if (upto(s->c) < s->ticket && put_cell(s->c, mp_shm_my_slot, cell_word(s->ticket, WAITING), 0)) return false;
   atomic_store_explicit(s->cell, cell_word(s->ticket, TAKEN), memory_order_release);
@@ -192,7 +192,7 @@ static bool take(const waiting *s) {
 }
 
 static int leave_without_lock(const waiting *s) {
-  if (settle(s->c, mp_shm_my_slot) != 0) atomic_fetch_or(s->cell, LEFT);
+  if (reap(s->c, mp_shm_my_slot) != 0) atomic_fetch_or(s->cell, LEFT);
   return -EINTR;
 }
 
@@ -231,7 +231,4 @@ int mp_shm_condition_new(const mp_shm_wait *w, mp_shm_handle *out) {
                            out);
 }
 
-void mp_shm_condition_setup(void) {
-  static const mp_shm_object_type_info type = {.settle = settle};
-  mp_shm_object_type(MP_TYPE_CONDITION, &type);
-}
+const mp_shm_object_type_info mp_shm_condition_type = {.reap = reap};

@@ -38,13 +38,15 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_CONDITION = 6 };
+
 typedef struct mp_shm_condition {
   mp_os_mutex m;
   _Atomic uint64_t ticket, upto;
   mp_shm_per_process cells;
 } mp_shm_condition;
 
-void mp_shm_condition_setup(void);                                  /* for types.c */
+extern const mp_shm_object_type_info mp_shm_condition_type;         /* for types.c */
 int mp_shm_condition_new(const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 
 /* All but _waiting are for the holder of the lock. h: the condition's handle, lock: that of x, the lock. */

@@ -23,6 +23,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_EVENT = 4 };
+
 typedef struct mp_shm_event {
   _Alignas(MP_LINE) _Atomic uint64_t state; /* generation << 1 | MP_EVENT_SET */
   _Atomic uint64_t told;

@@ -40,6 +40,8 @@ static void own_list(void) {
 
 unsigned mp_shm_mutex_count(void) { return holder == mp_shm_proc_self() ? nheld : 0; }
 
+MP_HOT_AFTER_FORK bool mp_shm_mutex_any(void) { return mp_shm_mutex_count() != 0; }
+
 static void note(mp_shm_mutex *x, mp_shm_handle h) {
   mp_shm_mutex_held_list *e = &mp_shm_mutex_held[nheld++];
   e->lock = h;

@@ -26,6 +26,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_MUTEX = 2 };
+
 enum { MP_MUTEX_MOST = 1024 }; /* held by one process: the system releases 2048 robust mutexes at its death */
 enum { MP_MUTEX_PLAIN, MP_MUTEX_RECURSIVE };
 enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_shm_mutex */
@@ -57,8 +59,9 @@ static inline bool mp_shm_mutex_mine(const mp_shm_mutex *x) { return mp_os_mutex
 static inline bool mp_shm_mutex_locked(const mp_shm_mutex *x) { return mp_os_mutex_held(&x->m); }
 /* Who holds it, or 0. */
 mp_shm_proc_ref mp_shm_mutex_owner(const mp_shm_mutex *x);
-/* How many this process holds. */
+/* How many this process holds; whether it holds any (a hook, for types.c). */
 unsigned mp_shm_mutex_count(void);
+bool mp_shm_mutex_any(void);
 
 #pragma GCC visibility pop
 #endif

@@ -229,7 +229,7 @@ int mp_shm_rwlock_new(const mp_shm_wait *w, mp_shm_handle *out) {
 }
 
 /* A writer that is dead is seen to as well: those who wait need no slice to find out. */
-static int settle(void *block, uint32_t proc) {
+static int reap(void *block, uint32_t proc) {
   mp_shm_rwlock *x = block;
   if (mp_shm_per_process_load(&x->cells, proc)) stop_reading(x, &x->cells.cell[proc]);
   if (mp_os_mutex_abandoned(&x->m.m)) recover(x);
@@ -241,7 +241,4 @@ static bool claimed(void *block, uint32_t proc) {
   return mp_shm_per_process_load(&((mp_shm_rwlock *)block)->cells, proc) != 0;
 }
 
-void mp_shm_rwlock_setup(void) {
-  static const mp_shm_object_type_info type = {.settle = settle, .claimed = claimed};
-  mp_shm_object_type(MP_TYPE_RWLOCK, &type);
-}
+const mp_shm_object_type_info mp_shm_rwlock_type = {.reap = reap, .claimed = claimed};

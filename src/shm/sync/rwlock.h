@@ -31,6 +31,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_RWLOCK = 7 };
+
 enum { MP_RWLOCK_WAIT_QUEUES = 4 };
 
 typedef struct mp_shm_rwlock {
@@ -61,7 +63,7 @@ mp_shm_proc_ref mp_shm_rwlock_writer(mp_shm_rwlock *x, bool *waits);
 /* The next living process from slot *at on that reads, or 0 after the last one. */
 mp_shm_proc_ref mp_shm_rwlock_reader(mp_shm_rwlock *x, uint32_t *at);
 
-void mp_shm_rwlock_setup(void);
+extern const mp_shm_object_type_info mp_shm_rwlock_type; /* for types.c */
 
 #pragma GCC visibility pop
 #endif

@@ -132,7 +132,7 @@ static void take_back(mp_shm_semaphore *s, uint32_t proc) {
 }
 
 /* A release that the dead process had under way is finished by lock(). */
-static int settle(void *block, uint32_t proc) {
+static int reap(void *block, uint32_t proc) {
   static const mp_shm_wait brief = {0, NULL, NULL};
   mp_shm_semaphore *s = block;
   if (s->kind != MP_SEMAPHORE_BOUNDED || (!has_out(s, proc) && !mp_os_mutex_abandoned(&s->m))) return 0;
@@ -161,10 +161,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_shm_wait_queue_init(&s->bell);
 }
 
-void mp_shm_semaphore_setup(void) {
-  static const mp_shm_object_type_info type = {.settle = settle, .claimed = has_out};
-  mp_shm_object_type(MP_TYPE_SEMAPHORE, &type);
-}
+const mp_shm_object_type_info mp_shm_semaphore_type = {.reap = reap, .claimed = has_out};
 
 int mp_shm_semaphore_new(uint32_t kind, uint64_t n, const mp_shm_wait *w, mp_shm_handle *out) {
   making a = {kind, n};

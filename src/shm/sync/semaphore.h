@@ -31,6 +31,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { MP_TYPE_SEMAPHORE = 3 };
+
 #define MP_SEMAPHORE_MOST ((uint64_t)INT64_MAX)
 enum { MP_SEMAPHORE_PLAIN, MP_SEMAPHORE_BOUNDED };
 
@@ -45,7 +47,7 @@ typedef struct mp_shm_semaphore {
   mp_shm_per_process cells; /* there in bounded ones only */
 } mp_shm_semaphore;
 
-void mp_shm_semaphore_setup(void); /* for types.c */
+extern const mp_shm_object_type_info mp_shm_semaphore_type; /* for types.c */
 /* n permits, at most MP_SEMAPHORE_MOST. 0 -ENOMEM -EINTR -ETIMEDOUT */
 int mp_shm_semaphore_new(uint32_t kind, uint64_t n, const mp_shm_wait *w, mp_shm_handle *out);
 

@@ -13,15 +13,15 @@
 #define SPIN_GAP 4u /* pauses between looks, grown to from 1: a closer look would slow the one we wait for */
 
 int mp_shm_wait_queue_init(mp_shm_wait_queue *b) {
-  atomic_store(&b->word, MP_WAIT_QUEUE_IDLE);
+  atomic_store(&b->word, MP_WORD_IDLE);
   atomic_store(&b->watched, 0);
   return mp_shm_robust_init(&b->turn);
 }
 
 void mp_shm_word_wake(_Atomic uint32_t *word) {
-  uint32_t armed = MP_WAIT_QUEUE_ARMED;
+  uint32_t armed = MP_WORD_ARMED;
   if (MP_MUTANT(WAKE)) return;
-  if (atomic_compare_exchange_strong(word, &armed, MP_WAIT_QUEUE_IDLE)) mp_os_futex_wake(word, 1);
+  if (atomic_compare_exchange_strong(word, &armed, MP_WORD_IDLE)) mp_os_futex_wake(word, 1);
 }
 
 void mp_shm_wait_queue_wake_again(mp_shm_wait_queue *b) {
@@ -31,7 +31,7 @@ void mp_shm_wait_queue_wake_again(mp_shm_wait_queue *b) {
 }
 
 uint32_t mp_shm_wait_queue_arm(mp_shm_wait_queue *b) {
-  uint32_t armed = atomic_fetch_and(&b->word, ~MP_WAIT_QUEUE_IDLE) & ~MP_WAIT_QUEUE_IDLE;
+  uint32_t armed = atomic_fetch_and(&b->word, ~MP_WORD_IDLE) & ~MP_WORD_IDLE;
   atomic_thread_fence(memory_order_seq_cst);
   return armed;
 }
@@ -39,9 +39,8 @@ uint32_t mp_shm_wait_queue_arm(mp_shm_wait_queue *b) {
 bool mp_shm_wait_queue_wake_all(mp_shm_wait_queue *b) {
   atomic_thread_fence(memory_order_seq_cst);
   uint32_t armed = atomic_load_explicit(&b->word, memory_order_relaxed);
-  if (armed & MP_WAIT_QUEUE_IDLE || MP_MUTANT(WAKE)) return false;
-  if (!atomic_compare_exchange_strong(&b->word, &armed, (armed ^ MP_WAIT_QUEUE_PHASE) | MP_WAIT_QUEUE_IDLE))
-    return false;
+  if (armed & MP_WORD_IDLE || MP_MUTANT(WAKE)) return false;
+  if (!atomic_compare_exchange_strong(&b->word, &armed, (armed ^ MP_WAIT_QUEUE_PHASE) | MP_WORD_IDLE)) return false;
   mp_os_futex_wake(&b->word, INT_MAX);
   return true;
 }
@@ -94,11 +93,11 @@ static int take_turn(mp_shm_wait_queue *b, bool (*ready)(void *), void *arg, con
 static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, uint64_t until) {
   int r = 0;
   mp_shm_pending(word);
-  atomic_store_explicit(word, MP_WAIT_QUEUE_ARMED, memory_order_relaxed);
+  atomic_store_explicit(word, MP_WORD_ARMED, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst); /* against the ringer's: its store, then its look */
   bool now = ready(arg);
-  if (!now) r = mp_os_futex_wait(word, MP_WAIT_QUEUE_ARMED, until);
-  atomic_store_explicit(word, MP_WAIT_QUEUE_IDLE, memory_order_relaxed);
+  if (!now) r = mp_os_futex_wait(word, MP_WORD_ARMED, until);
+  atomic_store_explicit(word, MP_WORD_IDLE, memory_order_relaxed);
   mp_shm_pending(NULL);
   return now || ready(arg) ? 0 : r ? r : -EAGAIN;
 }

@@ -2,7 +2,7 @@
 /*
  * The bell (layer 1): the one construction on which processes sleep until others change something.
  *
- * word   MP_WAIT_QUEUE_ARMED while the one sleeper sleeps or is about to; MP_WAIT_QUEUE_IDLE otherwise. The sleeper stores both,
+ * word   MP_WORD_ARMED while the one sleeper sleeps or is about to; MP_WORD_IDLE otherwise. The sleeper stores both,
  *        a ringer turns ARMED to IDLE by CAS and wakes. Its low 30 bits are always 0, so that the kernel passes the wake
  *        on when a process is killed that had named it in its pending cell.
  * turn   a robust mutex: its holder is the one sleeper; others who wait stand in line for it.
@@ -26,13 +26,11 @@
 #include <stdatomic.h>
 
 #include "os/os.h"
+#include "shm/arena/deadline.h"
 #include "shm/arena/robust.h"
-#include "shm/wait/wait.h"
 
 #pragma GCC visibility push(hidden)
 
-#define MP_WAIT_QUEUE_ARMED 0u
-#define MP_WAIT_QUEUE_IDLE 0x80000000u
 #define MP_WAIT_QUEUE_PHASE 0x40000000u
 
 typedef struct mp_shm_wait_queue {
@@ -48,7 +46,7 @@ void mp_shm_word_wake(_Atomic uint32_t *word);
 static inline void mp_shm_word_notify(_Atomic uint32_t *word) {
   atomic_thread_fence(
       memory_order_seq_cst); /* the caller's store, then the look: against the sleeper's arm, then look */
-  if (atomic_load_explicit(word, memory_order_relaxed) == MP_WAIT_QUEUE_ARMED) mp_shm_word_wake(word);
+  if (atomic_load_explicit(word, memory_order_relaxed) == MP_WORD_ARMED) mp_shm_word_wake(word);
 }
 /* Ringing has two halves, in this order. The second may make system calls, and may come once a lock has been let go: who
  * watches has no help of the kernel to lose, but its slice. */

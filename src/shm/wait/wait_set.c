@@ -117,8 +117,9 @@ void mp_shm_wait_set_release(void) {
   mp_shm_arena_unlock();
 }
 
-void mp_shm_wait_set_leave_table(void) {
+MP_HOT_AFTER_FORK void mp_shm_wait_set_leaves(void) {
   static const mp_shm_wait brief = {0, NULL, NULL};
+  if (!mp_shm_wait_set_table) return;
   mp_shm_wait_set_kept = 0;
   if (mp_shm_arena_lock(&brief) != 0) return;
   give_back();

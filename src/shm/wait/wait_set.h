@@ -59,8 +59,6 @@ void mp_shm_wait_set_look_slowly(mp_shm_wait_queue *b);
 static inline void mp_shm_wait_set_look(mp_shm_wait_queue *b) {
   if (__builtin_expect(mp_shm_wait_set_fds != 0, 0)) mp_shm_wait_set_look_slowly(b);
 }
-/* For mp_shm_object_unuse: the last use of the object in that slot ends. */
-void mp_shm_wait_set_drop(uint32_t slot);
 
 /* What this process watches, for watch_wait.c and watch_fd.c. Entries below mp_shm_wait_set_kept are descriptors', the rest a wait's. */
 extern MP_PROCESS_LOCAL uint64_t mp_shm_wait_set_table; /* the chunk + 1 of this process's table, or 0 */
@@ -74,16 +72,13 @@ void mp_shm_wait_set_release(void);       /* gives the table back if nothing is 
 void mp_shm_wait_set_arm(mp_shm_wait_queue *b);
 static inline void mp_shm_wait_set_armed(void) { atomic_thread_fence(memory_order_seq_cst); }
 
-/* For registry.c, in a fresh fork, where nothing else has run: closes the parent's descriptors. */
-void mp_shm_wait_set_forget(void);
-static inline void mp_shm_wait_set_forked(void) {
-  if (mp_shm_wait_set_table || mp_shm_wait_set_fds) mp_shm_wait_set_forget();
-}
-/* For those who end this process in order: nothing is looked at any more, and the table must not be in hand. */
-void mp_shm_wait_set_leave_table(void);
-static inline void mp_shm_wait_set_leave(void) {
-  if (mp_shm_wait_set_table) mp_shm_wait_set_leave_table();
-}
+/* Hooks, for types.c (object.h). */
+/* The last use of the object in that slot ends: so do its descriptors. */
+void mp_shm_wait_set_last_use(uint32_t slot);
+/* In a fresh fork, where nothing else has run: closes the parent's descriptors. */
+void mp_shm_wait_set_forked(void);
+/* This process ends in order: nothing is looked at any more, and the table must not be in hand. */
+void mp_shm_wait_set_leaves(void);
 
 #pragma GCC visibility pop
 #endif

@@ -182,13 +182,13 @@ int mp_shm_wait_set_fd(mp_shm_handle h, const mp_shm_wait_source *s) {
   return make(h, s);
 }
 
-void mp_shm_wait_set_drop(uint32_t slot) {
+void mp_shm_wait_set_last_use(uint32_t slot) {
   for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
     if (is_used(&places[i]) && places[i].slot == slot + 1) leave_place(i);
 }
 
 /* A fork's copies: closing them changes nothing for the parent, whose sets and timers they are. */
-void mp_shm_wait_set_forget(void) {
+static void forget(void) {
   for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++) {
     if (!is_used(&places[i])) continue;
     close_fds(&places[i]);
@@ -197,4 +197,8 @@ void mp_shm_wait_set_forget(void) {
   close_timers();
   mp_shm_wait_set_fds = mp_shm_wait_set_kept = 0;
   mp_shm_wait_set_table = 0;
+}
+
+MP_HOT_AFTER_FORK void mp_shm_wait_set_forked(void) {
+  if (mp_shm_wait_set_table || mp_shm_wait_set_fds) forget();
 }

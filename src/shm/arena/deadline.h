@@ -5,8 +5,8 @@
  * is MP_SLICE. In a wait that goes on it may grow, twice as long where others count on its looking, more where none does:
  * what sleeps shall cost next to nothing.
  */
-#ifndef MP_SHM_WAIT_WAIT_H
-#define MP_SHM_WAIT_WAIT_H
+#ifndef MP_SHM_ARENA_DEADLINE_H
+#define MP_SHM_ARENA_DEADLINE_H
 
 #include "os/os.h"
 
@@ -30,6 +30,9 @@ uint64_t mp_shm_wait_slice(const mp_shm_wait *w);
 uint64_t mp_shm_wait_longer(const mp_shm_wait *w, uint64_t *slice, uint64_t most);
 /* After a slice or a signal: -EINTR, -ETIMEDOUT, or 0 to go on. */
 int mp_shm_wait_check(const mp_shm_wait *w);
+
+/* Takes a mutex of shm: MP_LOCKED, MP_ABANDONED, -EINTR, or -ETIMEDOUT once w's deadline has been over for MP_GRACE. */
+int mp_shm_lock_word(mp_os_mutex *m, const mp_shm_wait *w);
 
 #pragma GCC visibility pop
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the C library's malloc has free, before a fork. */
-#include <stdlib.h>
+#include "os/process.h"
 
-#include "heap/heap.h"
+#include <stdlib.h>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -25,10 +25,10 @@ static void sort_free(void) {
   }
 }
 
-void mp_heap_trim(void) {
+void mp_os_malloc_trim(void) {
   malloc_trim(0);
   sort_free();
 }
 #else
-void mp_heap_trim(void) {}
+void mp_os_malloc_trim(void) {}
 #endif

@@ -4,9 +4,7 @@
 
 #include "shm/arena/chunk.h"
 #include "shm/arena/object.h"
-#include "shm/queue/internal.h"
-#include "shm/sync/mutex.h"
-#include "shm/wait/wait_set.h"
+#include "shm/arena/proc.h"
 
 MP_PROCESS_LOCAL bool mp_shm_has_claims;
 
@@ -20,20 +18,25 @@ static int free_held(uint64_t i) {
   return 0;
 }
 
-static bool carries(uint64_t i) { return ((mp_shm_large *)mp_shm_chunk_data(i))->nhandles != 0; }
+/* The object it was taken from lives: the dead process still has its reference. */
+static int reap_reading(uint64_t i, uint32_t slot, bool carrying) {
+  const mp_shm_object_type_info *type = mp_shm_object_type_at(mp_shm_chunk_at(i)->object);
+  if (!type->reap_chunk || type->chunk_carries(i) != carrying) return 0;
+  return type->reap_chunk(i, slot);
+}
 
-static int settle_chunk(uint64_t i, uint32_t slot, bool carrying) {
+static int reap_chunk(uint64_t i, uint32_t slot, bool carrying) {
   uint64_t st = mp_shm_chunk_at(i)->st;
-  if (mp_shm_chunk_tag(st) != slot || MP_MUTANT(SETTLE)) return 0;
-  if (mp_shm_chunk_state(st) == MP_READING) return carries(i) == carrying ? mp_shm_queue_reap(i, slot) : 0;
+  if (mp_shm_chunk_tag(st) != slot || MP_MUTANT(REAP)) return 0;
+  if (mp_shm_chunk_state(st) == MP_READING) return reap_reading(i, slot, carrying);
   return mp_shm_chunk_state(st) == MP_HELD ? free_held(i) : 0;
 }
 
-static int settle_chunks(uint32_t slot, bool carrying) {
+static int reap_chunks(uint32_t slot, bool carrying) {
   int err = 0;
   for (int64_t i = mp_shm_chunk_next(0), after; i >= 0 && !err; i = after) {
     after = mp_shm_chunk_after((uint64_t)i);
-    err = settle_chunk((uint64_t)i, slot, carrying);
+    err = reap_chunk((uint64_t)i, slot, carrying);
   }
   return err;
 }
@@ -47,8 +50,8 @@ int mp_shm_proc_reap(uint32_t slot) {
   int err = mp_shm_arena_lock(&brief);
   if (err) return err;
   mp_shm_arena_unlock();
-  if (mp_shm_proc_at(slot)->inhand) err = settle_chunks(slot, false);
-  if (!err && mp_shm_proc_at(slot)->inhand) err = settle_chunks(slot, true);
+  if (mp_shm_proc_at(slot)->inhand) err = reap_chunks(slot, false);
+  if (!err && mp_shm_proc_at(slot)->inhand) err = reap_chunks(slot, true);
   if (!err) err = mp_shm_references_reap(slot);
   if (!err) err = mp_shm_arena_lock(&brief);
   if (err) return err;
@@ -60,8 +63,10 @@ int mp_shm_proc_reap(uint32_t slot) {
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
  * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
 MP_HOT_AFTER_FORK void mp_shm_proc_unregister(void) {
-  if (mp_shm_is_usable) mp_shm_wait_set_leave();
-  if (!mp_shm_is_usable || !mp_shm_has_claims || mp_shm_proc_at(mp_shm_my_slot)->inhand || mp_shm_mutex_count()) return;
+  if (!mp_shm_is_usable) return;
+  if (mp_shm_hook.leaves) mp_shm_hook.leaves();
+  if (!mp_shm_has_claims || mp_shm_proc_at(mp_shm_my_slot)->inhand) return;
+  if (mp_shm_hook.bound && mp_shm_hook.bound()) return;
   mp_shm_is_usable = false;
   mp_shm_proc_reap(mp_shm_my_slot);
 }
