@@ -31,6 +31,7 @@ command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | gr
 clang_has_fuzzer || need clang-fuzzer
 command -v groff >/dev/null || need groff-base
 command -v python3 >/dev/null || need python3
+command -v git >/dev/null || need git
 
 [ -n "$missing" ] || exit 0
 

@@ -13,7 +13,7 @@ local NO_SUCH = "no_such_option"
 -- Kinds of objects that only mproc's own code ever sees; a Stream is what ends a loop over imap that was broken off.
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
-  ["mproc.Value.hold"] = true,
+  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true,
 }
 
 -- names: class -> set of members. Everything goes in here.
@@ -164,7 +164,7 @@ local function kinds()
       found[metatable.__name or name] = true
     end
   end
-  local sources <close> = io.popen("grep -ho '__name = \"mproc[.][A-Za-z]*\"' lua/mproc/*.lua")
+  local sources <close> = io.popen("grep -rho '__name = \"mproc[.][A-Za-z]*\"' lua/mproc")
   for name in sources:read("a"):gmatch("mproc%.[%w.]+") do
     found[name] = true
   end
