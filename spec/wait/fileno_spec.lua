@@ -521,7 +521,7 @@ describe("fileno", function()
         return fd
       end)
       assert.is_false(ok)
-      assert.truthy(message:find("spec/fileno_spec.lua", 1, true), message)
+      assert.truthy(message:find("spec/wait/fileno_spec.lua", 1, true), message)
       assert.truthy(message:find("colon", 1, true), message)
     end
   end)

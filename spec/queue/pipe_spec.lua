@@ -4,7 +4,7 @@
 local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
 
-local HERE = "spec/pipe_spec.lua"
+local HERE = "spec/queue/pipe_spec.lua"
 
 local function elapsed(mproc, f, ...)
   local began = mproc.time()

@@ -6,7 +6,7 @@ local leaks = require("spec.support.leaks")
 local readiness = require("spec.support.readiness")
 local uv = require("luv")
 
-local HERE = "spec/wait_spec.lua"
+local HERE = "spec/wait/wait_spec.lua"
 
 local SLICE = 0.1
 local MANY = 500
