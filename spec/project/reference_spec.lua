@@ -130,7 +130,7 @@ describe("the check of the reference", function()
     end)
 
     it("fails for a variable of the environment", function()
-      change("src/shm/arena.c", 'getenv("MPROC_ARENA")', 'getenv("MPROC_HEAP")')
+      change("src/shm/arena/arena.c", 'getenv("MPROC_ARENA")', 'getenv("MPROC_HEAP")')
       assert_fails("MPROC_HEAP")
       assert_fails("MPROC_ARENA")
     end)
