@@ -17,7 +17,7 @@ end
 
 describe("an error out of nowhere in", function()
   describe("scopes and numbers:", function() scenarios("sync", 5, scopes()) end)
-  describe("queues and pipes:", function() 
+  describe("queues and pipes:", function()
     scenarios("queue", 4, { ["Queue:lease"] = "what a hook raises inside the decoder counts as the message's fault" })
   end)
   describe("processes:", function()
