@@ -26,50 +26,45 @@ def start_join(count):
     return (time.monotonic() - began) / count * 1e6
 
 
-def echo(there, back):
-    while (value := there.get()) is not None:
-        back.put(value)
+def trips(p, put, get, count):
+    """Microseconds from put to the get of what the process p answers; None ends p."""
+    p.start()
+    for i in range(100):
+        put(i)
+        get()
+    began = time.monotonic()
+    for i in range(count):
+        put(i)
+        get()
+    seconds = time.monotonic() - began
+    put(None)
+    p.join()
+    return seconds / count * 1e6
+
+
+def echo(get, put):
+    while (value := get()) is not None:
+        put(value)
+
+
+def echo_queues(there, back):
+    echo(there.get, back.put)
 
 
 def round_trip(count):
     """Microseconds from put to the echo's get."""
     there, back = mp.Queue(), mp.Queue()
-    p = mp.Process(target=echo, args=(there, back))
-    p.start()
-    for i in range(100):
-        there.put(i)
-        back.get()
-    began = time.monotonic()
-    for i in range(count):
-        there.put(i)
-        back.get()
-    seconds = time.monotonic() - began
-    there.put(None)
-    p.join()
-    return seconds / count * 1e6
+    return trips(mp.Process(target=echo_queues, args=(there, back)), there.put, back.get, count)
 
 
 def echo_connection(connection):
-    while (value := connection.recv()) is not None:
-        connection.send(value)
+    echo(connection.recv, connection.send)
 
 
 def pipe_round_trip(count):
     """Microseconds from send to the echo's recv over a duplex Pipe."""
     here, there = mp.Pipe()
-    p = mp.Process(target=echo_connection, args=(there,))
-    p.start()
-    for i in range(100):
-        here.send(i)
-        here.recv()
-    began = time.monotonic()
-    for i in range(count):
-        here.send(i)
-        here.recv()
-    seconds = time.monotonic() - began
-    here.send(None)
-    p.join()
-    return seconds / count * 1e6
+    return trips(mp.Process(target=echo_connection, args=(there,)), here.send, here.recv, count)
 
 
 def answer_condition(c, ready):

@@ -22,7 +22,7 @@ local function doubling(first, last)
 end
 
 -- Starts n processes of a target; gives a function that joins them.
-local function crew(n, target, ...)
+local function start_all(n, target, ...)
   local all = {}
   for i = 1, n do
     all[i] = mproc.Process(target, ...):start()
@@ -56,8 +56,8 @@ end
 local function crowd(n)
   local q, times, start = mproc.Queue(), mproc.Queue(), mproc.Barrier(2 * n)
   local count = MESSAGES // n
-  local join_producers = crew(n, produce, q, start, times, count)
-  local join_consumers = crew(n, consume, q, start, times, count)
+  local join_producers = start_all(n, produce, q, start, times, count)
+  local join_consumers = start_all(n, consume, q, start, times, count)
   join_producers()
   join_consumers()
   local all = times:get_many(2 * n)
@@ -83,7 +83,7 @@ series({
 local function stream(size)
   local count = math.max(2, math.min(200000, (1 << 29) // size))
   local q, go = mproc.Queue(math.max(2, math.min(1000, (1 << 26) // size))), mproc.Queue()
-  local join = crew(1, function()
+  local join = start_all(1, function()
     local value = ("x"):rep(size)
     go:get()
     for _ = 1, count do
@@ -173,7 +173,7 @@ local PROCESSES = { 1, 10, 100, 500, 2000 }
 local function beside_processes(measure)
   return function(n)
     local quit = mproc.Queue()
-    local join = crew(n, function()
+    local join = start_all(n, function()
       quit:get()
     end)
     local figure = measure()

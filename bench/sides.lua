@@ -21,6 +21,14 @@ local function lua_module(interpreter, name, version)
   return ([[%s -e "%slocal m = require('%s') print(%s)"]]):format(interpreter, PLAIN_PATH .. BUILT_CPATH, name, version)
 end
 
+local function codec(job, name, interpreter, module, version)
+  return {
+    name = name,
+    run = interpreter .. " bench/peers/codec_side.lua " .. job,
+    version = lua_module(interpreter, module, version),
+  }
+end
+
 -- run: what its program is called with. version: a command that prints it, and fails when the peer is not there.
 local PEERS = {
   python = { name = "multiprocessing", run = PYTHON .. " bench/python_side.py", version = PYTHON .. " --version" },
@@ -54,26 +62,10 @@ local PEERS = {
     run = LUA .. " bench/peers/cqueues_side.lua",
     version = lua_module(LUA, "cqueues", "'cqueues ' .. m.VERSION"),
   },
-  messagepack = {
-    name = "lua-messagepack",
-    run = LUA .. " bench/peers/codec_side.lua messagepack",
-    version = lua_module(LUA, "MessagePack", "m._NAME or 'MessagePack'"),
-  },
-  cmsgpack = {
-    name = "lua-cmsgpack",
-    run = LUA .. " bench/peers/codec_side.lua cmsgpack",
-    version = lua_module(LUA, "cmsgpack", "m._VERSION"),
-  },
-  cjson = {
-    name = "lua-cjson",
-    run = LUA .. " bench/peers/codec_side.lua cjson",
-    version = lua_module(LUA, "cjson", "'cjson ' .. m._VERSION"),
-  },
-  string_buffer = {
-    name = "string.buffer",
-    run = LUAJIT .. " bench/peers/codec_side.lua string_buffer",
-    version = lua_module(LUAJIT, "string.buffer", "jit.version"),
-  },
+  messagepack = codec("messagepack", "lua-messagepack", LUA, "MessagePack", "m._NAME or 'MessagePack'"),
+  cmsgpack = codec("cmsgpack", "lua-cmsgpack", LUA, "cmsgpack", "m._VERSION"),
+  cjson = codec("cjson", "lua-cjson", LUA, "cjson", "'cjson ' .. m._VERSION"),
+  string_buffer = codec("string_buffer", "string.buffer", LUAJIT, "string.buffer", "jit.version"),
 }
 
 local function first_line_if_ok(command)

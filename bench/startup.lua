@@ -11,47 +11,23 @@ local function at_most(most)
   end
 end
 
-harness.run({
-  title = "require mproc, ms of CPU",
-  better = "less",
-  mproc = harness.lua("startup_side", "require"),
-  peers = { harness.peer("import", "ms") },
-  reach = "<= 2",
-  reached = at_most(2),
-})
+-- Figures that are bounded by themselves: title, what bench/startup_side.lua measures, the most, and what Python takes.
+local function bounded(title, measured, most, python)
+  harness.run({
+    title = title,
+    better = "less",
+    mproc = harness.lua("startup_side", measured),
+    peers = python and { harness.peer("import", python) },
+    reach = "<= " .. most,
+    reached = at_most(most),
+  })
+end
 
-harness.run({
-  title = "require mproc, KiB resident",
-  better = "less",
-  mproc = harness.lua("startup_side", "resident"),
-  peers = { harness.peer("import", "kib") },
-  reach = "<= 2048",
-  reached = at_most(2048),
-})
-
-harness.run({
-  title = "a queue, unused, KiB resident",
-  better = "less",
-  mproc = harness.lua("startup_side", "queue"),
-  reach = "<= 8",
-  reached = at_most(8),
-})
-
-harness.run({
-  title = "a queue, used once, KiB resident",
-  better = "less",
-  mproc = harness.lua("startup_side", "used_queue"),
-  reach = "<= 8",
-  reached = at_most(8),
-})
-
-harness.run({
-  title = "idle pool of 2, ms of CPU a second",
-  better = "less",
-  mproc = harness.lua("startup_side", "idle_pool"),
-  reach = "<= 1",
-  reached = at_most(1),
-})
+bounded("require mproc, ms of CPU", "require", 2, "ms")
+bounded("require mproc, KiB resident", "resident", 2048, "kib")
+bounded("a queue, unused, KiB resident", "queue", 8)
+bounded("a queue, used once, KiB resident", "used_queue", 8)
+bounded("idle pool of 2, ms of CPU a second", "idle_pool", 1)
 
 harness.run({
   title = "start + join beside 2 GiB, ms",

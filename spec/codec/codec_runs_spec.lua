@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Lists of numbers: written as runs, read where they lie in the table when that is known.
 
+local items = require("spec.support.items")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 
@@ -24,13 +25,7 @@ local function assert_arrives(list, n)
   assert.equal(text_of(list, n or #list), text_of(trip(list), n or #list))
 end
 
-local function filled(n, f)
-  local list = {}
-  for i = 1, n do
-    list[i] = f(i)
-  end
-  return list
-end
+local filled = items.filled
 
 local function float(i)
   return i / 7

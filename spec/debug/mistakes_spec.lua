@@ -4,6 +4,7 @@
 -- design keeps of them, in its order.
 
 local blame = require("spec.support.blame")
+local items = require("spec.support.items")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -268,13 +269,7 @@ describe("the beginner's mistake:", function()
   end)
 
   describe("a pool that does not pay", function()
-    local function numbers(n)
-      local list = {}
-      for i = 1, n do
-        list[i] = i
-      end
-      return list
-    end
+    local numbers = items.numbers
 
     it("by tiny tasks: insights names the share of handing over, and chunksize", function()
       local pool <close> = mproc.Pool(2)

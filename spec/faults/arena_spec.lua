@@ -7,6 +7,19 @@ local program = require("spec.support.program")
 local PAGES = 200
 local STRIDE = 7 -- where a call waits that the arena be less full, not every number is tried
 
+-- A process that is started, gives its result and ends.
+local PROCESS = [[
+    return function()
+      local p, message, name = mproc.Process(%s):start()
+      if not p then return nil, message, name end
+      local ok, result = pcall(p.result, p, 20)
+      p:join()
+      p:close()
+      if ok then return result end
+      assert(tostring(result):find("arena is full", 1, true), result)
+      return nil, tostring(result), "ENOMEM"
+    end]]
+
 -- Lets so much through a queue that nothing like `more` finds room in its first segment.
 local PASSES = [[
     local text, more = ("x"):rep(3000), ("y"):rep(2000)
@@ -121,28 +134,8 @@ local CALLS = {
       return true
     end]],
   ["fileno"] = "local q = mproc.Queue() return function() return q:fileno() end",
-  ["a process"] = [[
-    return function()
-      local p, message, name = mproc.Process(function(x) return x + 1 end, 1):start()
-      if not p then return nil, message, name end
-      local ok, result = pcall(p.result, p, 20)
-      p:join()
-      p:close()
-      if ok then return result end
-      assert(tostring(result):find("arena is full", 1, true), result)
-      return nil, tostring(result), "ENOMEM"
-    end]],
-  ["a process with a long result"] = [[
-    return function()
-      local p, message, name = mproc.Process(function() return ("x"):rep(40000) end):start()
-      if not p then return nil, message, name end
-      local ok, result = pcall(p.result, p, 20)
-      p:join()
-      p:close()
-      if ok then return result end
-      assert(tostring(result):find("arena is full", 1, true), result)
-      return nil, tostring(result), "ENOMEM"
-    end]],
+  ["a process"] = PROCESS:format("function(x) return x + 1 end, 1"),
+  ["a process with a long result"] = PROCESS:format('function() return ("x"):rep(40000) end'),
   ["Pool"] = [[
     return function()
       local pool, message, name = mproc.Pool(2)

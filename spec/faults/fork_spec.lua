@@ -2,6 +2,7 @@
 -- Forks and programs that are run while something is held: a child owns nothing of its parent's, and what a process
 -- held that has become another program is abandoned, freed and closed.
 
+local children = require("spec.support.children")
 local holds = require("spec.support.holds")
 local hostile = require("hostile")
 local lfs = require("lfs")
@@ -12,11 +13,7 @@ local proc = require("spec.support.proc")
 
 local SIGKILL = 9
 
-local function finish(p)
-  assert.is_true(p:join(20))
-  assert.equal(0, p.exitcode)
-  p:close()
-end
+local finish = children.finish
 
 -- Runs f in a child that mproc's Process makes, or a library's fork; what f returns, one value.
 local forks = {
@@ -109,11 +106,7 @@ describe("another program in the place of a child", function()
     return p
   end
 
-  local function kill(p)
-    p:kill()
-    assert.is_true(p:join(20))
-    p:close()
-  end
+  local kill = children.kill
 
   for name, make in pairs(holds.all) do
     it("has abandoned " .. name, function()

@@ -2,6 +2,7 @@
 -- A stopped process (SIGSTOP) is slow, not dead: what it holds stays its own, others wait no longer than they asked
 -- for, and when it goes on all is as it was.
 
+local children = require("spec.support.children")
 local holds = require("spec.support.holds")
 local hostile = require("hostile")
 local leaks = require("spec.support.leaks")
@@ -25,11 +26,7 @@ local function go_on(p)
   assert(hostile.kill(p.pid, SIGCONT))
 end
 
-local function finish(p)
-  assert.is_true(p:join(20))
-  assert.equal(0, p.exitcode)
-  p:close()
-end
+local finish = children.finish
 
 describe("a process that is stopped", function()
   leaks.watch()

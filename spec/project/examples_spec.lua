@@ -2,6 +2,7 @@
 -- Each program of examples/ runs as a user would run it, and its output means what it should.
 
 local lfs = require("lfs")
+local items = require("spec.support.items")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -15,13 +16,7 @@ local function output(name, arguments)
   return result.out
 end
 
-local function lines_of(text)
-  local lines = {}
-  for line in text:gmatch("[^\n]+") do
-    lines[#lines + 1] = line
-  end
-  return lines
-end
+local lines_of = items.lines
 
 describe("the example", function()
   leaks.watch()

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- JoinableQueue: join waits until every message that was put is done, and never for a process that died.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 
 describe("a JoinableQueue", function()
@@ -10,10 +11,7 @@ describe("a JoinableQueue", function()
   end)
   leaks.watch()
 
-  local function finish(p)
-    assert.is_true(p:join(30))
-    p:close()
-  end
+  local finish, reap = children.finish, children.reap
 
   it("is a queue in all else", function()
     local q <close> = mproc.JoinableQueue(2)
@@ -87,9 +85,7 @@ describe("a JoinableQueue", function()
     assert.is_true(q:join(30))
     assert.equal(2 ^ 9 - 1, out:qsize())
     q:close()
-    for _, p in ipairs(workers) do
-      finish(p)
-    end
+    children.finish_all(workers)
   end)
 
   it("wakes every process that waits in join", function()
@@ -130,7 +126,7 @@ describe("a JoinableQueue", function()
     local began = mproc.time()
     assert.same({ true, "abandoned" }, { q:join(10) })
     assert.is_true(mproc.time() - began < 2)
-    finish(p)
+    reap(p)
     assert.same({ true }, { q:join(0) })
     assert.error_matches(function() q:task_done() end, "more often")
   end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A leased message stays the queue's until done(): its holder may drop it or die, and it is not lost.
 
+local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 
 describe("a lease", function()
@@ -10,29 +11,7 @@ describe("a lease", function()
   end)
   leaks.watch()
 
-  local function finish(p)
-    assert.is_true(p:join(30))
-    p:close()
-  end
-
-  -- Runs f in a child that then sleeps; returns it once f has returned.
-  local function parked(f)
-    local ready <close> = mproc.Queue()
-    local p = mproc.Process(function()
-      local kept = table.pack(f())
-      ready:put(true)
-      mproc.sleep(60)
-      return kept
-    end):start()
-    assert.is_true(ready:get(20))
-    return p
-  end
-
-  local function end_by_kill(p)
-    p:kill()
-    assert.is_true(p:join(10))
-    p:close()
-  end
+  local finish, kill, parked, reap = children.finish, children.kill, children.parked, children.reap
 
   it("gives a message that done() delivers", function()
     local q <close> = mproc.Queue()
@@ -136,7 +115,7 @@ describe("a lease", function()
       return first, second
     end)
     assert.equal(3, q:qsize())
-    end_by_kill(p)
+    kill(p)
     for i = 1, 5 do
       assert.equal(i, q:get(5))
     end
@@ -154,7 +133,7 @@ describe("a lease", function()
     p:kill()
     assert.equal("job", waiter:result(10))
     finish(waiter)
-    finish(p)
+    reap(p)
   end)
 
   it("that is done is not given again when its holder dies afterwards", function()
@@ -164,7 +143,7 @@ describe("a lease", function()
       local _, lease = q:lease()
       lease:done()
     end)
-    end_by_kill(p)
+    kill(p)
     assert.same({ nil, "empty" }, { q:get(0.2) })
   end)
 
@@ -207,7 +186,7 @@ describe("a lease", function()
         assert.equal("last", (waiter:result(10)))
       end
       finish(waiter)
-      finish(holder)
+      reap(holder)
     end
   end)
 
@@ -267,15 +246,13 @@ describe("a lease", function()
       end
       if kills < 30 and distinct % 7 == 0 then
         local i = math.random(WORKERS)
-        end_by_kill(workers[i])
+        kill(workers[i])
         workers[i] = mproc.Process(work):start()
         kills = kills + 1
       end
     end
     assert.equal(JOBS, distinct)
-    for _, p in ipairs(workers) do
-      finish(p)
-    end
+    children.finish_all(workers)
   end)
 
   describe("of a queue that reports", function()
@@ -293,7 +270,7 @@ describe("a lease", function()
       end)
       local pid = p.pid
       assert.equal(0, q:orphans().n)
-      end_by_kill(p)
+      kill(p)
       assert.same({ number = 4 }, q:get(1))
       assert.same({ nil, "empty" }, { q:get(0.2) })
       local orphans, pids = q:orphans()
@@ -314,7 +291,7 @@ describe("a lease", function()
     it("and dies with its orphans leaves nothing", function()
       local q = mproc.Queue({ on_death = "report" })
       q:put({ mproc.Queue() })
-      end_by_kill(parked(function()
+      kill(parked(function()
         return q:lease()
       end))
       mproc.sleep(0)

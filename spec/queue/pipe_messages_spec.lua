@@ -4,11 +4,6 @@
 local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
 
-local function collect()
-  collectgarbage()
-  collectgarbage()
-end
-
 describe("a pipe", function()
   local mproc, stats
   setup(function()
@@ -16,6 +11,8 @@ describe("a pipe", function()
     stats = require("mproc.core").stats
   end)
   leaks.watch()
+
+  local collect = leaks.collect
 
   describe("sends bytes", function()
     it("with their boundaries, empty messages included", function()

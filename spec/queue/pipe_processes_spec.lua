@@ -192,9 +192,7 @@ describe("a pipe between processes", function()
       m.c:close()
       assert.equal("from there", a:recv(20))
       assert.same({ nil, "closed" }, { a:recv(20) })
-      for _, p in ipairs(all) do
-        finish(p)
-      end
+      children.finish_all(all)
     end)
 
     it("to one that is killed before it takes them: they end", function()

@@ -2,20 +2,12 @@
 -- What one process sees of a pipe: values, both directions, timeouts, polls, closing, bad input.
 
 local blame = require("spec.support.blame")
+local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
 
 local HERE = "spec/queue/pipe_spec.lua"
 
-local function elapsed(mproc, f, ...)
-  local began = mproc.time()
-  local results = table.pack(f(...))
-  return mproc.time() - began, table.unpack(results, 1, results.n)
-end
-
-local function collect()
-  collectgarbage()
-  collectgarbage()
-end
+local elapsed = clock.elapsed
 
 describe("a pipe", function()
   local mproc, stats
@@ -24,6 +16,8 @@ describe("a pipe", function()
     stats = require("mproc.core").stats
   end)
   leaks.watch()
+
+  local collect = leaks.collect
 
   it("carries values both ways", function()
     local a <close>, b = mproc.Pipe()
@@ -183,7 +177,7 @@ describe("a pipe", function()
     it("no longer than asked", function()
       local a <close>, b = mproc.Pipe()
       for _, timeout in ipairs({ 0, -1, -math.huge }) do
-        local spent, v, word = elapsed(mproc, b.recv, b, timeout)
+        local spent, v, word = elapsed(b.recv, b, timeout)
         assert.same({ nil, "timeout" }, { v, word })
         assert.truthy(spent < 0.5)
         assert.is_true(a:send(1, timeout))
@@ -192,7 +186,7 @@ describe("a pipe", function()
       local waits = { b.recv, b.poll, function(c, timeout) return c:recv_bytes(nil, timeout) end }
       for _, f in ipairs(waits) do
         for _, timeout in ipairs({ 0.02, 0.25 }) do
-          local spent, _, word = elapsed(mproc, f, b, timeout)
+          local spent, _, word = elapsed(f, b, timeout)
           assert.equal("timeout", word)
           assert.truthy(spent >= timeout and spent < timeout + 1, "took " .. spent)
         end
@@ -223,7 +217,7 @@ describe("a pipe", function()
   describe("polled", function()
     it("does not wait unless told to, and takes nothing", function()
       local a <close>, b = mproc.Pipe()
-      local spent, ready, word = elapsed(mproc, b.poll, b)
+      local spent, ready, word = elapsed(b.poll, b)
       assert.same({ false, "timeout" }, { ready, word })
       assert.truthy(spent < 0.5)
       assert.same({ false, "timeout" }, { b:poll(nil) })

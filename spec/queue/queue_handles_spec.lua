@@ -12,12 +12,7 @@ describe("a handle to a queue", function()
   end)
   leaks.watch()
 
-  local start, finish = children.start, children.finish
-
-  local function collect()
-    collectgarbage()
-    collectgarbage()
-  end
+  local start, finish, collect = children.start, children.finish, leaks.collect
 
   it("names the same queue after a trip", function()
     local carrier <close> = mproc.Queue()
@@ -66,9 +61,7 @@ describe("a handle to a queue", function()
     local m = links[HOPS + 1]:get(20)
     assert.equal("12345", m.path)
     assert.equal("written before it arrived", m.queue:get(20))
-    for _, p in ipairs(all) do
-      finish(p)
-    end
+    children.finish_all(all)
   end)
 
   it("connects two children that never met", function()

@@ -149,9 +149,7 @@ describe("a queue between processes", function()
         results:put({ count = count, sum = sum, ordered = ordered })
       end)
     end
-    for _, p in ipairs(all) do
-      finish(p)
-    end
+    children.finish_all(all)
     q:close()
     local count, sum = 0, 0
     for _ = 1, CONSUMERS do
@@ -159,9 +157,7 @@ describe("a queue between processes", function()
       assert.is_true(r.ordered)
       count, sum = count + r.count, sum + r.sum
     end
-    for _, p in ipairs(consumers) do
-      finish(p)
-    end
+    children.finish_all(consumers)
     assert.equal(PRODUCERS * EACH, count)
     assert.equal(PRODUCERS * EACH * (EACH + 1) // 2, sum)
   end)
@@ -176,9 +172,7 @@ describe("a queue between processes", function()
         end
       end)
     end
-    for _, p in ipairs(all) do
-      finish(p)
-    end
+    children.finish_all(all)
     assert.equal(20000, q:qsize())
     assert.equal(20000, q:get_many(50000).n)
   end)

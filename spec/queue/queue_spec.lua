@@ -2,13 +2,10 @@
 -- What one process sees of a queue: values, timeouts, sizes, batches, closing, bad input.
 
 local blame = require("spec.support.blame")
+local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
 
-local function elapsed(mproc, f, ...)
-  local began = mproc.time()
-  local results = table.pack(f(...))
-  return mproc.time() - began, table.unpack(results, 1, results.n)
-end
+local elapsed = clock.elapsed
 
 describe("a queue", function()
   local mproc
@@ -149,12 +146,12 @@ describe("a queue", function()
     it("no longer than asked", function()
       local q <close> = mproc.Queue()
       for _, timeout in ipairs({ 0, -1, -0.5, -math.huge }) do
-        local spent, v, word = elapsed(mproc, q.get, q, timeout)
+        local spent, v, word = elapsed(q.get, q, timeout)
         assert.same({ nil, "empty" }, { v, word })
         assert.truthy(spent < 0.5)
       end
       for _, timeout in ipairs({ 0.02, 0.25 }) do
-        local spent, v, word = elapsed(mproc, q.get, q, timeout)
+        local spent, v, word = elapsed(q.get, q, timeout)
         assert.same({ nil, "empty" }, { v, word })
         assert.truthy(spent >= timeout, "returned early, after " .. spent)
         assert.truthy(spent < timeout + 1, "returned late, after " .. spent)
@@ -195,7 +192,7 @@ describe("a queue", function()
       assert.is_true(q:put(1))
       assert.is_true(q:put(nil))
       assert.is_true(q:full())
-      local spent, ok, word = elapsed(mproc, q.put, q, 3, 0.05)
+      local spent, ok, word = elapsed(q.put, q, 3, 0.05)
       assert.same({ false, "full" }, { ok, word })
       assert.truthy(spent >= 0.05 and spent < 1)
       assert.equal(2, q:qsize())

@@ -10,9 +10,10 @@ function children.start(f, ...)
   return require("mproc").Process(f, ...):start()
 end
 
-local function end_of(p)
+-- Waits until p has ended, in order or not; its exit code.
+function children.reap(p)
   if not p:join(SECONDS) then
-    error(("process %d does not end"):format(p.pid), 3)
+    error(("process %d does not end"):format(p.pid), 2)
   end
   local code = p.exitcode
   p:close()
@@ -21,9 +22,19 @@ end
 
 -- Waits until p has ended in order.
 function children.finish(p)
-  local code = end_of(p)
+  local code = children.reap(p)
   if code ~= 0 then
     error(("the process ended with %d"):format(code), 2)
+  end
+end
+
+-- The same for all of a list.
+function children.finish_all(list)
+  for _, p in ipairs(list) do
+    local code = children.reap(p)
+    if code ~= 0 then
+      error(("a process ended with %d"):format(code), 2)
+    end
   end
 end
 
@@ -37,18 +48,32 @@ function children.four(f)
     end)
   end
   gate:set()
-  for _, p in ipairs(all) do children.finish(p) end
+  children.finish_all(all)
+end
+
+-- A process that has called f(...), keeps what that returned, and sleeps.
+function children.parked(f, ...)
+  local mproc = require("mproc")
+  local ready <close> = mproc.Queue()
+  local p = children.start(function(...)
+    local kept = table.pack(f(...))
+    ready:put(true)
+    mproc.sleep(100)
+    return kept
+  end, ...)
+  assert(ready:get(SECONDS), "the process is not ready")
+  return p
 end
 
 function children.kill(p)
   p:kill()
-  end_of(p)
+  children.reap(p)
 end
 
 -- What p's function returns. It has ended then: results may come before the end.
 function children.results(p)
   local all = table.pack(p:result(SECONDS))
-  end_of(p)
+  children.reap(p)
   return table.unpack(all, 1, all.n)
 end
 

@@ -26,6 +26,15 @@ function conditions.waiter(c, out, name, timeout)
   return p
 end
 
+-- A process that notifies all again and again, until it is killed.
+function conditions.notifier(c)
+  return children.start(function()
+    while true do
+      c:with(function() c:notify_all() end)
+    end
+  end)
+end
+
 function conditions.notify(c, n)
   c:with(function() c:notify(n) end)
 end

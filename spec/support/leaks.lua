@@ -34,6 +34,12 @@ function leaks.open_files()
   return count
 end
 
+-- Twice, so that what finalizers let go is gone as well.
+function leaks.collect()
+  collectgarbage()
+  collectgarbage()
+end
+
 local function objects()
   return require("mproc.core").stats().objects
 end
@@ -44,8 +50,7 @@ local function settle(measure, limit)
   local deadline = now() + SETTLE_SECONDS
   local found
   repeat
-    collectgarbage()
-    collectgarbage()
+    leaks.collect()
     found = measure()
     if found <= limit then
       return found
@@ -91,8 +96,7 @@ function leaks.watch()
 
   busted.before_each(function()
     require("mproc")
-    collectgarbage()
-    collectgarbage()
+    leaks.collect()
     before = {}
     for i, m in ipairs(MEASURES) do
       before[i] = m.measure()

@@ -212,9 +212,7 @@ describe("a condition", function()
       notify(c, 1000) -- more than wait
       assert.equal("e f", names(out, 2))
       assert.equal(0, waiting(c))
-      for _, p in ipairs(all) do
-        finish(p)
-      end
+      children.finish_all(all)
     end)
 
     it("each at once when notified one by one under one lock", function()
@@ -229,9 +227,7 @@ describe("a condition", function()
       assert.equal(1, waiting(c))
       notify(c)
       assert.equal("c", names(out, 1))
-      for _, p in ipairs(all) do
-        finish(p)
-      end
+      children.finish_all(all)
     end)
 
     it("a hundred", function()
@@ -250,9 +246,7 @@ describe("a condition", function()
       c:with(function() c:notify_all() end)
       names(out, 60)
       assert.equal(0, waiting(c))
-      for _, p in ipairs(all) do
-        finish(p)
-      end
+      children.finish_all(all)
     end)
 
     it("one that held its lock several times, and gives it back as often", function()
@@ -371,11 +365,7 @@ describe("a condition", function()
 
     it("has one timeout for all its waits", function()
       local c = mproc.Condition()
-      local p = start(function()
-        while true do
-          c:with(function() c:notify_all() end)
-        end
-      end)
+      local p = conditions.notifier(c)
       local looks = 0
       local began = mproc.time()
       c:acquire()
@@ -402,11 +392,7 @@ describe("a condition", function()
 
     it("leaves the lock held when its function raises", function()
       local c = mproc.Condition()
-      local p = start(function()
-        while true do
-          c:with(function() c:notify_all() end)
-        end
-      end)
+      local p = conditions.notifier(c)
       c:acquire()
       local looks = 0
       assert.has_error(function()

@@ -3,6 +3,7 @@
 
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
+local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
 
@@ -18,11 +19,7 @@ describe("a semaphore", function()
 
   local start, finish, kill, stop = children.start, children.finish, children.kill, children.stop
 
-  local function elapsed(f, ...)
-    local began = mproc.time()
-    local results = table.pack(f(...))
-    return mproc.time() - began, table.unpack(results, 1, results.n)
-  end
+  local elapsed = clock.elapsed
 
   -- Sleeps in acquire and then puts what that gave, until it is told to go.
   local function waiter(s, got, timeout)

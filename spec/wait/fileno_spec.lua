@@ -348,9 +348,7 @@ describe("fileno", function()
       return count == COUNT
     end)
     q:close()
-    for _, p in ipairs(processes) do
-      finish(p)
-    end
+    children.finish_all(processes)
     assert.is_true(taken:empty())
   end)
 

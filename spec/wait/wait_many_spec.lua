@@ -117,9 +117,7 @@ describe("wait", function()
       seen[v] = true
     end
     q:close()
-    for _, p in ipairs(processes) do
-      finish(p)
-    end
+    children.finish_all(processes)
     assert.is_true(taken:empty())
   end)
 
