@@ -48,4 +48,7 @@
 ---@class mproc
 local mproc = {}
 
+--- The name and the version: `"mproc 1.0.0"`.
+mproc._VERSION = _VERSION
+
 return mproc

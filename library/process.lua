@@ -4,8 +4,10 @@
 --- # Processes
 ---
 --- A process is a fork of the Lua state that starts it. Its target sees its upvalues as they were at `start()`;
---- arguments and results travel as values. Its `math.random` is seeded anew, its standard input is `/dev/null`,
---- SIGINT has its default action, and nothing that the parent had buffered is written twice. `os.exit` ends it with
+--- arguments and results travel as values. Its `math.random` is seeded anew, its standard input is `/dev/null` (a
+--- program that was started without one may have a file of its own at descriptor 0: that stays),
+--- SIGINT has its default action, and so has every signal for which the parent has a handler (those for the program's
+--- own faults, as SIGSEGV, stay; what is ignored stays ignored); nothing that the parent had buffered is written twice. `os.exit` ends it with
 --- that code and runs nothing that was inherited.
 ---
 --- At the end of a program, and of any process, its non-daemon children are joined and its daemons terminated. When
@@ -22,6 +24,9 @@ local mproc = {}
 ---@field kwargs? table given to the target behind the arguments, as one table; default: none
 ---@field name? string default: `Process-` and the number of the process in its family
 ---@field daemon? boolean whether it ends with its parent; default: as the process that makes it
+--- True: it has none of its parent's descriptors but 0 to 2 (and mproc's own): no pipe of `io.popen`, no listening
+--- socket, no open file. Lua's objects for these are there, and fail. Default: false.
+---@field close_fds? boolean
 ---@field freeze_heap? boolean true: calls `mproc.freeze_heap()` before it starts, unless that was done; default: false
 
 --- What `terminate` and `kill` take.
@@ -173,6 +178,14 @@ function mproc.active_children() end
 --- They stay for good.
 ---@param hooks mproc.ForkHooks which to call, and when
 function mproc.at_fork(hooks) end
+
+--- Registers a function for the orderly end of the process that calls this: of a child when its target has returned or
+--- raised, of the main one when its script is over, of both on `os.exit`. The last registered is called first; what one
+--- raises is told on stderr, and the next is called. In children they are not called, nor when the process is killed.
+--- It is called before children are waited for. What ran at the end of a Lua program otherwise does not in a child:
+--- finalizers (`__gc`) of what it has, and `<close>` variables on `os.exit(code, true)`.
+---@param f function called without arguments
+function mproc.at_exit(f) end
 
 --- Chooses how processes start. There is `"fork"` so far; `"spawn"` and `"forkserver"` raise.
 ---@param method "fork" its name

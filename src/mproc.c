@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "os/process.h"
 #include "shm/arena/object.h"
 #include "shm/arena/registry.h"
 
 LUAMOD_API int luaopen_mproc_core(lua_State *L);
 
 static void attach(lua_State *L) {
+  mp_os_learn_stdin();
   int err = mp_shm_attach();
   if (err)
     luaL_error(L, "mproc cannot map its shared memory: %s; it needs memfd_create and some address space (ulimit -v)",
@@ -30,6 +32,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_pool_message(L);
   mp_lua_open_serve(L);
   mp_lua_open_end(L);
+  mp_lua_open_scope(L);
   mp_lua_open_mutex(L);
   mp_lua_open_value(L);
   mp_lua_open_array(L);

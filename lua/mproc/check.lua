@@ -8,6 +8,7 @@ local errors = require("mproc.errors")
 local check = {}
 
 local HINT_DISTANCE = 3 -- letters by which a misspelt option may differ
+local NAME_MOST = 40 -- letters of what may be one
 
 -- How many values may stand for a call's arguments: what Lua's stack holds, with room to spare.
 check.ARGUMENTS_MAX = 250000
@@ -127,9 +128,12 @@ local function enumerate(names)
 end
 
 local function refuse_option(key, owner, names)
-  local near = type(key) == "string" and nearest(key:sub(1, 2 * HINT_DISTANCE + 20), names)
-  errors.raise("unknown option %s%s; %s %s", errors.show(key), near and ("; did you mean '%s'?"):format(near) or "",
-    owner, enumerate(names))
+  if type(key) ~= "string" or #key > NAME_MOST then
+    errors.raise("unknown option %s; %s %s", errors.show(key), owner, enumerate(names))
+  end
+  local near = nearest(key, names)
+  errors.raise("unknown option '%s'%s; %s %s", key, near and ("; did you mean '%s'?"):format(near) or "", owner,
+    enumerate(names))
 end
 
 -- A table of options: raises for a key that is none of `names`. owner: "a pipe has", say.

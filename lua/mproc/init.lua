@@ -1,51 +1,50 @@
 -- SPDX-License-Identifier: MIT
 -- mproc: Python's multiprocessing for Lua. This file puts the public table together and does nothing else.
 
+local lazy = require("mproc.lazy")
+local require = lazy.require
+
 local core = require("mproc.core")
-local current = require("mproc.current")
-local later = require("mproc.later")
-local log = require("mproc.log")
-local process = require("mproc.process")
+local Process = require("mproc.process")
+local fork = require("mproc.process.fork")
+local log = require("mproc.debug.log")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
-
-later.methods("mproc.Barrier", "mproc.barrier")
-later.methods("mproc.Condition", "mproc.condition")
-later.methods("mproc.Event", "mproc.event")
-later.methods("mproc.RWLock", "mproc.rwlock")
-later.methods("mproc.Semaphore", "mproc.semaphore")
-later.methods("mproc.BoundedSemaphore", "mproc.semaphore")
+local tree = require("mproc.process.tree")
 
 local mproc = {
-  Process = process,
+  _VERSION = "mproc 1.0.0",
+
+  Process = Process,
   Queue = queue.Queue,
   SimpleQueue = queue.SimpleQueue,
   JoinableQueue = queue.JoinableQueue,
-  Pipe = later.call("mproc.pipe", "Pipe"),
+  Pipe = queue.Pipe,
 
-  Pool = later.call("mproc.pool"),
-  as_completed = later.call("mproc.future", "as_completed"),
-  wait_all = later.call("mproc.future", "wait_all"),
-  worker = later.call("mproc.pool_here", "current"),
+  Pool = lazy.call("mproc.pool"),
+  as_completed = lazy.call("mproc.future", "as_completed"),
+  wait_all = lazy.call("mproc.future", "wait_all"),
+  worker = lazy.call("mproc.pool_here", "current"),
 
   Lock = sync.Lock,
   RLock = sync.RLock,
-  Barrier = later.call("mproc.barrier", "Barrier"),
-  RWLock = later.call("mproc.rwlock", "RWLock"),
-  Semaphore = later.call("mproc.semaphore", "Semaphore"),
-  BoundedSemaphore = later.call("mproc.semaphore", "BoundedSemaphore"),
-  Event = later.call("mproc.event", "Event"),
+  RWLock = sync.RWLock,
+  Semaphore = sync.Semaphore,
+  BoundedSemaphore = sync.BoundedSemaphore,
+  Event = sync.Event,
+  Barrier = sync.Barrier,
+  Condition = sync.Condition,
 
   Value = core.value,
   Array = core.array,
-  wait = later.call("mproc.wait", "wait"),
-  Condition = core.condition,
+  wait = lazy.call("mproc.wait", "wait"),
 
-  current_process = current.current_process,
-  parent_process = current.parent_process,
-  active_children = current.active_children,
-  at_fork = later.call("mproc.fork", "at_fork"),
-  freeze_heap = later.call("mproc.heap", "freeze"),
+  current_process = tree.current_process,
+  parent_process = tree.parent_process,
+  active_children = core.shield(tree.active_children),
+  at_fork = fork.at_fork,
+  at_exit = lazy.call("mproc.process.exits", "at_exit"),
+  freeze_heap = fork.freeze_heap,
 
   cpu_count = core.cpu_count,
   getpid = core.getpid,
@@ -60,12 +59,13 @@ local mproc = {
   register = core.register,
   unsendable = core.unsendable,
 
-  set_start_method = later.call("mproc.context", "set_start_method"),
-  get_start_method = later.call("mproc.context", "get_start_method"),
-  get_all_start_methods = later.call("mproc.context", "get_all_start_methods"),
-  get_context = later.call("mproc.context", "get_context"),
+  set_start_method = lazy.call("mproc.context", "set_start_method"),
+  get_start_method = lazy.call("mproc.context", "get_start_method"),
+  get_all_start_methods = lazy.call("mproc.context", "get_all_start_methods"),
+  get_context = lazy.call("mproc.context", "get_context"),
 }
 
+lazy.provide("mproc", mproc)
 mproc.log = log.bind(mproc)
 
 return mproc

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Units that are compiled at their first use. Their text is read when mproc is required, with that of all units that
--- they require: so a first use needs no file, no descriptor, no `require` and no searcher, whatever the program has
--- done to these or to its globals since. A unit is an ordinary module. Used by init.lua and what it requires.
+-- Loads mproc's own modules, some of them at their first use. Their text is read when mproc is required, with that of
+-- all that they require: so a first use needs no file, no descriptor, no `require` and no searcher. All see the
+-- standard globals of the moment when mproc was required, whatever the program does to its own. A unit is an ordinary
+-- module. Used by init.lua and what it requires.
 
 local core = require("mproc.core")
 
@@ -80,6 +81,12 @@ function lazy.load(name)
     published[name] = published[name] or module
   end
   return loaded[name]
+end
+
+-- As `require`, at once.
+function lazy.require(name)
+  lazy.unit(name)
+  return lazy.load(name)
 end
 
 standard.require = lazy.load

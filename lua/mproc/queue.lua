@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- How queues are made; what they do is in C. Used by init.lua.
+-- How queues and pipes are made; what they do is in C. Used by init.lua.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
@@ -8,44 +9,39 @@ local queue = {}
 
 local ON_DEATH = { requeue = "", report = "reports" }
 
--- The two options as core.queue wants them.
-local function read_options(given, name)
-  for key in pairs(given) do
-    if key ~= "maxsize" and (key ~= "on_death" or name ~= "Queue") then
-      errors.raise("unknown option %s; a %s has maxsize%s", errors.show(key), name,
-        name == "Queue" and " and on_death" or "")
-    end
-  end
-  local kind = ON_DEATH[given.on_death or "requeue"]
+local function is_plain_table(value)
+  return type(value) == "table" and getmetatable(value) == nil
+end
+
+-- What core.queue takes for on_death.
+local function check_on_death(given)
+  local kind = ON_DEATH[given == nil and "requeue" or given]
   if not kind then
     errors.raise("on_death must be \"requeue\" (a dead holder's message goes back to the queue, the default) or "
-      .. "\"report\" (it goes to q:orphans()), got %s", errors.show(given.on_death))
+      .. "\"report\" (it goes to q:orphans()), got %s", errors.show(given))
   end
-  return given.maxsize, kind
+  return kind
 end
 
 local function check_maxsize(maxsize)
-  local n = maxsize == nil and 0 or type(maxsize) == "number" and math.tointeger(maxsize)
-  if not n or n < 0 then
-    errors.raise("maxsize must be a positive count of messages, or nil for no limit, got %s", errors.show(maxsize))
-  end
-  return n
+  return maxsize == nil and 0 or check.count("maxsize", maxsize, 0, "a positive count of messages, or nil for no limit")
 end
 
 -- Queue(), Queue(100) or Queue{ maxsize = 100, on_death = "report" }. Without a maxsize, or with Python's 0, put never
 -- waits. on_death says what becomes of a message that was leased when its holder died: "requeue" or "report".
 function queue.Queue(maxsize)
-  local kind = ""
-  if type(maxsize) == "table" and not getmetatable(maxsize) then
-    maxsize, kind = read_options(maxsize, "Queue")
+  local on_death
+  if is_plain_table(maxsize) then
+    local given = check.options(maxsize, "a Queue has", { "maxsize", "on_death" })
+    maxsize, on_death = given.maxsize, given.on_death
   end
-  return core.queue(check_maxsize(maxsize), kind)
+  return core.queue(check_maxsize(maxsize), check_on_death(on_death))
 end
 
 -- A Queue that also has task_done() and join([timeout]).
 function queue.JoinableQueue(maxsize)
-  if type(maxsize) == "table" and not getmetatable(maxsize) then
-    maxsize = read_options(maxsize, "JoinableQueue")
+  if is_plain_table(maxsize) then
+    maxsize = check.options(maxsize, "a JoinableQueue has", { "maxsize" }).maxsize
   end
   return core.queue(check_maxsize(maxsize), "joinable")
 end
@@ -56,6 +52,21 @@ function queue.SimpleQueue(...)
     errors.raise("SimpleQueue takes no arguments; for a limit write mproc.Queue(%s)", errors.show((...)))
   end
   return core.queue(0, "simple")
+end
+
+-- Pipe(), Pipe(false) or Pipe{ duplex = false }: two connections, or nil, message, NAME. Both send and receive;
+-- without duplex the first only receives and the second only sends.
+function queue.Pipe(duplex)
+  if is_plain_table(duplex) then
+    duplex = check.options(duplex, "a pipe has", { "duplex" }).duplex
+  end
+  if duplex == nil then
+    duplex = true
+  elseif type(duplex) ~= "boolean" then
+    errors.raise("duplex must be true (both ends do both) or false (the first receives, the second sends), got %s",
+      errors.show(duplex))
+  end
+  return core.pipe(duplex)
 end
 
 return queue

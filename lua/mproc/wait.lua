@@ -11,6 +11,7 @@
 -- source is ready (the test must put an end to that, by taking the message that came, say), and once a slice: so it may
 -- know more than its source tells.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
@@ -30,10 +31,8 @@ local function check_list(list, timeout)
   if type(list) ~= "table" or hook_of(list) then
     errors.raise("wait takes a list, as in mproc.wait({ q, p }), got %s", errors.show(list))
   end
-  local n = list.n or #list
-  if math.type(n) ~= "integer" or n < 0 then
-    errors.raise("the list's n must be a count, got %s", errors.show(n))
-  elseif n == 0 and timeout == nil then
+  local n = check.length("the list's n", list)
+  if n == 0 and timeout == nil then
     errors.raise("the list is empty and there is no timeout: this would wait for ever")
   end
   return n
@@ -134,7 +133,7 @@ end
 -- Returns a list of those in `list` that are ready, in its order: at once if some are, else as soon as one is; {} and
 -- "timeout" when none is in time; or nil, message, NAME.
 function wait.wait(list, timeout)
-  errors.check_timeout(timeout)
+  check.timeout(timeout)
   local n = check_list(list, timeout)
   -- Most lists are as core wants them. It says at once if this one is not.
   local found, message, name = core.wait(list, n, timeout)

@@ -3,7 +3,7 @@
 -- every kind, and by asking what takes options which there are. Used by scripts/reference.lua.
 
 local mproc = require("mproc")
-local class = require("mproc.class")
+local class = require("mproc.process.class")
 
 local exports = {}
 

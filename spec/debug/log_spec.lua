@@ -162,7 +162,7 @@ describe("the log", function()
     local function end_of(body, ending)
       return only(lines_of(run(([[
         io.stderr:setvbuf("no")
-        require("mproc.core").complain = function() end
+        require("mproc.core").write_stderr = function() end
         local p = mproc.Process(function() %s end):start() %s p:join()
       ]]):format(body, ending or ""), "info")), "ended:")
     end

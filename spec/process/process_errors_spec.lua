@@ -12,10 +12,10 @@ describe("the end of a child", function()
   -- A child that says nothing on stderr: its errors are looked at elsewhere.
   local function quiet(f, ...)
     local core = require("mproc.core")
-    local complain = core.complain
-    core.complain = function() end
+    local write_stderr = core.write_stderr
+    core.write_stderr = function() end
     local p = mproc.Process(f, ...):start()
-    core.complain = complain
+    core.write_stderr = write_stderr
     return p
   end
 

@@ -107,13 +107,13 @@ describe("the check of the reference", function()
     end)
 
     it("fails for a method", function()
-      change("lua/mproc/condition.lua", "function methods.wait_for",
-        "function methods.wait_long() end\n\nfunction methods.wait_for")
+      change("lua/mproc/sync.lua", "function condition_class.__index.wait_for",
+        "function condition_class.__index.wait_long() end\n\nfunction condition_class.__index.wait_for")
       assert_fails("mproc.Condition has 'wait_long'")
     end)
 
     it("fails for a property of processes", function()
-      change("lua/mproc/process.lua", "function properties.name",
+      change("lua/mproc/process/init.lua", "function properties.name",
         "function properties.age() end\n\nfunction properties.name")
       assert_fails("mproc.Process has 'age'")
     end)
@@ -125,7 +125,7 @@ describe("the check of the reference", function()
     end)
 
     it("fails for a kind of object", function()
-      change("lua/mproc/peer.lua", '__name = "mproc.Peer"', '__name = "mproc.Fellow"')
+      change("lua/mproc/process/peer.lua", '__name = "mproc.Peer"', '__name = "mproc.Fellow"')
       assert_fails("mproc.Fellow")
     end)
 

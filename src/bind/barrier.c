@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Barrier for Lua: a table with its box, its action and its timeout, so that they travel together. lua/mproc/barrier.lua
- * checks what it is made of, and adds with and guard to the metatable's `methods`.
+ * Barrier for Lua: a table with its box, its action and its timeout, so that they travel together. lua/mproc/sync.lua
+ * checks what it is made of.
  */
 #include "bind/object.h"
 
@@ -44,8 +44,8 @@ static int push_field(lua_State *L, const char *name) {
   return lua_rawget(L, 1);
 }
 
-static uint64_t deadline_of(lua_State *L) {
-  if (!lua_isnoneornil(L, 2)) return mp_lua_deadline(L, 2);
+/* For a wait that is given no timeout. */
+static uint64_t own_deadline(lua_State *L) {
   push_field(L, TIMEOUT);
   uint64_t deadline = mp_lua_deadline(L, lua_gettop(L));
   lua_pop(L, 1);
@@ -67,24 +67,52 @@ static int push_outcome(lua_State *L, int r, uint64_t index) {
 }
 
 /* Runs the action at the top. It cannot yield: the others wait for it. */
-static int act(lua_State *L, mp_shm_barrier *b, uint64_t index) {
+static int act(lua_State *L, mp_shm_barrier *b) {
   int status = lua_pcall(L, 0, 0, 0);
   mp_lua_enter(L);
-  if (status == LUA_OK) return push_outcome(L, mp_shm_barrier_release(b), index);
+  if (status == LUA_OK) return mp_shm_barrier_release(b);
   mp_shm_barrier_leave(b);
   return lua_error(L);
 }
 
-/* wait([timeout]) -> index | nil, "timeout" | nil, "broken" */
-static int barrier_wait(lua_State *L) {
+/* Waits for all: 0 and the index, or why not. Raises what the action raises. */
+static int meet(lua_State *L, uint64_t deadline, uint64_t *index) {
+  int top = lua_gettop(L);
   mp_shm_barrier *b = check(L);
-  uint64_t index;
-  mp_shm_wait w = mp_lua_wait(L, deadline_of(L));
+  mp_shm_wait w = mp_lua_wait(L, deadline);
   lua_rawgeti(L, 1, BOX); /* held here, whatever the action does to the table */
   bool acts = push_field(L, ACTION) != LUA_TNIL;
-  int r = mp_shm_barrier_wait(b, acts, &w, &index);
-  return r == MP_BARRIER_ACT ? act(L, b, index) : push_outcome(L, r, index);
+  int r = mp_shm_barrier_wait(b, acts, &w, index);
+  if (r == MP_BARRIER_ACT) r = act(L, b);
+  lua_settop(L, top);
+  return r;
 }
+
+/* wait([timeout]) -> index | nil, "timeout" | nil, "broken" */
+static int barrier_wait(lua_State *L) {
+  uint64_t index = 0;
+  check(L);
+  int r = meet(L, lua_isnoneornil(L, 2) ? own_deadline(L) : mp_lua_deadline(L, 2), &index);
+  return push_outcome(L, r, index);
+}
+
+/* A scope begins when all have met. */
+static int scope_enter(lua_State *L, uint64_t deadline) {
+  uint64_t index;
+  check(L);
+  return meet(L, deadline == MP_FOREVER ? own_deadline(L) : deadline, &index);
+}
+
+static int scope_refuse(lua_State *L, int r) { return push_outcome(L, r, 0); }
+
+/* Who leaves it by an error will not come again: the others shall not wait for it. */
+static int scope_leave(lua_State *L, int idx, bool failed) {
+  mp_lua_box *box = box_at(L, idx);
+  if (failed && box && box->it) mp_shm_barrier_abort(box->it);
+  return 0;
+}
+
+static const mp_lua_scope scope = {"with", "guard", scope_enter, scope_refuse, scope_leave, NULL};
 
 /* abort() */
 static int barrier_abort(lua_State *L) {
@@ -135,7 +163,7 @@ static int barrier_eq(lua_State *L) {
 static int barrier_index(lua_State *L) {
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
-  if (lua_gettable(L, lua_upvalueindex(1)) != LUA_TNIL) return 1; /* more methods may be loaded by that */
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
   lua_pushvalue(L, 2);
   lua_CFunction get = lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL ? NULL : lua_tocfunction(L, -1);
   return get ? get(L) : 1;
@@ -183,8 +211,7 @@ static void make_metatable(lua_State *L) {
   luaL_setfuncs(L, metamethods, 0);
   lua_newtable(L);
   luaL_setfuncs(L, methods, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "methods");
+  mp_lua_scope_methods(L, &scope);
   lua_newtable(L);
   luaL_setfuncs(L, getters, 0);
   lua_pushcclosure(L, barrier_index, 2);

@@ -61,6 +61,8 @@ bool mp_lua_is_foreign_hook(lua_State *L) {
   return hook && hook != scripts_hook && !is_lua_c_hook(L);
 }
 
+bool mp_lua_is_interrupted(lua_State *L) { return wants_interrupt(L); }
+
 mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
   mp_shm_wait w = {deadline, wants_interrupt, L};
   return w;

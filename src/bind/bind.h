@@ -32,6 +32,7 @@
 #define MP_BOUNDED_SEMAPHORE_TYPE "mproc.BoundedSemaphore"
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
+#define MP_GUARD_TYPE "mproc.Guard"
 #define MP_SHIELD_TYPE "mproc.Shield" /* never seen by users */
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
@@ -46,6 +47,8 @@ mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline);
 /* True when L has a hook that is neither debug.sethook's nor the one of lua.c's SIGINT handler: a profiler's, that does not
  * raise. */
 bool mp_lua_is_foreign_hook(lua_State *L);
+/* True when lua.c's SIGINT handler has struck, and its error has not been raised yet. */
+bool mp_lua_is_interrupted(lua_State *L);
 /* After a wait returned -EINTR: raises "interrupted!". */
 int mp_lua_interrupted(lua_State *L);
 
@@ -69,6 +72,7 @@ void mp_lua_open_queue(lua_State *L);
 void mp_lua_open_pool_message(lua_State *L);
 void mp_lua_open_serve(lua_State *L);
 void mp_lua_open_end(lua_State *L);
+void mp_lua_open_scope(lua_State *L);
 void mp_lua_open_mutex(lua_State *L);
 void mp_lua_open_value(lua_State *L);
 void mp_lua_open_array(lua_State *L);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Condition for Lua: a table of two boxes, the condition's and its lock's, so that both travel and live with it. Its
- * methods are C functions that take the table apart, so that a mistake blames the caller's line. lua/mproc/condition.lua
- * adds wait_for, with and guard.
+ * methods are C functions that take the table apart, so that a mistake blames the caller's line. lua/mproc/sync.lua
+ * adds wait_for.
  */
 #include "shm/sync/condition.h"
 
@@ -136,6 +136,26 @@ static const luaL_Reg metamethods[] = {{"__tostring", condition_tostring}, {"__e
 static const luaL_Reg nothing[] = {{NULL, NULL}};
 static const char *const lock_methods[] = {"acquire", "release", "locked", "owner", "mine", NULL};
 
+/* The scopes of its lock. */
+static int scope_enter(lua_State *L, uint64_t deadline) {
+  int top = lua_gettop(L);
+  mp_lua_box *lock = check(L).lock;
+  int r = mp_lua_mutex_enter(L, lock, deadline);
+  lua_settop(L, top);
+  return r;
+}
+
+static int scope_leave(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  lua_rawgeti(L, idx, SELF_LOCK);
+  mp_lua_box *b = mp_lua_mutex_box(L, -1);
+  if (b && b->it && mp_shm_mutex_mine(b->it)) mp_lua_mutex_leave(b);
+  lua_pop(L, 1);
+  return 0;
+}
+
+static const mp_lua_scope scope = {"with", "guard", scope_enter, mp_lua_mutex_result, scope_leave, NULL};
+
 /* Adds the lock's methods to the table on the stack's top. */
 static void add_lock_methods(lua_State *L) {
   luaL_getmetatable(L, MP_LOCK_TYPE);
@@ -154,6 +174,7 @@ void mp_lua_open_condition(lua_State *L) {
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   add_lock_methods(L);
+  mp_lua_scope_methods(L, &scope);
   lua_setfield(L, -2, "__index");
   mp_codec_register(L, MP_CONDITION_TYPE, -1, 0);
   lua_pop(L, 1);

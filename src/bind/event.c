@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Event for Lua. lua/mproc/event.lua makes it and adds with and guard. */
+/* Event for Lua. lua/mproc/sync.lua makes it. */
 #include "shm/sync/event.h"
 
 #include <errno.h>
@@ -67,6 +67,22 @@ static int new_event(lua_State *L) {
   return 1;
 }
 
+/* It is set while a scope lasts, and clear after it. Who is killed there leaves it set. */
+static int scope_enter(lua_State *L, uint64_t deadline) {
+  (void)deadline;
+  mp_shm_event_set(check(L));
+  return 0;
+}
+
+static int scope_leave(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  if (b && b->it) mp_shm_event_clear(b->it);
+  return 0;
+}
+
+static const mp_lua_scope scope = {"with", "guard", scope_enter, NULL, scope_leave, NULL};
+
 static const luaL_Reg methods[] = {
     {"set", event_set}, {"clear", event_clear}, {"is_set", event_is_set}, {"wait", event_wait}, {NULL, NULL},
 };
@@ -75,6 +91,7 @@ static const luaL_Reg makers[] = {{"event", new_event}, {NULL, NULL}};
 
 void mp_lua_open_event(lua_State *L) {
   mp_lua_box_class(L, MP_EVENT_TYPE, &family, methods, metamethods);
+  mp_lua_box_scope(L, MP_EVENT_TYPE, &scope);
   mp_lua_box_watchable(&watchable);
   luaL_setfuncs(L, makers, 0);
 }

@@ -148,9 +148,9 @@ static int heap_freeze(lua_State *L) {
   return 1;
 }
 
-/* heap_settle(): what has come since then becomes old too, without a look at what is. False when the program has left
+/* heap_age(): what has come since then becomes old too, without a look at what is. False when the program has left
  * the generational mode meanwhile, which is as it was then. */
-static int heap_settle(lua_State *L) {
+static int heap_age(lua_State *L) {
   bool left = lua_gc(L, LUA_GCGEN, 0, 0) == LUA_GCINC;
   if (left) lua_gc(L, LUA_GCINC, 0, 0, 0);
   bool steps = !left && lua_gc(L, LUA_GCISRUNNING);
@@ -168,7 +168,7 @@ static int heap_inherited(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"heap_freeze", heap_freeze},
-    {"heap_settle", heap_settle},
+    {"heap_age", heap_age},
     {"heap_inherited", heap_inherited},
     {NULL, NULL},
 };

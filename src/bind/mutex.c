@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lock and RLock for Lua. lua/mproc/sync.lua adds with and guard. */
+/* Lock and RLock for Lua. lua/mproc/sync.lua makes them. */
 #include "bind/mutex.h"
 
 #include <errno.h>
@@ -28,17 +28,31 @@ static mp_lua_box *check(lua_State *L) {
   return b;
 }
 
-static int own_again(lua_State *L, mp_shm_mutex *x, uint64_t deadline) {
+/* What this process holds already: true when it holds it once more. */
+static bool own_again(lua_State *L, mp_shm_mutex *x, uint64_t deadline) {
   if (x->kind == MP_MUTEX_RECURSIVE) {
-    if (x->depth == UINT32_MAX) return mp_lua_misuse(L, "cannot acquire: this process holds it 2^32 - 1 times");
+    if (x->depth == UINT32_MAX) mp_lua_misuse(L, "cannot acquire: this process holds it 2^32 - 1 times");
     x->depth++;
-    lua_pushboolean(L, 1);
-    return 1;
+    return true;
   }
   if (deadline == MP_FOREVER)
-    return mp_lua_misuse(L, "this process holds the lock already and would wait for itself; release it first, or use "
-                            "mproc.RLock(), which its owner may acquire again");
-  return 0;
+    mp_lua_misuse(L, "this process holds the lock already and would wait for itself; release it first, or use "
+                     "mproc.RLock(), which its owner may acquire again");
+  return false;
+}
+
+int mp_lua_mutex_enter(lua_State *L, const mp_lua_box *b, uint64_t deadline) {
+  if (mp_shm_mutex_mine(b->it) && own_again(L, b->it, deadline)) return MP_LOCKED;
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  return mp_shm_mutex_acquire(b->it, b->handle, &w);
+}
+
+void mp_lua_mutex_leave(const mp_lua_box *b) {
+  mp_shm_mutex *x = b->it;
+  if (x->depth > 1)
+    x->depth--;
+  else
+    mp_shm_mutex_release(x, b->handle);
 }
 
 /* Pushes what an acquisition came to: true[, "abandoned"] | false, "timeout". */
@@ -57,14 +71,7 @@ int mp_lua_mutex_result(lua_State *L, int r) {
 /* acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
 static int lock_acquire(lua_State *L) {
   mp_lua_box *b = check(L);
-  mp_shm_mutex *x = b->it;
-  uint64_t deadline = mp_lua_deadline(L, 2);
-  if (mp_shm_mutex_mine(x)) {
-    int n = own_again(L, x, deadline);
-    if (n) return n;
-  }
-  mp_shm_wait w = mp_lua_wait(L, deadline);
-  int r = mp_shm_mutex_acquire(x, b->handle, &w);
+  int r = mp_lua_mutex_enter(L, b, mp_lua_deadline(L, 2));
   if (r != MP_LOCKED) return mp_lua_mutex_result(L, r);
   lua_pushboolean(L, 1);
   return 1;
@@ -82,10 +89,7 @@ static int lock_release(lua_State *L) {
   mp_lua_box *b = check(L);
   mp_shm_mutex *x = b->it;
   if (!mp_shm_mutex_mine(x)) return mp_lua_mutex_refuse_release(L, x);
-  if (x->depth > 1)
-    x->depth--;
-  else
-    mp_shm_mutex_release(x, b->handle);
+  mp_lua_mutex_leave(b);
   return 0;
 }
 
@@ -139,6 +143,17 @@ static int make(lua_State *L, uint32_t kind, const char *name) {
 static int new_lock(lua_State *L) { return make(L, MP_MUTEX_PLAIN, MP_LOCK_TYPE); }
 static int new_rlock(lua_State *L) { return make(L, MP_MUTEX_RECURSIVE, MP_RLOCK_TYPE); }
 
+static int scope_enter(lua_State *L, uint64_t deadline) { return mp_lua_mutex_enter(L, check(L), deadline); }
+
+static int scope_leave(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  mp_lua_box *b = mp_lua_mutex_box(L, idx);
+  if (b && b->it && mp_shm_mutex_mine(b->it)) mp_lua_mutex_leave(b);
+  return 0;
+}
+
+static const mp_lua_scope scope = {"with", "guard", scope_enter, mp_lua_mutex_result, scope_leave, NULL};
+
 static const luaL_Reg methods[] = {
     {"acquire", lock_acquire}, {"release", lock_release}, {"locked", lock_locked},
     {"owner", lock_owner},     {"mine", lock_mine},       {NULL, NULL},
@@ -150,5 +165,7 @@ void mp_lua_open_mutex(lua_State *L) {
   mp_lua_box_class(L, MP_LOCK_TYPE, &family, methods, metamethods);
   mp_lua_box_class(L, MP_LOCK_TYPE, &array_family, methods, metamethods);
   mp_lua_box_class(L, MP_RLOCK_TYPE, &family, methods, metamethods);
+  mp_lua_box_scope(L, MP_LOCK_TYPE, &scope);
+  mp_lua_box_scope(L, MP_RLOCK_TYPE, &scope);
   luaL_setfuncs(L, makers, 0);
 }

@@ -4,12 +4,17 @@
 #define MP_BIND_MUTEX_H
 
 #include "bind/object.h"
+#include "bind/scope.h"
 #include "shm/sync/mutex.h"
 
 #pragma GCC visibility push(hidden)
 
 /* The Lock or RLock at idx, or NULL. */
 mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx);
+/* Acquires: as mp_shm_mutex_acquire, once more where this process holds it already; raises where it would wait for itself. */
+int mp_lua_mutex_enter(lua_State *L, const mp_lua_box *b, uint64_t deadline);
+/* Releases once what this process holds. */
+void mp_lua_mutex_leave(const mp_lua_box *b);
 /* Pushes what mp_shm_mutex_acquire's r means in Lua: true[, "abandoned"] | false, "timeout". Raises for the rest. */
 int mp_lua_mutex_result(lua_State *L, int r);
 /* Raises: this process does not hold it. */

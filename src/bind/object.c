@@ -168,6 +168,13 @@ void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class 
   lua_pop(L, 1);
 }
 
+void mp_lua_box_scope(lua_State *L, const char *name, const mp_lua_scope *s) {
+  luaL_getmetatable(L, name);
+  lua_getfield(L, -1, "__index");
+  mp_lua_scope_methods(L, s);
+  lua_pop(L, 2);
+}
+
 /* class(name) -> metatable or nil */
 static int object_class(lua_State *L) {
   luaL_getmetatable(L, luaL_checkstring(L, 1));

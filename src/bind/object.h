@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "bind/bind.h"
+#include "bind/scope.h"
 #include "shm/arena/object.h"
 #include "shm/arena/registry.h"
 
@@ -73,5 +74,7 @@ bool mp_lua_box_is_makers(const mp_lua_box *b);
  * Lua state. Boxes of the family then travel in messages. Another metatable may be of the same family. */
 void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
                       const luaL_Reg *metamethods);
+/* Adds with and guard to the methods of the class `name`. */
+void mp_lua_box_scope(lua_State *L, const char *name, const mp_lua_scope *s);
 #pragma GCC visibility pop
 #endif

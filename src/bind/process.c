@@ -2,7 +2,7 @@
 /*
  * fork, and the handle of a child (layer 3). Called by lua/mproc/process.lua, child.lua, current.lua, which own the
  * policy; users never see a handle.
- * Invariant: a handle is the maker's alone (`maker` is its pid): in any other process its methods only look at the
+ * Invariant: a handle is its owner's alone (`owner_pid`): in any other process its methods only look at the
  * child's slot, and its finalizer does nothing. A child never returns into the stack that it inherited.
  */
 #include <errno.h>
@@ -21,14 +21,14 @@ enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
 
 typedef struct child_handle {
   mp_shm_proc_ref ref;
-  pid_t pid, maker;
-  int place; /* in the maker's table; NO_PLACE: nothing to let go */
+  pid_t pid, owner_pid;
+  int place; /* in the owner's table; NO_PLACE: nothing to release */
 } child_handle;
 
 static child_handle *to_handle(lua_State *L) { return luaL_checkudata(L, 1, MP_CHILD_TYPE); }
-static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && h->maker == getpid(); }
+static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && h->owner_pid == getpid(); }
 
-static void let_go(child_handle *h) {
+static void release(child_handle *h) {
   if (is_mine(h)) mp_process_child_drop(h->place);
   h->place = NO_PLACE;
 }
@@ -48,12 +48,18 @@ MP_HOT_AFTER_FORK static _Noreturn void leave(int code, int how) {
   mp_os_leave(code);
 }
 
+typedef struct start {
+  bool daemon, close_fds;
+  const char *name;
+} start;
+
 /* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, bool daemon, pid_t parent) {
+MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, const start *how, pid_t parent) {
   mp_process_children_forget();
   mp_process_children_forked();
-  if (daemon) mp_os_die_with(parent);
+  if (how->daemon) mp_os_die_with(parent);
   mp_os_child_stdio();
+  if (how->close_fds) mp_os_close_fds();
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
   size_t n;
   const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised";
@@ -64,13 +70,13 @@ MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, bool daemon, pid_
 }
 
 /* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
-static pid_t fork_into(lua_State *L, bool daemon, const char *name, mp_shm_proc_ref *ref) {
+static pid_t fork_into(lua_State *L, const start *how, mp_shm_proc_ref *ref) {
   pid_t parent = getpid();
   int err = mp_shm_proc_reserve(ref);
   if (err) return err;
-  mp_shm_proc_set_name(*ref, name);
+  mp_shm_proc_set_name(*ref, how->name);
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(L, daemon, parent);
+  if (pid == 0) be_child(L, how, parent);
   if (pid < 0)
     mp_shm_proc_unreserve(*ref);
   else
@@ -89,26 +95,33 @@ static int no_child(lua_State *L, int err, const char *name) {
   return 3;
 }
 
-/* fork(daemon, name, entry, argument) -> handle, or nil, message, NAME. The child calls entry(argument), never returns
- * from here, and exits with the number that entry returns. */
+/* new_child() -> a handle without a process yet */
+static int process_new_child(lua_State *L) {
+  new_handle(L);
+  return 1;
+}
+
+/* fork(handle, daemon, name, close_fds, entry, argument) -> true, or nil, message, NAME. What becomes of it is in the
+ * handle, a new one, before anything can throw. The child calls entry(argument), never returns from here, and exits with
+ * the number that entry returns. */
 MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   mp_lua_enter(L);
-  bool daemon = lua_toboolean(L, 1);
-  const char *name = luaL_checkstring(L, 2);
-  lua_settop(L, 4);
-  child_handle *h = new_handle(L);
-  lua_insert(L, 3);
+  child_handle *h = to_handle(L);
+  luaL_argcheck(L, h->pid == 0, 1, "a new handle is needed");
+  start how = {.daemon = lua_toboolean(L, 2), .name = luaL_checkstring(L, 3), .close_fds = lua_toboolean(L, 4)};
+  lua_settop(L, 6);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
   int place = mp_process_child_place();
-  pid_t pid = place < 0 ? place : fork_into(L, daemon, name, &h->ref);
+  pid_t pid = place < 0 ? place : fork_into(L, &how, &h->ref);
   if (pid < 0) {
     if (place >= 0) mp_process_child_drop(place);
-    return no_child(L, pid, name);
+    return no_child(L, pid, how.name);
   }
-  mp_process_child_started(place, h->ref, pid, daemon, name);
   h->place = place;
   h->pid = pid;
-  h->maker = getpid();
-  lua_settop(L, 3);
+  h->owner_pid = getpid();
+  mp_process_child_started(place, h->ref, pid, how.daemon, how.name);
+  lua_pushboolean(L, 1);
   return 1;
 }
 
@@ -199,8 +212,11 @@ static int new_peer(lua_State *L) {
   return 1;
 }
 
+/* handle:pid() -> nil while it has no process */
 static int child_pid(lua_State *L) {
-  lua_pushinteger(L, to_handle(L)->pid);
+  child_handle *h = to_handle(L);
+  if (!h->pid) return 0;
+  lua_pushinteger(L, h->pid);
   return 1;
 }
 
@@ -211,7 +227,7 @@ static int child_ref(lua_State *L) {
 }
 
 static int child_close(lua_State *L) {
-  let_go(to_handle(L));
+  release(to_handle(L));
   return 0;
 }
 
@@ -259,8 +275,9 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-    {"fork", process_fork},   {"exit", process_exit},     {"reap", process_reap}, {"self", process_self},
-    {"peer_wait", peer_wait}, {"peer_alive", peer_alive}, {"peer", new_peer},     {NULL, NULL},
+    {"new_child", process_new_child}, {"fork", process_fork}, {"exit", process_exit},
+    {"reap", process_reap},           {"self", process_self}, {"peer_wait", peer_wait},
+    {"peer_alive", peer_alive},       {"peer", new_peer},     {NULL, NULL},
 };
 
 static void set_signal(lua_State *L, const char *name, int sig) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RWLock for Lua. lua/mproc/rwlock.lua adds with and guard. */
+/* RWLock for Lua. lua/mproc/sync.lua makes it. */
 #include "shm/sync/rwlock.h"
 
 #include <errno.h>
@@ -15,29 +15,38 @@ static const mp_lua_number_class family = {MP_TYPE_RWLOCK, 0, name_of, NULL};
 
 static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "read-write lock"); }
 
-/* read_acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
-static int rwlock_read_acquire(lua_State *L) {
+static int enter_read(lua_State *L, uint64_t deadline) {
   mp_lua_box *b = check(L);
-  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  mp_shm_wait w = mp_lua_wait(L, deadline);
   int r = mp_shm_rwlock_read(b->it, &w);
   if (r == -EDEADLK)
-    return mp_lua_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
-                            "or write_release first");
-  return mp_lua_mutex_result(L, r);
+    mp_lua_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
+                     "or write_release first");
+  return r;
+}
+
+/* read_acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
+static int rwlock_read_acquire(lua_State *L) {
+  check(L);
+  return mp_lua_mutex_result(L, enter_read(L, mp_lua_deadline(L, 2)));
+}
+
+static int enter_write(lua_State *L, uint64_t deadline) {
+  mp_lua_box *b = check(L);
+  if (deadline == MP_FOREVER && mp_shm_rwlock_mine(b->it))
+    mp_lua_misuse(L, "this process writes already and would wait for itself; write_release first");
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  int r = mp_shm_rwlock_write(b->it, b->handle, &w);
+  if (r == -EDEADLK)
+    mp_lua_misuse(L, "this process reads, and to write it would wait for itself; read_release first, then "
+                     "look again at what was read: another may have written meanwhile");
+  return r;
 }
 
 /* write_acquire([timeout]) -> true[, "abandoned"] | false, "timeout" */
 static int rwlock_write_acquire(lua_State *L) {
-  mp_lua_box *b = check(L);
-  uint64_t deadline = mp_lua_deadline(L, 2);
-  if (deadline == MP_FOREVER && mp_shm_rwlock_mine(b->it))
-    return mp_lua_misuse(L, "this process writes already and would wait for itself; write_release first");
-  mp_shm_wait w = mp_lua_wait(L, deadline);
-  int r = mp_shm_rwlock_write(b->it, b->handle, &w);
-  if (r == -EDEADLK)
-    return mp_lua_misuse(L, "this process reads, and to write it would wait for itself; read_release first, then "
-                            "look again at what was read: another may have written meanwhile");
-  return mp_lua_mutex_result(L, r);
+  check(L);
+  return mp_lua_mutex_result(L, enter_write(L, mp_lua_deadline(L, 2)));
 }
 
 /* read_release() */
@@ -119,6 +128,26 @@ static int new_rwlock(lua_State *L) {
   return 1;
 }
 
+static int leave_read(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  if (b && b->it && mp_shm_rwlock_depth(b->it)) mp_shm_rwlock_end_read(b->it);
+  return 0;
+}
+
+static int leave_write(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  if (b && b->it && mp_shm_rwlock_mine(b->it)) mp_shm_rwlock_end_write(b->it, b->handle);
+  return 0;
+}
+
+static const mp_lua_scope scopes[] = {
+    {"read_with", "read_guard", enter_read, mp_lua_mutex_result, leave_read, NULL},
+    {"write_with", "write_guard", enter_write, mp_lua_mutex_result, leave_write, NULL},
+    {"with", "guard", enter_write, mp_lua_mutex_result, leave_write, NULL},
+};
+
 static const luaL_Reg methods[] = {
     {"read_acquire", rwlock_read_acquire},
     {"read_release", rwlock_read_release},
@@ -132,6 +161,7 @@ static const luaL_Reg metamethods[] = {{"__tostring", rwlock_tostring}, {NULL, N
 
 void mp_lua_open_rwlock(lua_State *L) {
   mp_lua_box_class(L, MP_RWLOCK_TYPE, &family, methods, metamethods);
+  for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) mp_lua_box_scope(L, MP_RWLOCK_TYPE, &scopes[i]);
   lua_pushcfunction(L, new_rwlock);
   lua_setfield(L, -2, "rwlock");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphore and BoundedSemaphore for Lua. lua/mproc/semaphore.lua makes them and adds with and guard. */
+/* Semaphore and BoundedSemaphore for Lua. lua/mproc/sync.lua makes them. */
 #include "shm/sync/semaphore.h"
 
 #include <errno.h>
@@ -15,16 +15,24 @@ static const mp_lua_number_class family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
 
 static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "semaphore"); }
 
-/* acquire([timeout]) -> true | false, "timeout" */
-static int semaphore_acquire(lua_State *L) {
+static int enter(lua_State *L, uint64_t deadline) {
   mp_shm_semaphore *s = check(L)->it;
-  mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
-  int r = mp_shm_semaphore_acquire(s, &w);
+  mp_shm_wait w = mp_lua_wait(L, deadline);
+  return mp_shm_semaphore_acquire(s, &w);
+}
+
+static int push_outcome(lua_State *L, int r) {
   if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "semaphore");
   lua_pushboolean(L, r == 0);
   if (r == 0) return 1;
   lua_pushliteral(L, "timeout");
   return 2;
+}
+
+/* acquire([timeout]) -> true | false, "timeout" */
+static int semaphore_acquire(lua_State *L) {
+  check(L);
+  return push_outcome(L, enter(L, mp_lua_deadline(L, 2)));
 }
 
 static uint64_t check_count(lua_State *L, int arg) {
@@ -95,7 +103,7 @@ static int semaphore_tostring(lua_State *L) {
   return 1;
 }
 
-/* The count was checked by lua/mproc/semaphore.lua. */
+/* The count was checked by lua/mproc/sync.lua. */
 static int make(lua_State *L, uint32_t kind, const char *name) {
   lua_Integer n = luaL_checkinteger(L, 1);
   mp_shm_handle h;
@@ -111,6 +119,21 @@ static int make(lua_State *L, uint32_t kind, const char *name) {
 static int new_semaphore(lua_State *L) { return make(L, MP_SEMAPHORE_PLAIN, MP_SEMAPHORE_TYPE); }
 static int new_bounded(lua_State *L) { return make(L, MP_SEMAPHORE_BOUNDED, MP_BOUNDED_SEMAPHORE_TYPE); }
 
+/* It cannot be interrupted: nobody would release it a second time. */
+static int scope_leave(lua_State *L, int idx, bool failed) {
+  (void)failed;
+  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  mp_shm_wait w = {MP_FOREVER, NULL, NULL};
+  return b && b->it ? mp_shm_semaphore_release(b->it, 1, &w) : 0;
+}
+
+static int scope_complain(lua_State *L, int idx, int err) {
+  mp_lua_box *b = lua_touserdata(L, idx);
+  return err == -EOVERFLOW ? refuse_release(L, b->it, 1) : mp_lua_push_failure(L, err, "semaphore");
+}
+
+static const mp_lua_scope scope = {"with", "guard", enter, push_outcome, scope_leave, scope_complain};
+
 static const luaL_Reg methods[] = {
     {"acquire", semaphore_acquire},
     {"release", semaphore_release},
@@ -123,5 +146,7 @@ static const luaL_Reg makers[] = {{"semaphore", new_semaphore}, {"bounded_semaph
 void mp_lua_open_semaphore(lua_State *L) {
   mp_lua_box_class(L, MP_SEMAPHORE_TYPE, &family, methods, metamethods);
   mp_lua_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &family, methods, metamethods);
+  mp_lua_box_scope(L, MP_SEMAPHORE_TYPE, &scope);
+  mp_lua_box_scope(L, MP_BOUNDED_SEMAPHORE_TYPE, &scope);
   luaL_setfuncs(L, makers, 0);
 }

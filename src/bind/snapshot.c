@@ -29,8 +29,8 @@ static int make_string(lua_State *L) {
   return 1;
 }
 
-/* freeze(value, what) -> bytes, or nil and what the codec says: `what` names the value in it */
-static int snapshot_freeze(lua_State *L) {
+/* pack(value, what) -> bytes, or nil and what the codec says: `what` names the value in it */
+static int snapshot_pack(lua_State *L) {
   mp_codec_message m;
   luaL_checkany(L, 1);
   const char *what = luaL_checkstring(L, 2);
@@ -47,19 +47,34 @@ static int snapshot_freeze(lua_State *L) {
   return status == LUA_OK ? 1 : lua_error(L);
 }
 
-/* thaw(bytes) -> value. Trusts them: they must come from freeze in this process or its parent. */
-static int snapshot_thaw(lua_State *L) {
+/* unpack(bytes) -> value. Trusts them: they must come from pack in this process or its parent. */
+static int snapshot_unpack(lua_State *L) {
   size_t n;
   const char *bytes = luaL_checklstring(L, 1, &n);
   int values = mp_codec_decode(L, bytes, n, MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE);
   return values < 0 ? lua_error(L) : values;
 }
 
-/* thaw_inherited(bytes) -> value, in which ends of pipes are those that this process has already, where it has them. */
-static int snapshot_thaw_inherited(lua_State *L) {
+/* try_unpack(bytes) -> value, or nil and the error of a decode hook. Raises for want of memory alone: the bytes may serve
+ * another time. */
+static int snapshot_try_unpack(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   lua_settop(L, 1);
-  lua_pushcfunction(L, snapshot_thaw);
+  lua_pushcfunction(L, snapshot_unpack);
+  lua_insert(L, 1);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_OK) return 1;
+  if (status == LUA_ERRMEM) return lua_error(L);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* unpack_in_child(bytes) -> value, in which ends of pipes are those that this process has already, where it has them. */
+static int snapshot_unpack_in_child(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TSTRING);
+  lua_settop(L, 1);
+  lua_pushcfunction(L, snapshot_unpack);
   lua_insert(L, 1);
   mp_lua_box_reuse(true);
   int status = lua_pcall(L, 1, LUA_MULTRET, 0);
@@ -68,6 +83,13 @@ static int snapshot_thaw_inherited(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"freeze", snapshot_freeze}, {"thaw", snapshot_thaw}, {"thaw_inherited", snapshot_thaw_inherited}, {NULL, NULL}};
+    {"pack", snapshot_pack},
+    {"unpack", snapshot_unpack},
+    {"try_unpack", snapshot_try_unpack},
+    {"unpack_in_child", snapshot_unpack_in_child},
+    {"freeze", snapshot_pack}, /* their names until pools know the others */
+    {"thaw", snapshot_unpack},
+    {NULL, NULL},
+};
 
 void mp_lua_open_snapshot(lua_State *L) { luaL_setfuncs(L, functions, 0); }

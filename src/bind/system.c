@@ -140,19 +140,36 @@ static int system_print_prefix(lua_State *L) {
   return 1;
 }
 
-/* complain(text): to stderr, in one write */
-static int system_complain(lua_State *L) {
+/* write_stderr(text): in one write */
+static int system_write_stderr(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 1, &n);
   mp_os_write_line(STDERR_FILENO, text, n);
   return 0;
 }
 
+/* flush(): all that this process has written and the C library still holds */
+static int system_flush(lua_State *L) {
+  (void)L;
+  fflush(NULL);
+  return 0;
+}
+
 static const luaL_Reg functions[] = {
-    {"sleep", system_sleep},       {"time", system_time},           {"getpid", system_getpid},
-    {"getppid", system_getppid},   {"cpu_count", system_cpu_count}, {"cpu_quota", system_cpu_quota},
-    {"random", system_random},     {"print", system_print},         {"print_prefix", system_print_prefix},
-    {"complain", system_complain}, {"field", system_field},         {NULL, NULL},
+    {"sleep", system_sleep},
+    {"time", system_time},
+    {"getpid", system_getpid},
+    {"getppid", system_getppid},
+    {"cpu_count", system_cpu_count},
+    {"cpu_quota", system_cpu_quota},
+    {"random", system_random},
+    {"print", system_print},
+    {"print_prefix", system_print_prefix},
+    {"write_stderr", system_write_stderr},
+    {"complain", system_write_stderr},
+    {"flush", system_flush},
+    {"field", system_field},
+    {NULL, NULL},
 };
 
 void mp_lua_open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

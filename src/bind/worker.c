@@ -28,8 +28,8 @@ static int worker_limit(lua_State *L) {
   return answer(L, mp_os_limit(name, amount), lua_pushfstring(L, "cannot limit %s", name));
 }
 
-/* hear_no_interrupt(): Ctrl-C is the owner's affair. Programs that this process executes get the default action. */
-static int worker_deaf(lua_State *L) {
+/* ignore_sigint(): Ctrl-C is the owner's affair. Programs that this process executes get the default action. */
+static int worker_ignore_sigint(lua_State *L) {
   (void)L;
   mp_os_sigint_nothing();
   return 0;
@@ -49,8 +49,13 @@ static int worker_kind(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"pin", worker_pin},         {"limit", worker_limit},       {"hear_no_interrupt", worker_deaf},
-    {"exit_as", worker_exit_as}, {"kind_of_file", worker_kind}, {NULL, NULL},
+    {"pin", worker_pin},
+    {"limit", worker_limit},
+    {"ignore_sigint", worker_ignore_sigint},
+    {"hear_no_interrupt", worker_ignore_sigint},
+    {"exit_as", worker_exit_as},
+    {"kind_of_file", worker_kind},
+    {NULL, NULL},
 };
 
 void mp_lua_open_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The parent may have died before the system was told to watch it. */
@@ -32,9 +33,30 @@ static bool has_input(const FILE *f) { return f != NULL; }
 static bool has_output(FILE *f) { return __fpending(f) > 0; }
 #endif
 
+static bool stdin_known, has_stdin;
+
+void mp_os_learn_stdin(void) {
+  if (!stdin_known) has_stdin = fcntl(STDIN_FILENO, F_GETFD) >= 0;
+  stdin_known = true;
+}
+
 MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
-  close(STDIN_FILENO);
-  open_empty();
+  if (has_stdin && fileno(stdin) == STDIN_FILENO) {
+    close(STDIN_FILENO);
+    open_empty();
+  }
   if (has_input(stdin)) __fpurge(stdin);
   if (has_output(stdout)) __fpurge(stdout);
+}
+
+enum { FIRST_CLOSED = STDERR_FILENO + 1, FDS_WITHOUT_LIMIT = 1 << 16 };
+
+/* One by one where the system has no call for it. */
+void mp_os_close_fds(void) {
+#if defined(SYS_close_range)
+  if (syscall(SYS_close_range, FIRST_CLOSED, ~0U, 0) == 0) return;
+#endif
+  long most = sysconf(_SC_OPEN_MAX);
+  if (most < 0) most = FDS_WITHOUT_LIMIT;
+  for (int fd = FIRST_CLOSED; fd < most; fd++) close(fd);
 }

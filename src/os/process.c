@@ -15,21 +15,31 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static const int ours[] = {SIGINT, SIGTERM, SIGCHLD};
-enum { OURS = sizeof ours / sizeof *ours };
+/* What a fork must find at its default action, and not blocked, even where it was ignored. */
+static bool is_ours(int sig) { return sig == SIGINT || sig == SIGTERM || sig == SIGCHLD; }
 
-/* In the child, with ours blocked: from here on a signal does to it what it does to a fresh program. */
+/* Handlers of these are for the faults of the program itself, whichever process runs it. */
+static bool is_fault(int sig) {
+  return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
+}
+
+/* A handler serves the parent: it may write where the parent reads. What is ignored stays so. */
+static bool has_handler(int sig) {
+  struct sigaction now;
+  return sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
+}
+
+/* In the child, with all blocked: from here on a signal does to it what it does to a fresh program. */
 static void default_signals(sigset_t *mask) {
-  for (int i = 0; i < OURS; i++) {
-    signal(ours[i], SIG_DFL);
-    sigdelset(mask, ours[i]);
+  for (int sig = 1; sig < NSIG; sig++) {
+    if (is_ours(sig)) sigdelset(mask, sig);
+    if (is_ours(sig) || (!is_fault(sig) && has_handler(sig))) signal(sig, SIG_DFL);
   }
 }
 
 MP_HOT_AFTER_FORK pid_t mp_os_fork(void) {
   sigset_t hold, mask;
-  sigemptyset(&hold);
-  for (int i = 0; i < OURS; i++) sigaddset(&hold, ours[i]);
+  sigfillset(&hold);
   fflush(NULL);
   pthread_sigmask(SIG_BLOCK, &hold, &mask);
   pid_t pid = fork();

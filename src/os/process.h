@@ -49,8 +49,12 @@ bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid
 /* child.c: what a child does first */
 /* The system kills this process when its parent's thread ends. Does not return when that has already happened. */
 void mp_os_die_with(pid_t parent);
-/* stdin reads as empty; what the parent could not write is not written again. */
+/* Called once before anything is opened: a descriptor 0 that was not open then is a file of the program's. */
+void mp_os_learn_stdin(void);
+/* stdin, if there is one, reads as empty; what the parent could not write is not written again. */
 void mp_os_child_stdio(void);
+/* Closes all descriptors but 0 to 2. mproc's own in a fresh child, which belong to its parent, are closed already. */
+void mp_os_close_fds(void);
 
 /* worker.c */
 /* Binds this process to one CPU: the nth, counted from 0 and round, of those it may use. 0 or -errno. */

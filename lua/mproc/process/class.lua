@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- The class Process and its subclasses: how they are made, and how an object finds its private record, its properties
--- and its methods. Used by process.lua, which fills in what is declared here.
+-- and its methods. The other files of this folder fill in what is declared here.
 -- An object is a plain table with the user's own fields; mproc's record of it is under a key that nobody else has.
 
 local core = require("mproc.core")
-local current = require("mproc.current")
 local errors = require("mproc.errors")
+local tree = require("mproc.process.tree")
 
 local class = {
   Process = {},
-  properties = {}, -- name -> function(self, own): the value
-  setters = {}, -- name -> function(own, value)
+  properties = {}, -- name -> function(self, record): the value
+  setters = {}, -- name -> function(record, value)
   leave_scope = nil, -- function(self, err), for <close>
   to_string = nil, -- function(self)
   to_peer = nil, -- function(self): what travels
@@ -18,16 +18,16 @@ local class = {
 }
 
 local Process = class.Process
-local OWN = {}
+local RECORD = {}
 local metatables = setmetatable({}, { __mode = "k" }) -- class -> metatable of its objects
 
 -- The private record of an object; raises when self is none.
-function class.record(self)
-  local own = core.field(self, OWN)
-  if not own then
+function class.record_of(self)
+  local record = core.field(self, RECORD)
+  if not record then
     errors.raise("this is not a process, but %s; call its methods with a colon, as in p:start()", errors.show(self))
   end
-  return own
+  return record
 end
 
 -- A property is mproc's, whatever a subclass has by that name.
@@ -36,7 +36,7 @@ local function getter(methods)
   return function(self, key)
     local property = properties[key]
     if property then
-      return property(self, class.record(self))
+      return property(self, class.record_of(self))
     end
     return methods[key]
   end
@@ -45,7 +45,7 @@ end
 local function set(self, key, value)
   local setter = class.setters[key]
   if setter then
-    setter(class.record(self), value)
+    setter(class.record_of(self), value)
   elseif class.properties[key] then
     errors.raise("a process's %s cannot be set", key)
   else
@@ -66,16 +66,16 @@ local function make_metatable(methods)
 end
 
 local function construct(methods, ...)
-  local number, identity = current.count_one()
-  local own = { -- with room for what comes later: it is read and written round a fork
+  local number, identity = tree.count_one()
+  local record = { -- with room for what comes later: it is read and written round a fork
     name = "Process-" .. identity,
     number = number,
-    daemon = current.current_process().daemon,
-    maker = core.getpid(),
-    freeze_heap = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
+    daemon = tree.current_process().daemon,
+    owner_pid = core.getpid(),
+    freeze_heap = nil, close_fds = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
     exitcode = nil, returned = nil, outcome = nil, closed = nil,
   }
-  local self = setmetatable({ [OWN] = own }, metatables[methods])
+  local self = setmetatable({ [RECORD] = record }, metatables[methods])
   methods.init(self, ...)
   return self
 end

@@ -1,16 +1,17 @@
 -- SPDX-License-Identifier: MIT
 -- What a process leaves open at its end, told in debug mode: queues that nobody closed, connections, pools, leases, and
--- locks that it holds. Used by log.lua, which puts it in place, and log_child.lua.
+-- locks that it holds. Used by log.lua, which puts it in place, and globals.lua.
 --
 -- The makers in the table of mproc are replaced by ones that note what they made, where, and with it a guard whose
 -- finalizer, being younger, runs before the object's: so when the Lua state is closed, everything is still there to be
 -- looked at. os.exit, which may close no state, is replaced too.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local hints = require("mproc.log_hints")
+local misuse = require("mproc.debug.misuse")
 
-local left = {}
+local leaks = {}
 
 local SHOWN = 20
 local made = setmetatable({}, { __mode = "k" }) -- object -> { pid, where, guard }
@@ -42,7 +43,7 @@ local Guard = {}
 -- Outside any function there is nobody but the one who closes the Lua state.
 function Guard.__gc()
   if not debug.getinfo(2, "l") then
-    left.report()
+    leaks.report()
   end
 end
 
@@ -71,7 +72,7 @@ local function lines_of_open()
 end
 
 -- Once in each process.
-function left.report()
+function leaks.report()
   if core.state.left_told == core.getpid() or core.log_level() ~= "debug" then
     return
   end
@@ -89,7 +90,7 @@ end
 local function noted(kind, object, ...)
   note(kind, object)
   if kind == "Pool" and object then
-    object.apply = hints.counting(object.apply)
+    object.apply = misuse.counting(object.apply)
   elseif kind == "Pipe" and object then
     note(kind, (...))
   end
@@ -104,7 +105,7 @@ end
 
 local function noting_lease(lease)
   return function(queue, timeout)
-    errors.check_timeout(timeout)
+    check.timeout(timeout)
     local value, it = lease(queue, timeout)
     if type(it) == "userdata" then
       note("lease", it)
@@ -115,7 +116,7 @@ end
 
 local function telling(exit)
   return function(...)
-    pcall(left.report)
+    pcall(leaks.report)
     exit(...)
   end
 end
@@ -129,8 +130,8 @@ local function replace(where, name, by)
   replaced[#replaced + 1] = { where = where, name = name, old = old, by = by }
 end
 
-function left.watch(mproc)
-  left.unwatch()
+function leaks.watch(mproc)
+  leaks.unwatch()
   for kind in pairs(OPEN) do
     if mproc[kind] then
       replace(mproc, kind, noting(kind, mproc[kind]))
@@ -144,7 +145,7 @@ function left.watch(mproc)
 end
 
 -- What somebody else has replaced since stays.
-function left.unwatch()
+function leaks.unwatch()
   for _, place in ipairs(replaced) do
     if rawequal(place.where[place.name], place.by) then
       place.where[place.name] = place.old
@@ -153,4 +154,4 @@ function left.unwatch()
   replaced = {}
 end
 
-return left
+return leaks

@@ -4,9 +4,9 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local left = require("mproc.log_left")
+local leaks = require("mproc.debug.leaks")
 
-local child = {}
+local globals = {}
 
 local SHOWN = 20
 
@@ -55,11 +55,11 @@ end
 
 -- In a child, before its target: the function that tells, to be called when that has returned. os.exit calls it too.
 -- What goes wrong in it changes nothing about how the child ends.
-function child.watch()
+function globals.watch()
   local before = copy_globals()
   local function finish()
     pcall(tell, before)
-    pcall(left.report)
+    pcall(leaks.report)
   end
   os.exit = function(...) -- luacheck: ignore 122
     finish()
@@ -68,4 +68,4 @@ function child.watch()
   return finish
 end
 
-return child
+return globals

@@ -3,13 +3,13 @@
 -- mproc.log. The lines and the level are C's: whoever has news calls core.log; children inherit the level.
 --
 -- warning: deaths, retries, timeouts, what the dead left behind, forks beside threads. info: starts and ends as well.
--- debug: also likely mistakes (log_hints.lua, log_child.lua) and what is left open at the end (log_left.lua). Those are
--- loaded and put in place when that level is set, and cost nothing else: so core.state.watch is nil, or the table of
--- what modules call in debug mode: child(), run(own).
+-- debug: also likely mistakes (misuse.lua, globals.lua) and what is left open at the end (leaks.lua). Those are
+-- loaded and put in place when that level is set, and cost nothing else: so core.state.debug is nil, or the table of
+-- what modules call in debug mode: child(), run(record).
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local later = require("mproc.later")
+local lazy = require("mproc.lazy")
 
 local log = {}
 
@@ -20,11 +20,11 @@ local OF_ENVIRONMENT = { ["1"] = "debug", ["0"] = "off", [""] = "off" }
 local function apply(mproc, level)
   core.log_level(level)
   if level == "debug" then
-    state.watch = { child = later.load("mproc.log_child").watch, run = later.load("mproc.log_hints").run }
-    later.load("mproc.log_left").watch(mproc)
-  elseif state.watch then
-    state.watch = nil
-    later.load("mproc.log_left").unwatch()
+    state.debug = { child = lazy.load("mproc.debug.globals").watch, run = lazy.load("mproc.debug.misuse").run }
+    lazy.load("mproc.debug.leaks").watch(mproc)
+  elseif state.debug then
+    state.debug = nil
+    lazy.load("mproc.debug.leaks").unwatch()
   end
 end
 
@@ -43,9 +43,7 @@ end
 
 -- mproc.log([level]) -> the level before. The level is that of this process and of those that it starts from now on.
 function log.bind(mproc)
-  for _, module in ipairs({ "mproc.log_child", "mproc.log_left" }) do
-    later.prepare(module)
-  end
+  lazy.unit("mproc.debug.globals")
   local level = not state.log_begun and level_of_environment() or core.log_level()
   state.log_begun = true -- a module that is loaded anew finds the level as it was
   apply(mproc, level)

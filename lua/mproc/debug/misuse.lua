@@ -1,22 +1,22 @@
 -- SPDX-License-Identifier: MIT
 -- Likely mistakes that debug mode tells of, once each: they are allowed, so nothing is raised. Used by log.lua and
--- log_left.lua, which put them in place.
+-- leaks.lua, which put them in place.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
-local hints = {}
+local misuse = {}
 
--- Of Process:run: called by hand, it runs the target here. own: the process's record.
-function hints.run(own)
-  if own.pid ~= core.getpid() then
+-- Of Process:run: called by hand, it runs the target here. record: the process's private one.
+function misuse.run(record)
+  if record.pid ~= core.getpid() then
     core.log("debug", ("p:run() at %s runs the target of '%s' in this process; write p:start() for one of its own")
-      :format(errors.where(), own.name))
+      :format(errors.where(), record.name))
   end
 end
 
 -- An apply for this pool which tells when as many calls as there are workers came from one line, each alone: a loop.
-function hints.counting(apply)
+function misuse.counting(apply)
   local told, line, count = false, nil, 0
   return function(pool, ...)
     local where = errors.where()
@@ -31,4 +31,4 @@ function hints.counting(apply)
   end
 end
 
-return hints
+return misuse

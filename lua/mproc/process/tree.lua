@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Who this process is, who made it, and its children. Used by class.lua, process.lua, child.lua and init.lua.
+-- Who this process is, who made it, and its children. Used by the other files of this folder and init.lua.
 --
 -- What is known stands in core.state, which outlives this module when it is loaded anew, and is about the process
 -- `pid`. A child sets it right when it is first asked, not when it begins: what a child writes is copied page by page.
@@ -7,20 +7,21 @@
 --   parent            a Peer; false in the main process
 --   identity          "1:2" in the second child of the first child; false in the main process
 --   generation        0 in the main process, 1 in its children, and so on
---   children, count   a list of those whose end is not known; how many were ever made
+--   children, count   a list of those whose end is not known, and of those being started; how many were ever made
 --   starting          the Process that is being forked; only its child ever sees it
 --   peer              what this process is to its children
+-- A finalizer may run inside any function here, and start or end processes: a list is asked again after each call.
 
 local core = require("mproc.core")
-local peer = require("mproc.peer")
+local peer = require("mproc.process.peer")
 
 local CHILDREN_PER_END = 8
 
-local current = {}
+local tree = {}
 
 local shared = core.state
 
--- All fields are there from the start, false for none: so that become, once it has begun, needs no memory.
+-- All fields are there from the start, false for none: so that adopt_identity, once it has begun, needs no memory.
 for _, key in ipairs({
   "pid", "process", "parent", "identity", "children", "starting", "starting_number", "peer", "ends", "main",
 }) do
@@ -33,7 +34,7 @@ local function child_identity(base, number)
 end
 
 -- A process that something else than mproc has forked is a main process of its own.
-local function become(pid)
+local function adopt_identity(pid)
   local process, children = shared.starting, {}
   local identity = process and child_identity(shared.identity, shared.starting_number)
   shared.generation = shared.generation + (process and 1 or 0)
@@ -43,17 +44,17 @@ local function become(pid)
 end
 
 -- What is known about this very process.
-local function facts()
+local function self_info()
   local pid = core.getpid()
   if shared.pid ~= pid then
-    become(pid)
+    adopt_identity(pid)
   end
   return shared
 end
 
 -- The Process that runs here; a Peer named MainProcess in the main one.
-function current.current_process()
-  local here = facts()
+function tree.current_process()
+  local here = self_info()
   if here.process then
     return here.process
   end
@@ -63,46 +64,51 @@ function current.current_process()
   return here.main
 end
 
-function current.parent_process()
-  return facts().parent or nil
+function tree.parent_process()
+  return self_info().parent or nil
 end
 
-function current.generation()
-  return facts().generation
+function tree.generation()
+  return self_info().generation
 end
 
 -- The number of the next process made here, and its identity.
-function current.count_one()
-  local here = facts()
+function tree.count_one()
+  local here = self_info()
   here.count = here.count + 1
-  return here.count, child_identity(here.identity, here.count)
+  local number = here.count
+  return number, child_identity(here.identity, number)
 end
 
--- Round the fork of a process: what its child will find. current.forked in the parent, whatever came of it.
-function current.forking(process, number)
-  local me = current.current_process()
+-- Before the fork of a process: what its child will find.
+function tree.begin_fork(process, number)
+  local me = tree.current_process()
   if not shared.peer or shared.peer.name ~= me.name then
     shared.peer = peer.new(me.name, core.getpid(), core.self(), me.daemon)
   end
-  shared.starting, shared.starting_number = process, number
+  shared.starting_number, shared.starting = number, process
 end
 
-function current.forked()
+-- In the parent, whatever came of it.
+function tree.end_fork()
   shared.starting = false
 end
 
 -- Asks all children whether they have ended; those that have are taken off the list by remove_child.
 local function ask_all(children)
   for i = #children, 1, -1 do
-    children[i]:is_alive()
+    local child = children[i]
+    if child then
+      child:is_alive()
+    end
   end
 end
 
 -- Forgets children that have ended; their handles still tell how. All are asked once an eighth of their number has
 -- ended since, so that a start costs the same beside thousands of children.
-function current.sweep()
+function tree.sweep()
   local ends = core.reap()
-  local here = facts()
+  local here = self_info()
   local since = ends - (here.ends or 0)
   if since < 0 or since > #here.children // CHILDREN_PER_END then
     here.ends = ends
@@ -110,16 +116,17 @@ function current.sweep()
   end
 end
 
-function current.add_child(process)
-  table.insert(facts().children, process)
+function tree.add_child(process)
+  local children = self_info().children
+  children[#children + 1] = process
 end
 
 -- Order does not matter; the last one is the likeliest.
-function current.remove_child(process)
-  local children = facts().children
-  local last = #children
-  for i = last, 1, -1 do
+function tree.remove_child(process)
+  local children = self_info().children
+  for i = #children, 1, -1 do
     if rawequal(children[i], process) then
+      local last = #children
       children[i] = children[last]
       children[last] = nil
       return
@@ -128,10 +135,15 @@ function current.remove_child(process)
 end
 
 -- A list of the children that run, in no order; those that have ended are reaped.
-function current.active_children()
-  local children = facts().children
-  ask_all(children)
-  return table.move(children, 1, #children, 1, {})
+function tree.active_children()
+  local running = {}
+  ask_all(self_info().children)
+  for _, child in ipairs(self_info().children) do
+    if child.pid then
+      running[#running + 1] = child
+    end
+  end
+  return running
 end
 
-return current
+return tree

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Peer: a process as one sees it that is no child of ours: the parent, the main process, or a handle that arrived in a
--- message. Used by current.lua.
+-- message. Used by tree.lua and init.lua.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
@@ -26,7 +27,7 @@ end
 
 -- Only a parent is waited for: the end of others is their parent's to know.
 function Peer:join(timeout)
-  errors.check_timeout(timeout)
+  check.timeout(timeout)
   if not is_parent(self) then
     errors.raise("process '%s' (pid %d) is neither a child nor the parent of this process; its parent can join it",
       self.name, self.pid)

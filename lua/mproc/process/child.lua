@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: MIT
+-- What a forked child does from its first Lua instruction to its exit code. Used by init.lua.
+
+local core = require("mproc.core")
+local fork = require("mproc.process.fork")
+local traceback = require("mproc.process.traceback")
+local tree = require("mproc.process.tree")
+
+local child = {}
+
+-- Error values by text, even when their __tostring raises.
+local function text_of(err)
+  local ok, text = pcall(tostring, err)
+  if not ok then
+    return ("(an error %s whose __tostring raises)"):format(type(err))
+  elseif type(err) == "table" and text:find("^table: ") then
+    return "(error object is a table value)"
+  elseif err == nil then
+    return "(error object is nil)"
+  end
+  return text
+end
+
+-- The traceback of the last error that reached `describe`, and that error.
+local described, trace = nil, ""
+
+-- The message handler. The error stays as it was raised: __close handlers are given what it returns.
+local function describe(err)
+  described, trace = err, traceback.of_child(child.main, tree.generation(), 1)
+  return err
+end
+
+-- Sends what can be sent: the text first, the value only if it survives the way there and back.
+local function send_failure(record, err, text, lines)
+  local bytes = type(err) ~= "string" and core.pack(err, "error") or nil
+  core.flush()
+  record.results:put({ false, text, lines, bytes })
+end
+
+local function report(record, err)
+  local lines = rawequal(err, described) and trace or "" -- "" for what no handler has seen: there was no memory for it
+  local text = text_of(err)
+  core.write_stderr(("mproc: process '%s' (pid %d) failed: %s\nstack traceback:\n%s\n"):format(record.name,
+    core.getpid(), text, lines))
+  pcall(send_failure, record, err, text, lines)
+end
+
+-- What the child wrote is out before its results can be had.
+local function send_results(record, ...)
+  local bytes, reason = core.pack(table.pack(...), "result")
+  core.flush()
+  if bytes then
+    record.results:put({ true, bytes })
+  else
+    record.results:put({ false, text_of(reason) })
+  end
+end
+
+-- No results, nothing to say: the exit code tells the parent.
+local function finish(record, ok, ...)
+  if not ok then
+    report(record, (...))
+    return 1
+  elseif select("#", ...) > 0 then
+    send_results(record, ...)
+  end
+  return 0
+end
+
+local function run(process, hooks)
+  fork.child(hooks)
+  return process:run()
+end
+
+-- Runs the process and returns its exit code. record: the process's private one.
+function child.main(process, record)
+  os.exit = core.exit -- luacheck: ignore 122
+  local hooks = record.hooks
+  record.hooks = nil
+  local debug_mode = core.state.debug
+  local tell = debug_mode and debug_mode.child()
+  local code = finish(record, xpcall(run, describe, process, hooks))
+  local exits = core.state.exits
+  if exits then
+    exits.run()
+  end
+  if tell then
+    tell()
+  end
+  return code
+end
+
+return child
