@@ -5,10 +5,10 @@
 ---
 --- A process is a fork of the Lua state that starts it. Its target sees its upvalues as they were at `start()`;
 --- arguments and results travel as values. Its `math.random` is seeded anew, its standard input is `/dev/null` (a
---- program that was started without one may have a file of its own at descriptor 0: that stays),
---- SIGINT has its default action, and so has every signal for which the parent has a handler (those for the program's
---- own faults, as SIGSEGV, stay; what is ignored stays ignored); nothing that the parent had buffered is written twice. `os.exit` ends it with
---- that code and runs nothing that was inherited.
+--- program that was started without one may have a file of its own at descriptor 0: that stays). SIGINT has its
+--- default action, and so has every signal for which the parent has a handler (those for the program's own faults, as
+--- SIGSEGV, stay; what is ignored stays ignored). Nothing that the parent had buffered is written twice. `os.exit`
+--- ends it with that code and runs nothing that was inherited.
 ---
 --- At the end of a program, and of any process, its non-daemon children are joined and its daemons terminated. When
 --- a parent dies, however, its daemons are killed and the others finish their work.
