@@ -16,6 +16,7 @@ first_for() {
     ROBUST | TOLD) echo lock_campaign_test ;;
     WAKE | PENDING) echo wake_test ;;
     LEASE) echo lease_kill_test ;;
+    BATCH | DRAIN) echo queue_batch_kill_test ;;
     CELLS | MARK | PARTY) echo barrier_kill_test ;;
     TORN) echo rwlock_kill_test ;;
     END) echo pipe_kill_test ;;

@@ -18,6 +18,8 @@ enum {
   MP_MUTANT_PENDING,     /* a ringer does not name the bell's word */
   MP_MUTANT_REPAIR,      /* a queue whose lock was abandoned is used as it is */
   MP_MUTANT_COMMIT,      /* tail moves before the record is written */
+  MP_MUTANT_BATCH,       /* tail moves before the later records of a batch are written */
+  MP_MUTANT_DRAIN,       /* a batch is taken with two stores */
   MP_MUTANT_TAKE,        /* head moves before an extent is marked as being read */
   MP_MUTANT_FREE,        /* a read extent is freed before it counts as delivered */
   MP_MUTANT_REAP,        /* what a dead reader had in hand does not come back */

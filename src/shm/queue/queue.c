@@ -79,8 +79,14 @@ bool mp_shm_queue_ready(void *arg) {
   return has_news(arg);
 }
 
+static uint64_t room_left(mp_shm_queue *q) {
+  if (!q->maxsize) return UINT64_MAX;
+  uint64_t n = count(q);
+  return n < q->maxsize ? q->maxsize - n : 0;
+}
+
 static bool has_room(mp_shm_queue *q) {
-  return !q->maxsize || count(q) < q->maxsize || atomic_load_explicit(&q->closed, memory_order_relaxed);
+  return room_left(q) > 0 || atomic_load_explicit(&q->closed, memory_order_relaxed);
 }
 
 static bool has_room_or_repair(void *arg) {
@@ -202,17 +208,36 @@ static void retract(mp_shm_queue *q, int64_t extent) {
   atomic_store_explicit(&q->publishing, 0, memory_order_release);
 }
 
-/* With the producers' lock, room being there. */
-static int append(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, const mp_shm_wait *w) {
-  uint32_t bytes = extent < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t);
+/* Whether a message goes in a chunk of its own. */
+static bool is_large(const mp_shm_outgoing *m) {
+  return (uint64_t)m->nhandles * 8 + m->len > mp_shm_queue_inline_max || m->nhandles > UINT16_MAX;
+}
+
+static uint64_t span_of(const mp_shm_outgoing *m, int64_t extent) {
+  return mp_shm_record_span(extent < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t));
+}
+
+/* Whether a message goes with those before it, by one store: an inline one without handles, as far as the segment has room. */
+static bool goes_along(const mp_shm_outgoing *m, uint64_t pos) {
+  return !m->nhandles && !is_large(m) && fits(pos & (MP_SEGMENT - 1), span_of(m, -1));
+}
+
+/* With the producers' lock, room for n being there: puts the first messages, as many as go with one store. extent: the
+ * chunk of the first, if it is large. How many, or an error: then none. */
+static int64_t append(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, const mp_shm_wait *w) {
   int err = 0;
-  uint64_t at = place(q, mp_shm_record_span(bytes), w, &err);
+  uint64_t at = place(q, span_of(m, extent), w, &err);
   if (!at) return err;
-  uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
-  uint64_t tail = at + mp_shm_record_span(bytes);
+  uint64_t before = atomic_load_explicit(&q->nput, memory_order_relaxed), tail = at + span_of(m, extent);
+  bool alone = m->nhandles || extent >= 0, crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
   if (MP_MUTANT(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
-  write_record(q, at, seq, m, extent);
-  bool crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
+  size_t i = 1;
+  write_record(q, at, before + 1, m, extent);
+  for (; !alone && i < n && goes_along(&m[i], tail); i++) {
+    if (MP_MUTANT(BATCH)) atomic_store_explicit(&q->tail, tail + span_of(&m[i], -1), memory_order_release);
+    write_record(q, tail, before + 1 + i, &m[i], -1);
+    tail += span_of(&m[i], -1);
+  }
   if (m->nhandles)
     err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
   else
@@ -221,29 +246,44 @@ static int append(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, con
     retract(q, extent);
     return err;
   }
-  /* From here on the record is the readers'. */
+  /* From here on the records are the readers'. */
   atomic_store_explicit(&q->end, tail, memory_order_relaxed);
-  atomic_store_explicit(&q->nput, seq, memory_order_release);
+  atomic_store_explicit(&q->nput, before + i, memory_order_release);
   if (crossed) taken_segment(q, mp_shm_segment_of(at));
   if (extent >= 0) {
     atomic_store_explicit(&q->publishing, 0, memory_order_release);
     mp_shm_proc_add_claimed(-1);
   }
+  return (int64_t)i;
+}
+
+/* With the producers' lock: puts messages until the next one is large, or the segment is left. */
+static int put_some(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
+                    const mp_shm_wait *w) {
+  uint64_t segment = mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed));
+  for (*put = 0; *put < n && (*put == 0 || !is_large(&m[*put]));) {
+    if (atomic_load_explicit(&q->closed, memory_order_relaxed)) return -EPIPE;
+    uint64_t room = room_left(q);
+    if (!room) return -EAGAIN;
+    size_t left = n - *put;
+    int64_t r = append(q, m + *put, left < room ? left : (size_t)room, extent, w);
+    if (r < 0) return (int)r;
+    *put += (size_t)r;
+    extent = -1;
+    if (*put < n && mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed)) != segment) break;
+  }
   return 0;
 }
 
-/* One try: 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
-static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, const mp_shm_wait *w) {
+/* One try: how many were put, and 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
+static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
+                   const mp_shm_wait *w) {
   int err = mp_shm_queue_lock(q, &q->producers, w);
+  *put = 0;
   if (err) return err;
-  if (atomic_load_explicit(&q->closed, memory_order_relaxed))
-    err = -EPIPE;
-  else if (!has_room(q))
-    err = -EAGAIN;
-  else
-    err = append(q, m, extent, w);
+  err = put_some(q, m, n, extent, put, w);
   mp_os_mutex_unlock(&q->producers);
-  if (!err) mp_shm_wait_queue_wake_observers(&q->data);
+  if (*put) mp_shm_wait_queue_wake_observers(&q->data);
   return err;
 }
 
@@ -256,29 +296,52 @@ static int wait_for_room(mp_shm_queue *q, const mp_shm_wait *w) {
   return err;
 }
 
-int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
-  bool big = (uint64_t)m->nhandles * 8 + m->len > mp_shm_queue_inline_max || m->nhandles > UINT16_MAX;
-  int64_t extent = -1;
-  int err;
-  bool swept = false;
-  do {
-    err = wait_for_room(q, w);
-    if (!err && big && extent < 0) {
-      extent = mp_shm_large_make(q, m, w);
-      if (extent < 0) err = (int)extent;
-    }
-    if (!err) err = try_put(q, m, extent, w);
-    if (err == -ENOMEM && !swept) { /* the dead may have left some */
-      mp_shm_sweep();
-      swept = true;
-      err = -EAGAIN;
-    }
-  } while (err == -EAGAIN);
-  if (err) mp_shm_large_drop(extent);
+/* Waits for room and puts what fits: how many, and 0, -EAGAIN, or a failure. *extent is the chunk of m[0], if it has one. */
+static int put_next(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t *extent, size_t *put,
+                    const mp_shm_wait *w) {
+  int err = wait_for_room(q, w);
+  *put = 0;
+  if (!err && *extent < 0 && is_large(m)) {
+    *extent = mp_shm_large_make(q, m, w);
+    if (*extent < 0) err = (int)*extent;
+  }
+  if (!err) err = try_put(q, m, n, *extent, put, w);
+  if (*put) *extent = -1;
   return err;
 }
 
+int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
+  int64_t extent = -1;
+  bool swept = false;
+  int err = 0;
+  for (*done = 0; *done < n && (err == 0 || err == -EAGAIN);) {
+    size_t put;
+    err = put_next(q, m + *done, n - *done, &extent, &put, w);
+    *done += put;
+    if (err == -ENOMEM && !swept) { /* the dead may have left some */
+      mp_shm_sweep();
+      swept = true;
+      err = 0;
+    }
+  }
+  if (extent >= 0) mp_shm_large_drop(extent);
+  return *done == n ? 0 : err;
+}
+
+int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
+  size_t done;
+  return mp_shm_queue_put_many(q, m, 1, &done, w);
+}
+
 /* --- get --- */
+
+typedef struct request {
+  void *buf;
+  uint32_t most; /* messages */
+  bool lease;
+  const mp_shm_queue_test *test; /* NULL: whatever is next */
+  const mp_shm_wait *w;
+} request;
 
 static bool take_returned(mp_shm_queue *q, mp_shm_incoming *g, bool lease) {
   int64_t i = mp_shm_large_returned(q);
@@ -291,24 +354,52 @@ static bool take_returned(mp_shm_queue *q, mp_shm_incoming *g, bool lease) {
   return i >= 0;
 }
 
-static void read_inline(mp_shm_incoming *g, void *buf, const mp_shm_record *r) {
-  memcpy(buf, r + 1, r->bytes);
-  *g = (mp_shm_incoming){.data = (char *)buf + r->nhandles * 8u,
-                         .len = r->bytes - r->nhandles * 8u,
-                         .seq = r->seq,
-                         .handles = buf,
-                         .nhandles = r->nhandles,
-                         .extent = -1};
+/* What is inline at r, copied to buf, or lying there. */
+static mp_shm_incoming inline_message(const mp_shm_record *r, const void *payload, uint32_t more) {
+  uint32_t handles = r->nhandles * 8u;
+  return (mp_shm_incoming){.data = (const char *)payload + handles,
+                           .len = r->bytes - handles,
+                           .seq = r->seq,
+                           .handles = payload,
+                           .nhandles = r->nhandles,
+                           .more = more,
+                           .extent = -1};
 }
 
-static void commit_head(mp_shm_queue *q, uint64_t head) {
+void mp_shm_incoming_next(mp_shm_incoming *g) {
+  uint64_t span = mp_shm_record_span((uint32_t)(g->nhandles * 8u + g->len)) - sizeof(mp_shm_record);
+  const mp_shm_record *r = (const void *)((const char *)g->handles + span);
+  *g = inline_message(r, r + 1, g->more - 1);
+}
+
+/* The inline messages from the record at `at` on that go with one store: `most` at most, as many as MP_INLINE_MAX bytes
+ * hold, one with handles alone; *end is behind the last one. */
+static const mp_shm_record *run_of(mp_shm_queue *q, uint64_t at, uint32_t most, uint32_t *n, uint64_t *end) {
+  const mp_shm_record *r = mp_shm_at(at), *last = r;
+  uint64_t pos = at + mp_shm_record_span(r->bytes);
+  uint64_t tail = most > 1 ? atomic_load_explicit(&q->tail, memory_order_acquire) : pos;
+  bool alone = r->nhandles;
+  if (most > 1) atomic_store_explicit(&q->seen, tail, memory_order_relaxed);
+  for (*n = 1; !alone && *n < most && pos != tail; ++*n) {
+    r = mp_shm_at(pos);
+    uint64_t after = pos + mp_shm_record_span(r->bytes);
+    if (r->type != MP_RECORD_INLINE || r->nhandles || after - at > MP_INLINE_MAX) break;
+    last = r;
+    pos = after;
+  }
+  *end = pos;
+  return last;
+}
+
+static void commit_head(mp_shm_queue *q, uint64_t head, uint64_t seq) {
   if (!q->maxsize) {
     atomic_store_explicit(&q->head, head, memory_order_release);
+    atomic_store_explicit(&q->ngot, seq, memory_order_release);
     return;
   }
   mp_shm_pending(&q->room.word);
   atomic_store_explicit(&q->head, head, memory_order_release);
-  atomic_store_explicit(&q->ngot, q->ngot + 1, memory_order_release); /* the room that is rung for */
+  atomic_store_explicit(&q->ngot, seq, memory_order_release); /* the room that is rung for */
   mp_shm_wait_queue_wake(&q->room);
   mp_shm_pending(NULL);
 }
@@ -320,7 +411,7 @@ static int commit_head_with_handles(mp_shm_queue *q, uint64_t head, const mp_shm
   uint64_t list = mp_shm_offset(r + 1);
   mp_shm_transit_retain(list, r->nhandles);
   mp_shm_transit_begin(list, r->nhandles, mp_shm_offset(&q->head), head, -1);
-  commit_head(q, head);
+  commit_head(q, head, r->seq);
   mp_shm_transit_end();
   mp_shm_arena_unlock();
   return 0;
@@ -333,41 +424,63 @@ static void prefetch(mp_shm_queue *q, uint64_t at, uint64_t span) {
   for (uint64_t i = 0; i < span; i += CACHE_LINE) __builtin_prefetch(mp_shm_at(at + i));
 }
 
-/* With the consumers' lock, a record or a jump being there. */
-static int take_first(mp_shm_queue *q, uint64_t at, void *buf, mp_shm_incoming *g, bool lease, const mp_shm_wait *w) {
-  int err = 0;
-  mp_shm_record *r = mp_shm_at(at);
-  bool crossed = r->type == MP_RECORD_JUMP;
-  if (crossed) {
-    err = mp_shm_queue_finish_drained(q, w);
-    if (err) return err;
-    atomic_store_explicit(&q->drained, (uint32_t)mp_shm_chunk_index(mp_shm_segment_of(at)) + 1, memory_order_release);
-    at = mp_shm_queue_segment_begin(q, r->seq);
-    r = mp_shm_at(at);
+/* With the consumers' lock: the record at `at` is the first one of the segment that a jump leads to; its segment is drained
+ * once head has moved. */
+static int follow_jump(mp_shm_queue *q, uint64_t *at, const mp_shm_wait *w) {
+  int err = mp_shm_queue_finish_drained(q, w);
+  if (err) return err;
+  atomic_store_explicit(&q->drained, (uint32_t)mp_shm_chunk_index(mp_shm_segment_of(*at)) + 1, memory_order_release);
+  *at = mp_shm_queue_segment_begin(q, ((mp_shm_record *)mp_shm_at(*at))->seq);
+  return 0;
+}
+
+/* With the consumers' lock: reads what is at r, or the inline messages from there on, as what->most says; *end is behind
+ * the last one, *seq its number. */
+static int read_records(mp_shm_queue *q, const request *what, uint64_t at, mp_shm_incoming *g, uint64_t *end,
+                        uint64_t *seq) {
+  const mp_shm_record *r = mp_shm_at(at);
+  *end = at + mp_shm_record_span(r->bytes);
+  *seq = r->seq;
+  if (r->type == MP_RECORD_LARGE) {
+    if (MP_MUTANT(TAKE)) atomic_store_explicit(&q->head, *end, memory_order_release);
+    mp_shm_joinable_count(q, 1);
+    mp_shm_large_take(g, *(const uint64_t *)(r + 1), what->lease);
+    return 0;
   }
-  uint64_t seq = r->seq, head = at + mp_shm_record_span(r->bytes);
-  mp_shm_joinable_count(q, 1);
-  bool leased = lease && r->type == MP_RECORD_INLINE;
-  if (MP_MUTANT(TAKE)) atomic_store_explicit(&q->head, head, memory_order_release);
-  if (r->type == MP_RECORD_LARGE)
-    mp_shm_large_take(g, *(uint64_t *)(r + 1), lease);
-  else if (lease)
-    err = mp_shm_lease_inline(q, r, g, w);
-  else
-    read_inline(g, buf, r);
+  if (what->lease) {
+    mp_shm_joinable_count(q, 1);
+    return mp_shm_lease_inline(q, r, g, what->w);
+  }
+  uint32_t n;
+  *seq = run_of(q, at, what->most, &n, end)->seq;
+  if (MP_MUTANT(DRAIN)) atomic_store_explicit(&q->head, at + mp_shm_record_span(r->bytes), memory_order_release);
+  mp_shm_joinable_count(q, (int)n);
+  mp_shm_copy(what->buf, r + 1, *end - at - sizeof *r);
+  *g = inline_message(r, what->buf, n - 1);
+  return 0;
+}
+
+/* With the consumers' lock, a record or a jump being there. */
+static int take_first(mp_shm_queue *q, uint64_t at, const request *what, mp_shm_incoming *g) {
+  uint64_t head, seq, jump = at;
+  int err = 0;
+  if (((mp_shm_record *)mp_shm_at(at))->type == MP_RECORD_JUMP) err = follow_jump(q, &at, what->w);
+  if (err) return err;
+  mp_shm_record *r = mp_shm_at(at);
+  bool leased = what->lease && r->type == MP_RECORD_INLINE;
+  err = read_records(q, what, at, g, &head, &seq);
   if (r->nhandles && !leased)
-    err = commit_head_with_handles(q, head, r, w);
+    err = commit_head_with_handles(q, head, r, what->w);
   else if (!err)
-    commit_head(q, head);
+    commit_head(q, head, seq);
   if (err) { /* head has not moved: its segment is not drained */
     mp_shm_joinable_count(q, -1);
-    if (crossed) atomic_store_explicit(&q->drained, 0, memory_order_release);
+    if (at != jump) atomic_store_explicit(&q->drained, 0, memory_order_release);
     return err;
   }
-  atomic_store_explicit(&q->ngot, seq, memory_order_release);
   if (leased) mp_shm_lease_taken(q);
   prefetch(q, head, head - at);
-  if (atomic_load_explicit(&q->drained, memory_order_relaxed)) mp_shm_queue_finish_drained(q, w);
+  if (atomic_load_explicit(&q->drained, memory_order_relaxed)) mp_shm_queue_finish_drained(q, what->w);
   return 0;
 }
 
@@ -401,20 +514,19 @@ static int test_next(mp_shm_queue *q, uint64_t at, const mp_shm_queue_test *t) {
 }
 
 /* With the consumers' lock: 0, -EAGAIN when empty, -EPIPE, or a failure. */
-static int take_next(mp_shm_queue *q, uint64_t at, void *buf, mp_shm_incoming *g, bool lease, const mp_shm_wait *w) {
+static int take_next(mp_shm_queue *q, uint64_t at, const request *what, mp_shm_incoming *g) {
   bool closed = false;
-  if (q->nret && take_returned(q, g, lease)) return 0;
-  return more(q, at, &closed) ? take_first(q, at, buf, g, lease, w) : none(q, closed);
+  if (q->nret && take_returned(q, g, what->lease)) return 0;
+  return more(q, at, &closed) ? take_first(q, at, what, g) : none(q, closed);
 }
 
 /* One try: as take_next, or -EMSGSIZE. */
-static int try_get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, bool lease, const mp_shm_queue_test *t,
-                   const mp_shm_wait *w) {
-  int err = mp_shm_queue_lock(q, &q->consumers, w);
+static int try_get(mp_shm_queue *q, const request *what, mp_shm_incoming *g) {
+  int err = mp_shm_queue_lock(q, &q->consumers, what->w);
   if (err) return err;
   uint64_t at = mp_shm_queue_head(q);
-  if (t) err = test_next(q, at, t);
-  if (!err) err = take_next(q, at, buf, g, lease, w);
+  if (what->test) err = test_next(q, at, what->test);
+  if (!err) err = take_next(q, at, what, g);
   mp_os_mutex_unlock(&q->consumers);
   return err;
 }
@@ -429,11 +541,11 @@ static int await_data_or_late(mp_shm_queue *q, const mp_shm_wait *w) {
 
 /* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it, nor
  * would it learn that a pipe's other end is dead. */
-static inline int get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, bool lease, const mp_shm_queue_test *t,
-                      const mp_shm_wait *w) {
+static int get(mp_shm_queue *q, const request *what, mp_shm_incoming *g) {
+  const mp_shm_wait *w = what->w;
   int err;
   if (mp_shm_deferred) mp_shm_deferred_flush();
-  while ((err = try_get(q, buf, g, lease, t, w)) == -EAGAIN) {
+  while ((err = try_get(q, what, g)) == -EAGAIN) {
     if (!w->deadline) mp_shm_sweep_now_and_then();
     err = mp_shm_deferred ? await_data_or_late(q, w) : mp_shm_wait_queue_wait(&q->data, has_data, q, w);
     if (err) break;
@@ -443,16 +555,20 @@ static inline int get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, bool lease
 }
 
 int mp_shm_queue_get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_wait *w) {
-  return get(q, buf, g, false, NULL, w);
+  return get(q, &(request){.buf = buf, .most = 1, .w = w}, g);
+}
+
+int mp_shm_queue_get_many(mp_shm_queue *q, void *buf, uint32_t most, mp_shm_incoming *g, const mp_shm_wait *w) {
+  return get(q, &(request){.buf = buf, .most = most, .w = w}, g);
 }
 
 int mp_shm_queue_get_if(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_queue_test *t,
                         const mp_shm_wait *w) {
-  return get(q, buf, g, false, t, w);
+  return get(q, &(request){.buf = buf, .most = 1, .test = t, .w = w}, g);
 }
 
 int mp_shm_queue_lease(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w) {
-  return get(q, NULL, g, true, NULL, w);
+  return get(q, &(request){.most = 1, .lease = true, .w = w}, g);
 }
 
 /* --- the rest --- */

@@ -103,6 +103,7 @@ typedef struct mp_shm_incoming { /* what get gives; handles of an inline message
   uint64_t seq;
   const mp_shm_handle *handles;
   uint32_t nhandles;
+  uint32_t more;  /* messages that came with it: mp_shm_incoming_next */
   int64_t extent; /* chunk, or -1: inline */
 } mp_shm_incoming;
 
@@ -113,8 +114,17 @@ int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w,
                      mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
 /* 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. On an error nothing was put. */
 int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
+/* The same for n messages in their order; *done were put, on an error too. They take the lock once for each segment that
+ * they fill, and once for each large one; and come with one store for each stretch of a segment, a large one or one with
+ * handles by its own. Other producers' messages may come between. */
+int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w);
 /* buf: MP_INLINE_MAX bytes, 16-aligned, for an inline message. 0; -ETIMEDOUT empty; -EPIPE closed and drained; -EINTR. */
 int mp_shm_queue_get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_wait *w);
+/* The same for the next message and those behind it that go with one store: up to `most`, inline ones without handles, of
+ * one segment, what buf has room for. g is the first; g->more says how many follow. Each is used and ended by itself. */
+int mp_shm_queue_get_many(mp_shm_queue *q, void *buf, uint32_t most, mp_shm_incoming *g, const mp_shm_wait *w);
+/* Makes g, whose `more` is not 0, the next one. */
+void mp_shm_incoming_next(mp_shm_incoming *g);
 /* The same, but the message stays this process's until mp_shm_queue_done (delivered) or mp_shm_lease_give_back; its death
  * gives it back, or makes it an orphan. Never inline; its handles stay on flight. -ENOMEM too. */
 int mp_shm_queue_lease(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w);
