@@ -15,8 +15,7 @@ static void attach(lua_State *L) {
   mp_os_learn_stdin();
   int err = mp_shm_attach();
   if (err)
-    luaL_error(L, "mproc cannot map its shared memory: %s; it needs memfd_create and some address space (ulimit -v)",
-               strerror(-err));
+    luaL_error(L, "mproc cannot map its shared memory: %s; it needs some address space (ulimit -v)", strerror(-err));
   mp_lua_enter(L);
   mp_shm_types_setup();
 }

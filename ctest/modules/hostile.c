@@ -5,12 +5,18 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <lua.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,12 +109,63 @@ static int hostile_files(lua_State *L) {
   return number_or_errno(L, setrlimit(RLIMIT_NOFILE, &r));
 }
 
+static const struct {
+  const char *name;
+  unsigned number;
+} calls[] = {
+    {"memfd_create", SYS_memfd_create},
+    {"getrandom", SYS_getrandom},
+    {"pidfd_open", SYS_pidfd_open},
+    {"pidfd_send_signal", SYS_pidfd_send_signal},
+};
+
+static unsigned number_of_call(lua_State *L, int arg) {
+  const char *name = luaL_checkstring(L, arg);
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+    if (strcmp(name, calls[i].name) == 0) return calls[i].number;
+  return (unsigned)luaL_argerror(L, arg, "no such call here");
+}
+
+/* deny(errno, call, ...): those system calls fail with it, in this process and those forked from now on (seccomp) */
+static int hostile_deny(lua_State *L) {
+  unsigned short err = (unsigned short)luaL_checkinteger(L, 1);
+  for (int i = 2; i <= lua_gettop(L); i++) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number_of_call(L, i), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+      return number_or_errno(L, -1);
+  }
+  return number_or_errno(L, 0);
+}
+
+/* close(fd) */
+static int hostile_close(lua_State *L) { return number_or_errno(L, close((int)luaL_checkinteger(L, 1))); }
+
+/* is_open(fd) */
+static int hostile_is_open(lua_State *L) {
+  lua_pushboolean(L, fcntl((int)luaL_checkinteger(L, 1), F_GETFD) >= 0);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"storm", hostile_storm},   {"caught", hostile_caught},
-    {"ignore", hostile_ignore}, {"kill", hostile_kill},
-    {"fork", hostile_fork},     {"exit", hostile_exit},
-    {"reap", hostile_reap},     {"exec", hostile_exec},
-    {"files", hostile_files},   {NULL, NULL},
+    {"deny", hostile_deny},
+    {"close", hostile_close},
+    {"is_open", hostile_is_open},
+    {"storm", hostile_storm},
+    {"caught", hostile_caught},
+    {"ignore", hostile_ignore},
+    {"kill", hostile_kill},
+    {"fork", hostile_fork},
+    {"exit", hostile_exit},
+    {"reap", hostile_reap},
+    {"exec", hostile_exec},
+    {"files", hostile_files},
+    {NULL, NULL},
 };
 
 int luaopen_hostile(lua_State *L) {

@@ -40,8 +40,14 @@ void mp_os_learn_stdin(void) {
   stdin_known = true;
 }
 
+/* A file that is written to is the program's, opened before mproc was loaded. */
+static bool is_input(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) != O_WRONLY;
+}
+
 MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
-  if (has_stdin && fileno(stdin) == STDIN_FILENO) {
+  if (has_stdin && fileno(stdin) == STDIN_FILENO && is_input(STDIN_FILENO)) {
     close(STDIN_FILENO);
     open_empty();
   }

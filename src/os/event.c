@@ -42,7 +42,7 @@ static void fd_path(char *to, pid_t pid, int fd) {
 static int reopen(int fd) {
   char path[PATH_BYTES];
   fd_path(path, 0, fd);
-  return or_errno(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  return mp_os_descriptor(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC));
 }
 
 static bool is_pipe(int fd, uint64_t *inode) {
@@ -78,7 +78,7 @@ int mp_os_wake_other(pid_t pid, int fd, uint64_t inode) {
   char path[PATH_BYTES];
   uint64_t found = 0;
   fd_path(path, pid, fd);
-  int name = or_errno(open(path, O_PATH | O_CLOEXEC));
+  int name = mp_os_descriptor(open(path, O_PATH | O_CLOEXEC));
   if (name < 0) return name;
   int err = is_pipe(name, &found) && found == inode ? reopen(name) : -ESTALE;
   close(name);
@@ -89,7 +89,7 @@ int mp_os_wake_other(pid_t pid, int fd, uint64_t inode) {
   return err;
 }
 
-int mp_os_timer_open(void) { return or_errno(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)); }
+int mp_os_timer_open(void) { return mp_os_descriptor(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)); }
 
 void mp_os_timer_set(int fd, uint64_t when) {
   struct itimerspec t = {{0, 0}, {0, 0}};
@@ -97,7 +97,7 @@ void mp_os_timer_set(int fd, uint64_t when) {
   timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
-int mp_os_set_open(void) { return or_errno(epoll_create1(EPOLL_CLOEXEC)); }
+int mp_os_set_open(void) { return mp_os_descriptor(epoll_create1(EPOLL_CLOEXEC)); }
 
 int mp_os_set_add(int set, int fd) {
   struct epoll_event e = {.events = EPOLLIN};

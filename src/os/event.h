@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that wait (layer 0): wake pipes, timers, sets of descriptors, and polling many. Called by src/shm/watch.c
- * and src/bind/watch.c. Knows neither Lua nor the arena.
+ * Descriptors that wait (layer 0): wake pipes, timers, sets of descriptors, and polling many. Called by src/shm/wait and
+ * src/bind/wait_set.c. Knows neither Lua nor the arena.
  * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec, and none of
  * the calls blocks but mp_os_poll_many.
  */

@@ -21,10 +21,12 @@ static int set_size(int fd, size_t size) {
   return err;
 }
 
+/* fd -1: without a file, which is as good but for the seals. */
 static void *map_file(int fd, size_t size, int *err) {
-  *err = set_size(fd, size);
+  *err = fd < 0 ? 0 : set_size(fd, size);
   if (*err) return NULL;
-  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  int kind = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, kind, fd, 0);
   if (p == MAP_FAILED) {
     *err = -errno;
     return NULL;
@@ -33,20 +35,16 @@ static void *map_file(int fd, size_t size, int *err) {
 }
 
 void *mp_os_map(size_t *size, size_t floor, int *err) {
-  int fd = memfd_create("mproc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) {
-    *err = -errno;
-    return NULL;
-  }
+  int fd =
+      memfd_create("mproc", MFD_CLOEXEC | MFD_ALLOW_SEALING); /* -1 where that is denied, or no descriptor is left */
   void *p = map_file(fd, *size, err);
   while (!p && *size / 2 >= floor && (*err == -ENOMEM || *err == -EFBIG || *err == -EINVAL)) {
     *size /= 2;
     p = map_file(fd, *size, err);
   }
-  if (p) {
-    madvise(p, *size, MADV_DONTDUMP);
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  }
+  if (p) madvise(p, *size, MADV_DONTDUMP);
+  if (fd < 0) return p;
+  if (p) fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   close(fd);
   return p;
 }

@@ -106,13 +106,18 @@ static inline void mp_os_pending(_Atomic uint32_t *word) {
 static inline void mp_os_pause(void);
 
 /* memory.c */
-/* Maps a nameless, sealed, sparse, shared area of about *size bytes (halved until the system grants it,
+/* Maps a nameless, sparse, shared area (sealed where memfd_create is allowed) of about *size bytes (halved until the system grants it,
  * down to floor); NULL and -errno in *err otherwise. *size says what was granted. */
 void *mp_os_map(size_t *size, size_t floor, int *err);
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);
 /* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */
 void mp_os_zero(void *p, size_t n);
+
+/* descriptor.c */
+/* What a system call has returned for a new descriptor: the same one, or a copy above 2 in its place; -errno for -1. */
+int mp_os_descriptor(int fd);
+void mp_os_close(int fd);
 
 /* pages.c: private memory by pages, zero at first */
 /* align: a power of two. NULL: the system grants none. */
@@ -125,7 +130,7 @@ bool mp_os_pages_resize(void *p, size_t old, size_t n);
 /* Moves pages, without copying, to what was taken there. False when the system refuses: then `to` may be gone. */
 bool mp_os_pages_move(void *p, size_t old, void *to, size_t n);
 
-/* self.c: facts about this process */
+/* sysinfo.c: facts about this process */
 uint64_t mp_os_pid_namespace(void);
 int mp_os_cpu_usable(void); /* CPUs in the affinity mask, at least 1 */
 int mp_os_threads(void);    /* of this process; 0 when /proc does not tell */

@@ -73,13 +73,18 @@ const char *mp_os_signal_name(int sig) {
   return NULL;
 }
 
-int mp_os_pidfd(pid_t pid) {
-  long fd = syscall(SYS_pidfd_open, pid, 0);
-  return fd < 0 ? -errno : (int)fd;
+int mp_os_pidfd(pid_t pid) { return mp_os_descriptor((int)syscall(SYS_pidfd_open, pid, 0)); }
+
+/* A pid is given again only once its process has been reaped, which its pidfd tells before. */
+int mp_os_pidfd_signal(int pidfd, pid_t pid, int sig) {
+  if (syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0) return 0;
+  if (errno == ESRCH || mp_os_poll(pidfd, 0) == 1) return -ESRCH;
+  return kill(pid, sig) < 0 ? -errno : 0;
 }
 
-int mp_os_pidfd_signal(int pidfd, int sig) {
-  return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+int mp_os_pid_signal(pid_t pid, uint64_t since, int sig) {
+  if (mp_os_started_after(pid, since)) return -ESRCH;
+  return kill(pid, sig) < 0 ? -errno : 0;
 }
 
 bool mp_os_gone(pid_t pid) {
@@ -90,10 +95,7 @@ bool mp_os_gone(pid_t pid) {
   return gone;
 }
 
-int mp_os_ready_fd(void) {
-  int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-  return fd < 0 ? -errno : fd;
-}
+int mp_os_ready_fd(void) { return mp_os_descriptor(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 int mp_os_poll(int fd, uint64_t deadline) {
   struct pollfd p = {fd, POLLIN, 0};
@@ -102,8 +104,6 @@ int mp_os_poll(int fd, uint64_t deadline) {
   int n = ppoll(&p, 1, deadline == MP_FOREVER ? NULL : &t, NULL);
   return n < 0 ? -errno : n;
 }
-
-void mp_os_close(int fd) { close(fd); }
 
 void mp_os_sigint_default(void) {
   struct sigaction now;

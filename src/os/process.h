@@ -24,18 +24,21 @@ int mp_os_exit_code(int status);
 const char *mp_os_signal_name(int sig);
 /* A descriptor that turns readable when the process ends. -ESRCH, -ENOSYS before Linux 5.3, -EMFILE. */
 int mp_os_pidfd(pid_t pid);
-int mp_os_pidfd_signal(int pidfd, int sig);
+/* Sends sig to the process that both name. Where the system denies that call: by the pid, while the pidfd says that it
+ * still runs. 0; -ESRCH: it has ended; -errno. */
+int mp_os_pidfd_signal(int pidfd, pid_t pid, int sig);
+/* Where there is no pidfd: by the pid, unless what has it surely began after that moment. 0, -ESRCH, -errno. */
+int mp_os_pid_signal(pid_t pid, uint64_t since, int sig);
 /* True once the process has ended, reaped or not. A pid that names another process by now counts as running. */
 bool mp_os_gone(pid_t pid);
 /* A descriptor that is readable from the start. */
 int mp_os_ready_fd(void);
 /* 1 when fd is readable, 0 at the deadline, -EINTR after a signal. */
 int mp_os_poll(int fd, uint64_t deadline);
-void mp_os_close(int fd);
 /* Ctrl-C and its handler belong to the interpreter, which is gone when the exit hook runs: back to the default. */
 void mp_os_sigint_default(void);
 
-/* start.c: of a process that runs or is not reaped, against a moment on the monotonic clock, to a tick (10 ms) */
+/* proc_start_time.c: of a process that runs or is not reaped, against a moment on the monotonic clock, to a tick (10 ms) */
 /* False when it surely began before that moment. True also when it has gone. */
 bool mp_os_started_since(pid_t pid, uint64_t since);
 /* True when it surely began after it: it is not the process that had this pid then. */
@@ -93,7 +96,7 @@ int mp_os_cpu_count(void);
 int mp_os_cpu_quota(const char *membership, const char *mount);
 
 /* random.c */
-/* Fills p with n <= 256 bytes of the system's randomness. 0 or -errno. */
+/* Fills p with n <= 256 bytes of the system's randomness, by /dev/urandom where getrandom is denied. 0 or -errno. */
 int mp_os_random(void *p, size_t n);
 
 /* output.c */

@@ -202,12 +202,10 @@ int mp_process_child_sentinel(int place) {
   return fd;
 }
 
-/* Where the system has no pidfds. */
-static int plain_kill(pid_t pid, int sig) { return kill(pid, sig) == 0 || errno == ESRCH ? 0 : -errno; }
-
-static int send_and_close(int fd, int sig) {
-  int err = mp_os_pidfd_signal(fd, sig);
-  mp_os_close(fd);
+/* since: the process had begun by then. fd: its pidfd, or an error. Closes fd. */
+static int send_signal(int fd, pid_t pid, uint64_t since, int sig) {
+  int err = fd >= 0 ? mp_os_pidfd_signal(fd, pid, sig) : mp_os_pid_signal(pid, since, sig);
+  if (fd >= 0) mp_os_close(fd);
   return err == -ESRCH ? 0 : err;
 }
 
@@ -217,15 +215,16 @@ int mp_process_child_signal(int place, int sig) {
   int fd = mp_os_pidfd(c->pid);
   bool gone = mp_process_child_ended(place) || fd == -ESRCH;
   if (!gone) c->last_signal = sig;
-  if (fd >= 0 && !gone) return send_and_close(fd, sig);
+  if (!gone) return send_signal(fd, c->pid, c->since, sig);
   if (fd >= 0) mp_os_close(fd);
-  return gone ? 0 : plain_kill(c->pid, sig);
+  return 0;
 }
 
 int mp_process_peer_signal(mp_shm_proc_ref ref, pid_t pid, int sig) {
   int fd = mp_os_pidfd(pid);
+  uint64_t since = mp_os_now(); /* what has its pid and began later is another */
   bool gone = mp_shm_proc_dead(ref) || fd == -ESRCH;
-  if (fd >= 0 && !gone) return send_and_close(fd, sig);
+  if (!gone) return send_signal(fd, pid, since, sig);
   if (fd >= 0) mp_os_close(fd);
-  return gone ? 0 : plain_kill(pid, sig);
+  return 0;
 }
