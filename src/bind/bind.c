@@ -84,8 +84,16 @@ static void learn_scripts_hook(lua_State *L) {
   lua_settop(L, top);
 }
 
-int mp_lua_interrupted(lua_State *L) {
+void mp_lua_raise_terminated(lua_State *L, lua_Debug *ar) {
+  (void)ar;
   lua_sethook(main_thread(L), NULL, 0, 0);
+  luaL_error(L, "the worker is told to end");
+}
+
+int mp_lua_interrupted(lua_State *L) {
+  lua_State *m = main_thread(L);
+  if (lua_gethook(m) == mp_lua_raise_terminated) mp_lua_raise_terminated(L, NULL);
+  lua_sethook(m, NULL, 0, 0);
   return luaL_error(L, "interrupted!");
 }
 

@@ -33,7 +33,8 @@
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
 #define MP_GUARD_TYPE "mproc.Guard"
-#define MP_SHIELD_TYPE "mproc.Shield" /* never seen by users */
+#define MP_INBOX_TYPE "mproc.Inbox" /* never seen by users, as: */
+#define MP_SHIELD_TYPE "mproc.Shield"
 
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_lua_enter(lua_State *L);
@@ -49,6 +50,8 @@ mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline);
 bool mp_lua_is_foreign_hook(lua_State *L);
 /* True when lua.c's SIGINT handler has struck, and its error has not been raised yet. */
 bool mp_lua_is_interrupted(lua_State *L);
+/* A hook that raises in a worker that is told to end. */
+void mp_lua_raise_terminated(lua_State *L, lua_Debug *ar);
 /* After a wait returned -EINTR: raises "interrupted!". */
 int mp_lua_interrupted(lua_State *L);
 
@@ -71,6 +74,7 @@ void mp_lua_open_object(lua_State *L);
 void mp_lua_open_queue(lua_State *L);
 void mp_lua_open_pool_message(lua_State *L);
 void mp_lua_open_serve(lua_State *L);
+void mp_lua_open_pool(lua_State *L);
 void mp_lua_open_end(lua_State *L);
 void mp_lua_open_scope(lua_State *L);
 void mp_lua_open_mutex(lua_State *L);

@@ -29,9 +29,9 @@ static int unsendable(lua_State *L) {
   return 2;
 }
 
-lua_Number mp_lua_pool_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
+lua_Number mp_lua_label_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
 
-int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
+int mp_lua_label_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
                      size_t *bytes) {
   int n = lua_gettop(L) - first + 1;
   mp_codec_message m;
@@ -51,9 +51,9 @@ int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header 
 static int label_post(lua_State *L) {
   mp_lua_message_header head = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), 0};
   size_t bytes;
-  int n = mp_lua_pool_post(L, mp_lua_queue_self(L), &head, luaL_checkstring(L, 5), 6, &bytes);
+  int n = mp_lua_label_post(L, mp_lua_queue_self(L), &head, luaL_checkstring(L, 5), 6, &bytes);
   if (n) return n;
-  lua_pushnumber(L, mp_lua_pool_now());
+  lua_pushnumber(L, mp_lua_label_now());
   lua_pushinteger(L, (lua_Integer)bytes);
   return 2;
 }
@@ -66,7 +66,7 @@ static int decode_protected(lua_State *L) {
   return n < 0 ? lua_error(L) : n;
 }
 
-void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
+void mp_lua_label_push_values(lua_State *L, const mp_shm_incoming *g) {
   lua_pushboolean(L, 1);
   if (g->extent < 0 && !g->nhandles &&
       mp_codec_decode_scalar(L, (const char *)g->data + sizeof(mp_lua_message_header),
@@ -106,13 +106,13 @@ static int fetch_into(lua_State *L, mp_shm_queue *q, void *buf, mp_lua_message_h
   lua_pushinteger(L, (lua_Integer)g.len);
   bool outermost = !buffer_busy;
   buffer_busy = true;
-  mp_lua_pool_push_values(L, &g);
+  mp_lua_label_push_values(L, &g);
   if (outermost) buffer_busy = false;
   mp_shm_queue_done(&g);
   return 0;
 }
 
-int mp_lua_pool_fetch(lua_State *L, mp_shm_queue *q, mp_lua_message_header *head, const mp_shm_wait *w) {
+int mp_lua_label_fetch(lua_State *L, mp_shm_queue *q, mp_lua_message_header *head, const mp_shm_wait *w) {
   if (!buffer_busy) return fetch_into(L, q, buffer, head, w);
   int own = lua_gettop(L) + 1;
   int err = fetch_into(L, q, lua_newuserdatauv(L, MP_INLINE_MAX, 0), head, w);
@@ -126,7 +126,7 @@ static int label_fetch(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
   mp_lua_message_header head;
   lua_settop(L, 2);
-  int err = mp_lua_pool_fetch(L, q, &head, &w);
+  int err = mp_lua_label_fetch(L, q, &head, &w);
   return err ? mp_lua_queue_push_no_message(L, err) : lua_gettop(L) - 2;
 }
 
@@ -143,7 +143,7 @@ static int label_orphan(lua_State *L) {
   lua_pushinteger(L, mp_shm_orphan_lessee(&g));
   const mp_lua_message_header head = mp_lua_message_header_of(&g);
   push_head(L, &head);
-  mp_lua_pool_push_values(L, &g);
+  mp_lua_label_push_values(L, &g);
   mp_shm_queue_done(&g);
   return lua_gettop(L) - 1;
 }

@@ -18,20 +18,20 @@ typedef struct mp_lua_message_header {
 } mp_lua_message_header;
 
 /* The monotonic clock, in seconds as Lua has them. */
-lua_Number mp_lua_pool_now(void);
+lua_Number mp_lua_label_now(void);
 
 /* Puts the values from index `first` on, which are called `what`: 0 and *bytes; or how many values it has pushed that say
  * why not: false, what the codec says; or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
-int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
+int mp_lua_label_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
                      size_t *bytes);
 
 /* Takes the next message: 0, *head set and pushed: a, b, c, bytes, true, values... or a, b, c, bytes, false, error; or what
  * mp_shm_queue_get says, nothing pushed. */
-int mp_lua_pool_fetch(lua_State *L, mp_shm_queue *q, mp_lua_message_header *head, const mp_shm_wait *w);
+int mp_lua_label_fetch(lua_State *L, mp_shm_queue *q, mp_lua_message_header *head, const mp_shm_wait *w);
 
 mp_lua_message_header mp_lua_message_header_of(const mp_shm_incoming *g);
 /* Pushes true and the message's values, or false and the error. */
-void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g);
+void mp_lua_label_push_values(lua_State *L, const mp_shm_incoming *g);
 
 #pragma GCC visibility pop
 #endif

@@ -84,6 +84,12 @@ static int queue_lease(lua_State *L) {
   return lua_error(L);
 }
 
+const mp_shm_incoming *mp_lua_lease_incoming(lua_State *L, int idx) {
+  lease *l = check(L, idx);
+  luaL_argcheck(L, is_open(l) && is_mine(l), idx, "an open lease expected");
+  return &l->got;
+}
+
 int mp_lua_lease_done(lua_State *L, int idx) {
   lease *l = check(L, idx);
   mp_lua_enter(L);

@@ -29,6 +29,8 @@ extern const luaL_Reg mp_lua_lease_methods[], mp_lua_joinable_methods[];
 /* Pushes an open lease of the queue's next message, *got in it; or returns what mp_shm_queue_lease says of why not, with an
  * ended lease pushed. ended: index of an ended lease that may be used again, if one is there; 0: none. */
 int mp_lua_lease_push(lua_State *L, mp_lua_box *queue, int ended, const mp_shm_incoming **got, const mp_shm_wait *w);
+/* The message of the open lease at idx; raises when it is none. */
+const mp_shm_incoming *mp_lua_lease_incoming(lua_State *L, int idx);
 /* The message of the lease at idx is delivered: 0. Raises when it has ended before, or is another process's. */
 int mp_lua_lease_done(lua_State *L, int idx);
 /* Makes the metatable of leases. */

@@ -45,8 +45,8 @@ static int give(lua_State *L, const char *kind, int from, const mp_lua_message_h
 static bool answer(lua_State *L, mp_shm_queue *q, int64_t a, lua_Integer base, lua_Number began) {
   int top = lua_gettop(L);
   size_t bytes;
-  const mp_lua_message_header head = {a, base, (int64_t)((mp_lua_pool_now() - began) * NS_PER_S), 0};
-  if (mp_lua_pool_post(L, q, &head, "result", CALLED, &bytes)) {
+  const mp_lua_message_header head = {a, base, (int64_t)((mp_lua_label_now() - began) * NS_PER_S), 0};
+  if (mp_lua_label_post(L, q, &head, "result", CALLED, &bytes)) {
     lua_settop(L, top);
     return false;
   }
@@ -77,12 +77,12 @@ static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results) {
   if (err) return mp_lua_queue_push_no_message(L, err);
   lua_replace(L, LEASE);
   const mp_lua_message_header head = mp_lua_message_header_of(g);
-  lua_Number began = mp_lua_pool_now();
+  lua_Number began = mp_lua_label_now();
   if (is_simple(&head))
     lua_rawgeti(L, KNOWN, head.b >> FUNCTION_SHIFT);
   else
     lua_pushnil(L);
-  mp_lua_pool_push_values(L, g);
+  mp_lua_label_push_values(L, g);
   if (!lua_toboolean(L, CALLED) || !lua_toboolean(L, CALLED + 1)) return give(L, "taken", CALLED + 1, &head, began);
   lua_remove(L, CALLED + 1);
   bool ok = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
@@ -157,13 +157,13 @@ static int ask(lua_State *L) {
   size_t bytes;
   lua_settop(L, ARGUMENTS);
   if ((mp_shm_proc_ref)luaL_checkinteger(L, 3) != mp_shm_proc_self() || push_arguments(L, ARGUMENTS) < 0 ||
-      mp_lua_pool_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
+      mp_lua_label_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
   uint64_t sent = mp_os_now();
   mp_shm_wait w = mp_lua_wait(L, sent + (uint64_t)(luaL_checknumber(L, 6) * NS_PER_S));
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
-  int err = mp_lua_pool_fetch(L, results, &head, &w);
+  int err = mp_lua_label_fetch(L, results, &head, &w);
   if (err) return err == -EINTR ? hand_interrupted(L) : 1;
   if (head.a == task.a && (head.b & STATUS_MASK) == DONE && lua_toboolean(L, OK) && lua_checkstack(L, 1)) {
     lua_pushboolean(L, 1);

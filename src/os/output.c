@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdio_ext.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +22,18 @@ static bool can_go_on(int fd, int err) {
   struct pollfd p = {fd, POLLOUT, 0};
   poll(&p, 1, -1);
   return true;
+}
+
+/* The stream that was opened last, in glibc. The first is stderr, which then is the last. Elsewhere it does not exist. */
+extern FILE *_IO_list_all __attribute__((weak));
+
+static bool has_standard_streams_only(void) { return &_IO_list_all && _IO_list_all == stderr; }
+
+void mp_os_flush(void) {
+  if (!has_standard_streams_only())
+    fflush(NULL);
+  else if (__fpending(stdout) || __fpending(stderr))
+    fflush(NULL);
 }
 
 int mp_os_write(int fd, const char *s, size_t n) {

@@ -66,6 +66,10 @@ int mp_os_cpu_pin(int nth);
 int mp_os_limit(const char *name, uint64_t amount);
 /* SIGINT is caught and does nothing; a program that is executed gets the default action back. */
 void mp_os_sigint_nothing(void);
+/* SIGTERM is caught by f, and interrupts what waits in the system. */
+void mp_os_on_sigterm(void (*f)(int sig));
+/* Bytes of this process's memory that are in RAM; 0: not known. */
+uint64_t mp_os_resident(void);
 /* True while a handler catches SIGINT. */
 bool mp_os_sigint_caught(void);
 
@@ -100,6 +104,8 @@ int mp_os_cpu_quota(const char *membership, const char *mount);
 int mp_os_random(void *p, size_t n);
 
 /* output.c */
+/* Writes what C's streams have buffered. Costs next to nothing when that is nothing. */
+void mp_os_flush(void);
 /* Writes all of it, in one system call when the file takes it whole; waits where a file does not block. 0 or -errno. */
 int mp_os_write(int fd, const char *s, size_t n);
 /* The same, and no line of another process gets in between: pipes and sockets, which may take a part, are locked. */

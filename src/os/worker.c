@@ -3,10 +3,13 @@
 #define _GNU_SOURCE
 #include "os/process.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 int mp_os_cpu_pin(int nth) {
   cpu_set_t set, one;
@@ -53,4 +56,23 @@ void mp_os_sigint_nothing(void) {
 bool mp_os_sigint_caught(void) {
   struct sigaction a;
   return sigaction(SIGINT, NULL, &a) == 0 && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;
+}
+
+void mp_os_on_sigterm(void (*f)(int sig)) {
+  struct sigaction a;
+  memset(&a, 0, sizeof a);
+  a.sa_handler = f;
+  sigaction(SIGTERM, &a, NULL);
+}
+
+uint64_t mp_os_resident(void) {
+  char text[128];
+  int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (n <= 0) return 0;
+  text[n] = '\0';
+  const char *second = strchr(text, ' ');
+  return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }

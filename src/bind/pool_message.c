@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* A pool's messages: made, read, sent. Called by lua/mproc/pool/, to which core.pool is this and what belongs to it. */
+#include "bind/pool_message.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "codec/codec.h"
+
+#define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
+#define NS_PER_S 1e9
+
+enum { PIECES = 8 /* more than these need memory */ };
+
+/* The arguments of post. */
+enum { QUEUE = 1, CHUNK, OFFSET, KIND, COUNT, WHO, VALUE, WHAT, VALUES };
+
+static int send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const mp_codec_message *m) {
+  const mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  mp_shm_iovec few[PIECES + 1], *pieces = few;
+  if (m->niov > PIECES) pieces = lua_newuserdatauv(L, (m->niov + 1) * sizeof *pieces, 0);
+  pieces[0] = (mp_shm_iovec){head, sizeof *head};
+  for (size_t i = 0; i < m->niov; i++) pieces[i + 1] = (mp_shm_iovec){m->iov[i].base, m->iov[i].len};
+  mp_shm_outgoing p = {pieces, m->niov + 1, m->len + sizeof *head, m->handles, m->nhandles};
+  return mp_shm_queue_put(q, &p, &w);
+}
+
+/* The error of an encoding stands at the top. */
+static int unsendable(lua_State *L) {
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+lua_Number mp_lua_pool_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
+
+int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const char *what, int first,
+                     size_t *bytes) {
+  int n = lua_gettop(L) - first + 1;
+  mp_codec_message m;
+  luaL_checkstack(L, 4, NULL);
+  int bad = n == 1 ? mp_codec_encode(L, first, what, &m) : mp_codec_encode_many(L, first, n, what, &m);
+  if (bad) return unsendable(L);
+  int err = send(L, q, head, &m);
+  *bytes = m.len;
+  mp_codec_release(L, &m);
+  if (err == -EPIPE) return mp_lua_fail(L, err, "the queue is closed");
+  return err ? mp_lua_push_failure(L, err, "queue") : 0;
+}
+
+static uint32_t check_field(lua_State *L, int arg) {
+  lua_Integer n = luaL_checkinteger(L, arg);
+  luaL_argcheck(L, n >= 0 && n <= UINT32_MAX, arg, "a field of a pool's message is out of range");
+  return (uint32_t)n;
+}
+
+/* post(queue, chunk, offset, kind, count, who, value, what, ...) -> the time, bytes; or false, what the codec says of the
+ * values (`what` names them); or nil, message, NAME */
+static int message_post(lua_State *L) {
+  mp_shm_queue *q = mp_lua_queue_self(L);
+  const mp_lua_pool_header head = {luaL_checkinteger(L, CHUNK), check_field(L, OFFSET), check_field(L, COUNT),
+                                   check_field(L, KIND),        check_field(L, WHO),    luaL_checkinteger(L, VALUE)};
+  size_t bytes;
+  int n = mp_lua_pool_post(L, q, &head, luaL_checkstring(L, WHAT), VALUES, &bytes);
+  if (n) return n;
+  lua_pushnumber(L, mp_lua_pool_now());
+  lua_pushinteger(L, (lua_Integer)bytes);
+  return 2;
+}
+
+static int decode_protected(lua_State *L) {
+  const mp_shm_incoming *g = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  int n = mp_codec_decode(L, (const char *)g->data + sizeof(mp_lua_pool_header), g->len - sizeof(mp_lua_pool_header),
+                          DECODE_ALL);
+  return n < 0 ? lua_error(L) : n;
+}
+
+void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
+  const size_t head = sizeof(mp_lua_pool_header);
+  lua_pushboolean(L, 1);
+  if (g->extent < 0 && !g->nhandles && g->len > head &&
+      mp_codec_decode_scalar(L, (const char *)g->data + head, g->len - head))
+    return;
+  int ok = lua_gettop(L);
+  lua_pushcfunction(L, decode_protected);
+  lua_pushlightuserdata(L, (void *)g);
+  if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK) return;
+  lua_pushboolean(L, 0);
+  lua_replace(L, ok);
+}
+
+mp_lua_pool_header mp_lua_pool_header_of(const mp_shm_incoming *g) {
+  mp_lua_pool_header head = {0, 0, 0, 0, 0, 0};
+  if (g->len >= sizeof head) memcpy(&head, g->data, sizeof head);
+  return head;
+}
+
+void mp_lua_pool_push_header(lua_State *L, const mp_lua_pool_header *head) {
+  lua_pushinteger(L, head->chunk);
+  lua_pushinteger(L, head->offset);
+  lua_pushinteger(L, head->kind);
+  lua_pushinteger(L, head->count);
+  lua_pushinteger(L, head->who);
+  lua_pushinteger(L, head->value);
+}
+
+/* leased(queue, pid): whether that process has messages of it leased, or is dead and they are not orphans yet: others
+ * may be seeing to that. */
+static int message_leased(lua_State *L) {
+  lua_pushboolean(L, mp_shm_queue_leased_by(mp_lua_queue_self(L), (pid_t)luaL_checkinteger(L, 2)));
+  return 1;
+}
+
+static const struct {
+  const char *name;
+  lua_Integer value;
+} constants[] = {
+    {"MAP", MP_POOL_MAP},         {"STAR", MP_POOL_STAR},           {"CALL", MP_POOL_CALL},
+    {"RETIRE", MP_POOL_RETIRE},   {"VERB_MASK", MP_POOL_VERB_MASK}, {"NO_RESULT", MP_POOL_NO_RESULT},
+    {"TEST", MP_POOL_TEST},       {"WHOLE", MP_POOL_WHOLE},         {"TIMED", MP_POOL_TIMED},
+    {"DONE", MP_POOL_DONE},       {"FAILED", MP_POOL_FAILED},       {"SKIPPED", MP_POOL_SKIPPED},
+    {"CUT", MP_POOL_CUT},         {"READY", MP_POOL_READY},         {"BROKEN", MP_POOL_BROKEN},
+    {"LEAVING", MP_POOL_LEAVING}, {"FUNCTION", MP_POOL_FUNCTION},   {"FORGET", MP_POOL_FORGET},
+    {"PATHS", MP_POOL_PATHS},     {"COUNT_MAX", UINT32_MAX},        {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
+};
+
+static const luaL_Reg functions[] = {{"post", message_post}, {"leased", message_leased}, {NULL, NULL}};
+
+/* Adds the table `pool`. */
+void mp_lua_open_pool(lua_State *L) {
+  luaL_newlib(L, functions);
+  for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
+    lua_pushinteger(L, constants[i].value);
+    lua_setfield(L, -2, constants[i].name);
+  }
+  mp_lua_open_pool_inbox(L);
+  mp_lua_open_pool_worker(L);
+  lua_setfield(L, -2, "pool");
+}

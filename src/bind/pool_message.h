@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages between a pool's owner and its workers (layer 3): a header, then what the codec makes of any number of values.
+ * The receiver gets the header even when the values cannot be decoded, so whoever shares out work always knows whose
+ * message it was. lua/mproc/pool/protocol.lua gives all this to Lua, where each field is a value of its own.
+ * Such queues are a pool's own: get() of one of these messages would make no sense of it.
+ *
+ *           kind      who                 value                   values
+ * task      a mode    cancel flag, or 0   function, or 0          the function when its number is 0; then for CALL the
+ *                                                                 arguments, else the list of items
+ * result    a status  the worker's slot   nanoseconds that the    the result, the error, or what the status says
+ *                                         items took, or 0
+ * function  a notice  -                   -                       what the notice says; chunk is the function's number
+ *
+ * A chunk is a run of items of one job that went out together; offsets count its items from 0. Its items are run and
+ * reported in order. A worker may cut a chunk and put the rest back, as a task with the same chunk and a later offset.
+ */
+#ifndef MP_BIND_POOL_MESSAGE_H
+#define MP_BIND_POOL_MESSAGE_H
+
+#include "bind/queue.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct mp_lua_pool_header {
+  int64_t chunk;
+  uint32_t offset; /* the first item, or the one reported */
+  uint32_t count;  /* items */
+  uint32_t kind, who;
+  int64_t value;
+} mp_lua_pool_header;
+_Static_assert(sizeof(mp_lua_pool_header) == 32, "values are aligned to 16 bytes");
+
+/* How an item is given to the function, and what of it comes back; flags. */
+enum {
+  MP_POOL_MAP,    /* f(item) -> its first result */
+  MP_POOL_STAR,   /* f(unpacked item) -> its first result */
+  MP_POOL_CALL,   /* one item: f(...) -> all its results */
+  MP_POOL_RETIRE, /* no task: the worker that takes it leaves */
+  MP_POOL_VERB_MASK = 3,
+  MP_POOL_NO_RESULT = 4, /* the results are not wanted */
+  MP_POOL_TEST = 8,      /* only whether they are true */
+  MP_POOL_WHOLE = 16,    /* the chunk shall not be cut */
+  MP_POOL_TIMED = 32     /* each item is noted in the worker's words when it begins */
+};
+
+/* What a worker reports: of an item up to CUT, of itself from READY on. */
+enum {
+  MP_POOL_DONE,
+  MP_POOL_FAILED,
+  MP_POOL_SKIPPED, /* of `count` items */
+  MP_POOL_CUT,     /* the chunk was cut before this offset */
+  MP_POOL_READY,   /* it has started; chunk: its pid */
+  MP_POOL_BROKEN,  /* its initializer failed; value: the error */
+  MP_POOL_LEAVING  /* it was told to leave, and does; chunk: its pid */
+};
+
+enum { MP_POOL_FUNCTION, MP_POOL_FORGET, MP_POOL_PATHS }; /* value: the function; -; package.path and package.cpath */
+
+enum { MP_POOL_RESULTS_MAX = 200000 /* of a task */ };
+
+/* The monotonic clock, in seconds as Lua has them. */
+lua_Number mp_lua_pool_now(void);
+
+/* Puts the values from index `first` on, which are called `what`: 0 and *bytes; or how many values it has pushed that say
+ * why not: false, what the codec says; or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
+int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const char *what, int first,
+                     size_t *bytes);
+
+mp_lua_pool_header mp_lua_pool_header_of(const mp_shm_incoming *g);
+/* Pushes chunk, offset, kind, count, who, value. */
+void mp_lua_pool_push_header(lua_State *L, const mp_lua_pool_header *head);
+/* Pushes true and the message's values, or false and the error. */
+void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g);
+
+/* pool_inbox.c, pool_worker.c: add their functions to the table at the top. */
+void mp_lua_open_pool_inbox(lua_State *L);
+void mp_lua_open_pool_worker(lua_State *L);
+
+#pragma GCC visibility pop
+#endif
