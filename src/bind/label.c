@@ -32,7 +32,7 @@ static int unsendable(lua_State *L) {
 lua_Number mp_lua_label_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
 
 int mp_lua_label_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
-                     size_t *bytes) {
+                      size_t *bytes) {
   int n = lua_gettop(L) - first + 1;
   mp_codec_message m;
   luaL_checkstack(L, 4, NULL);

@@ -23,7 +23,7 @@ lua_Number mp_lua_label_now(void);
 /* Puts the values from index `first` on, which are called `what`: 0 and *bytes; or how many values it has pushed that say
  * why not: false, what the codec says; or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
 int mp_lua_label_post(lua_State *L, mp_shm_queue *q, const mp_lua_message_header *head, const char *what, int first,
-                     size_t *bytes);
+                      size_t *bytes);
 
 /* Takes the next message: 0, *head set and pushed: a, b, c, bytes, true, values... or a, b, c, bytes, false, error; or what
  * mp_shm_queue_get says, nothing pushed. */

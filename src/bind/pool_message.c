@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/codec.h"
+#include "os/process.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 #define NS_PER_S 1e9
@@ -69,6 +70,12 @@ static int message_post(lua_State *L) {
   return 2;
 }
 
+/* report(…): as post, once what this process has written is out. */
+static int message_report(lua_State *L) {
+  mp_os_flush();
+  return message_post(L);
+}
+
 static int decode_protected(lua_State *L) {
   const mp_shm_incoming *g = lua_touserdata(L, 1);
   lua_settop(L, 0);
@@ -126,7 +133,8 @@ static const struct {
     {"PATHS", MP_POOL_PATHS},     {"COUNT_MAX", UINT32_MAX},        {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
 };
 
-static const luaL_Reg functions[] = {{"post", message_post}, {"leased", message_leased}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"post", message_post}, {"report", message_report}, {"leased", message_leased}, {NULL, NULL}};
 
 /* Adds the table `pool`. */
 void mp_lua_open_pool(lua_State *L) {

@@ -24,7 +24,7 @@ local protocol = {
   NO_ROOM = 1, -- why a worker ends by itself: it could not deliver for ROOM_SECONDS
 }
 
-for name, value in pairs(of_core) do -- post, inbox, receive, done, ask, leased, words, running; modes and statuses
+for name, value in pairs(of_core) do -- post, inbox, receive, done, ask, leased, words, running; modes, statuses
   protocol[name] = value
 end
 
@@ -62,8 +62,8 @@ function protocol.post_when_room(queue, ...)
 end
 
 local REASONS = {
-  [protocol.NO_ROOM] = ("the arena was full for %d s, so it could not deliver what it had; read some messages first, or "
-    .. "set MPROC_ARENA higher before the program starts"):format(protocol.ROOM_SECONDS),
+  [protocol.NO_ROOM] = ("the arena was full for %d s, so it could not deliver what it had; read some messages first, "
+    .. "or set MPROC_ARENA higher before the program starts"):format(protocol.ROOM_SECONDS),
 }
 
 local reason = of_core.reason
