@@ -22,7 +22,7 @@ local mproc = {}
 --- The list of arguments, with its `n` if it has one; what is no table is one argument. Default: none.
 ---@field args? any
 ---@field kwargs? table given to the target behind the arguments, as one table; default: none
----@field name? string default: `Process-` and the number of the process in its family
+---@field name? string default: `Process-` and numbers: `Process-1:2` is the second child of `Process-1`
 ---@field daemon? boolean whether it ends with its parent; default: as the process that makes it
 --- True: it has none of its parent's descriptors but 0 to 2 (and mproc's own): no pipe of `io.popen`, no listening
 --- socket, no open file. Lua's objects for these are there, and fail. Default: false.

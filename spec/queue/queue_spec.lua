@@ -96,7 +96,7 @@ describe("a queue", function()
       assert.same({ 1, 2, 3 }, q:get(0))
     end)
 
-    it("strings of every size round the limits of ring and extent", function()
+    it("strings of every size round the limit between inline and large messages", function()
       local q <close> = mproc.Queue()
       for _, center in ipairs({ 0, 16, 127, 255, 4096, 32 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024 }) do
         for size = math.max(0, center - 17), center + 17 do

@@ -102,7 +102,7 @@ describe("a lock", function()
         l:release()
       end)
 
-      it("holds no line's timeouts up while its owner is stopped", function()
+      it("keeps to the timeouts of all who wait while its owner is stopped", function()
         local l, got = make(), mproc.Queue()
         local p = holder(l)
         stop(p)
@@ -137,7 +137,7 @@ describe("a lock", function()
         finish(first)
       end)
 
-      it("goes on to the next in line when one who waits is killed", function()
+      it("goes on to the next waiter when one is killed", function()
         local l, got = make(), mproc.Queue()
         l:acquire()
         local all = {}
