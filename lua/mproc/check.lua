@@ -128,12 +128,9 @@ local function enumerate(names)
 end
 
 local function refuse_option(key, owner, names)
-  if type(key) ~= "string" or #key > NAME_MOST then
-    errors.raise("unknown option %s; %s %s", errors.show(key), owner, enumerate(names))
-  end
-  local near = nearest(key, names)
-  errors.raise("unknown option '%s'%s; %s %s", key, near and ("; did you mean '%s'?"):format(near) or "", owner,
-    enumerate(names))
+  local near = type(key) == "string" and #key <= NAME_MOST and nearest(key, names)
+  errors.raise("unknown option %s%s; %s %s", errors.show(key), near and ("; did you mean '%s'?"):format(near) or "",
+    owner, enumerate(names))
 end
 
 -- A table of options: raises for a key that is none of `names`. owner: "a pipe has", say.

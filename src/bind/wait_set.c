@@ -85,7 +85,8 @@ static int push_found(lua_State *L, const mp_shm_wait_source *s, lua_Integer n) 
 static int watch_wait(lua_State *L) {
   mp_lua_enter(L);
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_Integer n = luaL_checkinteger(L, 2);
+  lua_Integer n = luaL_checkinteger(L, 2), length = (lua_Integer)lua_rawlen(L, 1);
+  if (n > length) n = length + 1; /* what is there is nil, and no source */
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   mp_shm_wait_source *s = lua_newuserdatauv(L, (size_t)n * sizeof *s, 0);
   mp_os_pollfd *fds = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *fds, 0);

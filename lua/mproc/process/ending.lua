@@ -21,6 +21,7 @@ function Process:join(timeout)
   if record.exitcode then
     return true
   end
+  core.collect_strays()
   local ended, word = record.handle:wait(timeout)
   if not ended then
     return false, word
@@ -34,6 +35,7 @@ function Process:result(timeout)
   local record = record_of(self)
   check.timeout(timeout)
   check_own_child(record, "take the result of")
+  core.collect_strays()
   local outcome = record.outcome or result.await(record, timeout, function()
     poll_exit(self, record)
   end)

@@ -90,6 +90,7 @@ local Claim = {}
 function Claim.__close(claim)
   local record = claim.record
   record.starting = nil
+  record.pid = record.handle and record.handle:pid()
   if not record.pid then
     record.handle, record.results = nil, nil
     tree.remove_child(claim.process)
@@ -103,6 +104,7 @@ end
 
 -- True, or nil, message, NAME: what a start needs that the system may not have.
 local function prepare(record)
+  core.collect_strays()
   lazy.load("mproc.process.child") -- here, so that no child has to
   tree.sweep()
   local ready, message, name = fork.prepare_heap(record.freeze_heap)
@@ -113,23 +115,25 @@ local function prepare(record)
   return record.results and true, message, name
 end
 
--- The fork, between the program's hooks; it is known to have happened by the handle alone. ok, what core.fork returns.
+-- The fork, between the program's hooks; it is known to have happened by the handle alone, and nothing that could fail
+-- comes between. Returns ok, and what core.fork does.
 local function fork_between_hooks(self, record)
   local handle = core.new_child()
   record.handle = handle
   tree.add_child(self)
-  record.hooks = fork.before()
+  local hooks = fork.before()
+  record.hooks = hooks
   tree.begin_fork(self, record.number)
-  local outcome = table.pack(core.outside(core.fork, handle, record.daemon, record.name, record.close_fds, enter, self))
+  local ok, started, message, name = core.outside(core.fork, handle, record.daemon, record.name, record.close_fds,
+    enter, self)
   tree.end_fork()
   record.pid = handle:pid()
+  record.hooks = nil
   if record.pid then
     record.args, record.bytes, record.target = nil, nil, nil
   end
-  local hooks = record.hooks
-  record.hooks = nil
   fork.parent(hooks)
-  return table.unpack(outcome, 1, outcome.n)
+  return ok, started, message, name
 end
 
 -- The process, or nil, message, NAME when the system has no room for it: then it may be started again.
