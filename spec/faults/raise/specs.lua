@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Makes a test of each scenario of a group. MPROC_RAISE_EVERYWHERE=1 tries every instruction instead of some.
+-- Makes a test of each scenario of a group. MPROC_FAULTS_COMPLETE=1 tries every instruction instead of some.
 
 local busted = require("busted")
 local program = require("spec.support.program")
 
-local EVERYWHERE = os.getenv("MPROC_RAISE_EVERYWHERE") ~= nil
-local SECONDS = EVERYWHERE and 3600 or 60
+local COMPLETE = os.getenv("MPROC_FAULTS_COMPLETE") ~= nil
+local SECONDS = COMPLETE and 3600 or 60
 
 -- What is wrong, in words; nil when nothing is.
 local function trouble(r)
@@ -24,10 +24,10 @@ return function(group, points, broken)
   for name in pairs(require("spec.faults.raise." .. group)) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    local reason = not os.getenv("MPROC_FAULTS_ALL") and broken and (broken[name] or broken[1])
+    local reason = not os.getenv("MPROC_FAULTS_PENDING") and broken and (broken[name] or broken[1])
     busted[reason and "pending" or "it"](reason and name .. ": " .. reason or name,
       function()
-        local r = program.file("spec/faults/raise/run.lua", { group, name, EVERYWHERE and 0 or points },
+        local r = program.file("spec/faults/raise/run.lua", { group, name, COMPLETE and 0 or points },
           { seconds = SECONDS })
         local wrong = trouble(r)
         if wrong then error(wrong, 0) end

@@ -1,0 +1,64 @@
+-- SPDX-License-Identifier: MIT
+-- Makes a test of each place of one side with each act that may befall there: a third of them, another each day; with
+-- MPROC_FAULTS_COMPLETE=1 all. MPROC_FAULTS_PENDING=1 runs those as well that are known to fail.
+
+local busted = require("busted")
+local acts = require("spec.faults.user_code.acts")
+local places = require("spec.faults.user_code.places")
+local program = require("spec.support.program")
+
+local KINDS = {
+  worker = { "raising", "leaving", "nested" },
+  owner = { "raising", "using", "ending", "yielding", "leaving" },
+}
+
+local COMPLETE = os.getenv("MPROC_FAULTS_COMPLETE")
+local SHARES = 3
+local today = os.time() // 86400
+
+local turn = 0
+local function is_turn()
+  turn = turn + 1
+  return COMPLETE or (turn + today) % SHARES == 0
+end
+
+-- How a program ends whose pool's owner leaves.
+local STATUS = { ["calls os.exit"] = acts.STATUS, ["becomes another program"] = 0, ["kills itself"] = 137 }
+
+local function sorted(t)
+  local names = {}
+  for name in pairs(t) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function check(side, place, act, serial)
+  local r = program.file("spec/faults/user_code/run.lua", { place, act, serial }, { seconds = 25 })
+  local leaves = (side == "owner" or serial) and STATUS[act]
+  if leaves then
+    if r.code ~= leaves or r.timed_out and leaves ~= 137 then
+      error(("ends with status %d instead of %d\n%s%s"):format(r.code, leaves, r.out, r.err), 0)
+    end
+  elseif r.timed_out then
+    error("hangs\n" .. r.out .. r.err, 0)
+  elseif r.out ~= "well\n" or r.code ~= 0 then
+    error(("status %d\n%s%s"):format(r.code, r.out, r.err), 0)
+  end
+end
+
+-- broken(place, act) -> the reason why that is known not to hold yet, or nil.
+return function(side, broken, serial)
+  for _, place in ipairs(sorted(places)) do
+    for _, kind in ipairs(places[place].side == side and KINDS[side] or {}) do
+      for _, act in ipairs(sorted(acts[kind])) do
+        local reason = not os.getenv("MPROC_FAULTS_PENDING") and broken(place, act)
+        local name = ("%s %s"):format(place, act)
+        if is_turn() then
+          busted[reason and "pending" or "it"](reason and name .. ": " .. reason or name, function()
+            check(side, place, act, serial)
+          end)
+        end
+      end
+    end
+  end
+end
