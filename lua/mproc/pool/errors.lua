@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The errors that a pool itself raises for a task, and how tasks are named in them. Used by pool_*.lua.
+-- The errors that a pool itself raises for a task, and how tasks are named in them. Used by all of mproc.pool.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
@@ -25,11 +25,13 @@ local function make(kind, message, more)
   return setmetatable(err, PoolError)
 end
 
--- "item 7 of map(function <a.lua:3>)"; a single task has no index.
+-- "item 7 of map(function <a.lua:3>)"; a single task has no index, and a whole call none.
 function pool_errors.name_task(job, index)
   local call = ("%s(%s)"):format(job.verb, pool_errors.name_function(job.f))
   if job.single then
     return ("task %d, %s"):format(job.number, call)
+  elseif not index then
+    return call
   end
   return ("item %d of %s"):format(index, call)
 end
@@ -73,9 +75,10 @@ function pool_errors.worker_died(name, pid, exitcode, task, deaths)
   return err
 end
 
-function pool_errors.timeout(task, seconds, pid)
-  return make("task_timeout", ("%s ran longer than its task_timeout of %g s; its worker (pid %d) was killed"):format(
-    task, seconds, pid), { task = task, timeout = seconds, pid = pid })
+-- whose: "task_timeout", the pool's, or "timeout", the call's own.
+function pool_errors.timeout(task, whose, seconds, pid)
+  return make("task_timeout", ("%s ran longer than its %s of %g s; its worker (pid %d) was killed"):format(task, whose,
+    seconds, pid), { task = task, timeout = seconds, pid = pid })
 end
 
 -- message, name: what the system said to the last attempt.
@@ -87,8 +90,20 @@ function pool_errors.terminated()
   return make("terminated", "the pool was terminated before this task had ended")
 end
 
+-- One task was ended by future:terminate().
+function pool_errors.task_terminated(task, pid)
+  return make("terminated", ("%s was terminated; its worker (pid %d) was killed"):format(task, pid),
+    { task = task, pid = pid })
+end
+
 function pool_errors.cancelled(task)
   return make("cancelled", ("%s was cancelled"):format(task), { task = task })
+end
+
+-- Error values by text, even when their __tostring raises.
+function pool_errors.text_of(err)
+  local ok, text = pcall(tostring, err)
+  return ok and text or "an error of type " .. type(err)
 end
 
 return pool_errors

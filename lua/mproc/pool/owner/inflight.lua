@@ -1,0 +1,434 @@
+-- SPDX-License-Identifier: MIT
+-- The book of what is in flight: chunks, which are items of a job that went out together. Sends them, accounts for
+-- their results, and says what is to become of those that a dead worker had. It names no worker.
+--
+-- state.inflight, which this file alone writes: chunks, by their number: { job, base (index of the item before the
+-- first), count, left, next }; count: items in flight; done, failed, retried: items that ended; cost: seconds that the
+-- last one took; noting, noting_index: the item that is being accounted for, or false.
+-- Items below `next` have been reported; once a chunk was cut, reported[offset] says so instead, and cuts lists the
+-- offsets. A single task is its own chunk.
+--
+-- Invariant: an item is accounted for once, whoever reads its result. What user code or memory can interrupt comes
+-- before, and what follows (job:note) can be done again: conclude() does so for an account that was cut off.
+
+local core = require("mproc.core")
+local functions = require("mproc.pool.owner.functions")
+local job_of = require("mproc.pool.owner.job")
+local label = require("mproc.pool_label")
+local pool_errors = require("mproc.pool.errors")
+
+local inflight = {}
+
+local SHIFT, MASK, FUNCTION_SHIFT, STATUS_MASK = label.SHIFT, label.MASK, label.FUNCTION_SHIFT, label.STATUS_MASK
+local CALL, DONE, SKIPPED, CUT = label.CALL, label.DONE, label.SKIPPED, label.CUT
+local pack = table.pack
+local retire = job_of.retire
+local SMOOTH = 0.3 -- the weight of a new measurement
+local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
+
+inflight.COUNT_MAX = MASK -- items of a chunk
+
+function inflight.prepare(state)
+  state.inflight = {
+    chunks = {}, next_id = 1, count = 0, done = 0, failed = 0, retried = 0, cost = false,
+    noting = false, noting_index = 0,
+  }
+end
+
+-- --- sending ---
+
+local function claim(state, job, base, count)
+  local book = state.inflight
+  local chunk = {
+    job = job, base = base, count = count, left = count, next = 0, reported = false, cuts = false, begun = false,
+  }
+  local id = book.next_id
+  book.next_id = id + 1
+  book.chunks[id] = chunk
+  book.count, job.messages = book.count + count, job.messages + 1
+  return id, chunk
+end
+
+-- A single task is claimed with the job's own fields.
+local function claim_task(state, job)
+  local book = state.inflight
+  local id = book.next_id
+  book.next_id = id + 1
+  book.chunks[id] = job
+  book.count, job.messages, job.id = book.count + 1, 1, id
+  return id
+end
+
+-- `n` items of a chunk need no more.
+local function settle(state, id, chunk, n)
+  local book, job = state.inflight, chunk.job
+  if book.chunks[id] ~= chunk then -- the book was closed meanwhile
+    return
+  end
+  chunk.left, book.count = chunk.left - n, book.count - n
+  if chunk.left == 0 then
+    book.chunks[id] = nil
+    job.messages = job.messages - 1
+  end
+  return retire(job)
+end
+
+-- Sends the items base + 1 to base + count of the job, which has counted them as sent. true and bytes; or nil and why
+-- not: a value that cannot travel, a full arena.
+function inflight.send(state, job, mode, base, count, items)
+  local id, chunk = claim(state, job, base, count)
+  local way = state.transport
+  local now, bytes, name = way.post(way.tasks, id << SHIFT, mode | job.version.id << FUNCTION_SHIFT,
+    count | job.cancel << SHIFT, "items", items)
+  if now then
+    return true, bytes
+  end
+  settle(state, id, chunk, count)
+  return nil, bytes, name
+end
+
+-- Sends a single task, f(...) or the job's version of it. True, or nil and why not.
+function inflight.send_task(state, job, ...)
+  local id, version = claim_task(state, job), job.version
+  local way, count = state.transport, 1 | job.cancel << SHIFT
+  local posted, why, name
+  if version then
+    posted, why, name = way.post(way.tasks, id << SHIFT, CALL | version.id << FUNCTION_SHIFT, count, "args", ...)
+  else
+    posted, why, name = way.post(way.tasks, id << SHIFT, CALL, count, "args", job.f, ...)
+  end
+  if posted then
+    return true
+  end
+  settle(state, id, job, 1)
+  return nil, why, name
+end
+
+-- Posts until there is room. Reading results makes some, so this waits for others only.
+local function post_again(state, ...)
+  local deadline = core.time() + FULL_SECONDS
+  local way = state.transport
+  local now, why, name = way.post(way.tasks, ...)
+  while not now and name == "ENOMEM" and core.time() < deadline do
+    core.sleep(0.001)
+    way = state.transport
+    now, why, name = way.post(way.tasks, ...)
+  end
+  return now, why
+end
+
+-- --- accounting ---
+
+-- What follows from an account that was begun.
+local function conclude(state)
+  local book = state.inflight
+  local job, index = book.noting, book.noting_index
+  if job then
+    if not job.ended then
+      job:note(index)
+    end
+    retire(job)
+    if book.noting == job and book.noting_index == index then
+      book.noting = false
+    end
+  end
+end
+inflight.conclude = conclude
+
+local function has_report(chunk, offset)
+  if chunk.reported then
+    return chunk.reported[offset]
+  end
+  return offset < chunk.next
+end
+
+-- From now on each item is noted by itself.
+local function note_cut(chunk, offset)
+  if not chunk.reported then
+    local reported = {}
+    for k = 0, chunk.next - 1 do
+      reported[k] = true
+    end
+    chunk.cuts = {}
+    chunk.reported = reported
+  end
+  if offset then
+    table.insert(chunk.cuts, offset)
+  end
+end
+
+-- The account of one item: failure is { err } or nil, value its result, or all of a single task's. Plain assignments
+-- alone, so that nothing runs in between; the first two may find no memory, and have changed nothing then.
+local function commit(book, chunk, id, offset, failure, value)
+  local job, index = chunk.job, chunk.base + offset + 1
+  if job.ended then
+    index = 0
+  elseif chunk == job then
+    job.failure, job.results = failure, value
+  elseif failure then
+    job.errors[index], job.values[index] = failure, job.failed_value
+  else
+    job.values[index] = value
+  end
+  if chunk.reported then
+    chunk.reported[offset] = true
+  elseif offset == chunk.next then
+    chunk.next = offset + 1
+  end
+  local arrivals_to = job.arrivals_to
+  if index > 0 and job.arrivals then
+    job.arrivals[arrivals_to + 1] = index
+    job.arrivals_to = arrivals_to + 1
+  end
+  book.noting, book.noting_index = job, index
+  job.arrived = job.arrived + 1
+  chunk.left, book.count = chunk.left - 1, book.count - 1
+  if chunk.left == 0 then
+    book.chunks[id] = nil
+    job.messages = job.messages - 1
+  end
+end
+
+-- What `count` items took, and the bytes of a result.
+local function measure(book, job, count, nanoseconds, bytes)
+  local each = nanoseconds * 1e-9 / count
+  job.cost = job.cost and job.cost + SMOOTH * (each - job.cost) or each
+  job.bytes = job.bytes + SMOOTH * (bytes - job.bytes)
+  book.cost = job.cost
+end
+
+-- An item's outcome. Prepares all that needs memory, then commits unless somebody else has done so meanwhile.
+local function account(state, chunk, id, offset, ok, ...)
+  local book, failure, value = state.inflight, nil, nil
+  if not ok then
+    failure = { (...) }
+  elseif chunk.single then
+    value = pack(...)
+  else
+    value = ...
+    if value == nil then
+      value = chunk.job.nil_value
+    end
+  end
+  if book.noting then
+    conclude(state)
+  end
+  if not chunk.reported and offset > chunk.next then
+    note_cut(chunk)
+  end
+  if book.chunks[id] ~= chunk or has_report(chunk, offset) then
+    return false
+  end
+  commit(book, chunk, id, offset, failure, value)
+  if ok then
+    book.done = book.done + 1
+  else
+    book.failed = book.failed + 1
+  end
+  conclude(state)
+  return true
+end
+
+local function skip(state, id, chunk, offset, count)
+  for k = offset, offset + count - 1 do
+    account(state, chunk, id, k, true, nil) -- its job has ended: nobody hears
+  end
+end
+
+-- A report about an item, as a message has it; ok: whether its values could be decoded. Late ones, of items that were
+-- given up or have been reported before their worker died, change nothing. Returns whether it counted, and seconds that
+-- the worker says it has worked since its last report of that.
+function inflight.report(state, item, kind, count, bytes, ok, ...)
+  local id, offset, status = item >> SHIFT, item & MASK, kind & STATUS_MASK
+  local chunk = state.inflight.chunks[id]
+  if not chunk then
+    return
+  elseif status == CUT then
+    return note_cut(chunk, offset)
+  elseif status == SKIPPED then
+    return skip(state, id, chunk, offset, kind >> SHIFT)
+  elseif has_report(chunk, offset) then
+    return
+  end
+  if count > 0 then
+    measure(state.inflight, chunk.job, kind >> SHIFT, count, bytes)
+  end
+  if status == DONE then
+    return account(state, chunk, id, offset, ok, ...), count * 1e-9
+  end
+  return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, (...))), count * 1e-9
+end
+
+-- An item of a chunk that fails where it is, or that nobody can send.
+local function fail_item(state, chunk, id, offset, err)
+  return account(state, chunk, id, offset, false, err)
+end
+
+-- --- deaths ---
+
+-- Items again that a dead worker had: as they were sent then, so that later changes of them stay where they were made.
+local function send_again(state, old, base, count, kind, limits, ...)
+  local job = old.job
+  if job.ended then
+    return
+  end
+  local id, chunk = claim(state, job, base, count)
+  local now, why = post_again(state, id << SHIFT, kind, limits & ~MASK | count, "task", ...)
+  for k = 0, now and -1 or count - 1 do
+    fail_item(state, chunk, id, k, why)
+  end
+end
+
+-- Where the piece that begins at `start` ends now: the next cut, or `stop`.
+local function split_end(chunk, start, stop)
+  for _, cut in ipairs(chunk.cuts or {}) do
+    if cut > start and cut < stop then
+      stop = cut
+    end
+  end
+  return stop
+end
+
+-- The items from `from` to `to` of a message's, with the function before them if it came along.
+local function part(kind, from, to, f, items)
+  if kind >> FUNCTION_SHIFT ~= 0 then
+    return table.move(f, from, to, 1, {})
+  end
+  return f, table.move(items, from, to, 1, {})
+end
+
+-- Whether the item that ran when its worker died shall be tried again. Else its error.
+local function blame_item(state, job, index, death)
+  local deaths = job.deaths and job.deaths[index] or {}
+  local err = death.error(pool_errors.name_task(job, index), deaths, job)
+  if err.kind == "worker_died" and state.on_crash == "retry" and #deaths < state.retries and not job.ended then
+    core.log("warning", ("retry %d of %d: %s"):format(#deaths + 1, state.retries, tostring(err)))
+    job.deaths = job.deaths or {}
+    table.insert(deaths, { pid = err.pid, signal = err.signal, exitcode = err.exitcode })
+    job.deaths[index] = deaths
+    state.inflight.retried = state.inflight.retried + 1
+    return true
+  end
+  core.log("warning", ("failed: %s"):format(tostring(err)))
+  return false, err
+end
+
+-- Gives up the items of a chunk from `from` up to `to` without an account: others stand for them, or nobody waits.
+local function give_up(state, id, chunk, from, to)
+  note_cut(chunk)
+  local n = 0
+  for k = from, to - 1 do
+    if not chunk.reported[k] then
+      chunk.reported[k] = true
+      n = n + 1
+    end
+  end
+  settle(state, id, chunk, n)
+end
+
+local function retry_item(state, id, chunk, offset, kind, limits, ...)
+  give_up(state, id, chunk, offset, offset + 1)
+  send_again(state, chunk, chunk.base + offset, 1, kind, limits, ...)
+end
+
+-- A single task's orphan: it is sent again as it was, or has failed.
+local function orphaned_task(state, death, id, task, kind, limits, ...)
+  local again, err = blame_item(state, task, 1, death)
+  if not again then
+    return fail_item(state, task, id, 0, err)
+  end
+  local book, new = state.inflight, nil
+  if book.chunks[id] == task then -- under a new number, so that a late report of the old one is nobody's
+    new = book.next_id
+    book.next_id = new + 1
+    book.chunks[id], book.chunks[new] = nil, task
+    task.id = new
+    local now, why = post_again(state, new << SHIFT, kind, limits, "task", ...)
+    if not now then
+      fail_item(state, task, new, 0, why)
+    end
+  end
+end
+
+-- A message of a worker that died, with the task as it was sent, from the item at offset `start` on. death.error(task,
+-- deaths, job) makes the error of the item that ran; death.guilty: that item, false when none ran, nil when that is the
+-- first without a report.
+function inflight.orphan(state, death, item, kind, limits, ok, ...)
+  local id, start, chunk = item >> SHIFT, item & MASK, state.inflight.chunks[item >> SHIFT]
+  if not chunk then
+    return
+  end
+  local stop = split_end(chunk, start, start + (limits & MASK))
+  local first = start
+  while first < stop and has_report(chunk, first) do
+    first = first + 1
+  end
+  local job = chunk.job
+  if first == stop then
+    return
+  elseif not ok then -- it cannot even be read here: nobody can run it
+    note_cut(chunk)
+    for k = first, stop - 1 do
+      fail_item(state, chunk, id, k, (...))
+    end
+  elseif job.ended then
+    give_up(state, id, chunk, first, stop)
+  elseif chunk.single then
+    orphaned_task(state, death, id, chunk, kind, limits, ...)
+  else
+    local guilty = death.guilty == nil or death.guilty == item - start + first
+    local rest = guilty and first + 1 or first
+    local again, err
+    if guilty then
+      again, err = blame_item(state, job, chunk.base + first + 1, death)
+    end
+    if rest < stop then
+      give_up(state, id, chunk, rest, stop)
+      send_again(state, chunk, chunk.base + rest, stop - rest, kind, limits,
+        part(kind, rest - start + 1, stop - start, ...))
+    end
+    if again then
+      retry_item(state, id, chunk, first, kind, limits, part(kind, first - start + 1, first - start + 1, ...))
+    elseif guilty then
+      note_cut(chunk)
+      fail_item(state, chunk, id, first, err)
+    end
+  end
+end
+
+-- Whatever is in flight will never be reported.
+function inflight.close(state)
+  local book = state.inflight
+  book.chunks, book.count, book.noting = {}, 0, false
+end
+
+-- --- the short cut ---
+
+local function asked(state, job, id, mine, item, kind, count, bytes, ok, ...)
+  local book = state.inflight
+  if mine then -- what stands for `bytes` is how long that took
+    local seconds = count * 1e-9
+    book.chunks[id] = nil
+    book.count, book.done, book.cost, job.messages = book.count - 1, book.done + 1, seconds, 0
+    job_of.finish(job)
+    return "done", seconds, kind, ...
+  elseif mine == nil and item then -- Ctrl-C: it still runs
+    job_of.discard(job)
+    error(item, 0)
+  elseif mine == nil then
+    settle(state, id, job, 1)
+    return "unsent"
+  end
+  return "sent", item, kind, count, bytes, ok, ...
+end
+
+-- Sends a single task of a simple kind and takes the next result, for which it waits `seconds`, in one call:
+-- "done", seconds that it took, what the message says of the worker, results... | "sent", another message or nil |
+-- "unsent" when it is not so simple.
+function inflight.ask(state, job, args, seconds)
+  local id, way = claim_task(state, job), state.transport
+  return asked(state, job, id, core.ask(way.tasks, way.results, state.owner, id << SHIFT, job.version.at_once, seconds,
+    args))
+end
+
+return inflight
