@@ -22,8 +22,8 @@ local mproc = {
   Pipe = queue.Pipe,
 
   Pool = lazy.call("mproc.pool"),
-  as_completed = lazy.call("mproc.future", "as_completed"),
-  wait_all = lazy.call("mproc.future", "wait_all"),
+  as_completed = lazy.call("mproc.pool.owner.future", "as_completed"),
+  wait_all = lazy.call("mproc.pool.owner.future", "wait_all"),
   worker = lazy.call("mproc.pool_here", "current"),
 
   Lock = sync.Lock,

@@ -15,12 +15,12 @@ function serial.prepare(pool)
   local known = {}
   local record = { index = 1, pid = core.getpid(), tasks_done = 0, store = {}, serial = true }
   local seat = {
-    index = 1, record = record, unknown = {}, inherited = pool.frozen, peers = 0, stops = pool.stops,
+    index = 1, record = record, unknown = {}, inherited = pool.functions.packed, peers = 0, stops = pool.stops,
     max_tasks = math.huge, initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer,
   }
-  pool.size, seat.results = math.max(1, pool.size), pool.results
+  pool.size, seat.results = math.max(1, pool.size), pool.transport.results
 
-  function pool.run_here(...)
+  function pool.transport.post(_, ...)
     local a, b, c = ...
     local was = here.pretend(record)
     if seat.initializer then
@@ -29,7 +29,7 @@ function serial.prepare(pool)
       seat.initializer = nil
       initializer(table.unpack(args, 1, args.n))
     end
-    worker.handle(seat, known, a, b, c, core.time(), LEASE, true, select(4, ...))
+    worker.handle(seat, known, a, b, c, core.time(), LEASE, true, select(5, ...))
     here.pretend(was)
     return core.time(), 0
   end

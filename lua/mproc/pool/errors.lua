@@ -27,7 +27,7 @@ end
 
 -- "item 7 of map(function <a.lua:3>)"; a single task has no index, and a whole call none.
 function pool_errors.name_task(job, index)
-  local call = ("%s(%s)"):format(job.verb, pool_errors.name_function(job.f))
+  local call = ("%s(%s)"):format(job.verb, pool_errors.name_function(job.named or job.f))
   if job.single then
     return ("task %d, %s"):format(job.number, call)
   elseif not index then

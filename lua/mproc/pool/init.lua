@@ -1,117 +1,119 @@
 -- SPDX-License-Identifier: MIT
--- Pool: a number of workers that run tasks. This file makes it and ends it; its other methods are in
--- pool_tasks.lua, pool_lists.lua, pool_stream.lua, pool_search.lua and pool_stats.lua. Used by init.lua.
+-- Pool: a number of workers that run tasks. This file makes a pool and ends it; its other methods stand in calls/.
+--
+--      owner (its program's calls)                                      workers (daemon processes)
+--
+--   calls/*  ──>  job  ──>  dispatch  ──>  inflight ══ task queue ══>  worker: takes a message under lease,
+--      ^           ^        (how many      (chunks by                    finds its function, runs the items
+--      │           │       items, when)     their number)                        │
+--      │           └── note ──────────────  inflight <══ result queue ══════════─┘  one message an item
+--   future, iterator                           ^
+--                                              │ orphans: what a dead worker had in hand comes back by the task queue
+--   functions ══ a channel for each worker ══> │ workers (starts, ends, replacements)
 --
 -- A pool has no thread or process of its own beside its workers: its owner moves it along in every call that waits
--- (pool_drive.lua). Fields beyond those of pool_chunks, pool_crew, pool_functions and pool_job: maker, state
--- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), size, tasks, results (queues).
+-- (owner/loop.lua). The user's object has methods and a record, the state, under a private key; each part of the state
+-- is written by one file: state.workers, .inflight, .functions, .jobs. Beside these: owner and owner_pid, phase
+-- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), finishing (no worker shall be
+-- replaced), finished, size (of the pool, whoever its workers are), transport { tasks, results, post, fetch }, and the
+-- options.
+--
+-- Every method runs under core.shield: no hook of the program's, and no Ctrl-C but in a wait, ends it between two
+-- lines. Code of the user's that it calls may do anything to the pool, and finalizers may come at any allocation.
 
-local chunks = require("mproc.pool_chunks")
+local check = require("mproc.check")
 local core = require("mproc.core")
-local crew = require("mproc.pool_crew")
-local drive = require("mproc.pool_drive")
 local errors = require("mproc.errors")
-local functions = require("mproc.pool_functions")
-local insights = require("mproc.pool_insights")
-local job = require("mproc.pool_job")
-local lists = require("mproc.pool_lists")
-local options = require("mproc.pool_options")
-local pool_errors = require("mproc.pool_errors")
-local search = require("mproc.pool_search")
+local apply = require("mproc.pool.calls.apply")
+local functions = require("mproc.pool.owner.functions")
+local imap = require("mproc.pool.calls.imap")
+local inflight = require("mproc.pool.owner.inflight")
+local job = require("mproc.pool.owner.job")
+local loop = require("mproc.pool.owner.loop")
+local map = require("mproc.pool.calls.map")
+local options = require("mproc.pool.options")
+local pool_errors = require("mproc.pool.errors")
+local record = require("mproc.pool.record")
+local report = require("mproc.pool.report")
+local search = require("mproc.pool.calls.search")
 local serial = require("mproc.pool_serial")
-local stats = require("mproc.pool_stats")
-local stream = require("mproc.pool_stream")
-local tasks = require("mproc.pool_tasks")
 local words = require("mproc.pool_words")
+local workers = require("mproc.pool.owner.workers")
 
 local UNREAD_SHOWN = 10
+
+local shield, of_pool, STATE = core.shield, record.of_pool, record.STATE
 
 local Pool = { __name = "mproc.Pool" }
 Pool.__index = Pool
 
-for name, method in pairs({
-  apply = tasks.apply, submit = tasks.submit, apply_async = tasks.apply_async,
-  map = lists.map, starmap = lists.starmap, each = lists.each,
-  map_async = lists.map_async, starmap_async = lists.starmap_async,
-  imap = stream.imap, imap_unordered = stream.imap_unordered,
-  reduce = search.reduce, filter = search.filter, any = search.any, all = search.all, find = search.find,
-  stats = stats.of, workers = stats.workers, insights = insights.of,
-}) do
-  Pool[name] = method
+for _, calls in ipairs({ apply, map, imap, search }) do
+  for _, name in ipairs({
+    "apply", "submit", "apply_async", "map", "starmap", "each", "map_async", "starmap_async", "imap", "imap_unordered",
+    "reduce", "filter", "any", "all", "find",
+  }) do
+    Pool[name] = Pool[name] or calls[name]
+  end
 end
 
--- --- for futures and streams ---
-
--- Nobody wants what a job still has out.
-function Pool:abandon(of)
-  words.stop(self, of.stop_word)
-  job.finish(of)
+for _, name in ipairs({ "stats", "workers", "insights" }) do
+  Pool[name] = shield(function(pool)
+    return report[name](of_pool(pool))
+  end)
 end
-
--- True when nothing of the job had begun, and nothing will.
-function Pool:withdraw(of)
-  return words.withdraw(self, of.stop_word)
-end
-
-function Pool:has_begun(of)
-  return words.has_begun(self, of.stop_word)
-end
-
--- --- moving along, and the end ---
 
 -- Moves things along once: results, callbacks, replacements, retries. Waits for up to `timeout` seconds (by default not
 -- at all) when there is nothing to do. True when something has happened.
-function Pool:step(timeout)
-  drive.check_owner(self)
-  errors.check_timeout(timeout)
-  if self.state == "terminated" then
-    return false
+Pool.step = shield(function(pool, timeout)
+  local state = of_pool(pool)
+  check.timeout(timeout)
+  if state.phase == "terminated" then
+    return loop.run_due(state)
   end
-  local ok, any = pcall(drive.step, self, timeout or 0)
-  if not ok then
-    drive.note_interrupt(any)
-    error(any, 0)
-  end
-  return any
-end
+  return loop.note_interrupts(loop.step, state, timeout or 0)
+end)
 
 -- A descriptor for event loops. When it is readable, several times a second at least, step() has something to look at.
-function Pool:fileno()
-  drive.check_owner(self)
-  if self.state == "terminated" then
+Pool.fileno = shield(function(pool)
+  local state = of_pool(pool)
+  if state.phase == "terminated" then
     errors.raise("this pool is terminated: nothing will move any more")
   end
-  return self.results:fileno()
-end
+  return state.transport.results:fileno()
+end)
 
 -- From now on there are n workers.
-function Pool:resize(n)
-  drive.check_owner(self)
-  job.check_open(self)
-  if self.run_here then
+Pool.resize = shield(function(pool, n)
+  local state = of_pool(pool)
+  job.check_open(state)
+  if state.serial then
     errors.raise("a serial pool has no workers")
-  elseif self.broken then
-    error(self.broken_error, 0)
+  elseif state.broken then
+    error(state.broken_error, 0)
   end
-  return crew.resize(self, options.processes(n))
-end
+  local ok, message, name = workers.resize(state, options.processes(n))
+  if message ~= nil and (ok or name == "hook") then
+    error(message, 0)
+  end
+  return ok, message, name
+end)
+
+-- --- the end ---
 
 -- Errors that nobody has asked for are told once.
-local function tell_unread(self)
-  local lines, count = {}, 0
-  for _, failed in ipairs(self.unread) do
+local function tell_unread(state)
+  local unread, count = job.take_unread(state)
+  local lines = {}
+  for _, failed in ipairs(unread) do
     if not failed.read then
       failed.read = true
       count = count + 1
       if count <= UNREAD_SHOWN then
-        local ok, text = pcall(tostring, failed.err)
-        lines[#lines + 1] = ("mproc: %s failed and nobody asked: %s\n"):format(pool_errors.name_task(failed, 0),
-          ok and text or "an error of type " .. type(failed.err))
+        lines[#lines + 1] = ("mproc: %s failed and nobody asked: %s\n"):format(
+          pool_errors.name_task(failed, failed.first_failed), pool_errors.text_of(failed.err))
       end
     end
   end
-  count = count + self.unread_more
-  self.unread, self.unread_more = {}, 0
   if count > UNREAD_SHOWN then
     lines[#lines + 1] = ("mproc: and %d more\n"):format(count - UNREAD_SHOWN)
   end
@@ -120,131 +122,196 @@ local function tell_unread(self)
   end
 end
 
--- No more tasks; those that were given are still done.
-function Pool:close()
-  drive.check_owner(self)
-  if self.state == "terminated" then
-    return
-  end
-  self.state, job.open[self] = "closed", nil
-  drive.step(self, 0)
-  if self.nlive == 0 then
-    tell_unread(self)
+local function close(state)
+  if state.phase == "open" then
+    state.phase = "closed"
   end
 end
 
-local function is_idle(self)
-  return self.nlive == 0 and self.in_flight == 0
+-- No more tasks; those that were given are still done.
+Pool.close = shield(function(pool)
+  local state = of_pool(pool)
+  if state.phase == "terminated" then
+    return
+  end
+  close(state)
+  loop.note_interrupts(loop.step, state, 0)
+  if state.jobs.nlive == 0 then
+    tell_unread(state)
+  end
+end)
+
+local function is_idle(state)
+  return state.jobs.nlive == 0 and state.inflight.count == 0
 end
 
 -- The streams' windows open: who joins waits for all of their input.
-local function open_windows(self)
-  for _, live in pairs(self.live) do
-    live.window = nil
+local function open_windows(state)
+  for _, live in pairs(state.jobs.live) do
+    live.window = false
   end
 end
 
--- Closes, and waits until all is done and the workers have left. true, or false, "timeout".
-function Pool:join(timeout)
-  drive.check_owner(self)
-  errors.check_timeout(timeout)
-  if self.state == "open" then
-    self.state, job.open[self] = "closed", nil
+-- The pool's queues are let go.
+local function close_transport(state)
+  state.transport = {
+    tasks = false, results = false, fetch = function() end,
+    post = function() return nil, "the pool is terminated", "EPIPE" end,
+  }
+end
+
+-- Ends the workers whatever they do; with a grace, asks them first. What is pending fails.
+local function terminate(state, grace)
+  if state.phase == "terminated" or state.finished then
+    return
   end
-  local deadline = drive.deadline(timeout)
-  if self.state == "closed" and not self.finished then
-    open_windows(self)
-    if not drive.await(self, is_idle, self, deadline) then
-      return false, "timeout"
-    end
-    self.finishing = true
-    self.tasks:close()
-    if not crew.join(self, deadline) then
-      return false, "timeout"
-    end
-    self.finished = true
-    if self.run_here and self.finalizer then
-      self.finalizer()
+  state.phase, state.finishing = "terminated", true
+  job.fail_all(state, pool_errors.terminated(), true)
+  inflight.close(state)
+  if grace then
+    workers.terminate(state, grace)
+  end
+  workers.kill(state)
+  workers.join_killed(state)
+  state.finished = true
+  close_transport(state)
+  loop.run_due(state)
+  tell_unread(state)
+end
+
+-- Waits until the workers have left, which were told so.
+local function finish(state, deadline)
+  state.finishing = true
+  state.transport.tasks:close()
+  if not workers.join(state, deadline) then
+    return false
+  elseif not state.finished then
+    state.finished = true
+    if state.serial and state.finalizer then
+      core.outside(state.finalizer)
     end
   end
-  tell_unread(self)
   return true
 end
 
--- Ends the workers whatever they do. What is pending fails.
-function Pool:terminate()
-  drive.check_owner(self)
-  if self.state == "terminated" or self.finished then
-    return
+-- Closes, and waits until all is done and the workers have left. True, or false when the time is over. A callback may
+-- terminate the pool meanwhile.
+local function join(state, deadline)
+  close(state)
+  while state.phase == "closed" and not state.finished do
+    open_windows(state)
+    if not loop.await(state, is_idle, state, deadline) then
+      return false
+    elseif state.phase == "closed" and is_idle(state) and not finish(state, deadline) then
+      return false
+    end
   end
-  self.state, self.finishing, job.open[self] = "terminated", true, nil
-  crew.kill(self)
-  job.fail_all(self, pool_errors.terminated(), true)
-  drive.run_due(self)
-  crew.join(self)
-  self.finished = true
-  chunks.drop_all(self)
-  self.tasks, self.results = nil, nil
-  tell_unread(self)
+  tell_unread(state)
+  return true
 end
 
-function Pool:__close(err)
-  if self.maker ~= core.self() then
+-- true, or false, "timeout".
+Pool.join = shield(function(pool, timeout)
+  local state = of_pool(pool)
+  check.timeout(timeout)
+  if join(state, loop.deadline(timeout)) then
+    return true
+  end
+  return false, "timeout"
+end)
+
+local TERMINATE_OPTIONS = { "grace" }
+
+Pool.terminate = shield(function(pool, given)
+  local state, grace = of_pool(pool), nil
+  if given ~= nil then
+    if type(given) ~= "table" then
+      errors.raise("terminate takes a table such as { grace = 2 }, got %s", errors.show(given))
+    end
+    check.options(given, "terminate has", TERMINATE_OPTIONS)
+    grace = given.grace ~= nil and check.seconds("grace", given.grace) or nil
+  end
+  terminate(state, grace)
+end)
+
+Pool.__close = shield(function(pool, err)
+  local state = pool[STATE]
+  if state.owner ~= core.self() then
     return
   elseif err ~= nil then
-    drive.note_interrupt(err)
-    self:terminate()
+    terminate(state)
   else
-    self:join()
+    join(state)
   end
-end
+end)
 
 -- Dropped without close: nobody can have asked for what is left. Never waits.
-function Pool:__gc()
-  if self.maker == core.self() and not self.finished then
-    crew.kill(self)
+function Pool.__gc(pool)
+  local state = pool[STATE]
+  if state and state.owner == core.self() and not state.finished then
+    state.finishing = true
+    workers.kill(state)
   end
 end
 
-function Pool:__tostring()
-  return ("mproc.Pool: %d workers, %s, %d tasks pending"):format(self.size, self.broken and "broken" or self.state,
-    self.in_flight)
+function Pool.__tostring(pool)
+  local state = pool[STATE]
+  return ("mproc.Pool: %d workers, %s, %d tasks pending"):format(state.size, state.broken and "broken" or state.phase,
+    state.inflight.count)
 end
 
 function Pool.__mproc_encode()
   error("a pool belongs to the process that made it; make another one there, or send it tasks through a queue", 0)
 end
 
-local function make(...)
-  local self = options.read(...)
-  self.maker, self.maker_pid, self.state, self.size = core.self(), core.getpid(), "open", self.processes
-  self.max_tasks, self.death_error = self.maxtasksperchild, crew.death_error
-  self.on_crash, self.retries = self.on_crash or "error", self.retries or 3
-  job.open[self] = true
-  chunks.prepare(self)
-  functions.prepare(self)
-  job.prepare(self)
-  crew.prepare(self)
-  return self
+-- --- making ---
+
+local function new_state(...)
+  local state = options.read(...)
+  state.owner, state.owner_pid, state.phase, state.size = core.self(), core.getpid(), "open", state.processes
+  state.on_crash, state.retries = state.on_crash or "error", state.retries or 3
+  state.broken, state.finishing, state.finished = false, false, false
+  state.at_once = not state.serial and not state.task_timeout
+  for _, part in ipairs({ inflight, functions, job, workers, loop }) do
+    part.prepare(state)
+  end
+  return state
+end
+
+-- The shared objects that all workers use. True, or nil, message, NAME.
+local function make_transport(state)
+  local message, name, tasks, results
+  tasks, message, name = core.queue(0, "reports")
+  if tasks then
+    results, message, name = core.queue(0, "reports")
+  end
+  if not results then
+    return nil, message, name
+  end
+  state.transport = { tasks = tasks, results = results, post = core.post, fetch = core.fetch }
+  return words.prepare(state)
 end
 
 -- A pool, or nil, message, NAME when the system has no room for its workers.
-local function new(...)
-  local self = make(...)
-  local ok, message, name = crew.furnish(self)
+return shield(function(...)
+  local state = new_state(...)
+  local ok, message, name = make_transport(state)
   if not ok then
     return nil, message, name
-  elseif self.serial then
-    serial.prepare(self)
-    return setmetatable(self, Pool)
   end
-  ok, message, name = crew.fill(self)
-  setmetatable(self, Pool)
-  if not ok then
-    self:terminate()
-    return nil, message, name
+  local pool = setmetatable({ [STATE] = state }, Pool)
+  state.handle = pool -- who has a future of it keeps it
+  if state.serial then
+    serial.prepare(state)
+    return pool
   end
-  return self
-end
-
-return new
+  ok, message, name = workers.fill(state)
+  if ok and message == nil then
+    return pool
+  end
+  terminate(state)
+  if ok or name == "hook" then
+    error(message, 0)
+  end
+  return nil, message, name
+end)

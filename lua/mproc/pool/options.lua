@@ -1,17 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What a pool may be made with: checks the arguments of mproc.Pool. Used by pool.lua.
+-- What a pool may be made with: checks the arguments of mproc.Pool.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
 local options = {}
 
-local function check_count(name, value, least, what)
-  if math.type(value) ~= "integer" and not math.tointeger(value) or type(value) ~= "number" or value < least then
-    errors.raise("%s must be a whole number from %d up%s, got %s", name, least, what or "", errors.show(value))
-  end
-  return math.tointeger(value)
-end
+local PROCESSES_MAX = 65535
 
 local function share_of_cpus(text)
   local percent = tonumber(text:match("^%s*(%d+%.?%d*)%s*%%%s*$"))
@@ -38,24 +34,23 @@ function options.processes(value, serial)
   elseif n == 0 and not serial then
     errors.raise("processes must be at least 1, got 0; to run tasks in the caller write "
       .. "mproc.Pool{ processes = 0, serial = true }")
+  elseif n > PROCESSES_MAX then
+    errors.raise("processes must be at most %d, got %d", PROCESSES_MAX, n)
   end
   return n
 end
 
 local CHECKS = {}
 
-local function check_function(name)
-  return function(value)
-    local mt = debug.getmetatable(value)
-    if type(value) ~= "function" and not (type(mt) == "table" and mt.__call) then
-      errors.raise("%s must be a function, got %s - did you write f(...) instead of f?", name, errors.show(value))
-    end
-    return value
-  end
+local F_OR_CALL = " - did you write f(...) instead of f?"
+
+function CHECKS.initializer(value)
+  return check.callable("initializer", value, F_OR_CALL)
 end
 
-CHECKS.initializer = check_function("initializer")
-CHECKS.finalizer = check_function("finalizer")
+function CHECKS.finalizer(value)
+  return check.callable("finalizer", value, F_OR_CALL)
+end
 
 function CHECKS.initargs(value)
   if type(value) ~= "table" then
@@ -66,7 +61,11 @@ function CHECKS.initargs(value)
 end
 
 function CHECKS.maxtasksperchild(value)
-  return check_count("maxtasksperchild", value, 1)
+  return check.count("maxtasksperchild", value, 1)
+end
+
+function CHECKS.maxmemoryperchild(value)
+  return check.count("maxmemoryperchild", value, 1, "a number of bytes from 1 up")
 end
 
 function CHECKS.on_crash(value)
@@ -78,14 +77,11 @@ function CHECKS.on_crash(value)
 end
 
 function CHECKS.retries(value)
-  return check_count("retries", value, 0, " (attempts beyond the first)")
+  return check.count("retries", value, 0, "a whole number from 0 up (attempts beyond the first)")
 end
 
 function CHECKS.task_timeout(value)
-  if type(value) ~= "number" or value ~= value or value <= 0 then
-    errors.raise("task_timeout must be a number of seconds above 0, got %s", errors.show(value))
-  end
-  return value
+  return check.seconds("task_timeout", value)
 end
 
 local LIMITS = {}
@@ -102,7 +98,7 @@ function CHECKS.rlimit(value)
     if not LIMITS[name] then
       errors.raise("rlimit has as, core, cpu, data, fsize, nofile, nproc and stack; it has no %s", errors.show(name))
     end
-    limits[name] = check_count("rlimit." .. name, amount, 0)
+    limits[name] = check.count("rlimit." .. name, amount, 0)
   end
   return limits
 end
@@ -114,18 +110,11 @@ function CHECKS.progress(value)
   return value
 end
 
-local function check_flag(name)
-  return function(value)
-    if type(value) ~= "boolean" then
-      errors.raise("%s must be true or false, got %s", name, errors.show(value))
-    end
-    return value
+for _, name in ipairs({ "cpu_affinity", "serial", "freeze_heap", "close_fds" }) do
+  CHECKS[name] = function(value)
+    return check.flag(name, value)
   end
 end
-
-CHECKS.cpu_affinity = check_flag("cpu_affinity")
-CHECKS.serial = check_flag("serial")
-CHECKS.freeze_heap = check_flag("freeze_heap")
 
 local function known_names()
   local names = { "processes" }
@@ -137,7 +126,7 @@ local function known_names()
 end
 
 local function freeze_args(args)
-  local n = args.n or #args
+  local n = check.length("initargs.n", args, check.ARGUMENTS_MAX)
   local bytes, reason = core.freeze({ n = n, table.unpack(args, 1, n) }, "initargs")
   if bytes then
     return bytes
@@ -158,11 +147,11 @@ function options.read(first, initializer, initargs, maxtasksperchild, ...)
     if name == 1 then
       errors.raise("mproc.Pool{...} takes named options; write mproc.Pool{ processes = %s }", tostring(value))
     elseif name ~= "processes" then
-      local check = CHECKS[name]
-      if not check then
+      local check_value = CHECKS[name]
+      if not check_value then
         errors.raise("unknown option %s; a pool has %s", errors.show(name), known_names())
       end
-      read[name] = check(value)
+      read[name] = check_value(value)
     end
   end
   read.processes = options.processes(given.processes, read.serial)

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- How far a call has come, on stderr or by a function of the user's. Used by pool_lists.lua and pool_stream.lua.
+-- How far a call has come, on stderr or by a function of the user's. Used by the calls with many items and by
+-- owner/loop.lua.
 -- On a terminal a bar, written over; in a file plain lines; in a pipe nothing, unless "lines" were asked for.
 
 local core = require("mproc.core")
-local drive = require("mproc.pool_drive")
 local errors = require("mproc.errors")
 
 local progress = {}
@@ -11,9 +11,6 @@ local progress = {}
 local BAR_WIDTH = 30
 local STDERR = 2
 local EVERY = { bar = 0.1, lines = 2, call = 0.1 } -- seconds
-
-local Progress = {}
-Progress.__index = Progress
 
 local function seconds_in_words(s)
   if s >= 3600 then
@@ -45,23 +42,36 @@ function WRITE.lines(self, done, total)
   core.complain(("%s: %s\n"):format(self.title, in_words(self, done, total)))
 end
 
-function WRITE.call(self, done, total)
-  drive.run_callback(self.f, done, total)
+function WRITE.call(self, done, total, _, call_back)
+  call_back(self.f, done, total)
 end
 
--- One item more has arrived.
-function Progress:advance(job)
+local function advance(self, job, call_back)
   local now = core.time()
-  if now < self.next then
-    return
+  if now >= self.next then
+    self.next = now + EVERY[self.how]
+    WRITE[self.how](self, job.arrived, self.total or job.exhausted and job.sent or nil, false, call_back)
   end
-  self.next = now + EVERY[self.how]
-  WRITE[self.how](self, job.arrived, self.total or job.exhausted and job.fed or nil, false)
 end
 
--- The job has ended.
-function Progress:finish(job)
-  WRITE[self.how](self, job.arrived, job.exhausted and job.fed or self.total, true)
+-- The job has ended: `exhausted` says whether all of its items were sent.
+local function finish(self, job, call_back)
+  WRITE[self.how](self, job.arrived, job.arrived == job.sent and job.sent or self.total, true, call_back)
+end
+
+-- Shows how far the jobs are. call_back(f, ...) calls code of the user's, which may use the pool.
+function progress.show(state, call_back)
+  local list, i = state.jobs.showing, 1
+  while list[i] do
+    local job = list[i]
+    if job.ended then
+      table.remove(list, i)
+      finish(job.progress, job, call_back)
+    else
+      advance(job.progress, job, call_back)
+      i = i + 1
+    end
+  end
 end
 
 local function how_to_show(wanted)
@@ -77,17 +87,16 @@ local function how_to_show(wanted)
 end
 
 -- What shows a job's progress, or nil. wanted: the call's option, or nil for the pool's.
-function progress.start(pool, wanted, job)
+function progress.start(state, wanted, job)
   if wanted == nil then
-    wanted = pool.progress
+    wanted = state.progress
   end
   local how = wanted and how_to_show(wanted)
   if not how then
     return nil
   end
   local now = core.time()
-  return setmetatable({ how = how, f = wanted, title = job.verb, began = now, next = now + EVERY[how],
-    total = job.source.size }, Progress)
+  return { how = how, f = wanted, title = job.verb, began = now, next = now + EVERY[how], total = job.source.size }
 end
 
 return progress

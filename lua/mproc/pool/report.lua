@@ -1,33 +1,78 @@
 -- SPDX-License-Identifier: MIT
--- Where the time of a pool's workers went, in words, and what to do about it. Used by pool.lua.
+-- What a pool has done, who its workers are, and where their time went: stats and insights.
 --
--- It is an estimate, made of what is measured anyway: how long some call was waited for or under way (busy), how long
--- the workers say that their tasks ran (working), and how many messages went out. What the workers did not work while
--- calls were under way is handing over when a message brings less than a millisecond of work. Otherwise it is so up to
--- a millisecond a message, which is plenty unless arguments are many megabytes, and the rest is waiting for tasks.
--- Putting results of one message's items is counted as working.
+-- Where the time went is an estimate, made of what is measured anyway: how long some call was waited for or under way
+-- (busy), how long the workers say that their tasks ran (working), and how many messages went out. What the workers did
+-- not work while calls were under way is handing over when a message brings less than a millisecond of work. Otherwise
+-- it is so up to a millisecond a message, which is plenty unless arguments are many megabytes, and the rest is waiting
+-- for tasks. Putting results of one message's items is counted as working.
 
 local core = require("mproc.core")
-local drive = require("mproc.pool_drive")
-local stats = require("mproc.pool_stats")
+local workers = require("mproc.pool.owner.workers")
 
-local insights = {}
+local report = {}
 
 local HAND_OVER_MOST = 0.001 -- seconds a message that is worthwhile
 local WORTHWHILE = 0.001 -- seconds of work that a message shall bring
 local NOTABLE = 0.5 -- the share from which there is advice
 local EVEN = 0.9 -- as quick with the pool as without
 
+-- --- stats ---
+
+local Stats = {}
+Stats.__name = "mproc.PoolStats"
+
+function Stats:__tostring()
+  local lines = { ("%d tasks done, %d failed, %d retried, %d pending; %d workers"):format(self.done, self.failed,
+    self.retried, self.pending, #self.workers) }
+  for _, w in ipairs(self.workers) do
+    lines[#lines + 1] = ("  worker %d (pid %d): %d done, %d failed, worked %.3f s, waited %.3f s"):format(
+      w.index, w.pid, w.done, w.failed, w.working, w.waiting)
+  end
+  return table.concat(lines, "\n")
+end
+
+-- The pids of the workers.
+function report.workers(state)
+  local pids = {}
+  for i, worker in ipairs(workers.started(state)) do
+    pids[i] = worker.pid
+  end
+  return pids
+end
+
+-- done, failed, retried, pending: tasks; working, waiting: seconds, over all workers there ever were; workers: a list
+-- of { index, pid, done, failed, working, waiting } of those that live. tostring tells it in words.
+function report.stats(state)
+  local now = core.time()
+  local retired, book = state.workers.retired, state.inflight
+  local all = {
+    done = book.done, failed = book.failed, retried = book.retried, pending = book.count, workers = {},
+    working = retired.working, waiting = retired.living - retired.working,
+  }
+  for i, worker in ipairs(workers.started(state)) do
+    local waiting = math.max(0, now - worker.started - worker.working)
+    all.workers[i] = {
+      index = worker.index, pid = worker.pid, done = worker.done, failed = worker.failed, working = worker.working,
+      waiting = waiting,
+    }
+    all.working, all.waiting = all.working + worker.working, all.waiting + waiting
+  end
+  return setmetatable(all, Stats)
+end
+
+-- --- insights ---
+
 local function is_worthwhile(m)
   return m.working >= WORTHWHILE * m.messages
 end
 
-local function measure(pool)
-  local s = stats.of(pool)
-  local busy = pool.busy + (pool.nlive > 0 and core.time() - pool.busy_since or 0)
-  local capacity = busy * pool.size
+local function measure(state)
+  local s, jobs = report.stats(state), state.jobs
+  local busy = jobs.busy + (jobs.nlive > 0 and core.time() - jobs.busy_since or 0)
+  local capacity = busy * state.size
   local m = {
-    tasks = s.done + s.failed, messages = pool.next_chunk - 1, workers = pool.size, busy = busy,
+    tasks = s.done + s.failed, messages = state.inflight.next_id - 1, workers = state.size, busy = busy,
     capacity = capacity, working = math.min(s.working, capacity),
   }
   m.handing_over = m.capacity - m.working
@@ -87,10 +132,9 @@ end
 
 -- A text of some lines, and what it was made of: { tasks, messages, workers, busy, capacity, working, handing_over,
 -- waiting }, the last five in seconds; capacity = workers * busy = working + handing_over + waiting.
-function insights.of(pool)
-  drive.check_owner(pool)
-  local m = measure(pool)
-  if pool.run_here then
+function report.insights(state)
+  local m = measure(state)
+  if state.serial then
     return "a serial pool: its tasks run in the caller, nothing is handed over", m
   elseif m.tasks == 0 then
     return "no task has ended yet", m
@@ -102,4 +146,4 @@ function insights.of(pool)
   return table.concat(lines, "\n"), m
 end
 
-return insights
+return report

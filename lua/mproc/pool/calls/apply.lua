@@ -1,50 +1,58 @@
 -- SPDX-License-Identifier: MIT
--- A pool's calls for one task: apply, submit, apply_async. Used by pool.lua.
+-- A pool's calls for one task: apply, submit, apply_async.
 
-local chunks = require("mproc.pool_chunks")
+local check = require("mproc.check")
 local core = require("mproc.core")
-local drive = require("mproc.pool_drive")
 local errors = require("mproc.errors")
-local functions = require("mproc.pool_functions")
-local future = require("mproc.future")
-local job = require("mproc.pool_job")
+local functions = require("mproc.pool.owner.functions")
+local future = require("mproc.pool.owner.future")
+local inflight = require("mproc.pool.owner.inflight")
+local job_of = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
-local lists = require("mproc.pool_lists")
-local words = require("mproc.pool_words")
+local loop = require("mproc.pool.owner.loop")
+local record = require("mproc.pool.record")
+local workers = require("mproc.pool.owner.workers")
 
-local tasks = {}
+local calls = {}
 
-local pack, unpack, finish = table.pack, table.unpack, job.finish
-local ask, open = core.ask, job.open
-local SHIFT = label.SHIFT
-local SEAT_SHIFT, SEAT_MASK = label.SEAT_SHIFT, label.SEAT_MASK
-local SHORT = 0.005 -- so long a result alone is waited for
-local LOOK_SECONDS = 0.005 -- of such waits, between two looks for ends of workers
+local shield, field, STATE = core.shield, core.field, record.STATE
+local unpack, of_pool = table.unpack, record.of_pool
+local LOOK_SECONDS = 0.005 -- of waits for apply's results, between two looks for ends of workers
+local SHORT = loop.SHORT
 
 -- What all single tasks have in common: each is a job, and the one chunk of it.
-local Task = future.task_class({
-  mode = label.CALL, single = true, fed = 1, exhausted = true, is_future = false, failed = false, messages = 1,
-  base = 0, count = 1, left = 1, next = 0,
+local Task = job_of.class({
+  mode = label.CALL, verb = "apply", base = 0, count = 1, left = 1, next = 0, reported = false, cuts = false,
+  failure = false, results = false, callbacks = nil, run_callbacks = future.run_callbacks,
 })
+Task.single, Task.sent, Task.exhausted = true, 1, true
 
-function Task:deliver(_, ok, ...)
-  if self.ended then
-    return
-  elseif ok then
-    self.results = pack(...)
-    return finish(self)
+-- A chunk's job; a task's is itself.
+local function new_task(fields)
+  fields.job, fields.ended, fields.left, fields.results, fields.messages, fields.cancel = fields, false, 1, false, 0, 0
+  return setmetatable(fields, Task)
+end
+
+function Task:note()
+  if self.failure then
+    job_of.fail(self, self.failure[1])
+  elseif self.results then
+    job_of.finish(self)
   end
-  self:abort((...))
+end
+
+function Task:give()
+  return unpack(self.results, 1, self.results.n)
 end
 
 -- Why the arguments, or the function, could not be sent, by the names that they have in the call.
-local function raise_unsendable(f, what, reason, name, ...)
+local function raise_unsendable(job, reason, name, ...)
   if name then
     errors.raise("cannot send the task: %s", reason)
   end
-  local bytes, precise = core.freeze(f, "f")
+  local bytes, precise = core.freeze(job.f, "f")
   if bytes then
-    bytes, precise = core.freeze(table.pack(...), what)
+    bytes, precise = core.freeze(table.pack(...), "args")
   end
   reason = bytes and reason or precise
   if type(reason) == "string" then
@@ -53,56 +61,33 @@ local function raise_unsendable(f, what, reason, name, ...)
   error(reason, 0)
 end
 
--- Sends f(...), unless the pool is broken. Returns the stop word, the version of f, and the chunk; raises for what
--- cannot travel. alone: nobody can call it off, so that it needs no stop word when it begins at once.
-local function send(pool, verb, alone, f, ...)
-  drive.check_owner(pool)
-  local version = pool.known_functions[f]
-  if not version or not version.fixed then
-    job.check_function(f, "pool:%s(f, ...)", verb)
+-- Begins the job of a task, f(...), and sends it. alone: nobody can call it off, so that it needs no cancel flag when
+-- it begins at once. Raises for what cannot travel.
+local function begin(state, job, alone, ...)
+  loop.forget_interrupt()
+  job_of.check_function(job.f, "pool:%s(f, ...)", job.verb)
+  job_of.check_open(state)
+  job.version = functions.use_known(state, job.f)
+  job_of.begin(state, job)
+  if state.broken then
+    return job_of.fail(job, state.broken_error)
+  elseif not alone or state.inflight.count >= state.size then
+    job_of.take_flag(job)
   end
-  if pool.state ~= "open" then
-    job.check_open(pool)
+  local sent, reason, name = inflight.send_task(state, job, ...)
+  if not sent and not job.ended then
+    job.is_future = false
+    job_of.finish(job)
+    raise_unsendable(job, reason, name, ...)
   end
-  if not version or not version.fixed then
-    version = functions.version_or_none(pool, f)
-  end
-  local word = alone and pool.in_flight < pool.size and 0 or words.take(pool)
-  if pool.broken then
-    return word
-  end
-  local id, reason, name = chunks.send_task(pool, word, version, f, "args", ...)
-  if not id then
-    words.give_back(pool, word)
-    raise_unsendable(f, "args", reason, name, ...)
-  end
-  return word, version, id
-end
-
--- What was sent begins to be a job. Ctrl-C may come at any line: what is out is counted first, so that its result is
--- expected, whoever wants it. The constructors below leave room for what is written later.
-local function begin(pool, task, id)
-  if id and not pool.broken then
-    chunks.adopt(pool, id, task)
-    if not task.ended then
-      job.enlist(pool, task)
-    end
-  else
-    job.enlist(pool, task)
-    task.messages = 0
-    task:abort(pool.broken_error)
-  end
-  return task
 end
 
 -- A Future of f(...).
-function tasks.submit(pool, f, ...)
-  local word, version, id = send(pool, "submit", false, f, ...)
-  return begin(pool, setmetatable({
-    pool = pool, verb = "submit", f = f, number = job.take_number(pool), stop_word = word, version = version,
-    is_future = true, messages = 1, ended = false, results = false, callbacks = nil, read = nil,
-  }, Task), id)
-end
+calls.submit = shield(function(pool, f, ...)
+  local job = new_task({ f = f, verb = "submit", is_future = true })
+  begin(of_pool(pool), job, false, ...)
+  return future.new(job)
+end)
 
 local function count_args(verb, args)
   if args == nil then
@@ -111,10 +96,8 @@ local function count_args(verb, args)
     errors.raise("args must be a list of arguments, got %s; write pool:%s(f, { %s })", errors.show(args), verb,
       type(args) == "string" and ("%q"):format(args) or tostring(args))
   end
-  local n = args.n or #args
-  if math.type(n) ~= "integer" or n < 0 then
-    errors.raise("args.n must be the number of arguments, got %s", errors.show(n))
-  elseif n == 0 and next(args) ~= nil and args.n == nil then
+  local n = check.length("args.n", args, check.ARGUMENTS_MAX)
+  if n == 0 and next(args) ~= nil and args.n == nil then
     errors.raise("args is a table without a list part; named arguments (kwargs) come after it: %s(f, {}, {...})", verb)
   end
   return n
@@ -130,94 +113,103 @@ local function unpack_args(verb, args, kwargs)
   end
   local all = table.move(args or {}, 1, n, 1, {})
   all[n + 1] = kwargs
-  return table.unpack(all, 1, n + 1)
+  return unpack(all, 1, n + 1)
 end
 
-local function check_callbacks(given)
+local ASYNC_OPTIONS = { "callback", "error_callback", "timeout" }
+
+local function read_async_options(given)
   if given == nil then
-    return nil, nil
+    return {}
   elseif type(given) ~= "table" then
     errors.raise("the callbacks are a table { callback = f, error_callback = g }, got %s", errors.show(given))
   end
-  for name, f in pairs(given) do
-    if name ~= "callback" and name ~= "error_callback" then
-      errors.raise("there is callback and error_callback, but no %s", errors.show(name))
-    elseif type(f) ~= "function" then
-      errors.raise("%s must be a function, got %s", name, errors.show(f))
+  check.options(given, "there is", ASYNC_OPTIONS)
+  for name, value in next, given do
+    if name == "timeout" then
+      check.seconds(name, value)
+    else
+      check.callable(name, value)
     end
   end
-  return given.callback, given.error_callback
+  return given
 end
 
--- A Future of f(args..., kwargs). callbacks: { callback = f(results...), error_callback = f(error) }.
-function tasks.apply_async(pool, f, args, kwargs, callbacks)
-  local callback, error_callback = check_callbacks(callbacks)
-  local word, version, id = send(pool, "apply_async", false, f, unpack_args("apply_async", args, kwargs))
-  return begin(pool, setmetatable({
-    pool = pool, verb = "apply_async", f = f, number = job.take_number(pool), stop_word = word, version = version,
-    is_future = true, messages = 1, ended = false, results = false, callback = callback,
-    error_callback = error_callback,
-  }, Task), id)
+-- A Future of f(args..., kwargs). options: { callback = f(results...), error_callback = f(error), timeout = seconds }.
+calls.apply_async = shield(function(pool, f, args, kwargs, options)
+  local state = of_pool(pool)
+  local given = read_async_options(options)
+  local job = new_task({
+    f = f, verb = "apply_async", is_future = true, callback = given.callback, error_callback = given.error_callback,
+    timeout = given.timeout or false,
+  })
+  begin(state, job, false, unpack_args("apply_async", args, kwargs))
+  return future.new(job)
+end)
+
+local function is_over(job)
+  return job.ended
 end
 
-local function new_call(pool, f, word, version)
-  return setmetatable({
-    pool = pool, verb = "apply", f = f, number = job.take_number(pool), stop_word = word, version = version,
-    ended = false, results = false,
-  }, Task)
+-- Waits for a task that only the call itself knows of.
+local function finish(state, job)
+  local _ <close> = job_of.guard(job)
+  if state.asked >= LOOK_SECONDS then
+    loop.look_soon(state)
+  end
+  loop.await(state, is_over, job)
+  if job.failed then
+    error(job.err, 0)
+  end
+  return job:give()
 end
 
--- f(args..., kwargs) as a job of its own.
+-- f(args..., kwargs), as every other task.
 local function apply(pool, f, args, kwargs)
-  local word, version, id = send(pool, "apply", true, f, unpack_args("apply", args, kwargs))
-  if pool.asked >= LOOK_SECONDS then
-    drive.look_soon(pool)
-  end
-  return lists.finish(begin(pool, new_call(pool, f, word, version), id))
+  local state = of_pool(pool)
+  local job = new_task({ f = f, verb = "apply" })
+  begin(state, job, true, unpack_args("apply", args, kwargs))
+  return finish(state, job)
 end
 
--- What came of core.ask: mostly the result of task `id`, which then needs no job. `bytes` is the time that took. Else
--- it is a job from now on, or was never sent.
-local function settle(pool, f, args, version, id, mine, a, b, c, bytes, ok, ...)
-  pool.asking = false
-  if mine then
-    local seat, seconds = pool.crew[b >> SEAT_SHIFT & SEAT_MASK], c * 1e-9
-    pool.next_job, pool.done, pool.cost = pool.next_job + 1, pool.done + 1, seconds
-    pool.busy, pool.asked = pool.busy + bytes, pool.asked + bytes
-    if seat then
-      seat.done, seat.working = seat.done + 1, seat.working + seconds
-    end
-    return ...
-  elseif mine == nil and a then -- it still runs: it is counted until it has ended, as those that are given up are
-    functions.use(version)
-    pool:abandon(begin(pool, new_call(pool, f, 0, version), id))
-    drive.note_interrupt(a)
-    error(a, 0)
-  elseif mine == nil then
-    return apply(pool, f, args)
+-- What came of inflight.ask.
+local function finish_asked(pool, state, job, args, what, ...)
+  if what == "done" then
+    local seconds, waited, kind = ...
+    state.asked = state.asked + waited
+    workers.count_report(state, 0, kind, seconds, false)
+    return select(4, ...)
+  elseif what == "unsent" then
+    job_of.finish(job)
+    return apply(pool, job.f, args)
+  elseif not loop.take_in(state, ...) then
+    state.asked = state.asked + SHORT
   end
-  functions.use(version)
-  if a == nil then
-    pool.busy = pool.busy + SHORT
-  end
-  local task = begin(pool, new_call(pool, f, 0, version), id)
-  drive.take_in(pool, a, b, c, bytes, ok, ...)
-  return lists.finish(task)
+  return finish(state, job)
 end
 
--- f(args..., kwargs), run by a worker: all its results. While nothing else is to be done, a function that the workers
--- have is sent and its result awaited at once. From time to time something is: to look for ends of workers. Behind
--- tasks that nobody wants any more it is a job with a stop word, so that Ctrl-C calls it off.
-function tasks.apply(pool, f, args, kwargs)
-  local version = open[pool] and pool.nlive == 0 and pool.asked < LOOK_SECONDS and pool.in_flight < pool.size
-    and pool.due_from > pool.due_to and not pool.asking and kwargs == nil and pool.known_functions[f]
-  if not version or not version.at_once or not version.fixed and not functions.unchanged(version) then
+-- Whether there is nothing else to do but to wait for one task, of a function that the workers have: its version.
+local function version_at_once(state, f, kwargs)
+  local version = state and kwargs == nil and state.at_once and state.functions.known[f]
+  if not version or not version.at_once or state.phase ~= "open" or state.broken or state.jobs.nlive > 0
+    or state.asked >= LOOK_SECONDS or state.inflight.count >= state.size
+    or state.jobs.due_from <= state.jobs.due_to or not version.fixed and not functions.unchanged(version) then
+    return nil
+  end
+  return version
+end
+
+-- f(args..., kwargs), run by a worker: all its results.
+calls.apply = shield(function(pool, f, args, kwargs)
+  local state = field(pool, STATE)
+  local version = version_at_once(state, f, kwargs)
+  if not version or core.state.exit_as then
     return apply(pool, f, args, kwargs)
   end
-  local id = pool.next_chunk
-  pool.next_chunk, pool.asking = id + 1, id
-  return settle(pool, f, args, version, id, ask(pool.tasks, pool.results, pool.maker, id << SHIFT,
-    version.at_once, SHORT, args))
-end
+  local job = new_task({ f = f, version = version })
+  version.refs = version.refs + 1
+  job_of.begin(state, job)
+  return finish_asked(pool, state, job, args, inflight.ask(state, job, args, SHORT))
+end)
 
-return tasks
+return calls

@@ -1,58 +1,34 @@
 -- SPDX-License-Identifier: MIT
 -- imap and imap_unordered: items go out a bounded window ahead of what is fetched, so that an endless input takes
--- constant memory. Used by pool.lua.
+-- constant memory.
 --
--- The job keeps index -> value in ready (errors in errors[index]). `fetched` counts what was given; unordered, arrivals
--- lists the indices as they came. The iterator alone refers to its End, whose closing or collection ends the job.
+-- Beside a job's fields: ordered; fetched (what was given); unordered, arrivals lists the indices as they came, from
+-- arrivals_from to arrivals_to. The iterator is the user's, and refers to the job; the job does not refer to it, so
+-- that its closing, or its collection, ends the job.
 
+local check = require("mproc.check")
 local core = require("mproc.core")
-local begin_job = require("mproc.pool_begin")
-local drive = require("mproc.pool_drive")
-local functions = require("mproc.pool_functions")
-local job = require("mproc.pool_job")
+local errors = require("mproc.errors")
+local job_of = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
-local source = require("mproc.pool_source")
+local loop = require("mproc.pool.owner.loop")
+local map = require("mproc.pool.calls.map")
+local progress = require("mproc.pool.progress")
+local record = require("mproc.pool.record")
 
-local stream = {}
+local calls = {}
 
-local NIL = {} -- a nil result
+local shield, of_pool, JOB = core.shield, record.of_pool, record.JOB
 local LOOK_EVERY = 16 -- results given between two looks for what is to be done
 
-local Stream = { __name = "mproc.Stream" }
-Stream.__index = Stream
-job.inherit(Stream)
+local NIL = {} -- a nil result, and what stands for one that failed
 
-function Stream:deliver(index, ok, value)
-  if self.ended then
-    return
-  end
-  self.arrived = self.arrived + 1
-  if ok then
-    self.ready[index] = value == nil and NIL or value
-  else
-    self.ready[index], self.errors[index] = NIL, { value }
-  end
-  if not self.ordered then
-    self.arrivals_to = self.arrivals_to + 1
-    self.arrivals[self.arrivals_to] = index
-  end
-  if self.exhausted then
-    job.check_complete(self)
-  end
-  if self.progress and not self.ended then
-    self.progress:advance(self)
-  end
-end
+local Stream = job_of.class({ verb = "imap", nil_value = NIL, failed_value = NIL })
 
 -- All has arrived; what is ready may be fetched later.
-function Stream:complete()
-  job.finish(self)
-end
-
-function Stream:abort(err)
-  if not self.ended then
-    self.lost = { err }
-    job.finish(self)
+function Stream:note()
+  if job_of.is_complete(self) then
+    job_of.finish(self)
   end
 end
 
@@ -60,7 +36,7 @@ end
 local function next_ready(self)
   if self.ordered then
     local index = self.fetched + 1
-    return self.ready[index] ~= nil and index or nil
+    return self.values[index] ~= nil and index or nil
   end
   return self.arrivals[self.arrivals_from]
 end
@@ -69,91 +45,135 @@ local function is_over(self)
   return self.ended or next_ready(self) ~= nil
 end
 
+-- Takes an item out; from here on it has been given.
 local function take(self, index)
-  local value = self.ready[index]
-  self.ready[index] = nil
+  local value, failure = self.values[index], self.errors[index]
+  self.values[index], self.errors[index] = nil, nil
   self.fetched = self.fetched + 1
   if not self.ordered then
     self.arrivals[self.arrivals_from] = nil
     self.arrivals_from = self.arrivals_from + 1
   end
-  local failed = self.errors[index]
-  if failed then
-    self.errors[index] = nil
-    error(failed[1], 0)
-  end
-  if value == NIL then
+  if failure then
+    error(failure[1], 0)
+  elseif value == NIL then
     return index, nil
   end
   return index, value
 end
 
--- What comes after the last item: nothing, or the input's own error, once.
+-- What comes after the last item: nothing, or the error that ended it, once.
 local function at_end(self)
-  local failed = self.lost or self.source_failed and { self.source_error }
-  self.lost, self.source_failed = nil, nil
+  local failed, err = self.failed, self.err
+  if not failed and self.source_failed then
+    failed, err = true, self.source_error
+  end
+  self.failed, self.source_failed = false, false
+  map.close_source(self)
   if failed then
-    error(failed[1], 0)
+    error(err, 0)
   end
   return nil
 end
 
-local function next_item(self)
-  drive.check_owner(self.pool)
+-- The next index and value; nil at the end; nil, "timeout".
+local function next_item(self, timeout)
+  record.check_owner(self.state)
   self.calls = self.calls + 1
   if self.calls % LOOK_EVERY == 0 and not self.ended then
-    drive.step(self.pool, 0)
+    loop.step(self.state, 0)
   end
   local index = next_ready(self)
   if not index and not self.ended then
-    drive.await(self.pool, is_over, self)
+    if not loop.await(self.state, is_over, self, loop.deadline(timeout)) then
+      return nil, "timeout"
+    end
     index = next_ready(self)
   end
   if index then
     return take(self, index)
   end
+  if self.progress then
+    progress.show(self.state, loop.call_back)
+  end
   return at_end(self)
 end
 
--- Ends the job of a dropped or closed iterator.
-local End = { __name = "mproc.Stream" }
+-- --- the iterator ---
 
-local function leave(self)
-  local of = self.job
-  if of and core.self() == of.pool.maker then
-    self.job = nil
-    of.pool:abandon(of)
+local Iterator = { __name = "mproc.Stream" }
+Iterator.__index = Iterator
+
+local function job_for(self)
+  local job = record.job(self)
+  if not job or job.is_future then
+    errors.raise("this is not the iterator of an imap, but %s; call its method with a colon, as in iterator:next(1)",
+      errors.show(self))
+  end
+  return job
+end
+
+Iterator.__call = shield(function(self)
+  return next_item(job_for(self))
+end)
+
+-- Index, value; nil at the end; nil, "timeout".
+Iterator.next = shield(function(self, timeout)
+  local job = job_for(self)
+  check.timeout(timeout)
+  return next_item(job, timeout)
+end)
+
+-- Stops what has not begun, and lets go of what was not fetched.
+local function leave(job)
+  if core.self() ~= job.state.owner or job.left then
+    return false
+  end
+  job.left = true
+  job_of.discard(job)
+  job.values, job.errors, job.arrivals = {}, {}, job.arrivals and {}
+  job.failed, job.source_failed = false, false
+  return true
+end
+
+Iterator.__close = shield(function(self)
+  local job = job_for(self)
+  if leave(job) then
+    map.close_source(job)
+  end
+end)
+
+function Iterator:__gc()
+  local job = record.job(self)
+  if job and leave(job) then
+    pcall(map.close_source, job)
   end
 end
 
-End.__gc, End.__close = leave, leave
+function Iterator:__tostring()
+  local job = record.job(self)
+  return ("mproc.Stream: %d items fetched of %s"):format(job.fetched, job.verb)
+end
 
-local function begin(pool, verb, ordered, f, items, ...)
-  drive.check_owner(pool)
-  job.check_function(f, "pool:%s(f, items)", verb)
-  local from, chunksize, options = source.read(items, ...)
-  job.check_open(pool)
-  local self = setmetatable({
-    verb = verb, f = f, mode = label.MAP, version = functions.version(pool, f), source = from, granule = chunksize or 1,
-    ordered = ordered, window = true, fetched = 0, calls = 0, ready = {}, errors = {},
-    arrivals = {}, arrivals_from = 1, arrivals_to = 0,
-  }, Stream)
-  begin_job(pool, self, options)
-  local ending = setmetatable({ job = self }, End)
-  return function()
-    return next_item(ending.job or self)
-  end, nil, nil, ending
+local function stream_call(verb, ordered)
+  return shield(function(pool, f, ...)
+    local state = of_pool(pool)
+    local from, options = map.read(state, verb, f, ...)
+    local job = {
+      verb = verb, f = f, mode = label.MAP, source = from, ordered = ordered, window = true, fetched = 0, calls = 0,
+      arrivals = not ordered and {} or false, arrivals_from = 1, arrivals_to = 0,
+    }
+    local iterator = setmetatable({ [JOB] = job }, Iterator)
+    map.begin(state, job, Stream, options)
+    return iterator, nil, nil, iterator
+  end)
 end
 
 -- An iterator of index, first result of f(item), in order. An item's error is raised where it would come, and the
 -- next call goes on behind it.
-function stream.imap(pool, f, ...)
-  return begin(pool, "imap", true, f, ...)
-end
+calls.imap = stream_call("imap", true)
 
 -- The same, as they end.
-function stream.imap_unordered(pool, f, ...)
-  return begin(pool, "imap_unordered", false, f, ...)
-end
+calls.imap_unordered = stream_call("imap_unordered", false)
 
-return stream
+return calls

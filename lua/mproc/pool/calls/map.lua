@@ -1,147 +1,164 @@
 -- SPDX-License-Identifier: MIT
--- A pool's calls that take many items and give one list, or nothing: map, starmap, their asynchronous forms, each. Used
--- by pool.lua, pool_search.lua.
+-- A pool's calls that take many items and give one list, or nothing: map, starmap, their asynchronous forms, each. What
+-- reads items and makes a list's job serves the other calls as well.
 
-local begin_job = require("mproc.pool_begin")
-local drive = require("mproc.pool_drive")
-local functions = require("mproc.pool_functions")
-local future = require("mproc.future")
-local job = require("mproc.pool_job")
+local core = require("mproc.core")
+local dispatch = require("mproc.pool.owner.dispatch")
+local functions = require("mproc.pool.owner.functions")
+local future = require("mproc.pool.owner.future")
+local job_of = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
-local source = require("mproc.pool_source")
+local loop = require("mproc.pool.owner.loop")
+local progress = require("mproc.pool.progress")
+local record = require("mproc.pool.record")
+local source = require("mproc.pool.owner.source")
 
-local lists = {}
+local calls = {}
 
--- The first error is that of the first item.
-local function note_error(self, index, err)
-  if not self.failed or index < self.failed_index then
-    self.failed, self.failed_index, self.err = true, index, err
-  end
+local shield, of_pool = core.shield, record.of_pool
+
+-- A job whose results make a list. first_failed: the lowest index that failed, if any.
+local List = job_of.class({ verb = "map", run_callbacks = future.run_callbacks })
+
+local function is_over(job)
+  return job.ended
 end
 
-local function deliver(self, index, ok, value)
-  if self.ended then
+-- The error that counts is that of the first item.
+local function note_error(self, index)
+  local first = self.first_failed
+  if not self.errors[index] or index == first then
     return
-  elseif ok then
-    self.values[index] = value
+  elseif first and first < index then
+    self.errors[index] = nil
   else
-    note_error(self, index, value)
-  end
-  self.arrived = self.arrived + 1
-  if self.exhausted and self.arrived == self.fed then
-    job.check_complete(self)
-  end
-  if self.progress and not self.ended then
-    self.progress:advance(self)
+    self.first_failed = index
+    if first then
+      self.errors[first] = nil
+    end
   end
 end
 
 -- An iterator's own error comes after those of the items before it.
 local function complete(self)
-  if self.source_failed and not self.failed then
+  local first = self.first_failed
+  if first then
+    self.failed, self.err = true, self.errors[first][1]
+  elseif self.source_failed then
     self.failed, self.err = true, self.source_error
   end
-  if self.failed then
-    return self:abort(self.err)
-  end
-  if self.shape then
-    return self:succeed(self:shape())
-  end
-  self:succeed(self.values)
+  job_of.finish(self)
 end
 
--- All that an iterator has, as a list: an asynchronous call takes it at once.
-local function read_all(from)
-  if from.size then
-    return from
+function List:note(index)
+  note_error(self, index)
+  if job_of.is_complete(self) then
+    complete(self)
   end
-  local all, n, packed = {}, 0, false
-  repeat
-    local items, count, these_packed, failed, err = from:pull(1024)
-    if these_packed and not packed then
-      packed = true
-      for k = 1, n do
-        all[k] = { n = 1, all[k] }
-      end
-    end
-    for k = 1, count do
-      n = n + 1
-      all[n] = (packed and not these_packed) and { n = 1, items[k] } or items[k]
-    end
-    if failed then
-      from:close(err)
+end
+calls.note_error, calls.complete = note_error, complete
+
+function List:give()
+  return self.values
+end
+
+-- --- for all calls with many items ---
+
+-- Begins a job with many items, which has verb, f, mode and class. Sends its first chunks.
+function calls.begin(state, self, class, options)
+  self.values, self.errors, self.granule = {}, {}, options.chunksize or 1
+  self.timeout, self.cancel, self.version = options.timeout, 0, false
+  if self.granule > 1 then
+    self.mode = self.mode | label.WHOLE
+  end
+  self.granule = math.min(self.granule, dispatch.GRANULE_MAX)
+  setmetatable(self, class)
+  self.progress = progress.start(state, options.progress, self)
+  self.version = functions.use(state, self.f)
+  job_of.check_open(state) -- packing it may have ended the pool
+  job_of.begin(state, self)
+  job_of.take_flag(self)
+  if state.broken then
+    return job_of.fail(self, state.broken_error)
+  elseif self.progress then
+    table.insert(state.jobs.showing, self)
+  end
+  dispatch.start(self)
+end
+
+-- What every such call checks first. Returns the source and the options.
+function calls.read(state, verb, f, ...)
+  loop.forget_interrupt()
+  job_of.check_function(f, "pool:%s(f, items)", verb)
+  local from, options = source.read(...)
+  job_of.check_open(state)
+  return from, options
+end
+
+-- The input of a job that ended early is closed as a generic for closes it that is left by an error.
+local function close_source(self)
+  local from = self.source
+  self.source = false
+  if from then
+    local ok, err = from:close(self.err)
+    if ok == nil then
+      loop.raise_interrupt(err)
+    elseif not ok then
       error(err, 0)
     end
-  until count < 1024
-  from:close()
-  all.n = n
-  return (source.read(all)), packed
-end
-
--- Makes the job of a list call and sends its first chunks. `more`: fields beyond those of each job.
-function lists.begin(pool, verb, mode, f, more, items, ...)
-  drive.check_owner(pool)
-  job.check_function(f, "pool:%s(f, items)", verb)
-  local from, chunksize, options = source.read(items, ...)
-  job.check_open(pool)
-  local version = functions.version(pool, f)
-  local self = setmetatable(more, future.Future)
-  self.verb, self.f, self.mode, self.version, self.source = verb, f, mode, version, from
-  self.granule, self.values = chunksize or 1, {}
-  if self.all_at_once then
-    local packed
-    self.source, packed = read_all(from)
-    job.check_open(pool) -- the iterator may have ended it
-    self.mode = packed and mode | label.STAR or mode
   end
-  if self.wrap then
-    self.source = self.wrap(from, self)
-    self.items = self.source.items
-  end
-  self.deliver, self.complete = self.deliver or deliver, complete
-  begin_job(pool, self, options)
-  return self
 end
+calls.close_source = close_source
 
-local function is_over(self)
-  return self.ended
-end
-
--- Waits for a job that only the call itself knows of; what it gives, or its error raised.
-function lists.finish(self)
-  drive.await(self.pool, is_over, self, nil, self)
+-- Runs a job that only the call itself knows of to its end. Raises its error.
+function calls.run(state, self, options)
+  local _ <close> = job_of.guard(self)
+  calls.begin(state, self, List, options)
+  loop.await(state, is_over, self)
+  progress.show(state, loop.call_back)
+  close_source(self)
   if self.failed then
     error(self.err, 0)
   end
-  return table.unpack(self.results, 1, self.results.n)
+  return self
 end
 
--- The list of f's first results, in order.
-function lists.map(pool, f, ...)
-  return lists.finish(lists.begin(pool, "map", label.MAP, f, {}, ...))
+-- --- the calls ---
+
+local function list_call(verb, mode, give)
+  return shield(function(pool, f, ...)
+    local state = of_pool(pool)
+    local from, options = calls.read(state, verb, f, ...)
+    local job = calls.run(state, { verb = verb, f = f, mode = mode, source = from }, options)
+    if give then
+      return job.values
+    end
+  end)
 end
 
--- The same; each item is a list of arguments.
-function lists.starmap(pool, f, ...)
-  return lists.finish(lists.begin(pool, "starmap", label.STAR, f, {}, ...))
-end
+-- The list of f's first results, in order; of starmap, each item is a list of arguments.
+calls.map = list_call("map", label.MAP, true)
+calls.starmap = list_call("starmap", label.STAR, true)
 
 -- Calls f for each item and keeps nothing.
-function lists.each(pool, f, ...)
-  lists.finish(lists.begin(pool, "each", label.MAP | label.NO_RESULT, f, {}, ...))
-end
+calls.each = list_call("each", label.MAP | label.NO_RESULT, false)
 
-local function begin_async(pool, verb, mode, f, items, ...)
-  return lists.begin(pool, verb, mode, f, { is_future = true, all_at_once = true }, items, ...)
+local function async_call(verb, mode)
+  return shield(function(pool, f, ...)
+    local state = of_pool(pool)
+    local from, options = calls.read(state, verb, f, ...)
+    from = loop.note_interrupts(source.read_all, from)
+    job_of.check_open(state) -- the iterator may have ended it
+    local job = { verb = verb, f = f, mode = mode, source = from, is_future = true, all_at_once = true }
+    local guard <close> = job_of.guard(job)
+    calls.begin(state, job, List, options)
+    guard.job = nil
+    return future.new(job)
+  end)
 end
 
 -- A Future of the list. All items are read and sent before it returns.
-function lists.map_async(pool, ...)
-  return begin_async(pool, "map_async", label.MAP, ...)
-end
+calls.map_async = async_call("map_async", label.MAP)
+calls.starmap_async = async_call("starmap_async", label.STAR)
 
-function lists.starmap_async(pool, ...)
-  return begin_async(pool, "starmap_async", label.STAR, ...)
-end
-
-return lists
+return calls

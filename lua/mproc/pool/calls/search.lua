@@ -1,14 +1,19 @@
 -- SPDX-License-Identifier: MIT
 -- A pool's calls that give less than a list of results: reduce, filter, any, all, find. The last three stop as soon as
--- the answer is known. Used by pool.lua.
+-- the answer is known. What is made of the partial results is made by the call itself, once its job has ended.
 
+local check = require("mproc.check")
+local core = require("mproc.core")
 local errors = require("mproc.errors")
-local job = require("mproc.pool_job")
+local job_of = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
-local lists = require("mproc.pool_lists")
+local loop = require("mproc.pool.owner.loop")
+local map = require("mproc.pool.calls.map")
+local record = require("mproc.pool.record")
 
-local search = {}
+local calls = {}
 
+local shield, of_pool, outside = core.shield, record.of_pool, core.outside
 local GROUP_SECONDS = 0.002 -- what one partial result of reduce shall take
 local GROUP_GROWTH, GROUP_MAX, GROUPS_EACH = 8, 100000, 4
 
@@ -17,16 +22,16 @@ local GROUP_GROWTH, GROUP_MAX, GROUPS_EACH = 8, 100000, 4
 local Keeping = {} -- a source that remembers its items
 
 function Keeping:pull(n)
-  local items, count, packed, failed, err = self.from:pull(n)
-  for k = 1, count do
-    self.items[self.count + k] = items[k]
+  local batch = self.from:pull(n)
+  for k = 1, batch.count do
+    self.items[self.count + k] = batch.list[k]
   end
-  self.count = self.count + count
-  return items, count, packed, failed, err
+  self.count = self.count + batch.count
+  return batch
 end
 
 function Keeping:close(err)
-  self.from:close(err)
+  return self.from:close(err)
 end
 
 -- `busy` and `size` are the inner source's.
@@ -38,88 +43,85 @@ local function keep_items(from)
   return setmetatable({ from = from, items = {}, count = 0 }, Keeping)
 end
 
-local function kept_of(self)
+-- The list of the items for which f gives something true, in order.
+calls.filter = shield(function(pool, f, ...)
+  local state = of_pool(pool)
+  local from, options = map.read(state, "filter", f, ...)
+  local keeping = keep_items(from)
+  local job = map.run(state, { verb = "filter", f = f, mode = label.MAP | label.TEST, source = keeping }, options)
   local kept, n = {}, 0
-  for index = 1, self.fed do
-    if self.values[index] then
+  for index = 1, job.sent do
+    if job.values[index] then
       n = n + 1
-      kept[n] = self.items[index]
+      kept[n] = keeping.items[index]
     end
   end
   return kept
-end
+end)
 
--- The list of the items for which f gives something true, in order.
-function search.filter(pool, f, ...)
-  local more = { shape = kept_of, wrap = keep_items }
-  return lists.finish(lists.begin(pool, "filter", label.MAP | label.TEST, f, more, ...))
-end
-
--- The answer can be given once all items before the decisive one have arrived.
-local function check_decided(self)
-  local values = self.values
-  while values[self.upto + 1] ~= nil do
+-- Of a search: the item that decides it, `decisive`, is the first with an error or the wanted answer; all before it
+-- have arrived up to `upto`. at_once: any item with the wanted answer will do.
+local function note_test(self, index)
+  local failed, value = self.errors[index], self.values[index]
+  if (failed or value == self.wanted) and index > 0 and (not self.decisive or index < self.decisive) then
+    self.decisive, self.decided_by_error = index, failed
+    self.exhausted, self.held = true, nil -- no more is sent
+  end
+  if failed or value ~= nil then
+    self.seen[index] = true
+  end
+  while self.seen[self.upto + 1] do
+    self.seen[self.upto + 1], self.values[self.upto + 1] = nil, nil
     self.upto = self.upto + 1
-    values[self.upto] = nil
   end
-  if self.decisive and (self.at_once and not self.failed or self.upto >= self.decisive - 1) then
-    if self.failed then
-      self:abort(self.err)
-    else
-      self:succeed(self:answer(self.decisive))
+  local decisive = self.decisive
+  if decisive and (self.at_once and not self.decided_by_error or self.upto >= decisive - 1) then
+    if self.decided_by_error then
+      self.failed, self.err = true, self.decided_by_error[1]
     end
-    self.pool:abandon(self)
+    job_of.discard(self)
+  elseif job_of.is_complete(self) then
+    self.failed, self.err = self.source_failed or false, self.source_error
+    job_of.finish(self)
   end
 end
 
--- wanted: what f's answer must be to end the search.
-local function deliver_test(self, index, ok, value)
-  if self.ended then
-    return
-  end
-  self.arrived = self.arrived + 1
-  self.values[index] = true
-  if (not ok or value == self.wanted) and (not self.decisive or index < self.decisive) then
-    self.decisive = index
-    self.failed, self.err = not ok, not ok and value or nil
-    self.exhausted = true -- no more is sent
-  end
-  check_decided(self)
-  job.check_complete(self)
-end
-
-local function begin_search(pool, verb, f, wanted, at_once, answer, ...)
-  return lists.finish(lists.begin(pool, verb, label.MAP | label.TEST, f, {
-    deliver = deliver_test, wanted = wanted, at_once = at_once, answer = answer, upto = 0, wrap = keep_items,
-    shape = function(self) return self:answer(nil) end,
-  }, ...))
+-- wanted: what f's answer must be to end the search. Returns the index of the first such item, and its source.
+local function search(pool, verb, f, wanted, at_once, ...)
+  local state = of_pool(pool)
+  local from, options = map.read(state, verb, f, ...)
+  local keeping = at_once and from or keep_items(from)
+  local job = map.run(state, {
+    verb = verb, f = f, mode = label.MAP | label.TEST, source = keeping, note = note_test, wanted = wanted,
+    at_once = at_once, upto = 0, seen = {},
+  }, options)
+  return job.decisive, keeping
 end
 
 -- True when f gives something true for at least one item.
-function search.any(pool, f, ...)
-  return begin_search(pool, "any", f, true, true, function(_, index) return index ~= nil end, ...)
-end
+calls.any = shield(function(pool, f, ...)
+  return search(pool, "any", f, true, true, ...) ~= nil
+end)
 
 -- True when f gives something true for every item.
-function search.all(pool, f, ...)
-  return begin_search(pool, "all", f, false, true, function(_, index) return index == nil end, ...)
-end
+calls.all = shield(function(pool, f, ...)
+  return search(pool, "all", f, false, true, ...) == nil
+end)
 
 -- The first item for which f gives something true, and its index; nil when there is none.
-function search.find(pool, f, ...)
-  return begin_search(pool, "find", f, true, false, function(self, index)
-    if index then
-      return self.items[index], index
-    end
-  end, ...)
-end
+calls.find = shield(function(pool, f, ...)
+  local index, keeping = search(pool, "find", f, true, false, ...)
+  if index then
+    return keeping.items[index], index
+  end
+end)
 
 -- --- reduce ---
 
 local Groups = {} -- a source whose items are lists of the inner source's items
 
 function Groups:close(err)
-  self.from:close(err)
+  return self.from:close(err)
 end
 
 local function group_size(self)
@@ -131,23 +133,25 @@ local function group_size(self)
   end
   local size = self.from.size
   if size then
-    self.count = math.min(self.count, (size - self.taken) // (GROUPS_EACH * of.pool.size))
+    self.count = math.min(self.count, (size - self.taken) // (GROUPS_EACH * of.state.size))
   end
   self.count = math.max(1, self.count)
   return self.count
 end
 
 function Groups:pull()
-  local n = group_size(self)
-  local items, count, packed, failed, err = self.from:pull(n)
-  self.taken = self.taken + count
-  if failed then -- said at the next pull, which finds nothing
-    self.failed, self.err = failed, err
+  local batch = self.from:pull(group_size(self))
+  self.taken = self.taken + batch.count
+  if batch.failed and not batch.interrupted then -- said at the next pull, which finds nothing
+    self.failed, self.err = true, batch.err
   end
-  if count == 0 then
-    return {}, 0, false, self.failed, self.err
+  local group = { list = {}, count = 0, packed = false, interrupted = batch.interrupted, err = batch.err }
+  if batch.count > 0 then
+    group.list[1], group.count = { n = batch.count, items = batch.list, packed = batch.packed }, 1
+  elseif self.failed then
+    group.failed, group.err = true, self.err
   end
-  return { { n = count, items = items, packed = packed } }, 1
+  return group
 end
 
 function Groups:__index(key)
@@ -178,34 +182,41 @@ local function partial(f, combine)
   end
 end
 
+-- Combines the partial results here: code of the user's.
+local function fold(combine, values, first, last, acc)
+  for i = first, last do
+    acc = combine(acc, values[i])
+  end
+  return acc
+end
+
 -- combine(combine(initial, f(item 1)), f(item 2)) and so on; combine must not care how that is bracketed, for the
 -- workers combine what they have. Without items it is `initial`.
-function search.reduce(pool, f, items, combine, initial, chunksize)
-  job.check_function(f, "pool:%s(f, items, combine, initial)", "reduce")
-  if type(combine) ~= "function" then
+calls.reduce = shield(function(pool, f, items, combine, initial, chunksize)
+  local state = of_pool(pool)
+  job_of.check_function(f, "pool:%s(f, items, combine, initial)", "reduce")
+  if not check.is_callable(combine) then
     errors.raise("combine must be a function of two values, got %s; write pool:reduce(f, items, combine, initial)",
       errors.show(combine))
   end
-  local has_initial = initial ~= nil
-  local of = lists.begin(pool, "reduce", label.MAP, partial(f, combine), {
-    wrap = function(from, self)
-      local fixed = self.granule > 1 and self.granule or nil
-      self.granule = 1
-      return setmetatable({ from = from, job = self, count = 1, taken = 0, fixed = fixed, singly = true }, Groups)
-    end,
-    shape = function(self)
-      local acc, first = initial, 1
-      if not has_initial then
-        acc, first = self.values[1], 2
-      end
-      for i = first, self.fed do
-        acc = combine(acc, self.values[i])
-      end
-      return acc
-    end,
-  }, items, chunksize)
-  of.f = f -- for messages: it is the user's function that they name
-  return lists.finish(of)
-end
+  local from, options = map.read(state, "reduce", f, items, chunksize)
+  local groups = setmetatable({ from = from, count = 1, taken = 0, fixed = options.chunksize }, Groups)
+  options.chunksize = nil
+  local job = { verb = "reduce", f = partial(f, combine), mode = label.MAP, source = groups, one_by_one = true }
+  groups.job, job.named = job, f
+  map.run(state, job, options)
+  local ok, value
+  if initial ~= nil then
+    ok, value = outside(fold, combine, job.values, 1, job.sent, initial)
+  else
+    ok, value = outside(fold, combine, job.values, 2, job.sent, job.values[1])
+  end
+  if ok == nil then
+    loop.raise_interrupt(value)
+  elseif not ok then
+    error(value, 0)
+  end
+  return value
+end)
 
-return search
+return calls

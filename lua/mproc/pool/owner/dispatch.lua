@@ -1,11 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- How many items go out together, and when: so that a chunk takes about a millisecond, each worker has a little more
--- than it needs, and no more memory is used than that takes. Used by pool_drive.lua and those that make jobs.
+-- than it needs, and no more memory is used than that takes.
+--
+-- Of a job: granule (chunks are of so many items, or multiples), last_count, all_at_once (nothing is held back), window
+-- (so much may be out or wait to be fetched), one_by_one (chunks of one item), held (a batch that found no room).
 
-local chunks = require("mproc.pool_chunks")
-local job = require("mproc.pool_job")
+local core = require("mproc.core")
+local inflight = require("mproc.pool.owner.inflight")
+local label = require("mproc.pool_label")
 
-local feed = {}
+local dispatch = {}
 
 local CHUNK_SECONDS = 0.001
 local AHEAD = 4 -- chunks out per worker
@@ -15,20 +19,23 @@ local BYTES_MAX = 1 << 20 -- of a chunk
 local WINDOW_BYTES = 16 << 20 -- of what is out or waits to be fetched
 local WINDOW_MAX, WINDOW_MIN = 4096, 4 -- items of a stream that may be out or wait; the least, per worker
 local ASYNC_SHARE = 4 -- an asynchronous job's next chunk is this part of what each worker would get of the rest
+local STAR = label.STAR
+
+dispatch.GRANULE_MAX = inflight.COUNT_MAX
 
 local function whole_chunks(self, n)
   local granule = self.granule
-  return math.max(granule, n // granule * granule)
+  return math.min(math.max(granule, n // granule * granule), inflight.COUNT_MAX)
 end
 
 local function rest_of(self)
   local size = self.source.size
-  return size and size - self.fed
+  return size and size - self.sent
 end
 
 local function by_time(self)
   local n = CHUNK_SECONDS / math.max(self.cost, 1e-8)
-  local bytes = self.bytes + self.out
+  local bytes = self.bytes + self.item_bytes
   if bytes > 0 then
     n = math.min(n, BYTES_MAX / bytes)
   end
@@ -37,136 +44,139 @@ end
 
 -- Of a stream: so many more may go out before some are fetched.
 local function room(self)
-  local least = math.max(WINDOW_MIN, 2 * self.granule) * self.pool.size
-  local bytes = self.bytes + self.out
+  local size = self.state.size
+  local least = math.max(WINDOW_MIN, 2 * self.granule) * size
+  local bytes = self.bytes + self.item_bytes
   local most = WINDOW_MAX
   if self.cost then
-    most = math.min(most, self.pool.size * AHEAD * by_time(self))
+    most = math.min(most, size * AHEAD * by_time(self))
   end
   if bytes > 0 then
     most = math.min(most, WINDOW_BYTES // bytes)
   end
-  return math.max(least, most) - (self.fed - self.fetched)
+  return math.max(least, most) - (self.sent - self.fetched)
 end
 
 -- How many items the next chunk shall have.
 local function next_count(self)
-  if self.source.singly then
+  if self.one_by_one then
     return 1
   end
-  local pool = self.pool
-  local rest = rest_of(self)
-  local n
+  local state, rest, n = self.state, rest_of(self), 1
   if self.cost then
     n = by_time(self)
     if rest then
-      n = math.min(n, (rest + 2 * pool.size - 1) // (2 * pool.size))
+      n = math.min(n, (rest + 2 * state.size - 1) // (2 * state.size))
     end
   elseif self.all_at_once and rest then
-    n = rest // (ASYNC_SHARE * pool.size)
-  else
-    n = 1
+    n = rest // (ASYNC_SHARE * state.size)
   end
   if self.window then
     n = math.min(n, room(self))
   end
-  return whole_chunks(self, math.min(n, pool.max_tasks or n))
+  return whole_chunks(self, math.min(n, state.maxtasksperchild or n))
 end
 
 local function has_room(self)
   if self.all_at_once then
     return true
-  elseif self.messages >= self.pool.size * AHEAD then
+  elseif self.messages >= self.state.size * AHEAD then
     return false
   end
   return not self.window or room(self) >= self.granule
 end
 
--- The codec names items by their place in the message.
-local function renumber(reason, base)
-  if type(reason) ~= "string" then
-    return reason
-  end
-  return (reason:gsub("^cannot send items%[(%d+)%]", function(k)
-    return ("cannot send items[%d]"):format(base + math.tointeger(k))
-  end))
-end
-
-local function sent(self, count, bytes)
-  self.fed = self.fed + count
-  self.last_count = count
-  self.out = bytes / count
-end
-
--- One that cannot travel fails alone.
-local function send_singly(self, items, count)
-  for k = 1, count do
-    local base = self.fed
-    self.fed = base + 1
-    local ok, why = chunks.send(self.pool, self, base, 1, { items[k] })
+-- One that cannot travel fails alone, and is named by its index.
+local function send_singly(self, batch, base, mode)
+  for k = 1, batch.count do
+    local index = base + k
+    local ok, why = inflight.send(self.state, self, mode, index - 1, 1, { batch.list[k] })
     if not ok then
-      self:deliver(base + 1, false, renumber(why, base))
+      local bytes, precise = core.freeze(batch.list[k], ("items[%d]"):format(index))
+      inflight.fail(self.state, self, index, bytes and why or precise)
     end
   end
 end
 
--- Sends a chunk. False when the arena is full and something will be fetched that makes room.
-local function send(self, items, count)
-  local ok, bytes, name = chunks.send(self.pool, self, self.fed, count, items)
+-- Sends a batch, which was counted as sent when it was pulled. False when the arena is full and something will be
+-- fetched that makes room.
+local function send(self, batch)
+  local base, count, mode = batch.base, batch.count, self.mode | (batch.packed and STAR or 0)
+  local ok, bytes, name = inflight.send(self.state, self, mode, base, count, batch.list)
   if ok then
-    sent(self, count, bytes)
-  elseif name == "ENOMEM" and self.pool.in_flight > 0 then
-    self.held, self.held_count = items, count
+    self.last_count, self.item_bytes = count, bytes / count
+  elseif name == "ENOMEM" and self.state.inflight.count > 0 then
+    self.held = batch
     return false
   else
-    send_singly(self, items, count)
+    send_singly(self, batch, base, mode)
   end
-  self.exhausted = self.exhausted or self.fed == self.source.size
   return true
 end
 
-local function pull(self)
-  if self.held then
-    local items, count = self.held, self.held_count
-    self.held = nil
-    return items, count
-  end
-  local source, n = self.source, next_count(self)
-  local items, count, packed, failed, err = source:pull(n)
-  if packed and not self.packed then
-    self.packed = true
-    self.mode = self.mode | 1 -- STAR
-  elseif self.packed and not packed and self.verb ~= "starmap" then
-    for k = 1, count do
-      items[k] = { n = 1, items[k] }
+-- The source has ended: what a generic for does then. A job that has ended is left to its own call.
+local function end_source(self, batch)
+  local source = self.source
+  if not batch.failed then
+    local ok, err = source:close()
+    if not ok then
+      batch.failed, batch.err, batch.interrupted = true, err, ok == nil
     end
+  else
+    source:close(batch.err)
   end
-  if count < n and not source.busy then
-    self.exhausted = true
-    if failed then
-      self.source_failed, self.source_error = true, err
-    end
+  if batch.failed and not self.ended then
+    self.source_failed, self.source_error = true, batch.err
   end
-  return items, count
+  self.exhausted = true
 end
 
--- Sends what may go out. True while there is more to send. An iterator may end the pool, and with it the job.
-function feed.job(self)
-  while not self.exhausted and has_room(self) do
-    local items, count = pull(self)
-    if self.ended then
-      return false
-    elseif count > 0 and not send(self, items, count) then
+-- The next batch: held, or read now, which may run code of the user's. Its items are counted as sent from here on.
+local function pull(self)
+  local batch = self.held
+  if batch then
+    self.held = nil
+    return batch
+  end
+  local n, source = next_count(self), self.source
+  batch = source:pull(n)
+  batch.base = self.sent
+  self.sent = self.sent + batch.count
+  if batch.interrupted then
+    self.interrupted = batch.err
+  elseif batch.failed or batch.count < n and not source.busy then
+    end_source(self, batch)
+  elseif self.sent == source.size then
+    self.exhausted = true
+  end
+  return batch
+end
+
+-- Sends what may go out. True while there is more to send. Reading an item may end the pool, and with it the job.
+function dispatch.job(self)
+  while not self.ended and (self.held or not self.exhausted and has_room(self)) do
+    local batch = pull(self)
+    if batch.count > 0 and not self.ended and not send(self, batch) then
       return true
-    elseif count == 0 and not self.exhausted then -- the iterator is suspended elsewhere
+    elseif batch.interrupted then
+      return true
+    elseif batch.count == 0 and not self.exhausted then -- the iterator is suspended elsewhere
       return true
     end
   end
-  if self.exhausted and not self.held then
-    job.check_complete(self)
-    return false
+  if not self.ended then
+    self:note(0)
   end
-  return not self.ended
+  return not self.ended and not (self.exhausted and not self.held)
+end
+
+-- Ctrl-C ended an iterator of the user's, in the call that moves the pool along just now.
+local function raise_interrupt(self)
+  local err = self.interrupted
+  if err ~= nil then
+    self.interrupted = nil
+    dispatch.raise_interrupt(err)
+  end
 end
 
 local function remove(list, self)
@@ -177,26 +187,36 @@ local function remove(list, self)
   end
 end
 
--- True when a job has ended by it. An iterator that a job reads may use the pool as well, so the list may change.
-function feed.pool(pool)
-  local i, ended = 1, pool.nended
-  while pool.feeding[i] do
-    local self = pool.feeding[i]
-    if self.ended or not feed.job(self) then
-      remove(pool.feeding, self)
-    else
+-- All jobs that have more to send. True when one has ended by it. An iterator that a job reads may use the pool as
+-- well, so the list may change.
+function dispatch.all(state)
+  local jobs = state.jobs
+  local list, i, ended = jobs.sending, 1, jobs.nended
+  while list[i] do
+    local self = list[i]
+    local more = not self.ended and dispatch.job(self)
+    raise_interrupt(self)
+    if not more then
+      remove(list, self)
+    elseif list[i] == self then
       i = i + 1
     end
   end
-  return pool.nended > ended
+  return jobs.nended > ended
 end
 
 -- A job with a source begins.
-function feed.start(self)
+function dispatch.start(self)
   self.last_count = self.granule
-  if feed.job(self) then
-    table.insert(self.pool.feeding, self)
+  table.insert(self.state.jobs.sending, self)
+  local more = dispatch.job(self)
+  raise_interrupt(self)
+  if not more then
+    remove(self.state.jobs.sending, self)
   end
 end
 
-return feed
+-- raise_interrupt(err): set by loop.lua, which uses this file.
+dispatch.raise_interrupt = nil
+
+return dispatch

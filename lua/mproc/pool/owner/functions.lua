@@ -4,11 +4,10 @@
 --
 -- A version: id, bytes (the packed form), watch (what it was made of), refs (jobs that use it), fixed (there is nothing
 -- in it that could change), at_once (the kind of message that is a call of it, or false), idle (in the list of idle
--- ones), gone (forgotten), alive (a copy that keeps the shared objects in it).
--- state.functions, which this file alone writes: published (id -> version), packed (id -> bytes, which a worker inherits
--- by fork), known (function -> its last version, or false: seen once), idle and nidle, next_id.
--- Invariant: what a task in flight names is published, and every worker has it, or will find it in its channel. A
--- version's number is taken before anything else is done for it.
+-- ones), gone (forgotten), alive (a copy that keeps the shared objects in it). state.functions, which this file alone
+-- writes: published (id -> version), packed (id -> bytes, which a worker inherits by fork), known (function -> its last
+-- version, or false: seen once), idle and nidle, next_id. Invariant: what a task in flight names is published, and
+-- every worker has it, or will find it in its channel. A version's number is taken before anything else is done for it.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")

@@ -3,16 +3,15 @@
 -- their results, and says what is to become of those that a dead worker had. It names no worker.
 --
 -- state.inflight, which this file alone writes: chunks, by their number: { job, base (index of the item before the
--- first), count, left, next }; count: items in flight; done, failed, retried: items that ended; cost: seconds that the
--- last one took; noting, noting_index: the item that is being accounted for, or false.
--- Items below `next` have been reported; once a chunk was cut, reported[offset] says so instead, and cuts lists the
--- offsets. A single task is its own chunk.
+-- first), count, left, next }; count: items in flight; moves: accounts so far; done, failed, retried: items that ended;
+-- cost: seconds that the last one took; noting, noting_index: the item that is being accounted for, or false. Items
+-- below `next` have been reported; once a chunk was cut, reported[offset] says so instead, and cuts lists the offsets.
+-- A single task is its own chunk.
 --
 -- Invariant: an item is accounted for once, whoever reads its result. What user code or memory can interrupt comes
 -- before, and what follows (job:note) can be done again: conclude() does so for an account that was cut off.
 
 local core = require("mproc.core")
-local functions = require("mproc.pool.owner.functions")
 local job_of = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool.errors")
@@ -30,7 +29,7 @@ inflight.COUNT_MAX = MASK -- items of a chunk
 
 function inflight.prepare(state)
   state.inflight = {
-    chunks = {}, next_id = 1, count = 0, done = 0, failed = 0, retried = 0, cost = false,
+    chunks = {}, next_id = 1, count = 0, moves = 0, done = 0, failed = 0, retried = 0, cost = false,
     noting = false, noting_index = 0,
   }
 end
@@ -55,7 +54,7 @@ local function claim_task(state, job)
   local id = book.next_id
   book.next_id = id + 1
   book.chunks[id] = job
-  book.count, job.messages, job.id = book.count + 1, 1, id
+  book.count, job.messages, job.left, job.id = book.count + 1, 1, 1, id
   return id
 end
 
@@ -182,7 +181,7 @@ local function commit(book, chunk, id, offset, failure, value)
   end
   book.noting, book.noting_index = job, index
   job.arrived = job.arrived + 1
-  chunk.left, book.count = chunk.left - 1, book.count - 1
+  chunk.left, book.count, book.moves = chunk.left - 1, book.count - 1, book.moves + 1
   if chunk.left == 0 then
     book.chunks[id] = nil
     job.messages = job.messages - 1
@@ -259,9 +258,15 @@ function inflight.report(state, item, kind, count, bytes, ok, ...)
   return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, (...))), count * 1e-9
 end
 
--- An item of a chunk that fails where it is, or that nobody can send.
+-- An item that fails here.
 local function fail_item(state, chunk, id, offset, err)
   return account(state, chunk, id, offset, false, err)
+end
+
+-- An item that was never in flight.
+function inflight.fail(state, job, index, err)
+  local id, chunk = claim(state, job, index - 1, 1)
+  return fail_item(state, chunk, id, 0, err)
 end
 
 -- --- deaths ---
@@ -337,9 +342,9 @@ local function orphaned_task(state, death, id, task, kind, limits, ...)
   if not again then
     return fail_item(state, task, id, 0, err)
   end
-  local book, new = state.inflight, nil
+  local book = state.inflight
   if book.chunks[id] == task then -- under a new number, so that a late report of the old one is nobody's
-    new = book.next_id
+    local new = book.next_id
     book.next_id = new + 1
     book.chunks[id], book.chunks[new] = nil, task
     task.id = new
@@ -411,10 +416,10 @@ local function asked(state, job, id, mine, item, kind, count, bytes, ok, ...)
     book.chunks[id] = nil
     book.count, book.done, book.cost, job.messages = book.count - 1, book.done + 1, seconds, 0
     job_of.finish(job)
-    return "done", seconds, kind, ...
+    return "done", seconds, bytes, kind, ...
   elseif mine == nil and item then -- Ctrl-C: it still runs
     job_of.discard(job)
-    error(item, 0)
+    inflight.raise_interrupt(item)
   elseif mine == nil then
     settle(state, id, job, 1)
     return "unsent"
@@ -422,9 +427,11 @@ local function asked(state, job, id, mine, item, kind, count, bytes, ok, ...)
   return "sent", item, kind, count, bytes, ok, ...
 end
 
+inflight.raise_interrupt = nil -- raise_interrupt(err): loop.lua, which uses this file, sets it
+
 -- Sends a single task of a simple kind and takes the next result, for which it waits `seconds`, in one call:
--- "done", seconds that it took, what the message says of the worker, results... | "sent", another message or nil |
--- "unsent" when it is not so simple.
+-- "done", seconds that it ran, seconds that it was waited for, the message's kind, results... | "sent", another message
+-- or nil | "unsent" when it is not so simple.
 function inflight.ask(state, job, args, seconds)
   local id, way = claim_task(state, job), state.transport
   return asked(state, job, id, core.ask(way.tasks, way.results, state.owner, id << SHIFT, job.version.at_once, seconds,

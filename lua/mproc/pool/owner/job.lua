@@ -76,7 +76,8 @@ function job.class(class)
   class.__index = class
   class.sent, class.arrived, class.messages, class.bytes, class.item_bytes = 0, 0, 0, 0, 0
   class.ended, class.failed, class.single, class.exhausted, class.timeout = false, false, false, false, false
-  class.cancel, class.version, class.arrivals, class.window, class.is_future, class.source = 0, false, false, false, false, false
+  class.cancel, class.version, class.arrivals = 0, false, false
+  class.window, class.is_future, class.source = false, false, false
   return class
 end
 
@@ -154,6 +155,19 @@ end
 function job.discard(self)
   words.stop(self.state, self.cancel)
   job.finish(self)
+end
+
+local Guard = { __close = function(guard)
+  local self = guard.job
+  if self and not self.ended then
+    job.discard(self)
+  end
+end }
+
+-- A variable to be closed: a call that is left before its job has ended leaves nothing behind, whether it is left by an
+-- error, by Ctrl-C or with its coroutine. Without its field `job` it does nothing.
+function job.guard(self)
+  return setmetatable({ job = self }, Guard)
 end
 
 -- True when nothing of it had begun, and nothing will.

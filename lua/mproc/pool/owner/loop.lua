@@ -1,227 +1,270 @@
 -- SPDX-License-Identifier: MIT
 -- What moves a pool along, in whatever call of its owner waits: sends what may go out, takes in results, notices deaths
--- and timeouts, runs callbacks. Used by all that wait: pool.lua, pool_lists.lua, pool_stream.lua, future.lua.
+-- and timeouts, runs callbacks. All that users call runs under core.shield, and user code through core.outside alone:
+-- so between two calls of these nothing interrupts it but finalizers, and behind each of them the pool may have ended.
 
-local chunks = require("mproc.pool_chunks")
 local core = require("mproc.core")
-local crew = require("mproc.pool_crew")
-local errors = require("mproc.errors")
-local feed = require("mproc.pool_feed")
+local dispatch = require("mproc.pool.owner.dispatch")
+local inflight = require("mproc.pool.owner.inflight")
+local job = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
+local pool_errors = require("mproc.pool.errors")
+local progress = require("mproc.pool.progress")
+local workers = require("mproc.pool.owner.workers")
 
-local drive = {}
+local loop = {}
 
 local SHORT = 0.005 -- so long results alone are waited for, which is quicker; then for ends of workers as well
 local SLICE = 0.02 -- where the system refuses that, ends are looked for so often
+local WAIT_SLICE = 0.1 -- a finalizer may take in what is waited for when the wait has begun
 local BATCH = 256 -- results taken in before more is sent
 local LOOK_EVERY = 16 -- rounds that a result ended at once, between two looks for ends of workers
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
 
 local STATUS_MASK, BEGUN = label.STATUS_MASK, label.BEGUN
-local fetch, report = core.fetch, chunks.report
+local report, count_report, outside = inflight.report, workers.count_report, core.outside
+
+loop.SHORT = SHORT
+
+function loop.prepare(state)
+  -- rounds since ends of workers were looked for; seconds that apply has waited since then
+  state.unlooked, state.asked = 0, 0
+end
+
+-- --- user code ---
+
+-- Ctrl-C ends the call with its error; a program that does not catch it ends with the status that shells give to that.
+function loop.raise_interrupt(err)
+  core.exit_as(INTERRUPTED_STATUS)
+  core.state.exit_as = true
+  error(err, 0)
+end
+
+dispatch.raise_interrupt, inflight.raise_interrupt = loop.raise_interrupt, loop.raise_interrupt
+
+-- A task is given: what was interrupted before has been caught.
+function loop.forget_interrupt()
+  if core.state.exit_as then
+    core.state.exit_as = nil
+    core.exit_as(0)
+  end
+end
+
+-- A callback that raises is told once and harms nobody. Ctrl-C is no error of the callback's.
+function loop.call_back(f, ...)
+  local ok, err = outside(f, ...)
+  if ok == nil then
+    loop.raise_interrupt(err)
+  elseif not ok then
+    core.complain(("mproc: a pool's callback raised: %s\n"):format(pool_errors.text_of(err)))
+  end
+end
+
+-- Tells of the jobs that have ended. Their callbacks may use the pool: each job is taken off the list first.
+local function run_due(state)
+  local jobs, any = state.jobs, false
+  while jobs.due[jobs.due_from] do
+    local ended = jobs.due[jobs.due_from]
+    jobs.due[jobs.due_from] = nil
+    jobs.due_from = jobs.due_from + 1
+    job.note_unread(ended)
+    ended:run_callbacks(loop.call_back)
+    any = true
+  end
+  return any
+end
+loop.run_due = run_due
+
+-- --- results ---
+
+local function take_item(state, item, kind, ...)
+  local counted, seconds = report(state, item, kind, ...)
+  if counted ~= nil then
+    count_report(state, item, kind, seconds, kind & STATUS_MASK ~= label.DONE)
+  end
+end
 
 -- One message of the results queue. False when there was none.
-local function take_in(pool, a, b, c, bytes, ok, ...)
-  if not a then
+local function take_in(state, item, kind, count, bytes, ok, ...)
+  if not item then
     return false
   end
-  local status = b & STATUS_MASK
+  local status = kind & STATUS_MASK
   if status < BEGUN then
-    report(pool, a, b, c, bytes, ok, ...)
+    take_item(state, item, kind, count, bytes, ok, ...)
   else
-    crew.report(pool, status, a, b, (...))
+    workers.report(state, status, item, kind, (...))
   end
   return true
 end
+loop.take_in = take_in
 
-drive.take_in = take_in
+local function fetch(state, timeout)
+  local way = state.transport
+  return take_in(state, way.fetch(way.results, timeout))
+end
 
-local function take_batch(pool, most)
+local function take_batch(state, most)
   local n = 0
-  while n < most and take_in(pool, fetch(pool.results, 0)) do
+  while n < most and fetch(state, 0) do
     n = n + 1
   end
   return n
 end
 
-local function drain(pool)
-  repeat until not take_in(pool, fetch(pool.results, 0))
+local function drain(state)
+  repeat until not fetch(state, 0)
 end
 
-local function is_interrupt(err)
-  return type(err) == "string" and err:find("interrupted!", 1, true) ~= nil
-end
-
--- A callback that raises is told once and harms nobody. Ctrl-C is no error of the callback's: it ends the wait.
-local function run_callback(f, ...)
-  local ok, err = pcall(f, ...)
-  if not ok and is_interrupt(err) then
-    error(err, 0)
-  elseif not ok then
-    local shown, text = pcall(tostring, err)
-    core.complain(("mproc: a pool's callback raised: %s\n"):format(shown and text or "an error of type " .. type(err)))
-  end
-end
-drive.run_callback = run_callback
-
--- Runs the callbacks of what has ended. They may use the pool: each is taken off the list first.
-local function run_due(pool)
-  local any = false
-  while pool.due[pool.due_from] do
-    local ended = pool.due[pool.due_from]
-    pool.due[pool.due_from] = nil
-    pool.due_from = pool.due_from + 1
-    ended:run_callbacks(run_callback)
-    any = true
-  end
-  return any
-end
-
-drive.run_due = run_due
+-- --- one round ---
 
 -- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
-local function nap_seconds(pool)
-  if not pool.cost or pool.task_timeout then
+local function nap_seconds(state)
+  local cost = state.inflight.cost
+  if not cost or cost >= NAP_MIN or state.task_timeout then
     return 0
   end
-  local expected = pool.in_flight * pool.cost / pool.size
-  return pool.cost < NAP_MIN and math.min(expected / 4, NAP_MAX) or 0
+  return math.min(state.inflight.count * cost / state.size / 4, NAP_MAX)
 end
 
--- Until there is a result, or a worker has ended.
-local function wait_for_all(pool, timeout)
-  if timeout <= 0 then
+-- Changes whenever an item is accounted for or a job ends.
+local function moves_of(state)
+  return state.inflight.moves + state.jobs.nended
+end
+
+-- Until there is a result, or a worker has ended; or a while.
+local function wait_for_all(state, timeout, moves)
+  local results = state.transport.results
+  if timeout <= 0 or not results then
     return
   end
-  local sources, n = crew.sources(pool, pool.results)
-  if pool.fill_again or next(pool.dead) then
-    timeout = math.min(timeout, SLICE)
-  end
-  if not core.wait(sources, n, timeout < math.huge and timeout or nil) then
+  local sources, n = workers.sources(state, results)
+  timeout = math.min(timeout, workers.are_unsettled(state) and SLICE or WAIT_SLICE)
+  if moves == moves_of(state) and not core.wait(sources, n, timeout) then
     core.sleep(math.min(timeout, SLICE))
   end
 end
 
 -- Waits for news for at most `timeout` seconds. True when there is some; and whether it came at once, by a result.
-local function wait_for_news(pool, timeout)
-  local nap = math.min(nap_seconds(pool), timeout)
+local function wait_for_news(state, timeout, moves)
+  local nap = math.min(nap_seconds(state), timeout)
   if nap > NAP_MIN then
     core.sleep(nap)
-    return take_in(pool, fetch(pool.results, 0))
+    return fetch(state, 0)
   end
-  if pool.task_timeout then
-    timeout = math.min(timeout, math.max(0, crew.check_timeouts(pool) - core.time()))
+  if state.task_timeout then
+    timeout = math.min(timeout, math.max(0, workers.check_timeouts(state) - core.time()))
   end
-  if take_in(pool, fetch(pool.results, timeout < SHORT and timeout or SHORT)) then
+  if fetch(state, timeout < SHORT and timeout or SHORT) then
     return true, true
   end
-  wait_for_all(pool, timeout - SHORT)
-  return take_in(pool, fetch(pool.results, 0))
+  wait_for_all(state, timeout - SHORT, moves)
+  return fetch(state, 0)
 end
 
 -- Looks for ends of workers and tasks that take too long. True when there was news.
-local function look_after_workers(pool)
-  pool.unlooked, pool.asked = 0, 0
-  if pool.run_here then
+local function look_after_workers(state)
+  state.unlooked, state.asked = 0, 0
+  if state.serial or state.phase == "terminated" then
     return false
   end
-  if pool.task_timeout then
-    crew.check_timeouts(pool)
+  if state.task_timeout then
+    workers.check_timeouts(state)
   end
-  return crew.look(pool, drain)
+  return workers.look(state, drain)
 end
 
--- One round. True when something has happened. Nothing that has happened is waited for.
-function drive.step(pool, timeout)
-  local at_once
-  local any = pool.feeding[1] and feed.pool(pool) or false
-  any = take_batch(pool, BATCH) > 0 or any
-  any = pool.due[pool.due_from] and run_due(pool) or any
-  if not any and timeout > 0 and not pool.run_here then
-    any, at_once = wait_for_news(pool, timeout)
+local function has_due(state)
+  return state.jobs.due[state.jobs.due_from] ~= nil
+end
+
+-- One round. True when something has happened. Nothing that has happened is waited for, since there were so many moves
+-- (or since now).
+function loop.step(state, timeout, moves)
+  local jobs = state.jobs
+  moves = moves or moves_of(state)
+  inflight.conclude(state)
+  local any, at_once = jobs.sending[1] and dispatch.all(state) or false, nil
+  any = take_batch(state, BATCH) > 0 or any
+  if jobs.showing[1] then
+    progress.show(state, loop.call_back)
   end
-  if at_once and pool.unlooked < LOOK_EVERY then
-    pool.unlooked = pool.unlooked + 1
+  any = has_due(state) and run_due(state) or any
+  if not any and timeout > 0 and moves == moves_of(state) then
+    if state.serial then -- whatever there was has run: others must move
+      core.sleep(math.min(timeout, SHORT))
+    else
+      any, at_once = wait_for_news(state, timeout, moves)
+    end
+  end
+  if at_once and state.unlooked < LOOK_EVERY then
+    state.unlooked = state.unlooked + 1
   else
-    any = look_after_workers(pool) or any
+    any = look_after_workers(state) or any
   end
-  return pool.due[pool.due_from] and run_due(pool) or any
+  return has_due(state) and run_due(state) or any
 end
 
 -- The next round looks for ends of workers.
-function drive.look_soon(pool)
-  pool.unlooked, pool.asked = LOOK_EVERY, 0
+function loop.look_soon(state)
+  state.unlooked, state.asked = LOOK_EVERY, 0
 end
+
+-- --- waiting ---
 
 -- A round in short, while there is nothing to do but to wait for results of tasks that run. False when there is, or
 -- nothing has come.
-local function try_result(pool)
-  local unlooked = pool.unlooked
-  if unlooked == LOOK_EVERY or pool.in_flight > pool.size or pool.feeding[1] or pool.due[pool.due_from]
-    or pool.task_timeout or pool.run_here then
+local function try_result(state)
+  local unlooked, jobs = state.unlooked, state.jobs
+  if unlooked == LOOK_EVERY or state.inflight.count > state.size or jobs.sending[1] or jobs.showing[1]
+    or jobs.due[jobs.due_from] or state.task_timeout or state.serial then
     return false
   end
-  pool.unlooked = unlooked + 1
-  if not take_in(pool, fetch(pool.results, SHORT)) then
+  state.unlooked = unlooked + 1
+  if not fetch(state, SHORT) then
     return false
-  elseif pool.due[pool.due_from] then
-    run_due(pool)
+  elseif jobs.due[jobs.due_from] then
+    run_due(state)
   end
   return true
 end
 
-local function rounds(pool, is_over, subject, deadline)
+local function rounds(state, is_over, subject, deadline)
+  local moves = moves_of(state)
   while not is_over(subject) do
-    if deadline or not try_result(pool) then
+    if deadline or not try_result(state) then
       local rest = deadline and deadline - core.time() or math.huge
-      drive.step(pool, math.max(rest, 0))
+      loop.step(state, math.max(rest, 0), moves)
       if rest <= 0 then
         return is_over(subject)
       end
     end
+    moves = moves_of(state)
   end
   return true
 end
 
--- Ctrl-C ends the wait with an error; a program that does not catch it ends with the status that shells give to that.
-local function note_interrupt(err)
-  if is_interrupt(err) then
-    core.exit_as(INTERRUPTED_STATUS)
+-- Calls f(...), in which Ctrl-C may end a wait.
+local function note_interrupts(f, ...)
+  local could = core.catches_sigint()
+  local ok, result = pcall(f, ...)
+  if ok then
+    return result
+  elseif could and not core.catches_sigint() then
+    loop.raise_interrupt(result)
   end
+  error(result, 0)
 end
-drive.note_interrupt = note_interrupt
+loop.note_interrupts = note_interrupts
 
--- Moves the pool along until is_over(subject). True; or false when the time is over. abandoned: a job that nobody will
--- ask for when the wait is interrupted.
-function drive.await(pool, is_over, subject, deadline, abandoned)
-  if is_over(subject) then
-    return true
-  end
-  local ok, over = pcall(rounds, pool, is_over, subject, deadline)
-  if not ok then
-    note_interrupt(over)
-    if abandoned then
-      pool:abandon(abandoned)
-    end
-    error(over, 0)
-  end
-  return over
+-- Moves the pool along until is_over(subject). True; or false when the time is over.
+function loop.await(state, is_over, subject, deadline)
+  return is_over(subject) or note_interrupts(rounds, state, is_over, subject, deadline)
 end
 
-function drive.deadline(timeout)
+function loop.deadline(timeout)
   return timeout and core.time() + timeout
 end
 
--- Every public function of a pool begins with this.
-function drive.check_owner(pool)
-  if type(pool) ~= "table" or not pool.maker then
-    errors.raise("this is not a pool, but %s; call its methods with a colon, as in pool:map(f, items)",
-      errors.show(pool))
-  elseif pool.maker ~= core.self() then
-    errors.raise("this pool belongs to the process that made it (pid %d); make another one here, or send it tasks "
-      .. "through a queue", pool.maker_pid)
-  end
-end
-
-return drive
+return loop

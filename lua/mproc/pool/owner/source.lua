@@ -1,53 +1,50 @@
 -- SPDX-License-Identifier: MIT
--- Where a job's items come from: a list, several lists at once, or the iterator of a generic for. Used by
--- pool_lists.lua, pool_stream.lua and pool_feed.lua.
+-- Where a job's items come from: a list, several lists at once, or the iterator of a generic for; and what else stands
+-- behind the function in a call: a chunksize, or a table of options.
 --
--- source:pull(n) -> list, count[, packed][, failed, err]: up to n items; fewer only at the end. packed: an iterator
--- gave several values at once, so each item is a list of arguments. source.size: how many there are, or nil.
--- source:close() ends an iterator early, as a break does.
+-- source:pull(n) -> batch: { list =, count =, packed = } with up to n items; fewer only at the end. packed: each item
+-- is a list of arguments, for the source gave several values at once: that is decided here alone, batch by batch. At
+-- the end batch.failed, batch.err may say that reading raised; batch.interrupted, that Ctrl-C did. source.size: how
+-- many items there are, or nil. source.busy: it is being read further up in the stack. source:close() ends it early.
+-- Code of the user's (iterators, __index, __len, __close) is called through core.outside.
 
+local check = require("mproc.check")
+local core = require("mproc.core")
 local errors = require("mproc.errors")
 
 local source = {}
 
-local List = {}
+local outside = core.outside
+local LENGTH_MAX = 1 << 53 -- of a list: more is a mistake
+local PULL_MOST = 1 << 24 -- items read at once
+
+local function close_nothing()
+  return true
+end
+
+-- --- lists ---
+
+local List = { close = close_nothing }
 List.__index = List
 
 function List:pull(n)
-  local from = self.at + 1
-  local to = math.min(from + n - 1, self.size)
-  self.at = to
-  return table.move(self.list, from, to, 1, {}), to - from + 1
+  local from = self.at
+  local count = math.min(n, self.size - from)
+  self.at = from + count
+  return { list = table.move(self.list, from + 1, from + count, 1, {}), count = count, packed = self.packed }
 end
 
-function List.close() end
-
-local function read_to(self, items, from, to)
-  for i = from + 1, to do
-    items[i - from] = self:item(i)
-    self.at = i
-  end
-end
-
--- For what is read by code of the user's, its __index: what that raises ends the items, as an iterator's error does.
-local function pull_singly(self, n)
-  local from, items = self.at, {}
-  local ok, err = pcall(read_to, self, items, from, math.min(from + n, self.size))
-  if not ok then
-    self.size = self.at
-  end
-  return items, self.at - from, self.packed, not ok, err
-end
-
-local Foreign = { pull = pull_singly, close = List.close, packed = false }
+-- A list that is read by code of the user's, its __index; what that raises ends the items.
+local Foreign = { close = close_nothing, packed = false, busy = false }
 Foreign.__index = Foreign
+
+-- Several lists: an item is a list of an element of each.
+local Zip = { close = close_nothing, packed = true, busy = false }
+Zip.__index = Zip
 
 function Foreign:item(i)
   return self.list[i]
 end
-
-local Zip = { pull = pull_singly, close = List.close, packed = true }
-Zip.__index = Zip
 
 function Zip:item(i)
   local item = { n = #self.lists }
@@ -57,169 +54,304 @@ function Zip:item(i)
   return item
 end
 
-local Iterator = {}
+local function read_items(self, batch, n)
+  local from = self.at
+  for i = from + 1, from + n do
+    batch.list[i - from] = self:item(i)
+    batch.count, self.at = i - from, i
+  end
+end
+
+-- Reads a batch by `read`, which runs as code of the user's: another reader meanwhile finds nothing yet.
+local function pull_outside(self, read, n)
+  local batch = { list = {}, count = 0, packed = self.packed }
+  if self.busy then
+    return batch
+  end
+  self.busy = true
+  local _ <close> = self -- whose __close is below, for a coroutine that is closed meanwhile
+  local ok, err = outside(read, self, batch, n)
+  self.busy = false
+  if not ok then
+    batch.failed, batch.err, batch.interrupted = true, err, ok == nil
+  end
+  return batch
+end
+
+local function leave(self)
+  if self.busy then
+    self.busy, self.left = false, true
+  end
+end
+
+local function pull_singly(self, n)
+  local batch = pull_outside(self, read_items, math.min(n, self.size - self.at))
+  if batch.failed and not batch.interrupted then
+    self.size = self.at
+  end
+  return batch
+end
+
+Foreign.pull, Foreign.__close = pull_singly, leave
+Zip.pull, Zip.__close = pull_singly, leave
+
+-- --- iterators ---
+
+local Iterator = { busy = false, ended = false }
 Iterator.__index = Iterator
+Iterator.__close = leave
 
 -- Items so far that were one value each become lists of one.
-local function pack_all(items, count)
-  for k = 1, count do
-    items[k] = { n = 1, items[k] }
+local function pack_all(batch)
+  for k = 1, batch.count do
+    batch.list[k] = { n = 1, batch.list[k] }
   end
+  batch.packed = true
 end
 
 -- Stores what one call of the iterator gave. False at its end.
-local function take(self, items, ...)
+local function take(self, batch, ...)
   local first = ...
-  self.control = first
   if first == nil then
     return false
   end
-  local packed = select("#", ...) > 1
-  if packed and not items.packed then
-    items.packed = true
-    pack_all(items.list, items.count)
+  self.control = first
+  if not batch.packed and select("#", ...) > 1 then
+    pack_all(batch)
   end
-  items.count = items.count + 1
-  items.list[items.count] = items.packed and table.pack(...) or first
+  batch.list[batch.count + 1] = batch.packed and table.pack(...) or first
+  batch.count = batch.count + 1
   return true
 end
 
-local function pull_all(self, items, n)
-  while items.count < n do
-    if not take(self, items, self.next(self.state, self.control)) then
+local function read_iterator(self, batch, n)
+  local next_values, state = self.next, self.state
+  while batch.count < n do
+    if not take(self, batch, next_values(state, self.control)) then
       self.ended = true
       return
     end
   end
 end
 
--- A second pull while the first is suspended (an iterator that yields) finds nothing yet.
 function Iterator:pull(n)
-  local items = { list = {}, count = 0, packed = false }
-  if self.ended or self.busy then
-    return items.list, 0
+  if self.ended or self.left then
+    local batch = { list = {}, count = 0, packed = false }
+    if self.left and not self.ended then
+      self.ended = true
+      batch.failed, batch.err = true, "the items' iterator was left while it was suspended: its coroutine was closed"
+    end
+    return batch
   end
-  self.busy = true
-  local ok, err = pcall(pull_all, self, items, n)
-  self.busy = false
-  if not ok then
+  local batch = pull_outside(self, read_iterator, n)
+  if batch.failed and not batch.interrupted then
     self.ended = true
   end
-  return items.list, items.count, items.packed, not ok, err
+  return batch
 end
 
+local function close_value(value, err)
+  local mt = debug.getmetatable(value)
+  return mt.__close(value, err)
+end
+
+-- What a generic for does with the closing value at its end. True; or false and the error, or nil and it for Ctrl-C.
 function Iterator:close(err)
   local closing = self.closing
   self.closing, self.ended = nil, true
-  local mt = closing and debug.getmetatable(closing)
-  if type(mt) == "table" and mt.__close then
-    mt.__close(closing, err)
+  if closing then
+    return outside(close_value, closing, err)
   end
+  return true
 end
 
-local function is_iterator(items)
-  if type(items) == "function" then
-    return true
+-- --- what is given ---
+
+local function has_method(value, name)
+  local mt = debug.getmetatable(value)
+  return type(mt) == "table" and rawget(mt, name) ~= nil
+end
+
+local function is_list(value)
+  return type(value) == "table" or type(value) == "userdata" and has_method(value, "__len")
+    and has_method(value, "__index")
+end
+
+local KNOWN = { "chunksize", "zip", "progress", "timeout" }
+
+-- Options are a table with a known option's name and nothing at [1]. A table that has other names only is meant as one,
+-- too: it is no list.
+local function is_options(value)
+  if type(value) ~= "table" or getmetatable(value) ~= nil or rawget(value, 1) ~= nil then
+    return false
   end
-  local mt = debug.getmetatable(items)
-  return type(mt) == "table" and mt.__call ~= nil
-end
-
-local function is_list(items)
-  local mt = debug.getmetatable(items)
-  return type(items) == "table" or type(items) == "userdata" and type(mt) == "table" and mt.__len and mt.__index
-end
-
-local function length(list)
-  local n = type(list) == "table" and list.n
-  if n and (math.type(n) ~= "integer" or n < 0) then
-    errors.raise("the list's n must be a count, got %s", errors.show(n))
-  end
-  return n or #list
-end
-
-local function zip(lists)
-  local shortest = math.huge
-  for i = 1, #lists do
-    if not is_list(lists[i]) or is_iterator(lists[i]) then
-      errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; its element %d is "
-        .. "%s", i, errors.show(lists[i]))
+  for _, name in ipairs(KNOWN) do
+    if rawget(value, name) ~= nil then
+      return true
     end
-    shortest = math.min(shortest, length(lists[i]))
   end
-  if #lists == 0 then
+  return rawget(value, "n") == nil and type(next(value)) == "string"
+end
+
+-- chunksize, or a table of options, or nil: options, checked.
+local function read_options(given)
+  if given == nil or type(given) == "number" then
+    given = { chunksize = given }
+  elseif not is_options(given) then
+    errors.raise("chunksize must be a whole number from 1 up (or a table of options), got %s", errors.show(given))
+  end
+  check.options(given, "there is", KNOWN)
+  local chunksize = given.chunksize
+  if chunksize ~= nil then
+    chunksize = check.count("chunksize", chunksize, 1)
+  end
+  return {
+    chunksize = chunksize, zip = given.zip, progress = given.progress,
+    timeout = given.timeout ~= nil and check.seconds("timeout", given.timeout) or false,
+  }
+end
+
+local function refuse_more(what, value)
+  errors.raise("behind %s comes one chunksize or table of options, got %s as well", what, errors.show(value))
+end
+
+local function length_of(list)
+  return list.n, #list
+end
+
+-- How long a list is: its n, or its length. Both may be code of the user's.
+local function length(list)
+  local n, count
+  if debug.getmetatable(list) == nil then
+    n, count = rawget(list, "n"), #list
+  else
+    local ok
+    ok, n, count = outside(type(list) == "table" and length_of or function(it) return nil, #it end, list)
+    if not ok then
+      error(n, 0)
+    end
+  end
+  if n ~= nil then
+    return check.count("the list's n", n, 0, "a count", LENGTH_MAX)
+  end
+  return check.count("the list's length", count, 0, "a count", LENGTH_MAX)
+end
+
+-- list, n: the number of lists.
+local function zip(lists, n)
+  local shortest = math.huge
+  for i = 1, n do
+    local list = lists[i]
+    if not is_list(list) or check.is_callable(list) then
+      errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; its element %d is "
+        .. "%s", i, errors.show(list))
+    end
+    shortest = math.min(shortest, length(list))
+  end
+  if n == 0 then
     errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; it is empty")
   end
-  return setmetatable({ lists = lists, at = 0, size = shortest }, Zip)
+  return setmetatable({ lists = table.move(lists, 1, n, 1, {}), at = 0, size = shortest }, Zip)
 end
 
--- chunksize, or a table of options: chunksize, zip, progress.
-local KNOWN = { chunksize = true, zip = true, progress = true }
+-- One list.
+local function from_list(list, packed)
+  if debug.getmetatable(list) then
+    return setmetatable({ list = list, at = 0, size = length(list) }, Foreign)
+  end
+  return setmetatable({ list = list, at = 0, size = length(list), packed = packed or false }, List)
+end
+source.from_list = from_list
 
-local function read_options(options)
-  if options == nil or type(options) == "number" then
-    options = { chunksize = options }
-  elseif type(options) ~= "table" then
-    errors.raise("chunksize must be a whole number from 1 up (or a table of options), got %s", errors.show(options))
+local function check_closing(value)
+  if value and not has_method(value, "__close") then
+    errors.raise("the iterator's fourth value is to be closed at its end, and %s cannot be; a chunksize or table of "
+      .. "options comes behind that", errors.show(value))
   end
-  for key in pairs(options) do
-    if not KNOWN[key] then
-      errors.raise("unknown option %s; there is chunksize, zip and progress", errors.show(key))
-    end
-  end
-  local chunksize = options.chunksize
-  if chunksize ~= nil and (not math.tointeger(chunksize) or chunksize < 1) then
-    errors.raise("chunksize must be a whole number from 1 up, got %s", errors.show(chunksize))
-  end
-  return options, math.tointeger(chunksize)
+  return value or nil
 end
 
--- A list, and no table of options: those have names only.
-local function is_another(value)
-  return is_list(value) and (#value > 0 or type(value) == "table" and value.n ~= nil)
+-- An iterator and what follows it: the generic for's other values, a chunksize or options. A number alone is a
+-- chunksize; options are so wherever they stand.
+local function from_iterator(items, n, ...)
+  local given = table.pack(...)
+  local last = n
+  if n > 4 then
+    refuse_more("an iterator's four values", given[5])
+  elseif n == 4 or n > 0 and is_options(given[n]) or n == 1 and type(given[1]) == "number" then
+    last = n - 1
+  end
+  local options = read_options(last < n and given[n] or nil)
+  if options.zip then
+    errors.raise("zip = true takes a list of lists, not an iterator")
+  end
+  local state, control, closing = table.unpack(given, 1, last)
+  return setmetatable({ next = items, state = state, control = control, closing = check_closing(closing) }, Iterator),
+    options
 end
 
--- Several lists one after another, and the options behind them.
-local function read_lists(first, ...)
-  local lists, rest = { first }, table.pack(...)
-  while is_another(rest[#lists]) do
-    lists[#lists + 1] = rest[#lists]
+-- A list and what follows it: more lists, a chunksize or options.
+local function from_lists(items, n, ...)
+  local lists, count = { items, ... }, 1
+  while count <= n and is_list(lists[count + 1]) and not is_options(lists[count + 1]) do
+    count = count + 1
   end
-  if rest.n > #lists then
-    errors.raise("behind the lists comes one chunksize or table of options, got %s as well",
-      errors.show(rest[#lists + 1]))
+  if n > count then
+    refuse_more(count > 1 and "the lists" or "the list", lists[count + 2])
   end
-  local given, chunksize = read_options(rest[#lists])
-  return zip(lists), chunksize, { zip = true, progress = given.progress }
+  local options = read_options(lists[count + 1])
+  if options.zip and count > 1 then
+    errors.raise("zip = true takes one list of lists, got %d lists", count)
+  elseif count > 1 then
+    return zip(lists, count), options
+  elseif options.zip then
+    return zip(items, length(items)), options
+  end
+  return from_list(items), options
 end
 
--- What stands behind f in a call: items and options, or several lists (f gets an element of each) and options. An
--- iterator may be followed by the generic for's other values: pool:imap(f, io.lines(name)); a chunksize then comes
--- fifth.
--- Returns the source, the chunksize or nil, the table of options.
+-- What stands behind f in a call. Returns the source, and the options as a table: chunksize, progress, timeout.
 function source.read(items, ...)
-  if is_iterator(items) then
-    local state, control, closing, options
-    if select("#", ...) < 2 then
-      options = ...
-    else
-      state, control, closing, options = ...
-    end
-    local given, chunksize = read_options(options)
-    return setmetatable({ next = items, state = state, control = control, closing = closing }, Iterator), chunksize,
-      given
+  if check.is_callable(items) then
+    return from_iterator(items, select("#", ...), ...)
   elseif not is_list(items) then
     errors.raise("items must be a list or an iterator, got %s", errors.show(items))
   end
-  if is_another((...)) then
-    return read_lists(items, ...)
-  end
-  local given, chunksize = read_options((...))
-  if given.zip then
-    return zip(items), chunksize, given
-  end
-  local kind = debug.getmetatable(items) and Foreign or List
-  return setmetatable({ list = items, at = 0, size = length(items) }, kind), chunksize, given
+  return from_lists(items, select("#", ...), ...)
 end
+
+-- All that an iterator has, as a list: an asynchronous call takes it at once.
+function source.read_all(from)
+  if from.size then
+    return from
+  end
+  local all, packed = {}, false
+  local n = 0
+  repeat
+    local batch = from:pull(1024)
+    if batch.packed and not packed then
+      packed = true
+      for k = 1, n do
+        all[k] = { n = 1, all[k] }
+      end
+    end
+    for k = 1, batch.count do
+      n = n + 1
+      all[n] = packed and not batch.packed and { n = 1, batch.list[k] } or batch.list[k]
+    end
+    if batch.failed then
+      from:close(batch.err)
+      error(batch.err, 0)
+    end
+  until batch.count < 1024
+  local ok, err = from:close()
+  if not ok then
+    error(err, 0)
+  end
+  all.n = n
+  return from_list(all, packed)
+end
+
+source.PULL_MOST = PULL_MOST
 
 return source

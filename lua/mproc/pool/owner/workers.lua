@@ -1,332 +1,464 @@
 -- SPDX-License-Identifier: MIT
--- The workers of a pool: starts them, notices their ends, replaces them, and sees to what they had in hand. Used by
--- pool.lua and pool_drive.lua, in the owner alone.
+-- The workers of a pool, in its owner: starts them, notices their ends, replaces them, and gives what they had in hand
+-- back to the book of what is in flight.
 --
--- pool.crew: index -> seat; a seat is one process: index, process, pid, mailbox, ready, begun (the `a` of the item that
--- runs) and began, both with a task_timeout only; done, failed, working (seconds), started (time).
--- pool.fill_again: when a fork that failed is tried again; pool.deserted: since when there has been no worker for that.
--- Invariant: how many workers there are is counted from those that live; this file alone starts and drops them.
+-- state.workers, which this file alone writes: list (index -> worker); by_pid; dead (pid -> death, of those whose
+-- orphans may still come); nretiring (told to leave, and not gone); failed_starts (in a row); ends (of children of this
+-- process, when they were last looked at); fill_again (when a start that failed is tried again); no_worker_since;
+-- retired (totals of those that are gone); sources (what to wait for, or nil).
+-- A worker is one process: index, process, pid (nil while it is being started), channel (its functions), ready; begun
+-- (the item that runs) and began; leaving; done, failed, working (seconds), started (time).
+-- Invariant: a worker's place in the list is taken before it is started; this file alone starts and drops them. How
+-- many there shall be is state.size.
 
-local chunks = require("mproc.pool_chunks")
-local Process = require("mproc.process")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local job = require("mproc.pool_job")
+local functions = require("mproc.pool.owner.functions")
+local inflight = require("mproc.pool.owner.inflight")
+local job = require("mproc.pool.owner.job")
 local label = require("mproc.pool_label")
-local pool_errors = require("mproc.pool_errors")
-local words = require("mproc.pool_words")
-local worker = require("mproc.pool_worker")
+local pool_errors = require("mproc.pool.errors")
+local Process = require("mproc.process")
+local worker_side = require("mproc.pool_worker")
 
-local crew = {}
+local workers = {}
 
-local STILLBORN_MAX = 10 -- so many workers in a row may die before they are ready
-local AGAIN_SECONDS = 0.1 -- after a fork that failed
-local FORK_SECONDS = 5 -- so long forks may fail while no worker lives
+local FAILED_STARTS_MAX = 10 -- so many workers in a row may end before they are ready
+local AGAIN_SECONDS = 0.1 -- after a start that failed
+local START_SECONDS = 5 -- so long starts may fail while no worker lives
+local KILL_SECONDS = 10 -- how long the end of a killed process is waited for
+local FULL_SECONDS = 5 -- how long a full arena is waited for
+local CHANNEL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
+local SLICE = 0.02 -- of the wait for many to end
+local WITH_PROGRAMS = { tree = true } -- a worker's end takes the programs that its tasks started
 
-function crew.prepare(pool)
-  pool.crew, pool.by_pid, pool.gone = {}, {}, {}
-  pool.dead = {} -- by pid: deaths of those whose orphans may still come
-  pool.retiring, pool.stillborn, pool.ends, pool.unlooked, pool.asked = 0, 0, 0, 0, 0
-end
-
--- The shared objects that all workers use. True, or nil, message, NAME.
-function crew.furnish(pool)
-  local message, name
-  pool.tasks, message, name = core.queue(0, "reports")
-  if pool.tasks then
-    pool.results, message, name = core.queue(0, "reports")
-  end
-  if pool.results then
-    return words.prepare(pool)
-  end
-  return nil, message, name
-end
-
--- What the child is given. It is inherited, so it names no more than it needs.
-local function seat_for(pool, index, mailbox)
-  return {
-    index = index, tasks = pool.tasks, results = pool.results, mailbox = mailbox, inherited = pool.frozen,
-    stops = pool.stops, peers = pool.size, max_tasks = pool.max_tasks or math.huge, task_timeout = pool.task_timeout,
-    initializer = pool.initializer, initargs = pool.initargs, finalizer = pool.finalizer, rlimit = pool.rlimit,
-    cpu = pool.cpu_affinity and index - 1 or nil,
-    done = 0, failed = 0, working = 0, ready = false,
+function workers.prepare(state)
+  state.workers = {
+    list = {}, by_pid = {}, dead = {}, retired = { done = 0, failed = 0, working = 0, living = 0 },
+    nretiring = 0, failed_starts = 0, ends = 0, fill_again = nil, no_worker_since = nil, sources = nil,
   }
 end
 
-local function start(pool, index)
-  local mailbox, message, name = core.queue()
-  if not mailbox then
+-- Those that have been started, by their index.
+function workers.started(state)
+  local started = {}
+  for _, worker in pairs(state.workers.list) do
+    if worker.pid then
+      started[#started + 1] = worker
+    end
+  end
+  table.sort(started, function(a, b) return a.index < b.index end)
+  return started
+end
+
+-- --- starting ---
+
+-- What the child is given. It is inherited, so it names no more than it needs.
+local function slot_for(state, index, channel)
+  local way = state.transport
+  return {
+    index = index, tasks = way.tasks, results = way.results, mailbox = channel, inherited = state.functions.packed,
+    stops = state.stops, peers = state.size, max_tasks = state.maxtasksperchild or math.huge,
+    task_timeout = state.task_timeout, initializer = state.initializer, initargs = state.initargs,
+    finalizer = state.finalizer, rlimit = state.rlimit, cpu = state.cpu_affinity and index - 1 or nil,
+  }
+end
+
+-- A place in the list, taken.
+local function take_place(state)
+  local list, index = state.workers.list, 1
+  local worker = {
+    index = 0, done = 0, failed = 0, working = 0, ready = false, begun = nil, pid = nil, process = nil, channel = nil,
+    started = core.time(),
+  }
+  while list[index] do
+    index = index + 1
+  end
+  list[index], worker.index = worker, index
+  return worker
+end
+
+-- Forgets a worker that never was.
+local function free_place(state, worker)
+  local list = state.workers.list
+  if list[worker.index] == worker then
+    list[worker.index] = nil
+  end
+end
+
+-- The process runs, whatever the program's own hooks did round its start.
+local function note_start(state, worker, process)
+  local all = state.workers
+  worker.process, worker.pid, worker.started = process, process.pid, core.time()
+  all.by_pid[worker.pid], all.sources, all.no_worker_since = worker, nil, nil
+  if state.finishing then -- a hook has ended the pool meanwhile
+    process:kill(WITH_PROGRAMS)
+  end
+end
+
+local function start_process(worker, slot, state)
+  local process = Process{
+    target = function() return worker_side.main(slot) end, name = "PoolWorker-" .. worker.index, daemon = true,
+    freeze_heap = state.freeze_heap, close_fds = state.close_fds,
+  }
+  local ok, started, message, name = pcall(process.start, process)
+  if process.pid then
+    return process, not ok and started or nil
+  elseif ok then
     return nil, message, name
   end
-  local seat = seat_for(pool, index, mailbox)
+  return nil, started, "hook"
+end
+
+-- Starts one worker. True; or nil, message, NAME. A hook of the program's that raises: nil, its error, "hook"; or when
+-- the worker runs all the same: true, its error.
+local function start(state)
+  local worker = take_place(state)
+  local message, name
+  worker.channel, message, name = core.queue()
+  if not worker.channel then
+    free_place(state, worker)
+    return nil, message, name
+  end
   local process
-  process, message, name = Process{
-    target = function() return worker.main(seat) end, name = "PoolWorker-" .. index, daemon = true,
-    freeze_heap = pool.freeze_heap,
-  }:start()
+  process, message, name = start_process(worker, slot_for(state, worker.index, worker.channel), state)
   if not process then
+    free_place(state, worker)
     return nil, message, name
   end
-  seat.process, seat.pid, seat.started = process, process.pid, core.time()
-  pool.crew[index], pool.by_pid[seat.pid] = seat, seat
-  pool.sources = nil
-  return true
+  note_start(state, worker, process)
+  return true, message
 end
 
 -- How many workers there should be more; negative: fewer. Those that have been told to leave do not count.
-function crew.missing(pool)
+function workers.missing(state)
   local living = 0
-  for _ in pairs(pool.crew) do
+  for _ in pairs(state.workers.list) do
     living = living + 1
   end
-  return pool.size - (living - pool.retiring)
+  return state.size - (living - state.workers.nretiring)
 end
 
-local function free_index(pool)
-  local index = 1
-  while pool.crew[index] do
-    index = index + 1
-  end
-  return index
-end
-
--- Starts what is missing. True, or nil, message, NAME of the first that could not be.
-function crew.fill(pool)
-  pool.fill_again = nil
-  for _ = 1, crew.missing(pool) do
-    local ok, message, name = start(pool, free_index(pool))
+-- Starts what is missing. True and maybe an error of a hook; or nil, message, NAME of the first that could not be.
+function workers.fill(state)
+  local hook_error
+  state.workers.fill_again = nil
+  while not state.finishing and workers.missing(state) > 0 do
+    local ok, message, name = start(state)
     if not ok then
-      pool.fill_again = core.time() + AGAIN_SECONDS
+      state.workers.fill_again = core.time() + AGAIN_SECONDS
       return nil, message, name
     end
-    pool.deserted = nil
+    hook_error = hook_error or message
+  end
+  return true, hook_error
+end
+
+-- Fails all that is pending, now and from now on.
+function workers.break_down(state, err)
+  if state.broken or state.phase == "terminated" then
+    return
+  end
+  state.broken, state.broken_error = true, err
+  workers.kill(state)
+  inflight.close(state)
+  job.fail_all(state, err)
+end
+
+-- Starts what is missing while there is something to do. A pool without a worker does not hope for ever.
+local function refill(state)
+  local all = state.workers
+  if state.broken or state.finishing then
+    return
+  end
+  local ok, message, name = workers.fill(state)
+  if ok and message ~= nil then
+    core.complain(("mproc: an at_fork hook raised: %s\n"):format(pool_errors.text_of(message)))
+  end
+  if ok or next(all.by_pid) then
+    return
+  end
+  all.no_worker_since = all.no_worker_since or core.time()
+  if core.time() - all.no_worker_since > START_SECONDS then
+    workers.break_down(state, pool_errors.no_workers(pool_errors.text_of(message), name))
+  end
+end
+
+-- --- functions ---
+
+-- What was in the channel a moment ago. Where it finds no room any more the worker is killed, which would wait for it
+-- for ever: the one that takes its place is born with all functions.
+local function post_again(worker, id, kind, f)
+  local deadline = core.time() + FULL_SECONDS
+  local posted, _, name
+  repeat
+    posted, _, name = core.post(worker.channel, id, kind, 0, "function", f)
+  until posted or name ~= "ENOMEM" or core.time() > deadline or core.sleep(0.001)
+  if not posted then
+    core.log("warning", ("worker %d is replaced: there is no room for its functions"):format(worker.index))
+    worker.process:kill(WITH_PROGRAMS)
+  end
+end
+
+-- Throws out what waits in this channel and may be long forgotten.
+local function sort_channel(state, worker)
+  local kept, forgotten = {}, {}
+  for _ = 1, worker.channel:qsize() do
+    local id, kind, _, _, ok, f = core.fetch(worker.channel, 0)
+    if not id then
+      break
+    elseif kind == label.FORGET then
+      forgotten[#forgotten + 1] = id
+    elseif ok and state.functions.published[id] then
+      kept[id] = f
+    end
+  end
+  for id, f in pairs(kept) do
+    post_again(worker, id, label.FUNCTION, f)
+  end
+  for _, id in ipairs(forgotten) do
+    post_again(worker, id, label.FORGET)
+  end
+end
+
+-- One that is being started is born with what was published before.
+function functions.send(state, id, kind, f)
+  for _, worker in ipairs(workers.started(state)) do
+    if worker.channel:qsize() > CHANNEL_MAX then
+      sort_channel(state, worker)
+    end
+    local posted, why = core.post(worker.channel, id, kind, 0, "function", f)
+    if not posted then
+      return nil, why
+    end
   end
   return true
 end
 
--- Starts what is missing while there is something to do. A pool without a worker does not hope for ever.
-local function refill(pool)
-  if pool.broken or pool.finishing then
-    return
-  end
-  local ok, message, name = crew.fill(pool)
-  if ok or next(pool.crew) then
-    return
-  end
-  pool.deserted = pool.deserted or core.time()
-  if core.time() - pool.deserted > FORK_SECONDS then
-    crew.break_down(pool, pool_errors.no_workers(message, name))
-  end
-end
+-- --- ends ---
 
--- Fails all that is pending, now and from now on.
-function crew.break_down(pool, err)
-  if pool.broken then
-    return
-  end
-  pool.broken, pool.broken_error, job.open[pool] = true, err, nil
-  crew.kill(pool)
-  chunks.drop_all(pool)
-  job.fail_all(pool, err)
-end
-
--- pool.death_error: what the item that ran is told. deaths: those of its earlier attempts.
-function crew.death_error(death, task, deaths)
+-- What the item that ran is told. deaths: those of its earlier attempts.
+local function error_of(death, task, deaths)
   if death.timed_out then
-    return pool_errors.timeout(task, death.timed_out, death.pid)
+    return pool_errors.timeout(task, death.limited_by, death.timed_out, death.pid)
+  elseif death.told_to_end then
+    return pool_errors.task_terminated(task, death.pid)
   end
   return pool_errors.worker_died(death.name, death.pid, death.exitcode, task, deaths)
 end
 
--- How a process that has ended did: nil when it left in order, else a death.
-local function cause_of(seat)
-  local ok, err = pcall(seat.process.result, seat.process, 0)
-  if ok then
-    return nil
-  end
-  return {
-    pid = seat.pid, name = seat.process.name, exitcode = seat.process.exitcode or 1, timed_out = seat.timed_out,
-    guilty = seat.guilty, err = err,
+-- How a process that has ended did: a death, and whether it left in order.
+local function death_of(worker)
+  local process = worker.process
+  local in_order = pcall(process.result, process, 0)
+  local death = {
+    pid = worker.pid, name = process.name, exitcode = in_order and 0 or process.exitcode or 1,
+    timed_out = worker.timed_out, limited_by = worker.limited_by, told_to_end = worker.told_to_end,
+    guilty = worker.guilty, leaving = worker.leaving,
   }
+  death.error = function(task, deaths) return error_of(death, task, deaths) end
+  return death, in_order
 end
 
-local function drop(pool, seat)
-  if pool.crew[seat.index] == seat then
-    pool.crew[seat.index] = nil
-  end
-  pool.sources = nil
-  seat.process:close()
-  pool.gone.done = (pool.gone.done or 0) + seat.done
-  pool.gone.failed = (pool.gone.failed or 0) + seat.failed
-  pool.gone.working = (pool.gone.working or 0) + seat.working
-  pool.gone.living = (pool.gone.living or 0) + core.time() - seat.started
-end
-
--- Workers that never come up are not started for ever.
-local function count_stillborn(pool, seat, death)
-  if seat.ready then
-    pool.stillborn = 0
+local function drop(state, worker)
+  local all = state.workers
+  local retired = all.retired
+  if all.list[worker.index] ~= worker then
     return
   end
-  pool.stillborn = pool.stillborn + 1
-  if pool.stillborn >= STILLBORN_MAX then
-    crew.break_down(pool, pool_errors.worker_died(death.name, death.pid, death.exitcode,
-      pool.initializer and "its initializer, or before" or "nothing yet: it was starting"))
+  all.list[worker.index], all.by_pid[worker.pid], all.sources = nil, nil, nil
+  retired.done, retired.failed = retired.done + worker.done, retired.failed + worker.failed
+  retired.working = retired.working + worker.working
+  retired.living = retired.living + core.time() - worker.started
+  pcall(worker.process.close, worker.process)
+end
+
+-- Workers that never come up are not started for ever, however they end.
+local function count_start(state, worker, death)
+  local all = state.workers
+  if worker.ready then
+    all.failed_starts = 0
+    return
+  end
+  all.failed_starts = all.failed_starts + 1
+  if all.failed_starts >= FAILED_STARTS_MAX then
+    workers.break_down(state, pool_errors.worker_died(death.name, death.pid, death.exitcode,
+      state.initializer and "its initializer, or before" or "nothing yet: it was starting"))
   end
 end
 
-local function log_end(pool, seat, death)
-  local what = ("pool worker '%s' (pid %d)"):format(seat.process.name, seat.pid)
-  if death then
-    core.log("warning", ("%s died: %s%s"):format(what, errors.describe_end(death.exitcode),
-      pool.finishing and "" or "; another takes its place"))
+local function log_end(state, worker, death, in_order)
+  local what = ("pool worker '%s' (pid %d)"):format(worker.process.name, worker.pid)
+  if in_order then
+    core.log("info", ("%s has left after %d tasks"):format(what, worker.done + worker.failed))
   else
-    core.log("info", ("%s has left after %d tasks"):format(what, seat.done + seat.failed))
+    core.log("warning", ("%s died: %s%s"):format(what, errors.describe_end(death.exitcode),
+      state.finishing and "" or "; another takes its place"))
   end
 end
 
-local function note_end(pool, seat)
-  local death = cause_of(seat)
-  log_end(pool, seat, death)
-  if death then
-    if pool.task_timeout and death.guilty == nil then
-      death.guilty = seat.begun or false
-    end
-    count_stillborn(pool, seat, death)
+local function note_end(state, worker)
+  local all = state.workers
+  local death, in_order = death_of(worker)
+  if all.by_pid[worker.pid] ~= worker then -- noted meanwhile
+    return
   end
-  if seat.leaving then -- whatever became of its finalizer
-    pool.retiring = pool.retiring - 1
+  if not in_order and state.task_timeout and death.guilty == nil then
+    death.guilty = worker.begun or false
   end
-  death = death or { pid = seat.pid, name = seat.process.name, exitcode = 0 }
-  death.leaving = seat.leaving
-  pool.dead[seat.pid] = death
-  pool.by_pid[seat.pid] = nil
-  drop(pool, seat)
+  if worker.leaving then -- whatever became of its finalizer
+    all.nretiring = all.nretiring - 1
+  end
+  all.dead[worker.pid] = death
+  drop(state, worker)
+  log_end(state, worker, death, in_order)
+  if not (in_order and worker.leaving) then
+    count_start(state, worker, death)
+  end
 end
 
 -- Of those that have ended, who has nothing any more that others must still see to.
-local function settled(pool)
+local function list_settled(state)
   local pids = {}
-  for pid in pairs(pool.dead) do
-    if not core.leased(pool.tasks, pid) then
+  for pid in pairs(state.workers.dead) do
+    if not core.leased(state.transport.tasks, pid) then
       pids[#pids + 1] = pid
     end
   end
   return pids
 end
 
-local function tell_to_leave(pool)
-  core.post(pool.tasks, 0, label.RETIRE, 0, "retire")
+local function tell_to_leave(state)
+  local way = state.transport
+  way.post(way.tasks, 0, label.RETIRE, 0, "retire")
 end
 
 -- death: of who had it in hand.
-local function see_to_orphan(pool, death, a, mode, ...)
-  if mode & label.MODE_MASK ~= label.RETIRE then
-    chunks.orphan(pool, death, a, mode, ...)
+local function see_to_orphan(state, death, item, kind, ...)
+  if kind & label.MODE_MASK ~= label.RETIRE then
+    inflight.orphan(state, death, item, kind, ...)
   elseif not death.leaving then -- another one shall
-    tell_to_leave(pool)
+    tell_to_leave(state)
   end
 end
 
--- The messages that dead workers had, each with its pid. One that has died since is looked at first. True when there
--- were some.
-local function take_orphans(pool, drain)
-  local any = false
-  local function one(pid, ...)
-    local seat = pid and pool.by_pid[pid]
-    if seat then
-      seat.process:join()
-      drain(pool)
-      note_end(pool, seat)
-    end
-    if pid then
-      see_to_orphan(pool, pool.dead[pid], ...)
-      any = true
-    end
-    return pid
+-- One message that a dead worker had, whose pid comes first.
+local function take_orphan(state, drain, pid, ...)
+  local worker = pid and state.workers.by_pid[pid]
+  if worker and worker.process:join(KILL_SECONDS) then -- it has died since the others were looked at
+    drain(state)
+    note_end(state, worker)
   end
-  local pids = settled(pool)
-  local last
+  local death = pid and state.workers.dead[pid]
+  if death then
+    see_to_orphan(state, death, ...)
+  end
+  return pid
+end
+
+-- The messages that dead workers had. True when there were some.
+local function take_orphans(state, drain)
+  local any, last = false
+  local pids = list_settled(state)
   repeat
-    last = one(core.orphan(pool.tasks))
-  until not last
+    last = take_orphan(state, drain, core.orphan(state.transport.tasks))
+    any = any or last and true
+  until not last or not state.transport.tasks
   if last == nil then -- there is none: what was settled before has been taken
     for _, pid in ipairs(pids) do
-      pool.dead[pid] = nil
+      state.workers.dead[pid] = nil
     end
   end
   return any
 end
 
 -- Those that have ended since.
-local function newly_ended(pool)
-  local ends = core.reap()
-  local ended = {}
-  if ends == pool.ends then
+local function newly_ended(state)
+  local ends, ended = core.reap(), {}
+  if ends == state.workers.ends then
     return ended
   end
-  pool.ends = ends
-  for _, seat in pairs(pool.crew) do
-    if not seat.process:is_alive() then
-      ended[#ended + 1] = seat
+  for _, worker in ipairs(workers.started(state)) do
+    if not worker.process:is_alive() then
+      ended[#ended + 1] = worker
     end
   end
+  state.workers.ends = ends
   return ended
 end
 
--- Notices workers that have ended. drain() gives their last results to their jobs, so that what is an orphan then is
--- known to have ended in nothing. True when there was news.
-function crew.look(pool, drain)
-  if pool.fill_again and core.time() > pool.fill_again then
-    refill(pool)
+-- Notices workers that have ended. drain(state) gives their last results to their jobs, so that what is an orphan then
+-- is known to have ended in nothing. True when there was news.
+function workers.look(state, drain)
+  local all = state.workers
+  if all.fill_again and core.time() > all.fill_again then
+    refill(state)
   end
-  local ended = newly_ended(pool)
-  if #ended == 0 and not next(pool.dead) then
+  local ended = newly_ended(state)
+  if #ended == 0 and not next(all.dead) then
     return false
   end
-  drain(pool)
-  for _, seat in ipairs(ended) do
-    note_end(pool, seat)
+  drain(state)
+  for _, worker in ipairs(ended) do
+    note_end(state, worker)
   end
-  local any = take_orphans(pool, drain) or #ended > 0
+  if state.phase == "terminated" then
+    return true
+  end
+  local any = take_orphans(state, drain) or #ended > 0
   if any then
-    refill(pool)
+    refill(state)
   end
   return any
 end
 
--- Reports that are about a worker, not about an item. True when it was one.
-function crew.report(pool, status, a, b, value)
-  local seat = pool.crew[b >> label.SEAT_SHIFT & label.SEAT_MASK]
-  if status == label.BEGUN then
-    if seat then
-      seat.begun, seat.began = a, value
+-- Whether some ends are known whose orphans may still come, or starts are to be tried again.
+function workers.are_unsettled(state)
+  return state.workers.fill_again ~= nil or next(state.workers.dead) ~= nil
+end
+
+-- --- reports ---
+
+-- What a worker says of itself, and not of an item.
+function workers.report(state, status, item, kind, value)
+  local worker = state.workers.list[kind >> label.SEAT_SHIFT & label.SEAT_MASK]
+  if status == label.BROKEN then
+    workers.break_down(state, value)
+  elseif status == label.BEGUN then
+    if worker then
+      worker.begun, worker.began = item, value
     end
-  elseif status == label.READY then
-    if seat and seat.pid == a then
-      seat.ready = true
-    end
-  elseif status == label.LEAVING then
-    if seat and seat.pid == a then
-      seat.leaving = true
-    end
-  elseif status == label.BROKEN then
-    crew.break_down(pool, value)
-  else
-    return false
+  elseif worker and worker.pid == item then
+    worker.ready = worker.ready or status == label.READY
+    worker.leaving = worker.leaving or status == label.LEAVING
   end
-  return true
+end
+
+-- An item's report came from that worker, which worked so many seconds since its last.
+function workers.count_report(state, item, kind, seconds, failed)
+  local worker = state.workers.list[kind >> label.SEAT_SHIFT & label.SEAT_MASK]
+  if not worker then
+    return
+  elseif failed then
+    worker.failed = worker.failed + 1
+  else
+    worker.done = worker.done + 1
+  end
+  worker.working = worker.working + seconds
+  if worker.begun == item then
+    worker.begun = nil
+  end
 end
 
 -- Kills those whose item has run for too long. Returns when the next one will have.
-function crew.check_timeouts(pool)
+function workers.check_timeouts(state)
   local now, soonest = core.time(), math.huge
-  for _, seat in pairs(pool.crew) do
-    if seat.begun and not seat.timed_out then
-      local ends = seat.began + pool.task_timeout
+  for _, worker in ipairs(workers.started(state)) do
+    if worker.begun and not worker.timed_out then
+      local ends = worker.began + state.task_timeout
       if now >= ends then
-        seat.timed_out, seat.guilty = pool.task_timeout, seat.begun
-        seat.process:kill()
+        worker.timed_out, worker.limited_by, worker.guilty = state.task_timeout, "task_timeout", worker.begun
+        worker.process:kill(WITH_PROGRAMS)
       else
         soonest = math.min(soonest, ends)
       end
@@ -335,47 +467,68 @@ function crew.check_timeouts(pool)
   return soonest
 end
 
+-- --- waiting and ending ---
+
 -- A list of `first` and the workers' handles, for core.wait, and its length. The same until a worker comes or goes.
-function crew.sources(pool, first)
-  if not pool.sources then
-    local list, n = { first }, 1
-    for _, seat in pairs(pool.crew) do
+function workers.sources(state, first)
+  local all = state.workers
+  local list, n = all.sources, all.nsources
+  if not list then
+    list, n = { first }, 1
+    for _, worker in ipairs(workers.started(state)) do
       n = n + 1
-      list[n] = getmetatable(seat.process).__mproc_wait(seat.process)
+      list[n] = getmetatable(worker.process).__mproc_wait(worker.process)
     end
-    pool.sources, pool.nsources = list, n
+    all.sources, all.nsources = list, n
   end
-  return pool.sources, pool.nsources
+  return list, n
 end
 
-function crew.kill(pool)
-  for _, seat in pairs(pool.crew) do
-    seat.process:kill()
+function workers.kill(state)
+  for _, worker in ipairs(workers.started(state)) do
+    worker.process:kill(WITH_PROGRAMS)
   end
 end
 
--- Waits for the end of all that were told to leave or were killed. true, or false when the time is over.
-function crew.join(pool, deadline)
-  for _, seat in pairs(pool.crew) do
-    if not seat.process:join(deadline and deadline - core.time()) then
+-- Asks all to end their tasks in order, and gives them so many seconds for it.
+function workers.terminate(state, grace)
+  local deadline = core.time() + grace
+  for _, worker in ipairs(workers.started(state)) do
+    worker.process:terminate()
+  end
+  for _, worker in ipairs(workers.started(state)) do
+    worker.process:join(math.max(0, deadline - core.time()))
+  end
+end
+
+-- Waits for the end of all that were told to leave or were killed. True, or false when the time is over.
+function workers.join(state, deadline)
+  for _, worker in ipairs(workers.started(state)) do
+    if not worker.process:join(deadline and math.max(0, deadline - core.time())) then
       return false
     end
   end
-  for _, seat in pairs(pool.crew) do
-    pool.by_pid[seat.pid] = nil
-    drop(pool, seat)
+  for _, worker in ipairs(workers.started(state)) do
+    drop(state, worker)
   end
   return true
 end
 
--- From now on there are `size` workers: the surplus leave once what was asked before has been taken.
-function crew.resize(pool, size)
-  pool.size = size
-  for _ = 1, -crew.missing(pool) do
-    tell_to_leave(pool)
-    pool.retiring = pool.retiring + 1
-  end
-  return crew.fill(pool)
+-- The same for those that were killed.
+function workers.join_killed(state)
+  return workers.join(state, core.time() + KILL_SECONDS)
 end
 
-return crew
+-- From now on there are `size` workers: the surplus leave once what was asked before has been taken.
+function workers.resize(state, size)
+  state.size = size
+  for _ = 1, -workers.missing(state) do
+    state.workers.nretiring = state.workers.nretiring + 1
+    tell_to_leave(state)
+  end
+  return workers.fill(state)
+end
+
+workers.SLICE = SLICE
+
+return workers

@@ -133,7 +133,7 @@ describe("a pool", function()
       end
       round(1)
       local published = 0
-      for _ in pairs(pool.published) do
+      for _ in pairs(pool[require("mproc.pool.record").STATE].functions.published) do
         published = published + 1
       end
       assert.is_true(published < 50)
@@ -159,9 +159,9 @@ describe("a pool", function()
       local pool <close> = mproc.Pool(1)
       local log = io.stdout
       local _, message = pcall(function() pool:apply(function() log:write() end) end)
-      assert.matches("^spec/pool_spec%.lua:%d+: cannot send f%.<upvalue log", message)
+      assert.matches("^spec/pool/pool_spec%.lua:%d+: cannot send f%.<upvalue log", message)
       _, message = pcall(function() pool:submit(add, 1, { log = io.stdout }) end)
-      assert.matches("^spec/pool_spec%.lua:%d+: cannot send args%[2%]%.log: a file", message)
+      assert.matches("^spec/pool/pool_spec%.lua:%d+: cannot send args%[2%]%.log: a file", message)
       _, message = pcall(function() pool:map(square, { 1, 2, { coroutine.create(add) } }) end)
       assert.matches("cannot send items%[3%]", message)
       _, message = pcall(function() pool:apply(add, { pool }) end)
@@ -291,8 +291,8 @@ describe("a pool", function()
       assert.same({ code = 7 }, err)
       ok, err = pcall(pool.apply, pool, function() error("oh no") end)
       assert.is_false(ok)
-      assert.matches("^spec/pool_spec%.lua:%d+: oh no\nremote traceback of worker 1 %(pid %d+%):\n", err)
-      assert.matches("%[C%]: in function 'error'\n\tspec/pool_spec%.lua:%d+: in function <[^\n]+>$", err)
+      assert.matches("^spec/pool/pool_spec%.lua:%d+: oh no\nremote traceback of worker 1 %(pid %d+%):\n", err)
+      assert.matches("%[C%]: in function 'error'\n\tspec/pool/pool_spec%.lua:%d+: in function <[^\n]+>$", err)
       assert.same({ false, 42 }, { pcall(pool.apply, pool, function() error(42) end) })
       assert.same({ false, n = 2 }, table.pack(pcall(pool.apply, pool, function() error() end)))
     end)
@@ -347,7 +347,7 @@ describe("a pool", function()
     local function message_of(f)
       local ok, message = pcall(f)
       assert.is_false(ok)
-      assert.matches("^spec/pool_spec%.lua:%d+: ", message)
+      assert.matches("^spec/pool/pool_spec%.lua:%d+: ", message)
       return message
     end
 

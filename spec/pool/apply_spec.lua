@@ -78,8 +78,8 @@ describe("apply, called again and again,", function()
     local _, first = pcall(pool.apply, pool, obey, { "raise" })
     assert.matches("^told to\nremote traceback of worker 1", first)
     local _, where = pcall(pool.apply, pool, obey, { "raise where" })
-    assert.matches("^spec/pool_apply_spec.lua:%d+: told to", where)
-    assert.matches("%(pid %d+%):\n\t%[C%]: in function 'error'\n\tspec/pool_apply_spec.lua:%d+: in [^\n]+$", where)
+    assert.matches("^spec/pool/apply_spec.lua:%d+: told to", where)
+    assert.matches("%(pid %d+%):\n\t%[C%]: in function 'error'\n\tspec/pool/apply_spec.lua:%d+: in [^\n]+$", where)
     assert.equal(6, (pool:apply(obey, { 6 })))
   end)
 
@@ -88,10 +88,10 @@ describe("apply, called again and again,", function()
     warm(pool, identity)
     local ok, err = pcall(function() pool:apply(identity, { 1, coroutine.create(print) }) end)
     assert.is_false(ok)
-    assert.matches("^spec/pool_apply_spec.lua:%d+: cannot send args%[2%]", err)
+    assert.matches("^spec/pool/apply_spec.lua:%d+: cannot send args%[2%]", err)
     ok, err = pcall(function() pool:apply(identity, "x") end)
     assert.is_false(ok)
-    assert.matches("^spec/pool_apply_spec.lua:%d+: args must be a list", err)
+    assert.matches("^spec/pool/apply_spec.lua:%d+: args must be a list", err)
     ok, err = pcall(function() pool:apply(identity, { a = 1 }) end)
     assert.is_false(ok)
     assert.matches("kwargs", err)
@@ -237,7 +237,7 @@ describe("apply, called again and again,", function()
     pool:join()
     local ok, err = pcall(function() pool:apply(identity, { 1 }) end)
     assert.is_false(ok)
-    assert.matches("^spec/pool_apply_spec.lua:%d+: the pool is closed", err)
+    assert.matches("^spec/pool/apply_spec.lua:%d+: the pool is closed", err)
   end)
 
   it("ends by Ctrl-C with one message and status 130, and leaves no worker", function()
@@ -285,10 +285,10 @@ describe("apply, called again and again,", function()
             end
           end) do end
           local ends = mproc.time() + 10
-          repeat pool:step(0.01) until pool.in_flight == 0 and pool.nlive == 0 or mproc.time() > ends
-          print(pool.in_flight, pool.nlive, (pool:apply(f, { "works" })), (pool:join(10)))
+          repeat pool:step(0.01) until pool:stats().pending == 0 or mproc.time() > ends
+          print(pool:stats().pending, (pool:apply(f, { "works" })), (pool:join(10)))
         ]], { seconds = 30 })
-        assert.equal("0\t0\tworks\ttrue\n", result.out, result.err)
+        assert.equal("0\tworks\ttrue\n", result.out, result.err)
       end
     end
   end)
