@@ -118,7 +118,7 @@ local function tell_unread(state)
     lines[#lines + 1] = ("mproc: and %d more\n"):format(count - UNREAD_SHOWN)
   end
   if count > 0 then
-    core.complain(table.concat(lines))
+    core.write_stderr(table.concat(lines))
   end
 end
 

@@ -127,7 +127,7 @@ end
 
 local function freeze_args(args)
   local n = check.length("initargs.n", args, check.ARGUMENTS_MAX)
-  local bytes, reason = core.freeze({ n = n, table.unpack(args, 1, n) }, "initargs")
+  local bytes, reason = core.pack({ n = n, table.unpack(args, 1, n) }, "initargs")
   if bytes then
     return bytes
   end

@@ -34,12 +34,12 @@ local WRITE = {}
 
 function WRITE.bar(self, done, total, last)
   local filled = total and (total > 0 and BAR_WIDTH * done // total or BAR_WIDTH) or done % BAR_WIDTH
-  core.complain(("\r%s [%s%s] %s\27[K%s"):format(self.title, ("#"):rep(filled), (" "):rep(BAR_WIDTH - filled),
+  core.write_stderr(("\r%s [%s%s] %s\27[K%s"):format(self.title, ("#"):rep(filled), (" "):rep(BAR_WIDTH - filled),
     in_words(self, done, total), last and "\n" or ""))
 end
 
 function WRITE.lines(self, done, total)
-  core.complain(("%s: %s\n"):format(self.title, in_words(self, done, total)))
+  core.write_stderr(("%s: %s\n"):format(self.title, in_words(self, done, total)))
 end
 
 function WRITE.call(self, done, total, _, call_back)

@@ -50,9 +50,9 @@ local function raise_unsendable(job, reason, name, ...)
   if name then
     errors.raise("cannot send the task: %s", reason)
   end
-  local bytes, precise = core.freeze(job.f, "f")
+  local bytes, precise = core.pack(job.f, "f")
   if bytes then
-    bytes, precise = core.freeze(table.pack(...), "args")
+    bytes, precise = core.pack(table.pack(...), "args")
   end
   reason = bytes and reason or precise
   if type(reason) == "string" then

@@ -92,7 +92,7 @@ local function send_singly(self, batch, base, mode)
     local index = base + k
     local ok, why = inflight.send(self.state, self, mode, index - 1, 1, { batch.list[k] })
     if not ok then
-      local bytes, precise = core.freeze(batch.list[k], ("items[%d]"):format(index))
+      local bytes, precise = core.pack(batch.list[k], ("items[%d]"):format(index))
       inflight.fail(self.state, self, index, bytes and why or precise)
     end
   end

@@ -71,7 +71,7 @@ function functions.unchanged(version)
 end
 
 local function pack(f)
-  local bytes, reason = core.freeze(f, "f")
+  local bytes, reason = core.pack(f, "f")
   if bytes then
     return bytes
   elseif type(reason) == "string" then
@@ -92,7 +92,7 @@ local function new_version(state, f, bytes)
     version.at_once = watch.n <= WATCHED_AT_ONCE and label.CALL | id << label.FUNCTION_SHIFT
   end
   if watch.n > 0 or not lua_function then
-    version.alive = core.thaw(bytes)
+    version.alive = core.unpack(bytes)
   end
   return version
 end

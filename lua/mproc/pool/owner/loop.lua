@@ -57,7 +57,7 @@ function loop.call_back(f, ...)
   if ok == nil then
     loop.raise_interrupt(err)
   elseif not ok then
-    core.complain(("mproc: a pool's callback raised: %s\n"):format(pool_errors.text_of(err)))
+    core.write_stderr(("mproc: a pool's callback raised: %s\n"):format(pool_errors.text_of(err)))
   end
 end
 

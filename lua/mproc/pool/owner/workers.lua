@@ -173,7 +173,7 @@ local function refill(state)
   end
   local ok, message, name = workers.fill(state)
   if ok and message ~= nil then
-    core.complain(("mproc: an at_fork hook raised: %s\n"):format(pool_errors.text_of(message)))
+    core.write_stderr(("mproc: an at_fork hook raised: %s\n"):format(pool_errors.text_of(message)))
   end
   if ok or next(all.by_pid) then
     return
