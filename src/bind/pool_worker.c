@@ -142,8 +142,7 @@ static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, c
   bool done = lua_toboolean(L, ok);
   lua_remove(L, ok);
   if (!done) {
-    lua_replace(L, CALLED);
-    lua_settop(L, CALLED);
+    if (ok > CALLED) lua_replace(L, CALLED); /* the function */
   } else {
     done = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
   }
