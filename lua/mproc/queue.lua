@@ -46,6 +46,12 @@ function queue.JoinableQueue(maxsize)
   return core.queue(check_maxsize(maxsize), "joinable")
 end
 
+-- A decode hook that raises consumes the message: an error that comes from elsewhere meanwhile must not.
+for _, name in ipairs({ "mproc.Queue", "mproc.JoinableQueue" }) do
+  local methods = core.class(name).__index
+  methods.lease = core.shield(methods.lease)
+end
+
 -- put, get, empty and close only.
 function queue.SimpleQueue(...)
   if select("#", ...) > 0 then

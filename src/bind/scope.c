@@ -19,13 +19,12 @@ static const mp_lua_scope *scope_of(lua_State *L) { return lua_touserdata(L, lua
 
 static struct {
   unsigned armed; /* guards that hold */
-  bool caught;    /* SIGINT had a handler when the last one was armed */
+  bool caught;    /* SIGINT had a handler when somebody last looked */
 } stray;
 
 static void arm(guard *g) {
   g->holder = mp_shm_proc_self();
   stray.armed++;
-  stray.caught = mp_os_sigint_caught();
 }
 
 static bool disarm(guard *g) {
@@ -38,9 +37,10 @@ static bool disarm(guard *g) {
 /* collect_strays(): lua.c's handler gives SIGINT its default action back when it strikes. Guards that hold may then be
  * without a variable: a collection finds them. For calls that wait for other processes. */
 static int collect_strays(lua_State *L) {
-  if (!stray.armed || !stray.caught || mp_os_sigint_caught()) return 0;
-  stray.caught = false;
-  lua_gc(L, LUA_GCCOLLECT);
+  bool was_caught = stray.caught;
+  if (!stray.armed) return 0;
+  stray.caught = mp_os_sigint_caught();
+  if (was_caught && !stray.caught) lua_gc(L, LUA_GCCOLLECT);
   return 0;
 }
 
@@ -192,6 +192,7 @@ void mp_lua_open_scope(lua_State *L) {
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
+  stray.caught = mp_os_sigint_caught();
   lua_pushcfunction(L, collect_strays);
   lua_setfield(L, -2, "collect_strays");
 }

@@ -135,9 +135,15 @@ function class.leave_scope(self, err)
     return
   elseif record.pid and not poll_exit(self, record) then
     if err ~= nil then
-      self:terminate()
+      Process.terminate(self)
     end
-    self:join()
+    Process.join(self)
   end
-  self:close()
+  Process.close(self)
 end
+
+-- No error out of nowhere comes between two of their steps.
+for _, name in ipairs({ "join", "result", "is_alive", "terminate", "kill", "interrupt", "close" }) do
+  Process[name] = core.shield(Process[name])
+end
+class.leave_scope = core.shield(class.leave_scope)

@@ -24,8 +24,8 @@ function states.poll_exit(self, record)
     return false
   end
   result.resolve(record, exitcode, returned)
-  record.returned, record.exitcode = returned, exitcode
   tree.remove_child(self)
+  record.returned, record.exitcode = returned, exitcode -- last: what was interrupted before is done again
   return true
 end
 
