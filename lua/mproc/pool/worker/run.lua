@@ -91,6 +91,10 @@ end
 
 run.call = call
 
+local function call_map(_, f, item)
+  return xpcall(f, describe, item)
+end
+
 local function call_star(slot, f, item)
   local n = type(item) == "table" and (item.n or #item)
   if math.type(n) ~= "integer" or n > ARGUMENTS_MAX then
@@ -116,11 +120,13 @@ function run.is_spent(slot)
     or slot.max_memory and (protocol.resident() or 0) > slot.max_memory or false
 end
 
--- A task that SIGTERM has ended is not reported: its worker leaves.
-local function check_told(ok)
-  if not ok and protocol.told_to_end() then
+-- A task that SIGTERM has ended is not reported: its worker leaves. One that Ctrl-C has ended, in a serial pool, is
+-- the last for now: true.
+local function is_stopped(slot)
+  if protocol.told_to_end() then
     error(run.GIVE_UP, 0)
   end
+  return slot.interrupted ~= nil
 end
 
 -- --- items ---
@@ -162,32 +168,41 @@ local function look_round(slot, run_of, k)
   end
 end
 
--- Item k. Whether it was done, and its result or error.
-local function run_item(slot, run_of, k)
-  local task = run_of.task
-  if run_of.timed then
-    begin(slot.words, task.chunk, task.offset + k - 1)
-  end
-  local ok, v = run_of.call(slot, run_of.f, run_of.items[k])
-  if ok and not run_of.plain then
-    v = shape(task.mode, v)
-  end
-  check_told(ok)
-  slot.record.tasks_done = slot.record.tasks_done + 1
-  return ok and DONE or FAILED, v
-end
-
--- Reports item k, and the time that items since the last such report took, now and then.
-local function report_item(slot, run_of, k, status, v)
-  local task = run_of.task
-  if k < run_of.last and run_of.now - run_of.began <= REPORT_SECONDS then
-    run_of.now = report(slot, task.chunk, task.offset + k - 1, status, 0, 0, v)
-    return
-  end
-  local ended = time()
+-- Tells what item k came to, and the time that items since the last such report took.
+local function report_time(slot, run_of, k, status, v)
+  local task, ended = run_of.task, time()
   run_of.now = report(slot, task.chunk, task.offset + k - 1, status, k - run_of.reported,
     (ended - run_of.began) * NANO // 1 | 0, v)
   run_of.began, run_of.reported = ended, k
+end
+
+-- Runs items from k on, until the time that they took is to be told. Returns the next item's number.
+local function run_some(slot, run_of, k)
+  local task, items, last, f, call_item = run_of.task, run_of.items, run_of.last, run_of.f, run_of.call
+  local chunk, before, mode, record = task.chunk, task.offset - 1, task.mode, slot.record
+  local timed, shaped, tell_at = run_of.timed, run_of.shaped, run_of.began + REPORT_SECONDS
+  local most = slot.max_memory and 0 or slot.max_tasks
+  local now = run_of.now
+  while true do
+    if timed then
+      begin(slot.words, chunk, before + k)
+    end
+    local ok, v = call_item(slot, f, items[k])
+    if not ok then
+      last = is_stopped(slot) and k or last
+    elseif shaped then
+      v = shape(mode, v)
+    end
+    local done = record.tasks_done + 1
+    record.tasks_done = done
+    local status = ok and DONE or FAILED
+    if k >= last or now > tell_at or done >= most then
+      report_time(slot, run_of, k, status, v)
+      return k + 1
+    end
+    now = report(slot, chunk, before + k, status, 0, 0, v)
+    k = k + 1
+  end
 end
 
 -- Runs a chunk's items from the first to the last, or to where it cuts the chunk. `given`: the function, when it came
@@ -196,15 +211,13 @@ function run.items(slot, f, task, items, given)
   local now = time()
   local run_of = {
     task = task, f = f, items = items, given = given, last = task.count, began = now, now = now, reported = 0,
-    call = protocol.verb(task.mode) == protocol.STAR and call_star or call,
-    plain = not protocol.has(task.mode, protocol.NO_RESULT | protocol.TEST),
+    call = protocol.verb(task.mode) == protocol.STAR and call_star or slot.call or call_map,
+    shaped = protocol.has(task.mode, protocol.NO_RESULT | protocol.TEST),
     timed = protocol.has(task.mode, protocol.TIMED) and slot.words ~= nil,
   }
   local cut_at, k = now + CUT_SECONDS, 1
   while k <= run_of.last do
-    local status, v = run_item(slot, run_of, k)
-    report_item(slot, run_of, k, status, v)
-    k = k + 1
+    k = run_some(slot, run_of, k)
     if k <= run_of.last then
       if run.is_spent(slot) or slot.interrupted then
         hand_back(slot, run_of, k)
@@ -225,7 +238,9 @@ function run.answer(slot, task, began, ok, ...)
     return run.answer(slot, task, began, false, ("the task returned %d results, and at most %d can travel; return a "
       .. "table of them"):format(n, RESULTS_MAX))
   end
-  check_told(ok)
+  if not ok then
+    is_stopped(slot)
+  end
   slot.record.tasks_done = slot.record.tasks_done + 1
   report(slot, task.chunk, task.offset, ok and DONE or FAILED, 1, (time() - began) * NANO // 1 | 0, ...)
 end
