@@ -10,7 +10,7 @@ local CALL, MAP = protocol.CALL, protocol.MAP
 local DONE, FAILED, SKIPPED, BROKEN = protocol.DONE, protocol.FAILED, protocol.SKIPPED, protocol.BROKEN
 
 local function new(more)
-  local given = { inherited = {}, flags = protocol.flags(), initargs = core.freeze({ n = 0 }, "args") }
+  local given = { inherited = {}, flags = protocol.flags(), initargs = core.pack({ n = 0 }, "args") }
   for name, value in pairs(more or {}) do
     given[name] = value
   end

@@ -318,7 +318,7 @@ describe("a worker that cannot start", function()
       { function() error(coroutine.create(print)) end, "thread: " },
       { function() error(setmetatable({}, { __mproc_encode = function() error("hook", 0) end })) end, "hook" },
     }) do
-      local w = worker_slot.start({ initializer = case[1], initargs = core.freeze({ n = 0 }, "args") })
+      local w = worker_slot.start({ initializer = case[1], initargs = core.pack({ n = 0 }, "args") })
       local report = w:report()
       assert.same({ protocol.BROKEN, 3 }, { report.status, report.slot })
       assert.truthy(report[1]:find(case[2], 1, true), report[1])

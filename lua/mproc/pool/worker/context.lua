@@ -54,7 +54,7 @@ end
 
 -- An object stays what it is if it can travel. Else it is its text, and why it could not.
 local function describe_object(err)
-  local bytes, reason = core.freeze(err, "error")
+  local bytes, reason = core.pack(err, "error")
   if bytes then
     return err
   end

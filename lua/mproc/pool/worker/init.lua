@@ -56,7 +56,7 @@ end
 function worker.function_of(slot, number)
   local inherited = slot.inherited[number]
   if inherited and not is_met(slot, number) then
-    learn(slot, number, protocol.FUNCTION, pcall(core.thaw, inherited))
+    learn(slot, number, protocol.FUNCTION, pcall(core.unpack, inherited))
   end
   if not is_met(slot, number) then
     slot.notices = slot.notices or protocol.inbox(slot.channel)
@@ -180,7 +180,7 @@ function worker.initialize(slot)
     return true
   end
   slot.initializer = nil
-  local args = core.thaw(slot.initargs)
+  local args = core.unpack(slot.initargs)
   local ok, err = run.call(slot, initializer, table.unpack(args, 1, args.n))
   if not ok and not protocol.told_to_end() then
     run.report(slot, slot.record.pid, 0, protocol.BROKEN, 0, 0, err)
@@ -194,7 +194,7 @@ function worker.finalize(slot)
   end
   local ok, err = run.call(slot, slot.finalizer)
   if not ok then
-    core.complain(("mproc: the finalizer of worker %d (pid %d) failed: %s\n"):format(slot.index, slot.record.pid,
+    core.write_stderr(("mproc: the finalizer of worker %d (pid %d) failed: %s\n"):format(slot.index, slot.record.pid,
       context.text_of(err)))
   end
 end
@@ -224,7 +224,7 @@ local function work(slot)
 end
 
 function worker.main(slot)
-  core.hear_no_interrupt()
+  core.ignore_sigint()
   protocol.heed_sigterm()
   slot.record = context.enter(slot.index, worker.main)
   slot.known, slot.unknown = {}, {}
