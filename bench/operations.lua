@@ -18,6 +18,10 @@ local function put_get(value)
 end
 
 local ten = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }
+local hundred = {}
+for i = 1, 100 do
+  hundred[i] = 123456000 + i
+end
 
 local operations = {
   nothing = function() end,
@@ -27,6 +31,10 @@ local operations = {
   put_many_get_many_10 = function()
     q:put_many(ten)
     q:get_many(#ten)
+  end,
+  put_many_get_many_100 = function()
+    q:put_many(hundred)
+    q:get_many(#hundred)
   end,
   put = function() q:put(123456789) end,
   get_from_empty = function() q:get_nowait() end,
@@ -40,6 +48,7 @@ local operations = {
     semaphore:release()
   end,
   value_add = function() shared:add(1) end,
+  value_get = function() return shared.value end,
 }
 
 local f = operations[arg[1]]

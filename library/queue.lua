@@ -95,16 +95,19 @@ function q:put_nowait(value) end
 function q:get_nowait() end
 
 --- Puts each item of a list. All are encoded before the first is put, so one that cannot travel raises and nothing
---- is put. Raises when the queue is closed before the first.
----@param list any[] the values; its `n` is honoured
+--- is put. Raises when the queue is closed before the first. Messages go in stretches, each at once: what fits into
+--- 64 KiB, a large one or one with mproc's objects alone; other producers' messages may come between. With a `maxsize`
+--- it puts what fits, waits, and goes on.
+---@param list any[] the values; its `n` is honoured, and a list with nil in it needs one
 ---@param timeout? number seconds, for all of them; default nil: for ever
 ---@return integer? count how many were put; nil when the arena is full and none was
 ---@return string? word when some were not: `"full"`, `"closed"`, or that the arena is full
 ---@return string? code `"ENOMEM"` with nil
 function q:put_many(list, timeout) end
 
---- Takes what is there, and waits for the first message only. When decoding a later one raises, that one stays, and
---- the list ends before it.
+--- Takes what is there, and waits for the first message only. When decoding a later one raises, that one and all
+--- behind it stay, and the list ends before it. Messages are taken in stretches of up to 32 KiB; what was taken and not
+--- returned yet is lost when the process dies, as it is once it is returned.
 ---@param max integer how many at most, from 1 up
 ---@param timeout? number seconds, for the first; default nil: for ever
 ---@return any[]? list the values, with their count in `n`; or nil
@@ -120,9 +123,15 @@ function q:qsize() end
 function q:full() end
 
 --- For a generic for: `for i, value in q:items() do`, until the queue is closed and drained. It counts, so that a
---- nil value does not end the loop. It waits as `get()` does.
+--- nil value does not end the loop. It waits as `get()` does. With n above 1 it fetches up to so many messages at once,
+--- which is faster when they are small and many; those that it has fetched and not given yet go back when the loop is
+--- left, and are lost when the process dies, so that a death costs up to n messages instead of one.
+---@param n? integer how many messages it may have in hand, from 1 up; default: 1
 ---@return fun(): integer?, any iterator gives 1, 2, 3 and so on, each with a value
-function q:items() end
+---@return nil none
+---@return nil none
+---@return any? closer with n above 1: what gives back the rest when the loop is left
+function q:items(n) end
 
 --- Takes the first message as a lease: it stays the queue's until `lease:done()`. When the process that has it dies,
 --- or the lease is closed or dropped, the message goes back to its place, or to `orphans()`: so it is delivered at

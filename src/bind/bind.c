@@ -33,7 +33,7 @@ static int refuse_timeout(lua_State *L, int arg) {
   return mp_lua_misuse(L, lua_pushfstring(L, "timeout must be a number of seconds or nil, got %s", got));
 }
 
-uint64_t mp_lua_deadline(lua_State *L, int arg) {
+uint64_t mp_lua_deadline_of(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return MP_FOREVER;
   lua_Number seconds = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : (lua_Number)NAN;
   if (isnan(seconds)) refuse_timeout(L, arg);
@@ -50,7 +50,7 @@ static lua_State *main_thread(lua_State *L) {
 static bool is_lua_c_hook(lua_State *L) { return lua_gethookmask(L) == LUA_C_MASK && lua_gethookcount(L) == 1; }
 
 /* The hook fires in the main Lua thread only: a wait, above all one inside a coroutine, must look for itself. */
-static int wants_interrupt(void *arg) {
+int mp_lua_wants_interrupt(void *arg) {
   lua_State *m = main_thread(arg);
   lua_Hook hook = lua_gethook(m);
   return hook && hook != scripts_hook && is_lua_c_hook(m);
@@ -61,12 +61,7 @@ bool mp_lua_is_foreign_hook(lua_State *L) {
   return hook && hook != scripts_hook && !is_lua_c_hook(L);
 }
 
-bool mp_lua_is_interrupted(lua_State *L) { return wants_interrupt(L); }
-
-mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
-  mp_shm_wait w = {deadline, wants_interrupt, L};
-  return w;
-}
+bool mp_lua_is_interrupted(lua_State *L) { return mp_lua_wants_interrupt(L); }
 
 /* Has debug.sethook hook a thread that never runs. */
 static void learn_scripts_hook(lua_State *L) {

@@ -41,10 +41,16 @@ void mp_lua_enter(lua_State *L);
 
 /* The optional timeout at arg as a deadline: nil or none is MP_FOREVER, a number is seconds; anything else raises
  * (a boolean with the remedy: `block` is Python's). */
-uint64_t mp_lua_deadline(lua_State *L, int arg);
+uint64_t mp_lua_deadline_of(lua_State *L, int arg);
+static inline uint64_t mp_lua_deadline(lua_State *L, int arg) {
+  return lua_gettop(L) < arg ? MP_FOREVER : mp_lua_deadline_of(L, arg);
+}
 
 /* Prepares a wait that ends when lua.c's SIGINT handler has asked for it. */
-mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline);
+int mp_lua_wants_interrupt(void *L);
+static inline mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
+  return (mp_shm_wait){deadline, mp_lua_wants_interrupt, L};
+}
 /* True when L has a hook that is neither debug.sethook's nor the one of lua.c's SIGINT handler: a profiler's, that does not
  * raise. */
 bool mp_lua_is_foreign_hook(lua_State *L);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What bind/lease.c, bind/joinable.c and bind/end.c share with bind/queue.c. */
+/* What bind/batch.c, bind/lease.c, bind/joinable.c and bind/pipe_end.c share with bind/queue.c. */
 #ifndef MP_BIND_QUEUE_H
 #define MP_BIND_QUEUE_H
 
@@ -15,6 +15,25 @@ static inline mp_shm_queue *mp_lua_queue_self(lua_State *L) { return mp_lua_queu
 mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx);
 /* Decodes a message: LUA_OK and its one value pushed, or LUA_ERR* and the error value. Does not end the message. */
 int mp_lua_queue_decode(lua_State *L, const mp_shm_incoming *g);
+/* A buffer for mp_shm_queue_get and its like, until room_give: the process's own, or, while that is in use, one that is
+ * pushed. */
+typedef struct mp_lua_queue_room {
+  void *bytes; /* MP_INLINE_MAX */
+  bool shared;
+} mp_lua_queue_room;
+mp_lua_queue_room mp_lua_queue_room_take(lua_State *L);
+void mp_lua_queue_room_give(const mp_lua_queue_room *room);
+/* Decodes a message that was taken and ends it: 0 and its value pushed, or LUA_ERR* and the error value. Then the message
+ * is lost, unless memory was wanting, or it is to be kept: it goes back to the queue. */
+int mp_lua_queue_use(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep);
+/* True, and its value pushed, when the message is a number, a boolean or nil: then there is nothing to end. */
+static inline bool mp_lua_queue_scalar(lua_State *L, const mp_shm_incoming *g) {
+  return g->extent < 0 && !g->nhandles && mp_codec_decode_scalar(L, g->data, g->len);
+}
+/* Waits for a message and pushes its value: as mp_lua_queue_use, or what mp_shm_queue_get says. */
+int mp_lua_queue_get(lua_State *L, mp_shm_queue *q, const mp_shm_wait *w);
+/* Any failure but the expected outcomes of put and get. */
+int mp_lua_queue_failed(lua_State *L, int err);
 /* What an empty-handed get or lease returns: err > 0: raises the error value at the top. */
 int mp_lua_queue_push_no_message(lua_State *L, int err);
 /* An encoded message, as put takes it. */
@@ -33,6 +52,11 @@ int mp_lua_lease_push(lua_State *L, mp_lua_box *queue, int ended, const mp_shm_i
 const mp_shm_incoming *mp_lua_lease_incoming(lua_State *L, int idx);
 /* The message of the lease at idx is delivered: 0. Raises when it has ended before, or is another process's. */
 int mp_lua_lease_done(lua_State *L, int idx);
+/* batch.c: methods. */
+int mp_lua_queue_put_many(lua_State *L);
+int mp_lua_queue_get_many(lua_State *L);
+int mp_lua_queue_items(lua_State *L);
+void mp_lua_open_batch(lua_State *L);
 /* Makes the metatable of leases. */
 void mp_lua_open_lease(lua_State *L);
 

@@ -78,6 +78,22 @@ int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m
 /* The same for the n values from idx on, as one message. */
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m);
 
+#define MP_CODEC_SCALAR 16
+
+/* Writes the message of a number, a boolean or nil to `to`, MP_CODEC_SCALAR bytes: its length; 0 when the value at idx is
+ * something else. Never raises, runs nothing. */
+size_t mp_codec_encode_scalar(lua_State *L, int idx, unsigned char *to);
+
+/* A list whose items can be read where Lua keeps them: good until it is changed, by whatever runs. */
+typedef struct mp_codec_list {
+  size_t n; /* the items 1 to n come first, in their order, when lua_next goes through it. May be too small */
+  const unsigned char *items; /* or NULL: they cannot be read */
+} mp_codec_list;
+/* Of the table at idx. Raises for memory. */
+mp_codec_list mp_codec_list_at(lua_State *L, int idx);
+/* As mp_codec_encode_scalar, for item i, counted from 1; 0 also when it cannot be read so. */
+size_t mp_codec_encode_item(const mp_codec_list *list, size_t i, unsigned char *to);
+
 /* Gives the scratch back, in any order. Never raises, touches no stack. */
 void mp_codec_release(lua_State *L, mp_codec_message *m);
 

@@ -5,8 +5,11 @@
  */
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "array_part.h"
 #include "encoder.h"
+#include "lua_layout.h"
 #include "names.h"
 
 /* Room that a message begins with. */
@@ -235,22 +238,42 @@ static int finish_small(lua_State *L, mp_codec_message *m, size_t n) {
   return 0;
 }
 
-static int encode_number(lua_State *L, int idx, mp_codec_message *m) {
-  m->small[0] = MP_FORMAT_ONE;
-  if (!lua_isinteger(L, idx)) {
-    m->small[1] = MP_FLOAT;
-    mp_codec_store64(m->small + 2, mp_codec_float_bits(lua_tonumber(L, idx)));
-    return finish_small(L, m, 10);
-  }
-  lua_Integer v = lua_tointeger(L, idx);
+static size_t encode_integer(lua_Integer v, unsigned char *to) {
+  to[0] = MP_FORMAT_ONE;
   if (v >= MP_SMALL_MIN && v <= MP_SMALL_MAX) {
-    m->small[1] = (unsigned char)(MP_TAG_SMALL + (v - MP_SMALL_MIN));
-    return finish_small(L, m, 2);
+    to[1] = (unsigned char)(MP_TAG_SMALL + (v - MP_SMALL_MIN));
+    return 2;
   }
   unsigned log2 = v == (int8_t)v ? 0 : v == (int16_t)v ? 1 : v == (int32_t)v ? 2 : 3;
-  m->small[1] = (unsigned char)(MP_INT8 + log2);
-  mp_codec_store64(m->small + 2, (uint64_t)v);
-  return finish_small(L, m, 2 + ((size_t)1 << log2));
+  to[1] = (unsigned char)(MP_INT8 + log2);
+  mp_codec_store64(to + 2, (uint64_t)v);
+  return 2 + ((size_t)1 << log2);
+}
+
+static size_t encode_byte(unsigned char *to, enum mp_codec_tag tag) {
+  to[0] = MP_FORMAT_ONE;
+  to[1] = (unsigned char)tag;
+  return 2;
+}
+
+static size_t encode_float(lua_Number v, unsigned char *to) {
+  encode_byte(to, MP_FLOAT);
+  mp_codec_store64(to + 2, mp_codec_float_bits(v));
+  return 10;
+}
+
+size_t mp_codec_encode_scalar(lua_State *L, int idx, unsigned char *to) {
+  if (lua_isinteger(L, idx)) return encode_integer(lua_tointeger(L, idx), to);
+  switch (lua_type(L, idx)) {
+    case LUA_TNUMBER:
+      return encode_float(lua_tonumber(L, idx), to);
+    case LUA_TNIL:
+      return encode_byte(to, MP_NIL);
+    case LUA_TBOOLEAN:
+      return encode_byte(to, lua_toboolean(L, idx) ? MP_TRUE : MP_FALSE);
+    default:
+      return 0;
+  }
 }
 
 /* A string that is the whole message: long ones stay where they are. */
@@ -279,28 +302,31 @@ static int encode_string(lua_State *L, int idx, mp_codec_message *m) {
   return 0;
 }
 
-static int encode_byte(lua_State *L, mp_codec_message *m, enum mp_codec_tag tag) {
-  m->small[0] = MP_FORMAT_ONE;
-  m->small[1] = (unsigned char)tag;
-  return finish_small(L, m, 2);
-}
-
 int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
   m->block = NULL;
-  switch (lua_type(L, idx)) {
-    case LUA_TNUMBER:
-      return encode_number(L, idx, m);
-    case LUA_TSTRING:
-      return encode_string(L, idx, m);
-    case LUA_TNIL:
-      return encode_byte(L, m, MP_NIL);
-    case LUA_TBOOLEAN:
-      return encode_byte(L, m, lua_toboolean(L, idx) ? MP_TRUE : MP_FALSE);
-    default:
-      return encode_composite(L, idx, 1, 0, what, m);
-  }
+  size_t n = mp_codec_encode_scalar(L, idx, m->small);
+  if (n) return finish_small(L, m, n);
+  return lua_type(L, idx) == LUA_TSTRING ? encode_string(L, idx, m) : encode_composite(L, idx, 1, 0, what, m);
+}
+
+mp_codec_list mp_codec_list_at(lua_State *L, int idx) {
+  mp_codec_array_part_probe(L);
+  mp_codec_lua_layout_probe(L);
+  const void *table = lua_topointer(L, idx);
+  size_t n = mp_codec_array_part(table);
+  return (mp_codec_list){n, n ? mp_codec_lua_layout_items(table) : NULL};
+}
+
+size_t mp_codec_encode_item(const mp_codec_list *list, size_t i, unsigned char *to) {
+  if (i > list->n || !list->items) return 0;
+  const unsigned char *item = list->items + (i - 1) * mp_codec_lua_layout.stride;
+  unsigned char kind = item[mp_codec_lua_layout.kind_at];
+  lua_Integer v;
+  memcpy(&v, item, sizeof v);
+  if (kind == mp_codec_lua_layout.integer) return encode_integer(v, to);
+  return kind == mp_codec_lua_layout.floating ? encode_float(mp_codec_bits_float((uint64_t)v), to) : 0;
 }
 
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m) {

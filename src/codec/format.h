@@ -94,14 +94,11 @@ enum {
 
 /* Written out, for compilers then make one store or load of it. */
 static inline void mp_codec_store64(unsigned char *p, uint64_t v) {
-  p[0] = (unsigned char)v;
-  p[1] = (unsigned char)(v >> 8);
-  p[2] = (unsigned char)(v >> 16);
-  p[3] = (unsigned char)(v >> 24);
-  p[4] = (unsigned char)(v >> 32);
-  p[5] = (unsigned char)(v >> 40);
-  p[6] = (unsigned char)(v >> 48);
-  p[7] = (unsigned char)(v >> 56);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ /* compilers do not always see that it is one store */
+  memcpy(p, &v, sizeof v);
+#else
+  for (unsigned i = 0; i < sizeof v; i++) p[i] = (unsigned char)(v >> 8 * i);
+#endif
 }
 
 static inline uint64_t mp_codec_load64(const unsigned char *p) {

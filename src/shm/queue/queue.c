@@ -50,7 +50,7 @@ int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w, mp_s
 
 /* --- what waits look at: without a lock, so only a hint; the lock decides --- */
 
-static uint64_t count(mp_shm_queue *q) {
+uint64_t mp_shm_queue_count(mp_shm_queue *q) {
   uint64_t got = atomic_load_explicit(&q->ngot, memory_order_relaxed);
   uint64_t put = atomic_load_explicit(&q->nput, memory_order_relaxed);
   return (put > got ? put - got : 0) + atomic_load_explicit(&q->nret, memory_order_relaxed);
@@ -81,7 +81,7 @@ bool mp_shm_queue_ready(void *arg) {
 
 static uint64_t room_left(mp_shm_queue *q) {
   if (!q->maxsize) return UINT64_MAX;
-  uint64_t n = count(q);
+  uint64_t n = mp_shm_queue_count(q);
   return n < q->maxsize ? q->maxsize - n : 0;
 }
 
@@ -141,21 +141,19 @@ static void taken_segment(mp_shm_queue *q, uint64_t segment) {
     atomic_store_explicit(&q->fresh, 0, memory_order_release);
 }
 
-static void write_record(mp_shm_queue *q, uint64_t at, uint64_t seq, const mp_shm_outgoing *m, int64_t extent) {
+static inline void write_inline(uint64_t at, uint64_t seq, const mp_shm_outgoing *m) {
   mp_shm_record *r = mp_shm_at(at);
-  r->seq = seq;
-  r->pad = 0;
-  if (extent < 0) {
-    r->bytes = (uint32_t)(m->nhandles * 8 + m->len);
-    r->nhandles = (uint16_t)m->nhandles;
-    r->type = MP_RECORD_INLINE;
-    if (m->nhandles) memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
-    mp_shm_gather((char *)(r + 1) + m->nhandles * 8, m);
-    return;
-  }
-  r->bytes = sizeof(uint64_t);
-  r->nhandles = 0;
-  r->type = MP_RECORD_LARGE;
+  *r = (mp_shm_record){.bytes = (uint32_t)(m->nhandles * 8 + m->len),
+                       .nhandles = (uint16_t)m->nhandles,
+                       .type = MP_RECORD_INLINE,
+                       .seq = seq};
+  if (m->nhandles) memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
+  mp_shm_gather((char *)(r + 1) + m->nhandles * 8, m);
+}
+
+static void write_large(mp_shm_queue *q, uint64_t at, uint64_t seq, int64_t extent) {
+  mp_shm_record *r = mp_shm_at(at);
+  *r = (mp_shm_record){.bytes = sizeof(uint64_t), .type = MP_RECORD_LARGE, .seq = seq};
   *(uint64_t *)(r + 1) = (uint64_t)extent;
   mp_shm_chunk_at((uint64_t)extent)->seq = seq;
   q->extents = 1;
@@ -232,10 +230,13 @@ static int64_t append(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64
   bool alone = m->nhandles || extent >= 0, crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
   if (MP_MUTANT(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
   size_t i = 1;
-  write_record(q, at, before + 1, m, extent);
+  if (extent < 0)
+    write_inline(at, before + 1, m);
+  else
+    write_large(q, at, before + 1, extent);
   for (; !alone && i < n && goes_along(&m[i], tail); i++) {
     if (MP_MUTANT(BATCH)) atomic_store_explicit(&q->tail, tail + span_of(&m[i], -1), memory_order_release);
-    write_record(q, tail, before + 1 + i, &m[i], -1);
+    write_inline(tail, before + 1 + i, &m[i]);
     tail += span_of(&m[i], -1);
   }
   if (m->nhandles)
@@ -310,11 +311,12 @@ static int put_next(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t
   return err;
 }
 
-int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
+/* Goes on with what a first try has left. */
+static int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
   int64_t extent = -1;
   bool swept = false;
   int err = 0;
-  for (*done = 0; *done < n && (err == 0 || err == -EAGAIN);) {
+  while (*done < n && (err == 0 || err == -EAGAIN)) {
     size_t put;
     err = put_next(q, m + *done, n - *done, &extent, &put, w);
     *done += put;
@@ -326,6 +328,15 @@ int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, s
   }
   if (extent >= 0) mp_shm_large_drop(extent);
   return *done == n ? 0 : err;
+}
+
+/* Most messages need neither room to wait for nor a chunk: they are tried at once. */
+int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
+  int err = 0;
+  *done = 0;
+  if (n > 0 && !is_large(m)) err = try_put(q, m, n, -1, done, w);
+  if (*done == n) return 0;
+  return err == 0 || err == -EAGAIN || err == -ENOMEM ? put_rest(q, m, n, done, w) : err;
 }
 
 int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
@@ -592,7 +603,7 @@ int mp_shm_queue_close(mp_shm_queue *q, const mp_shm_wait *w) {
 uint64_t mp_shm_queue_size(mp_shm_queue *q) {
   static const mp_shm_wait now = {0, NULL, NULL};
   bool locked = mp_shm_queue_lock_both(q, &now) == 0;
-  uint64_t n = count(q);
+  uint64_t n = mp_shm_queue_count(q);
   if (locked) mp_shm_queue_unlock_both(q);
   mp_shm_wait_set_look(&q->data); /* who is told that it is empty need not get to know it */
   return n;

@@ -153,8 +153,9 @@ void mp_shm_queue_mark_closed(mp_shm_queue *q);
 /* Likewise; it is marked closed and nobody can take its messages any more: their handles come off flight. May be cut
  * short anywhere and run again. */
 void mp_shm_queue_drop_messages(mp_shm_queue *q);
-/* Messages there; exact while nobody else moves it. */
+/* Messages there; exact while nobody else moves it. The second looks without a lock: a hint. */
 uint64_t mp_shm_queue_size(mp_shm_queue *q);
+uint64_t mp_shm_queue_count(mp_shm_queue *q);
 /* Whether get would not wait (q: an mp_shm_queue): a message or the end is there. */
 bool mp_shm_queue_ready(void *q);
 /* For the cleaner of the dead process `proc`: chunk i was READING in its hands. 0, or an error: again later. */
