@@ -128,8 +128,8 @@ function q:full() end
 --- left, and are lost when the process dies, so that a death costs up to n messages instead of one.
 ---@param n? integer how many messages it may have in hand, from 1 up; default: 1
 ---@return fun(): integer?, any iterator gives 1, 2, 3 and so on, each with a value
----@return nil none
----@return nil none
+---@return nil state nothing, and
+---@return nil first nothing, as a generic for wants them
 ---@return any? closer with n above 1: what gives back the rest when the loop is left
 function q:items(n) end
 
