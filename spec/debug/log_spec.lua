@@ -3,13 +3,12 @@
 
 local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
 
 local HEAD = "^mproc: (%d+%.%d+) (%l+) '([^']*)' %(pid (%d+)%): (.*)$"
 
 describe("the log", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   -- Runs the source after `local mproc = require("mproc")`, on the same line.

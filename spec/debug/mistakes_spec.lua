@@ -6,11 +6,10 @@
 local blame = require("spec.support.blame")
 local items = require("spec.support.items")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
 
 describe("the beginner's mistake:", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   local function result_of(options)

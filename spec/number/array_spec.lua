@@ -4,17 +4,14 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
+local stats = require("mproc.core").stats
 
 local TYPES = { "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "integer", "number", "float",
   "double" }
 
 describe("an array", function()
-  local mproc, stats
-  setup(function()
-    mproc = require("mproc")
-    stats = require("mproc.core").stats
-  end)
   leaks.watch()
 
   local start, finish = children.start, children.finish

@@ -4,12 +4,9 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("a value", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   local start, finish, at_once = children.start, children.finish, children.four

@@ -4,6 +4,7 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local proc = require("spec.support.proc")
 
 local BIG = math.maxinteger
@@ -29,10 +30,6 @@ local INTEGERS = { "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32
 local REALS = { "float", "double", "number" }
 
 describe("a value", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   local start, finish, at_once = children.start, children.finish, children.four

@@ -2,11 +2,10 @@
 -- What a fork leaves to the child and what it does not: hooks, stdin, output, randomness; and forks that fail.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
 
 describe("a forked child", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   local function in_child(f, ...)

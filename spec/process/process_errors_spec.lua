@@ -2,11 +2,10 @@
 -- What a child's error or death looks like: on stderr, in its exit code, and where its result is asked for.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
 
 describe("the end of a child", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   -- A child that says nothing on stderr: its errors are looked at elsewhere.

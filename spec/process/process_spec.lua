@@ -2,10 +2,9 @@
 -- Process: making, starting, waiting, results, states, properties.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("a process", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   local function finish(p)

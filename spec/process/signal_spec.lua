@@ -2,14 +2,11 @@
 -- Signals: those that a process is sent by its handle, and Ctrl-C that nobody catches (else see interrupt_spec.lua).
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 describe("a signal", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local function sleeper()

@@ -2,11 +2,10 @@
 -- Small services: CPUs, clocks, sleeping, printing whole lines, start methods.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 local program = require("spec.support.program")
 
 describe("the system's services:", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   describe("cpu_count", function()

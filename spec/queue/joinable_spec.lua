@@ -3,12 +3,9 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("a JoinableQueue", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   local finish, reap = children.finish, children.reap

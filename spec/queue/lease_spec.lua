@@ -3,12 +3,9 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("a lease", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   local finish, kill, parked, reap = children.finish, children.kill, children.parked, children.reap

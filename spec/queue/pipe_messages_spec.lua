@@ -3,13 +3,10 @@
 
 local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local stats = require("mproc.core").stats
 
 describe("a pipe", function()
-  local mproc, stats
-  setup(function()
-    mproc = require("mproc")
-    stats = require("mproc.core").stats
-  end)
   leaks.watch()
 
   local collect = leaks.collect

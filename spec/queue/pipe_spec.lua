@@ -4,17 +4,14 @@
 local blame = require("spec.support.blame")
 local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local stats = require("mproc.core").stats
 
 local HERE = "spec/queue/pipe_spec.lua"
 
 local elapsed = clock.elapsed
 
 describe("a pipe", function()
-  local mproc, stats
-  setup(function()
-    mproc = require("mproc")
-    stats = require("mproc.core").stats
-  end)
   leaks.watch()
 
   local collect = leaks.collect

@@ -3,13 +3,10 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local stats = require("mproc.core").stats
 
 describe("a handle to a queue", function()
-  local mproc, stats
-  setup(function()
-    mproc = require("mproc")
-    stats = require("mproc.core").stats
-  end)
   leaks.watch()
 
   local start, finish, collect = children.start, children.finish, leaks.collect

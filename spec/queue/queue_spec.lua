@@ -4,14 +4,11 @@
 local blame = require("spec.support.blame")
 local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 local elapsed = clock.elapsed
 
 describe("a queue", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   describe("carries", function()
@@ -497,10 +494,6 @@ describe("a queue", function()
 end)
 
 describe("a simple queue", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   it("puts, gets, tells whether it is empty, and closes", function()

@@ -2,12 +2,9 @@
 -- A process that took a task, let the queue's handle go and died: join waited for ever for a task that nobody had.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("join of a JoinableQueue", function()
-  local mproc
-  setup(function()
-    mproc = require("mproc")
-  end)
   leaks.watch()
 
   it("does not wait for the task of a dead process that had let the queue go", function()

@@ -3,12 +3,11 @@
 -- left that job pending for ever: join() and the end of the pool's scope hung.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 local SECONDS = 20
 
 describe("a pool's call that raises", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   local function identity(x)

@@ -2,10 +2,9 @@
 -- An item of starmap that was no list killed the worker that took it, and the next one.
 
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
 
 describe("starmap with an item that is no list", function()
-  local mproc
-  setup(function() mproc = require("mproc") end)
   leaks.watch()
 
   it("fails that item, says what is wanted, and harms no worker", function()

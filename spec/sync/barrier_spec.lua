@@ -4,14 +4,11 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 describe("a barrier", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local start, kill, results = children.start, children.kill, children.results

@@ -5,16 +5,13 @@ local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local conditions = require("spec.support.conditions")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 local LIMIT = conditions.LIMIT
 
 describe("a condition", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local start, finish, kill = children.start, children.finish, children.kill

@@ -4,15 +4,12 @@
 local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 local rwlocks = require("spec.support.rwlocks")
 
 describe("a read-write lock", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local start, kill, results = children.start, children.kill, children.results

@@ -5,14 +5,11 @@ local blame = require("spec.support.blame")
 local children = require("spec.support.children")
 local clock = require("spec.support.clock")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 describe("a semaphore", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local KINDS = { "Semaphore", "BoundedSemaphore" }

@@ -3,17 +3,14 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 local readiness = require("spec.support.readiness")
 
 local MANY = 500
 
 describe("wait", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local start, finish, kill = children.start, children.finish, children.kill

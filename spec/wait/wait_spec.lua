@@ -3,6 +3,8 @@
 
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local readiness = require("spec.support.readiness")
 local uv = require("luv")
 
@@ -12,11 +14,6 @@ local SLICE = 0.1
 local MANY = 500
 
 describe("wait", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local start, finish, kill = children.start, children.finish, children.kill
