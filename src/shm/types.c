@@ -2,6 +2,8 @@
 /* The types of objects there are, and what else the arena tells (object.h). Called once per process tree by src/mproc.c
  * and by the C tests. */
 #include "shm/arena/object.h"
+#include "shm/container/blob.h"
+#include "shm/container/dict.h"
 #include "shm/number/array.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
@@ -26,6 +28,8 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_RWLOCK] = &mp_shm_rwlock_type,
     [MP_TYPE_PIPE_END] = &mp_shm_pipe_end_type,
     [MP_TYPE_ARRAY] = &plain,
+    [MP_TYPE_DICT] = &mp_shm_dict_type,
+    [MP_TYPE_BLOB] = &mp_shm_blob_type,
 };
 
 void mp_shm_types_setup(void) {

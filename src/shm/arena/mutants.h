@@ -42,6 +42,17 @@ enum {
   MP_MUTANT_TOLD,        /* that a lock's owner died is not told */
   MP_MUTANT_PARTY,       /* who comes to a barrier does not look for dead parties */
   MP_MUTANT_OFTEN,       /* who is woken for nothing, over and over, never looks for the dead */
+  MP_MUTANT_VERSION,     /* a container's table is replaced and its version stays */
+  MP_MUTANT_STILL,       /* a container's reader does not look at the version again */
+  MP_MUTANT_MENDED,      /* repair of a container uses log space again in the same version */
+  MP_MUTANT_PART,        /* repair of a container frees a chunk that another stripe has claimed since */
+  MP_MUTANT_MASK,        /* a dictionary's reader does not look whether it was split before the version it saw */
+  MP_MUTANT_SLOT,        /* a container's index names an entry that is not written yet */
+  MP_MUTANT_FRESH,       /* a table whose writer died stays */
+  MP_MUTANT_OLD,         /* a container notes the old table once the new one is in place */
+  MP_MUTANT_RETIRED,     /* the handles of an entry that left its container stay in transit */
+  MP_MUTANT_COUNTED,     /* repair of a container does not count */
+  MP_MUTANT_WATCHED,     /* the log of handles in transit watches another word than the one that commits */
   MP_MUTANT_COUNT
 };
 #define MP_MUTANT(what) (MP_ACTIVE_MUTANT == MP_MUTANT_##what)
