@@ -41,6 +41,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_semaphore(L);
   mp_lua_open_event(L);
   mp_lua_open_condition(L);
+  mp_lua_open_dict(L);
   mp_lua_open_arena(L);
   mp_lua_open_heap(L);
   mp_lua_open_process(L);

@@ -37,6 +37,9 @@ local mproc = {
 
   Value = core.value,
   Array = core.array,
+  Dict = lazy.call("mproc.shared", "Dict"),
+  Set = lazy.call("mproc.shared", "Set"),
+  Namespace = lazy.call("mproc.shared", "Namespace"),
   wait = lazy.call("mproc.wait", "wait"),
 
   current_process = tree.current_process,

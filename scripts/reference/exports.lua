@@ -14,6 +14,7 @@ local NO_SUCH = "no_such_option"
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
   ["mproc.Value.hold"] = true, ["mproc.Shield"] = true,
+  ["mproc.held"] = true, ["mproc.Dict.copy"] = true,
 }
 
 -- names: class -> set of members. Everything goes in here.
@@ -95,6 +96,10 @@ local function shared_objects(add)
   add("mproc.Barrier", mproc.Barrier(1, print, 1), true)
   add("mproc.Value", mproc.Value("integer"))
   add("mproc.Array", mproc.Array("integer", 1))
+  add("mproc.Dict", mproc.Dict())
+  add("mproc.DictStats", mproc.Dict():stats(), true)
+  add("mproc.Set", mproc.Set())
+  add("mproc.Namespace", mproc.Namespace())
   local guard <close> = mproc.Lock():guard()
   add("mproc.Guard", guard)
   local q = mproc.Queue()
@@ -132,6 +137,7 @@ local PROBES = {
   ["mproc.QueueOptions"] = function() mproc.Queue(bogus()) end,
   ["mproc.JoinableQueueOptions"] = function() mproc.JoinableQueue(bogus()) end,
   ["mproc.PipeOptions"] = function() mproc.Pipe(bogus()) end,
+  ["mproc.DictOptions"] = function() mproc.Dict(nil, bogus()) end,
   ["mproc.PoolOptions"] = function() mproc.Pool(bogus()) end,
   ["mproc.ResourceLimits"] = function() mproc.Pool{ processes = 1, rlimit = bogus() } end,
   ["mproc.ListOptions"] = function()

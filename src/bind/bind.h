@@ -24,6 +24,9 @@
 #define MP_RLOCK_TYPE "mproc.RLock"
 #define MP_VALUE_TYPE "mproc.Value"
 #define MP_ARRAY_TYPE "mproc.Array"
+#define MP_DICT_TYPE "mproc.Dict"
+#define MP_SET_TYPE "mproc.Set"
+#define MP_NAMESPACE_TYPE "mproc.Namespace"
 #define MP_BARRIER_TYPE "mproc.Barrier" /* a table, with a box in it: */
 #define MP_BARRIER_BOX "mproc.Barrier.box"
 #define MP_RWLOCK_TYPE "mproc.RWLock"
@@ -91,6 +94,7 @@ void mp_lua_open_rwlock(lua_State *L);
 void mp_lua_open_semaphore(lua_State *L);
 void mp_lua_open_event(lua_State *L);
 void mp_lua_open_condition(lua_State *L); /* after mp_lua_open_mutex */
+void mp_lua_open_dict(lua_State *L);
 void mp_lua_open_arena(lua_State *L);
 void mp_lua_open_heap(lua_State *L);
 void mp_lua_open_process(lua_State *L);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "shm/container/dict.h"
 #include "shm/number/array.h"
 
 static const char *name_of(const void *block) {
@@ -13,12 +14,17 @@ static const char *name_of(const void *block) {
 
 static const mp_lua_number_class family = {MP_TYPE_MUTEX, 0, name_of, NULL};
 
-/* The lock of an array: what its block begins with. */
-static const mp_lua_number_class array_family = {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL};
+/* The locks of arrays and containers: what their blocks begin with. */
+static const mp_lua_number_class inner_families[] = {
+    {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL},
+    {MP_TYPE_DICT, MP_PART_LOCK, name_of, NULL},
+};
+enum { INNER = sizeof inner_families / sizeof *inner_families };
 
 mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx) {
   mp_lua_box *b = mp_lua_box_test(L, idx, &family);
-  return b ? b : mp_lua_box_test(L, idx, &array_family);
+  for (int i = 0; !b && i < INNER; i++) b = mp_lua_box_test(L, idx, &inner_families[i]);
+  return b;
 }
 
 static mp_lua_box *check(lua_State *L) {
@@ -163,7 +169,7 @@ static const luaL_Reg makers[] = {{"lock", new_lock}, {"rlock", new_rlock}, {NUL
 
 void mp_lua_open_mutex(lua_State *L) {
   mp_lua_box_class(L, MP_LOCK_TYPE, &family, methods, metamethods);
-  mp_lua_box_class(L, MP_LOCK_TYPE, &array_family, methods, metamethods);
+  for (int i = 0; i < INNER; i++) mp_lua_box_class(L, MP_LOCK_TYPE, &inner_families[i], methods, metamethods);
   mp_lua_box_class(L, MP_RLOCK_TYPE, &family, methods, metamethods);
   mp_lua_box_scope(L, MP_LOCK_TYPE, &scope);
   mp_lua_box_scope(L, MP_RLOCK_TYPE, &scope);

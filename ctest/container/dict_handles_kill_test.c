@@ -3,7 +3,7 @@
  * Values of dictionaries that carry handles: a writer is killed at every instruction. What the dictionary has is alive, and
  * what it lost is gone, whether somebody repairs or the dictionary ends first; and nothing is left.
  */
-#include "dict_scene.h"
+#include "container/dict_scene.h"
 #include "shm/container/blob.h"
 
 typedef struct scene {
@@ -109,8 +109,8 @@ static const mp_shm_handle *carried;
 
 static void make_blob(void *arg) {
   static char bytes[300];
-  const mp_shm_iovec piece = {bytes, sizeof bytes};
-  const mp_shm_outgoing m = {&piece, 1, sizeof bytes, carried, 1};
+  const mp_shm_piece piece = {bytes, sizeof bytes};
+  const mp_shm_blob_source m = {&piece, 1, sizeof bytes, carried, 1};
   mp_shm_handle h;
   (void)arg;
   CHECK(mp_shm_blob_new(&m, &t_soon, &h) == 0);

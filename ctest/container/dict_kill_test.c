@@ -5,7 +5,7 @@
  * again before anybody repairs; then a survivor writes, counts, walks, fills, empties and lets go, and nothing is left.
  * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
  */
-#include "dict_scene.h"
+#include "container/dict_scene.h"
 
 typedef struct scene {
   const char *name;

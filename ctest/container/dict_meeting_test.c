@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "dict_scene.h"
+#include "container/dict_scene.h"
 #include "meeting.h"
 
 enum { SPLIT_KEY = 5000, OTHERS = 4000 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dict_scene.h"
+#include "container/dict_scene.h"
 
 #include <string.h>
 
