@@ -51,9 +51,9 @@ function mproc.Set(list) end
 function mproc.Namespace(t) end
 
 --- A shared table. `d[k]` and `d[k] = v` are get and set, but that assigning to a method's name raises; use `get` and
---- `set` for keys that come from outside. Storing nil deletes. `#d` is the number of entries, exact while nobody writes.
---- `pairs(d)` gives a key that is there throughout the loop exactly once, with a value that it had meanwhile; what is set
---- or deleted in that time may show or not; changing d in the loop is allowed.
+--- `set` for keys that come from outside. Storing nil deletes. `#d` is the number of entries, exact while nobody
+--- writes. `pairs(d)` gives a key that is there throughout the loop exactly once, with a value that it had meanwhile;
+--- what is set or deleted in that time may show or not; changing d in the loop is allowed.
 ---
 --- `d.n = d.n + 1` by several processes loses counts: that is what `add` is for.
 ---@class mproc.Dict
