@@ -66,6 +66,9 @@ function Died:__tostring()
   if self.task then -- a pool's worker
     text = ("%s, while it ran %s"):format(text, self.task)
   end
+  if self.reason then
+    text = ("%s: %s"):format(text, self.reason)
+  end
   for i, death in ipairs(self.deaths or {}) do
     text = ("%s%s pid %d by %s"):format(text, i == 1 and "; earlier attempts died too:" or ",", death.pid,
       errors.describe_end(death.exitcode))

@@ -24,7 +24,7 @@ local mproc = {
   Pool = lazy.call("mproc.pool"),
   as_completed = lazy.call("mproc.pool.owner.future", "as_completed"),
   wait_all = lazy.call("mproc.pool.owner.future", "wait_all"),
-  worker = lazy.call("mproc.pool_here", "current"),
+  worker = lazy.call("mproc.pool.worker.context", "current"),
 
   Lock = sync.Lock,
   RLock = sync.RLock,

@@ -5,7 +5,7 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 
-local FUNCTIONS = 300 -- more than a mailbox takes unread before its owner looks through it
+local FUNCTIONS = 300 -- more than a channel takes unread before its owner looks through it
 
 describe("a pool", function()
   leaks.watch()
@@ -30,24 +30,24 @@ describe("a pool", function()
     end
   end)
 
-  it("replaces a worker whose functions found no room when its mail was sorted", function()
-    local core = require("mproc.core")
-    local post, fetch = core.post, core.fetch
-    finally(function() core.post, core.fetch = post, fetch end)
+  it("replaces a worker whose functions found no room when its channel was sorted", function()
+    local protocol = require("mproc.pool.protocol")
+    local post, receive = protocol.post_when_room, protocol.receive
+    finally(function() protocol.post_when_room, protocol.receive = post, receive end)
     local pool <close> = mproc.Pool(1)
     local busy = pool:submit(mproc.sleep, 60)
     proc.until_true(function() return busy:running() end, "the task")
     local sorting, failed
-    core.fetch = function(...)
+    protocol.receive = function(...)
       sorting = true
-      return fetch(...)
+      return receive(...)
     end
-    core.post = function(queue, a, b, c, what, ...)
-      if sorting and not failed and what == "function" then
+    protocol.post_when_room = function(...)
+      if sorting and not failed then
         failed = true
-        return nil, "no room", "EIO"
+        return nil, "no room", "ENOMEM"
       end
-      return post(queue, a, b, c, what, ...)
+      return post(...)
     end
     local futures = {}
     for i = 1, FUNCTIONS do

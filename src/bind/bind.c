@@ -85,11 +85,20 @@ void mp_lua_raise_terminated(lua_State *L, lua_Debug *ar) {
   luaL_error(L, "the worker is told to end");
 }
 
+static lua_Integer ninterrupts; /* waits that Ctrl-C has ended */
+
 int mp_lua_interrupted(lua_State *L) {
   lua_State *m = main_thread(L);
   if (lua_gethook(m) == mp_lua_raise_terminated) mp_lua_raise_terminated(L, NULL);
   lua_sethook(m, NULL, 0, 0);
+  ninterrupts++;
   return luaL_error(L, "interrupted!");
+}
+
+/* interrupts() -> how many of mproc's waits Ctrl-C has ended in this process: so their errors are told from others */
+static int interrupts(lua_State *L) {
+  lua_pushinteger(L, ninterrupts);
+  return 1;
 }
 
 static char ours[4096]; /* what the sources of mproc's own Lua files begin with */
@@ -173,7 +182,7 @@ int mp_lua_push_failure(lua_State *L, int err, const char *what) {
 
 void mp_lua_open_errors(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"own_sources", own_sources}, {"where", where}, {"misuse", misuse}, {NULL, NULL}};
+      {"own_sources", own_sources}, {"where", where}, {"misuse", misuse}, {"interrupts", interrupts}, {NULL, NULL}};
   learn_scripts_hook(L);
   luaL_setfuncs(L, functions, 0);
 }

@@ -3,7 +3,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 
 local pool_errors = {}
 
@@ -39,7 +39,7 @@ end
 -- A task's error, with a remedy when it is about a nil and its function wants more than map gives.
 function pool_errors.explain(job, err)
   local about_nil = type(err) == "string" and err:find("nil", 1, true)
-  local is_map = job.mode & label.MODE_MASK == label.MAP and type(job.f) == "function"
+  local is_map = protocol.verb(job.mode) == protocol.MAP and type(job.f) == "function"
   local info = about_nil and is_map and debug.getinfo(job.f, "u")
   if not info or info.isvararg or info.nparams < 2 then
     return err
@@ -68,8 +68,10 @@ function pool_errors.name_function(f)
 end
 
 -- deaths: what earlier attempts came to, oldest first; each { pid =, signal =, exitcode = }.
-function pool_errors.worker_died(name, pid, exitcode, task, deaths)
+-- reason: why it ended by itself, if it said so.
+function pool_errors.worker_died(name, pid, exitcode, task, deaths, reason)
   local err = errors.worker_died(name, pid, exitcode)
+  err.reason = reason
   err.task = task
   err.deaths = deaths
   return err

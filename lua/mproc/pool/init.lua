@@ -15,7 +15,8 @@
 -- (owner/loop.lua). The user's object has methods and a record, the state, under a private key; each part of the state
 -- is written by one file: state.workers, .inflight, .functions, .jobs. Beside these: owner and owner_pid, phase
 -- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), finishing (no worker shall be
--- replaced), finished, size (of the pool, whoever its workers are), transport { tasks, results, post, fetch }, and the
+-- replaced), finished, size (of the pool, whoever its workers are), transport (how messages go and
+-- come: protocol.transport), results, flags (protocol.flags), and the
 -- options.
 --
 -- Every method runs under core.shield: no hook of the program's, and no Ctrl-C but in a wait, ends it between two
@@ -33,11 +34,11 @@ local loop = require("mproc.pool.owner.loop")
 local map = require("mproc.pool.calls.map")
 local options = require("mproc.pool.options")
 local pool_errors = require("mproc.pool.errors")
+local protocol = require("mproc.pool.protocol")
 local record = require("mproc.pool.record")
 local report = require("mproc.pool.report")
 local search = require("mproc.pool.calls.search")
-local serial = require("mproc.pool_serial")
-local words = require("mproc.pool_words")
+local inline = require("mproc.pool.worker.inline")
 local workers = require("mproc.pool.owner.workers")
 
 local UNREAD_SHOWN = 10
@@ -79,7 +80,7 @@ Pool.fileno = shield(function(pool)
   if state.phase == "terminated" then
     errors.raise("this pool is terminated: nothing will move any more")
   end
-  return state.transport.results:fileno()
+  return state.results:fileno()
 end)
 
 -- From now on there are n workers.
@@ -154,8 +155,9 @@ end
 
 -- The pool's queues are let go.
 local function close_transport(state)
+  state.results = nil
   state.transport = {
-    tasks = false, results = false, fetch = function() end,
+    tasks = false, receive = function() end, done = function() end,
     post = function() return nil, "the pool is terminated", "EPIPE" end,
   }
 end
@@ -182,13 +184,15 @@ end
 -- Waits until the workers have left, which were told so.
 local function finish(state, deadline)
   state.finishing = true
-  state.transport.tasks:close()
+  if not state.serial then
+    state.transport.tasks:close()
+  end
   if not workers.join(state, deadline) then
     return false
   elseif not state.finished then
     state.finished = true
-    if state.serial and state.finalizer then
-      core.outside(state.finalizer)
+    if state.serial then
+      state.transport:finish()
     end
   end
   return true
@@ -239,6 +243,7 @@ Pool.__close = shield(function(pool, err)
   if state.owner ~= core.self() then
     return
   elseif err ~= nil then
+    loop.note_scope_error(state)
     terminate(state)
   else
     join(state)
@@ -280,16 +285,26 @@ end
 
 -- The shared objects that all workers use. True, or nil, message, NAME.
 local function make_transport(state)
-  local message, name, tasks, results
-  tasks, message, name = core.queue(0, "reports")
-  if tasks then
-    results, message, name = core.queue(0, "reports")
+  local message, name, tasks
+  state.flags, message, name = protocol.flags()
+  if state.flags then
+    state.results, message, name = core.queue(0, "reports")
   end
-  if not results then
+  if state.results and state.serial then
+    state.size = math.max(1, state.size)
+    state.transport = inline.new({
+      initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer,
+      inherited = state.functions.packed, flags = state.flags,
+    })
+    return true
+  elseif state.results then
+    tasks, message, name = core.queue(0, "reports")
+  end
+  if not tasks then
     return nil, message, name
   end
-  state.transport = { tasks = tasks, results = results, post = core.post, fetch = core.fetch }
-  return words.prepare(state)
+  state.transport = protocol.transport(tasks, state.results)
+  return true
 end
 
 -- A pool, or nil, message, NAME when the system has no room for its workers.
@@ -302,7 +317,6 @@ return shield(function(...)
   local pool = setmetatable({ [STATE] = state }, Pool)
   state.handle = pool -- who has a future of it keeps it
   if state.serial then
-    serial.prepare(state)
     return pool
   end
   ok, message, name = workers.fill(state)

@@ -8,7 +8,7 @@ local functions = require("mproc.pool.owner.functions")
 local future = require("mproc.pool.owner.future")
 local inflight = require("mproc.pool.owner.inflight")
 local job_of = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local record = require("mproc.pool.record")
 local workers = require("mproc.pool.owner.workers")
@@ -16,13 +16,13 @@ local workers = require("mproc.pool.owner.workers")
 local calls = {}
 
 local shield, field, STATE = core.shield, core.field, record.STATE
-local unpack, of_pool = table.unpack, record.of_pool
+local unpack, of_pool, self_ref = table.unpack, record.of_pool, core.self
 local LOOK_SECONDS = 0.005 -- of waits for apply's results, between two looks for ends of workers
 local SHORT = loop.SHORT
 
 -- What all single tasks have in common: each is a job, and the one chunk of it.
 local Task = job_of.class({
-  mode = label.CALL, verb = "apply", base = 0, count = 1, left = 1, next = 0, reported = false, cuts = false,
+  mode = protocol.CALL, verb = "apply", base = 0, count = 1, left = 1, next = 0, reported = false, cuts = false,
   failure = false, results = false, callbacks = nil, run_callbacks = future.run_callbacks,
 })
 Task.single, Task.sent, Task.exhausted = true, 1, true
@@ -64,7 +64,7 @@ end
 -- Begins the job of a task, f(...), and sends it. alone: nobody can call it off, so that it needs no cancel flag when
 -- it begins at once. Raises for what cannot travel.
 local function begin(state, job, alone, ...)
-  loop.forget_interrupt()
+  loop.forget_interrupt(state)
   job_of.check_function(job.f, "pool:%s(f, ...)", job.verb)
   job_of.check_open(state)
   job.version = functions.use_known(state, job.f)
@@ -86,6 +86,7 @@ end
 calls.submit = shield(function(pool, f, ...)
   local job = new_task({ f = f, verb = "submit", is_future = true })
   begin(of_pool(pool), job, false, ...)
+  loop.run_inline(job.state)
   return future.new(job)
 end)
 
@@ -144,6 +145,7 @@ calls.apply_async = shield(function(pool, f, args, kwargs, options)
     timeout = given.timeout or false,
   })
   begin(state, job, false, unpack_args("apply_async", args, kwargs))
+  loop.run_inline(state)
   return future.new(job)
 end)
 
@@ -172,17 +174,21 @@ local function apply(pool, f, args, kwargs)
   return finish(state, job)
 end
 
+-- slot, nanoseconds, seconds: of the worker that ran it, of its run, and of the wait for it. Returns the results.
+local function take_answer(state, slot, nanoseconds, seconds, ...)
+  state.asked = state.asked + seconds
+  workers.count_report(state, slot, nanoseconds, false)
+  return ...
+end
+
 -- What came of inflight.ask.
 local function finish_asked(pool, state, job, args, what, ...)
   if what == "done" then
-    local seconds, waited, kind = ...
-    state.asked = state.asked + waited
-    workers.count_report(state, 0, kind, seconds, false)
-    return select(4, ...)
+    return take_answer(state, ...)
   elseif what == "unsent" then
     job_of.finish(job)
     return apply(pool, job.f, args)
-  elseif not loop.take_in(state, ...) then
+  elseif not loop.take_in(state, state.transport, ...) then
     state.asked = state.asked + SHORT
   end
   return finish(state, job)
@@ -191,7 +197,8 @@ end
 -- Whether there is nothing else to do but to wait for one task, of a function that the workers have: its version.
 local function version_at_once(state, f, kwargs)
   local version = state and kwargs == nil and state.at_once and state.functions.known[f]
-  if not version or not version.at_once or state.phase ~= "open" or state.broken or state.jobs.nlive > 0
+  if not version or not version.at_once or state.owner ~= self_ref() or state.phase ~= "open" or state.broken
+    or state.jobs.nlive > 0
     or state.asked >= LOOK_SECONDS or state.inflight.count >= state.size
     or state.jobs.due_from <= state.jobs.due_to or not version.fixed and not functions.unchanged(version) then
     return nil

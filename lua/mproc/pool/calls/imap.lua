@@ -10,7 +10,7 @@ local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local job_of = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local map = require("mproc.pool.calls.map")
 local progress = require("mproc.pool.progress")
@@ -160,11 +160,12 @@ local function stream_call(verb, ordered)
     local state = of_pool(pool)
     local from, options = map.read(state, verb, f, ...)
     local job = {
-      verb = verb, f = f, mode = label.MAP, source = from, ordered = ordered, window = true, fetched = 0, calls = 0,
+      verb = verb, f = f, mode = protocol.MAP, source = from, ordered = ordered, window = true, fetched = 0, calls = 0,
       arrivals = not ordered and {} or false, arrivals_from = 1, arrivals_to = 0,
     }
     local iterator = setmetatable({ [JOB] = job }, Iterator)
     map.begin(state, job, Stream, options)
+    loop.run_inline(state)
     return iterator, nil, nil, iterator
   end)
 end

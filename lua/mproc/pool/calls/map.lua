@@ -7,7 +7,7 @@ local dispatch = require("mproc.pool.owner.dispatch")
 local functions = require("mproc.pool.owner.functions")
 local future = require("mproc.pool.owner.future")
 local job_of = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local progress = require("mproc.pool.progress")
 local record = require("mproc.pool.record")
@@ -69,10 +69,13 @@ function calls.begin(state, self, class, options)
   self.values, self.errors, self.granule = {}, {}, options.chunksize or 1
   self.timeout, self.cancel, self.version = options.timeout, 0, false
   if self.granule > 1 then
-    self.mode = self.mode | label.WHOLE
+    self.mode = self.mode | protocol.WHOLE
   end
   self.granule = math.min(self.granule, dispatch.GRANULE_MAX)
   setmetatable(self, class)
+  if self.timeout or state.task_timeout then
+    self.mode = self.mode | protocol.TIMED
+  end
   self.progress = progress.start(state, options.progress, self)
   self.version = functions.use(state, self.f)
   job_of.check_open(state) -- packing it may have ended the pool
@@ -88,7 +91,7 @@ end
 
 -- What every such call checks first. Returns the source and the options.
 function calls.read(state, verb, f, ...)
-  loop.forget_interrupt()
+  loop.forget_interrupt(state)
   job_of.check_function(f, "pool:%s(f, items)", verb)
   local from, options = source.read(...)
   job_of.check_open(state)
@@ -115,7 +118,6 @@ function calls.run(state, self, options)
   local _ <close> = job_of.guard(self)
   calls.begin(state, self, List, options)
   loop.await(state, is_over, self)
-  progress.show(state, loop.call_back)
   close_source(self)
   if self.failed then
     error(self.err, 0)
@@ -137,11 +139,11 @@ local function list_call(verb, mode, give)
 end
 
 -- The list of f's first results, in order; of starmap, each item is a list of arguments.
-calls.map = list_call("map", label.MAP, true)
-calls.starmap = list_call("starmap", label.STAR, true)
+calls.map = list_call("map", protocol.MAP, true)
+calls.starmap = list_call("starmap", protocol.STAR, true)
 
 -- Calls f for each item and keeps nothing.
-calls.each = list_call("each", label.MAP | label.NO_RESULT, false)
+calls.each = list_call("each", protocol.MAP | protocol.NO_RESULT, false)
 
 local function async_call(verb, mode)
   return shield(function(pool, f, ...)
@@ -153,12 +155,13 @@ local function async_call(verb, mode)
     local guard <close> = job_of.guard(job)
     calls.begin(state, job, List, options)
     guard.job = nil
+    loop.run_inline(state)
     return future.new(job)
   end)
 end
 
 -- A Future of the list. All items are read and sent before it returns.
-calls.map_async = async_call("map_async", label.MAP)
-calls.starmap_async = async_call("starmap_async", label.STAR)
+calls.map_async = async_call("map_async", protocol.MAP)
+calls.starmap_async = async_call("starmap_async", protocol.STAR)
 
 return calls

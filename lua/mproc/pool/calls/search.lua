@@ -6,7 +6,7 @@ local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local job_of = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local map = require("mproc.pool.calls.map")
 local record = require("mproc.pool.record")
@@ -48,7 +48,7 @@ calls.filter = shield(function(pool, f, ...)
   local state = of_pool(pool)
   local from, options = map.read(state, "filter", f, ...)
   local keeping = keep_items(from)
-  local job = map.run(state, { verb = "filter", f = f, mode = label.MAP | label.TEST, source = keeping }, options)
+  local job = map.run(state, { verb = "filter", f = f, mode = protocol.MAP | protocol.TEST, source = keeping }, options)
   local kept, n = {}, 0
   for index = 1, job.sent do
     if job.values[index] then
@@ -92,7 +92,7 @@ local function search(pool, verb, f, wanted, at_once, ...)
   local from, options = map.read(state, verb, f, ...)
   local keeping = at_once and from or keep_items(from)
   local job = map.run(state, {
-    verb = verb, f = f, mode = label.MAP | label.TEST, source = keeping, note = note_test, wanted = wanted,
+    verb = verb, f = f, mode = protocol.MAP | protocol.TEST, source = keeping, note = note_test, wanted = wanted,
     at_once = at_once, upto = 0, seen = {},
   }, options)
   return job.decisive, keeping
@@ -202,7 +202,7 @@ calls.reduce = shield(function(pool, f, items, combine, initial, chunksize)
   local from, options = map.read(state, "reduce", f, items, chunksize)
   local groups = setmetatable({ from = from, count = 1, taken = 0, fixed = options.chunksize }, Groups)
   options.chunksize = nil
-  local job = { verb = "reduce", f = partial(f, combine), mode = label.MAP, source = groups, one_by_one = true }
+  local job = { verb = "reduce", f = partial(f, combine), mode = protocol.MAP, source = groups, one_by_one = true }
   groups.job, job.named = job, f
   map.run(state, job, options)
   local ok, value

@@ -7,7 +7,7 @@
 
 local core = require("mproc.core")
 local inflight = require("mproc.pool.owner.inflight")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 
 local dispatch = {}
 
@@ -19,7 +19,7 @@ local BYTES_MAX = 1 << 20 -- of a chunk
 local WINDOW_BYTES = 16 << 20 -- of what is out or waits to be fetched
 local WINDOW_MAX, WINDOW_MIN = 4096, 4 -- items of a stream that may be out or wait; the least, per worker
 local ASYNC_SHARE = 4 -- an asynchronous job's next chunk is this part of what each worker would get of the rest
-local STAR = label.STAR
+local STAR = protocol.STAR
 
 dispatch.GRANULE_MAX = inflight.COUNT_MAX
 

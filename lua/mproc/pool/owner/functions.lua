@@ -3,7 +3,7 @@
 -- is sent a version once, by its function channel, before the first task that names it.
 --
 -- A version: id, bytes (the packed form), watch (what it was made of), refs (jobs that use it), fixed (there is nothing
--- in it that could change), at_once (the kind of message that is a call of it, or false), idle (in the list of idle
+-- in it that could change), at_once (quick to compare with what it was made of), idle (in the list of idle
 -- ones), gone (forgotten), alive (a copy that keeps the shared objects in it). state.functions, which this file alone
 -- writes: published (id -> version), packed (id -> bytes, which a worker inherits by fork), known (function -> its last
 -- version, or false: seen once), idle and nidle, next_id. Invariant: what a task in flight names is published, and
@@ -11,7 +11,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local label = require("mproc.pool_label")
+local protocol = require("mproc.pool.protocol")
 
 local functions = {}
 
@@ -89,7 +89,7 @@ local function new_version(state, f, bytes)
   local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
   if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
     version.watch, version.fixed = watch, watch.n == 0
-    version.at_once = watch.n <= WATCHED_AT_ONCE and label.CALL | id << label.FUNCTION_SHIFT
+    version.at_once = watch.n <= WATCHED_AT_ONCE
   end
   if watch.n > 0 or not lua_function then
     version.alive = core.unpack(bytes)
@@ -102,7 +102,7 @@ local function publish(state, f, bytes)
   local id = version.id
   known.published[id], known.packed[id] = version, bytes
   version.refs = 1 -- while it is sent
-  local sent, why = functions.send(state, id, label.FUNCTION, f)
+  local sent, why = functions.send(state, id, protocol.FUNCTION, f)
   version.refs = version.refs - 1
   if not sent then -- a task that named it would wait for it for ever
     version.gone, version.fixed, version.at_once = true, false, false
@@ -116,7 +116,7 @@ local function forget(state, version)
   local known, id = state.functions, version.id
   version.gone, version.fixed, version.at_once = true, false, false
   known.published[id], known.packed[id] = nil, nil
-  functions.send(state, id, label.FORGET)
+  functions.send(state, id, protocol.FORGET)
 end
 
 local function last_version(state, f)

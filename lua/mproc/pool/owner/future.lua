@@ -187,7 +187,7 @@ end
 -- For mproc.wait: news of its pool comes by the queue of results; what else there may be, it learns from its own look.
 function Future:__mproc_wait()
   local job = job_for(self, "wait")
-  return not job.ended and job.state.transport.results or false, Future.ready
+  return not job.ended and job.state.results or false, Future.ready
 end
 
 function Future.__mproc_encode()

@@ -13,19 +13,17 @@
 
 local core = require("mproc.core")
 local job_of = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool.errors")
+local protocol = require("mproc.pool.protocol")
 
 local inflight = {}
 
-local SHIFT, MASK, FUNCTION_SHIFT, STATUS_MASK = label.SHIFT, label.MASK, label.FUNCTION_SHIFT, label.STATUS_MASK
-local CALL, DONE, SKIPPED, CUT = label.CALL, label.DONE, label.SKIPPED, label.CUT
+local CALL, DONE, SKIPPED, CUT = protocol.CALL, protocol.DONE, protocol.SKIPPED, protocol.CUT
 local pack = table.pack
 local retire = job_of.retire
 local SMOOTH = 0.3 -- the weight of a new measurement
-local FULL_SECONDS = 30 -- how long an arena that stays full is waited for
 
-inflight.COUNT_MAX = MASK -- items of a chunk
+inflight.COUNT_MAX = 1 << 31 -- items of a chunk
 
 function inflight.prepare(state)
   state.inflight = {
@@ -77,8 +75,7 @@ end
 function inflight.send(state, job, mode, base, count, items)
   local id, chunk = claim(state, job, base, count)
   local way = state.transport
-  local now, bytes, name = way.post(way.tasks, id << SHIFT, mode | job.version.id << FUNCTION_SHIFT,
-    count | job.cancel << SHIFT, "items", items)
+  local now, bytes, name = way.post(way.tasks, id, 0, mode, count, job.cancel, job.version.id, "items", items)
   if now then
     return true, bytes
   end
@@ -89,31 +86,18 @@ end
 -- Sends a single task, f(...) or the job's version of it. True, or nil and why not.
 function inflight.send_task(state, job, ...)
   local id, version = claim_task(state, job), job.version
-  local way, count = state.transport, 1 | job.cancel << SHIFT
+  local way = state.transport
   local posted, why, name
   if version then
-    posted, why, name = way.post(way.tasks, id << SHIFT, CALL | version.id << FUNCTION_SHIFT, count, "args", ...)
+    posted, why, name = way.post(way.tasks, id, 0, CALL, 1, job.cancel, version.id, "args", ...)
   else
-    posted, why, name = way.post(way.tasks, id << SHIFT, CALL, count, "args", job.f, ...)
+    posted, why, name = way.post(way.tasks, id, 0, CALL, 1, job.cancel, 0, "args", job.f, ...)
   end
   if posted then
     return true
   end
   settle(state, id, job, 1)
   return nil, why, name
-end
-
--- Posts until there is room. Reading results makes some, so this waits for others only.
-local function post_again(state, ...)
-  local deadline = core.time() + FULL_SECONDS
-  local way = state.transport
-  local now, why, name = way.post(way.tasks, ...)
-  while not now and name == "ENOMEM" and core.time() < deadline do
-    core.sleep(0.001)
-    way = state.transport
-    now, why, name = way.post(way.tasks, ...)
-  end
-  return now, why
 end
 
 -- --- accounting ---
@@ -234,28 +218,26 @@ local function skip(state, id, chunk, offset, count)
   end
 end
 
--- A report about an item, as a message has it; ok: whether its values could be decoded. Late ones, of items that were
--- given up or have been reported before their worker died, change nothing. Returns whether it counted, and seconds that
--- the worker says it has worked since its last report of that.
-function inflight.report(state, item, kind, count, bytes, ok, ...)
-  local id, offset, status = item >> SHIFT, item & MASK, kind & STATUS_MASK
+-- A report about items of a chunk, as a message has it; ok: whether its values could be decoded. Late ones, of items
+-- that were given up or have been reported before their worker died, change nothing. True when it counted.
+function inflight.report(state, id, offset, status, count, nanoseconds, bytes, ok, ...)
   local chunk = state.inflight.chunks[id]
   if not chunk then
-    return
+    return false
   elseif status == CUT then
     return note_cut(chunk, offset)
   elseif status == SKIPPED then
-    return skip(state, id, chunk, offset, kind >> SHIFT)
+    return skip(state, id, chunk, offset, count)
   elseif has_report(chunk, offset) then
-    return
+    return false
   end
-  if count > 0 then
-    measure(state.inflight, chunk.job, kind >> SHIFT, count, bytes)
+  if nanoseconds > 0 then
+    measure(state.inflight, chunk.job, count, nanoseconds, bytes)
   end
   if status == DONE then
-    return account(state, chunk, id, offset, ok, ...), count * 1e-9
+    return account(state, chunk, id, offset, ok, ...)
   end
-  return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, (...))), count * 1e-9
+  return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, (...)))
 end
 
 -- An item that fails here.
@@ -272,13 +254,13 @@ end
 -- --- deaths ---
 
 -- Items again that a dead worker had: as they were sent then, so that later changes of them stay where they were made.
-local function send_again(state, old, base, count, kind, limits, ...)
-  local job = old.job
-  if job.ended then
+local function send_again(state, old, base, count, mode, flag, f, ...)
+  local job, way = old.job, state.transport
+  if job.ended or not way.tasks then
     return
   end
   local id, chunk = claim(state, job, base, count)
-  local now, why = post_again(state, id << SHIFT, kind, limits & ~MASK | count, "task", ...)
+  local now, why = protocol.post_when_room(way.tasks, id, 0, mode, count, flag, f, "task", ...)
   for k = 0, now and -1 or count - 1 do
     fail_item(state, chunk, id, k, why)
   end
@@ -294,18 +276,18 @@ local function split_end(chunk, start, stop)
   return stop
 end
 
--- The items from `from` to `to` of a message's, with the function before them if it came along.
-local function part(kind, from, to, f, items)
-  if kind >> FUNCTION_SHIFT ~= 0 then
-    return table.move(f, from, to, 1, {})
+-- The items from `from` to `to` of a message's, behind its function if that came along (its number f is 0).
+local function part(f, from, to, first, second)
+  if f ~= 0 then
+    return table.move(first, from, to, 1, {})
   end
-  return f, table.move(items, from, to, 1, {})
+  return first, table.move(second, from, to, 1, {})
 end
 
 -- Whether the item that ran when its worker died shall be tried again. Else its error.
 local function blame_item(state, job, index, death)
   local deaths = job.deaths and job.deaths[index] or {}
-  local err = death.error(pool_errors.name_task(job, index), deaths, job)
+  local err = death.error(pool_errors.name_task(job, index), deaths)
   if err.kind == "worker_died" and state.on_crash == "retry" and #deaths < state.retries and not job.ended then
     core.log("warning", ("retry %d of %d: %s"):format(#deaths + 1, state.retries, tostring(err)))
     job.deaths = job.deaths or {}
@@ -331,73 +313,81 @@ local function give_up(state, id, chunk, from, to)
   settle(state, id, chunk, n)
 end
 
-local function retry_item(state, id, chunk, offset, kind, limits, ...)
-  give_up(state, id, chunk, offset, offset + 1)
-  send_again(state, chunk, chunk.base + offset, 1, kind, limits, ...)
+-- A single task again, under a new number, so that a late report of the old one is nobody's.
+local function task_again(state, id, task, mode, flag, f, ...)
+  local book, way = state.inflight, state.transport
+  if book.chunks[id] ~= task or not way.tasks then
+    return
+  end
+  local new = book.next_id
+  book.next_id = new + 1
+  book.chunks[new] = task
+  book.chunks[id], task.id = nil, new
+  local now, why = protocol.post_when_room(way.tasks, new, 0, mode, 1, flag, f, "task", ...)
+  if not now then
+    fail_item(state, task, new, 0, why)
+  end
 end
 
--- A single task's orphan: it is sent again as it was, or has failed.
-local function orphaned_task(state, death, id, task, kind, limits, ...)
-  local again, err = blame_item(state, task, 1, death)
-  if not again then
-    return fail_item(state, task, id, 0, err)
+local function orphaned_task(state, death, id, task, ...)
+  local again, err = true, nil
+  if death.chunk == id then
+    again, err = blame_item(state, task, 1, death)
   end
-  local book = state.inflight
-  if book.chunks[id] == task then -- under a new number, so that a late report of the old one is nobody's
-    local new = book.next_id
-    book.next_id = new + 1
-    book.chunks[id], book.chunks[new] = nil, task
-    task.id = new
-    local now, why = post_again(state, new << SHIFT, kind, limits, "task", ...)
-    if not now then
-      fail_item(state, task, new, 0, why)
+  if again then
+    return task_again(state, id, task, ...)
+  end
+  fail_item(state, task, id, 0, err)
+end
+
+-- Items first up to stop of a chunk, of a message that begins at `start`.
+local function orphaned_items(state, death, id, chunk, start, first, stop, mode, flag, f, ...)
+  local guilty, again, err = death.chunk == id and math.max(first, death.offset or first), nil, nil
+  if guilty then
+    again, err = blame_item(state, chunk.job, chunk.base + guilty + 1, death)
+  end
+  note_cut(chunk)
+  for _, piece in ipairs({ { first, guilty or stop }, { guilty and guilty + 1 or stop, stop } }) do
+    local from, to = piece[1], piece[2]
+    if from < to then
+      give_up(state, id, chunk, from, to)
+      send_again(state, chunk, chunk.base + from, to - from, mode, flag, f, part(f, from - start + 1, to - start, ...))
     end
   end
+  if again then
+    give_up(state, id, chunk, guilty, guilty + 1)
+    local k = guilty - start + 1
+    send_again(state, chunk, chunk.base + guilty, 1, mode, flag, f, part(f, k, k, ...))
+  elseif guilty then
+    fail_item(state, chunk, id, guilty, err)
+  end
 end
 
--- A message of a worker that died, with the task as it was sent, from the item at offset `start` on. death.error(task,
--- deaths, job) makes the error of the item that ran; death.guilty: that item, false when none ran, nil when that is the
--- first without a report.
-function inflight.orphan(state, death, item, kind, limits, ok, ...)
-  local id, start, chunk = item >> SHIFT, item & MASK, state.inflight.chunks[item >> SHIFT]
+-- A message of a worker that died, with the task as it was sent. death.error(task, deaths) makes the error of the item
+-- that ran; death.chunk: what ran, or nil; death.offset: the item, or nil for the first without a report.
+function inflight.orphan(state, death, id, start, mode, count, flag, f, ok, ...)
+  local chunk = state.inflight.chunks[id]
   if not chunk then
     return
   end
-  local stop = split_end(chunk, start, start + (limits & MASK))
+  local stop = split_end(chunk, start, start + count)
   local first = start
   while first < stop and has_report(chunk, first) do
     first = first + 1
   end
-  local job = chunk.job
   if first == stop then
     return
+  elseif chunk.job.ended then
+    give_up(state, id, chunk, first, stop)
   elseif not ok then -- it cannot even be read here: nobody can run it
     note_cut(chunk)
     for k = first, stop - 1 do
       fail_item(state, chunk, id, k, (...))
     end
-  elseif job.ended then
-    give_up(state, id, chunk, first, stop)
   elseif chunk.single then
-    orphaned_task(state, death, id, chunk, kind, limits, ...)
+    orphaned_task(state, death, id, chunk, mode, flag, f, ...)
   else
-    local guilty = death.guilty == nil or death.guilty == item - start + first
-    local rest = guilty and first + 1 or first
-    local again, err
-    if guilty then
-      again, err = blame_item(state, job, chunk.base + first + 1, death)
-    end
-    if rest < stop then
-      give_up(state, id, chunk, rest, stop)
-      send_again(state, chunk, chunk.base + rest, stop - rest, kind, limits,
-        part(kind, rest - start + 1, stop - start, ...))
-    end
-    if again then
-      retry_item(state, id, chunk, first, kind, limits, part(kind, first - start + 1, first - start + 1, ...))
-    elseif guilty then
-      note_cut(chunk)
-      fail_item(state, chunk, id, first, err)
-    end
+    orphaned_items(state, death, id, chunk, start, first, stop, mode, flag, f, ...)
   end
 end
 
@@ -409,33 +399,34 @@ end
 
 -- --- the short cut ---
 
-local function asked(state, job, id, mine, item, kind, count, bytes, ok, ...)
+local function asked(state, job, id, mine, ...)
   local book = state.inflight
-  if mine then -- what stands for `bytes` is how long that took
-    local seconds = count * 1e-9
+  if mine then
+    local _, nanoseconds = ...
     book.chunks[id] = nil
-    book.count, book.done, book.cost, job.messages = book.count - 1, book.done + 1, seconds, 0
+    book.count, book.moves, book.done, job.messages = book.count - 1, book.moves + 1, book.done + 1, 0
+    book.cost = nanoseconds * 1e-9
     job_of.finish(job)
-    return "done", seconds, bytes, kind, ...
-  elseif mine == nil and item then -- Ctrl-C: it still runs
-    job_of.discard(job)
-    inflight.raise_interrupt(item)
+    return "done", ...
   elseif mine == nil then
     settle(state, id, job, 1)
     return "unsent"
   end
-  return "sent", item, kind, count, bytes, ok, ...
+  return "sent", ...
 end
 
-inflight.raise_interrupt = nil -- raise_interrupt(err): loop.lua, which uses this file, sets it
-
 -- Sends a single task of a simple kind and takes the next result, for which it waits `seconds`, in one call:
--- "done", seconds that it ran, seconds that it was waited for, the message's kind, results... | "sent", another message
--- or nil | "unsent" when it is not so simple.
+-- "done", the worker's slot, nanoseconds that it ran, seconds that it was waited for, results... | "sent", what
+-- transport.receive gives | "unsent" when it is not so simple.
 function inflight.ask(state, job, args, seconds)
   local id, way = claim_task(state, job), state.transport
-  return asked(state, job, id, core.ask(way.tasks, way.results, state.owner, id << SHIFT, job.version.at_once, seconds,
-    args))
+  return asked(state, job, id, protocol.ask(way.tasks, way.inbox, id, job.version.id, seconds, args))
+end
+
+-- The job whose chunk that is, if it is in flight.
+function inflight.job_of(state, id)
+  local chunk = state.inflight.chunks[id]
+  return chunk and chunk.job
 end
 
 return inflight

@@ -9,7 +9,8 @@
 -- values[index], errors[index] = { err }; of a single task results (packed) and failure. A class has note(job, index):
 -- what follows from the outcome of that item; it may be called again for the same one.
 --
--- state.jobs, which this file alone writes: live (number -> job), nlive, nended; sending: a list of jobs with more to
+-- state.jobs, which this file alone writes: live (number -> job), nlive, nended, ntimed (those with a
+-- timeout); sending: a list of jobs with more to
 -- send; due: ended jobs that somebody is to be told of; unread: failed futures that nobody has asked.
 -- Invariant: live holds the jobs that have not ended, and each ends once, by job.finish. What ends a job are plain
 -- assignments without a call between them, so that a finalizer finds it either live or ended.
@@ -17,7 +18,7 @@
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local functions = require("mproc.pool.owner.functions")
-local words = require("mproc.pool_words")
+local protocol = require("mproc.pool.protocol")
 
 local job = {}
 
@@ -26,7 +27,7 @@ local UNREAD_MAX = 1000 -- failed futures that are remembered
 
 function job.prepare(state)
   state.jobs = {
-    live = {}, nlive = 0, nended = 0, next_number = 1,
+    live = {}, nlive = 0, ntimed = 0, nended = 0, next_number = 1,
     busy = 0, busy_since = 0, -- seconds in which some job was live; since when one is
     sending = {}, showing = {}, -- jobs with more to send; those whose progress is shown
     due = {}, due_from = 1, due_to = 0,
@@ -93,12 +94,15 @@ function job.begin(state, self)
     jobs.busy_since = now
   end
   jobs.nlive = jobs.nlive + 1
+  if self.timeout then
+    jobs.ntimed = jobs.ntimed + 1
+  end
   return self
 end
 
 -- It can be called off from now on, if there is a flag left for it.
 function job.take_flag(self)
-  self.cancel = words.take(self.state)
+  self.cancel = protocol.take_flag(self.state.flags)
 end
 
 -- Once it has ended and nothing of it is in flight: its function and its cancel flag serve others.
@@ -112,7 +116,7 @@ local function retire(self)
     functions.release(self.state, version)
   end
   if flag ~= 0 then
-    words.give_back(self.state, flag)
+    protocol.return_flag(self.state.flags, flag)
   end
 end
 job.retire = retire
@@ -133,6 +137,9 @@ function job.finish(self)
   self.ended, self.exhausted = true, true
   jobs.nended = jobs.nended + 1
   jobs.live[self.number], jobs.nlive = nil, jobs.nlive - 1
+  if self.timeout then
+    jobs.ntimed = jobs.ntimed - 1
+  end
   if jobs.nlive == 0 then
     jobs.busy = jobs.busy + now - jobs.busy_since
   end
@@ -153,7 +160,7 @@ end
 
 -- Nobody wants what it still has in flight.
 function job.discard(self)
-  words.stop(self.state, self.cancel)
+  protocol.cancel(self.state.flags, self.cancel)
   job.finish(self)
 end
 
@@ -172,11 +179,11 @@ end
 
 -- True when nothing of it had begun, and nothing will.
 function job.try_cancel(self)
-  return words.withdraw(self.state, self.cancel)
+  return protocol.try_cancel(self.state.flags, self.cancel)
 end
 
 function job.has_begun(self)
-  return words.has_begun(self.state, self.cancel)
+  return protocol.has_begun(self.state.flags, self.cancel)
 end
 
 -- Ends every job that lives with that error, oldest first. told: who asked for it needs no news of it.

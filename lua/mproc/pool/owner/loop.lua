@@ -7,9 +7,9 @@ local core = require("mproc.core")
 local dispatch = require("mproc.pool.owner.dispatch")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool.errors")
 local progress = require("mproc.pool.progress")
+local protocol = require("mproc.pool.protocol")
 local workers = require("mproc.pool.owner.workers")
 
 local loop = {}
@@ -22,7 +22,7 @@ local LOOK_EVERY = 16 -- rounds that a result ended at once, between two looks f
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
 
-local STATUS_MASK, BEGUN = label.STATUS_MASK, label.BEGUN
+local READY, DONE = protocol.READY, protocol.DONE
 local report, count_report, outside = inflight.report, workers.count_report, core.outside
 
 loop.SHORT = SHORT
@@ -30,6 +30,7 @@ loop.SHORT = SHORT
 function loop.prepare(state)
   -- rounds since ends of workers were looked for; seconds that apply has waited since then
   state.unlooked, state.asked = 0, 0
+  state.may_interrupt = core.catches_sigint()
 end
 
 -- --- user code ---
@@ -41,13 +42,23 @@ function loop.raise_interrupt(err)
   error(err, 0)
 end
 
-dispatch.raise_interrupt, inflight.raise_interrupt = loop.raise_interrupt, loop.raise_interrupt
+dispatch.raise_interrupt = loop.raise_interrupt
 
 -- A task is given: what was interrupted before has been caught.
-function loop.forget_interrupt()
+function loop.forget_interrupt(state)
   if core.state.exit_as then
     core.state.exit_as = nil
     core.exit_as(0)
+    state.may_interrupt = core.catches_sigint()
+  end
+end
+
+-- The pool's scope is left by an error. lua.c takes its handler of SIGINT away when that fires, which it also does
+-- outside of mproc's calls.
+function loop.note_scope_error(state)
+  if state.may_interrupt and not core.catches_sigint() then
+    core.exit_as(INTERRUPTED_STATUS)
+    core.state.exit_as = true
   end
 end
 
@@ -78,31 +89,24 @@ loop.run_due = run_due
 
 -- --- results ---
 
-local function take_item(state, item, kind, ...)
-  local counted, seconds = report(state, item, kind, ...)
-  if counted ~= nil then
-    count_report(state, item, kind, seconds, kind & STATUS_MASK ~= label.DONE)
-  end
-end
-
--- One message of the results queue. False when there was none.
-local function take_in(state, item, kind, count, bytes, ok, ...)
-  if not item then
+-- A message, as transport.receive gives it. It stays in the inbox, for whoever uses the pool meanwhile, until it has
+-- been accounted for. False when there was none.
+local function take_in(state, way, generation, chunk, offset, status, count, slot, nanoseconds, bytes, ok, ...)
+  if not generation then
     return false
+  elseif status >= READY then
+    workers.report(state, status, chunk, slot, (...))
+  elseif report(state, chunk, offset, status, count, nanoseconds, bytes, ok, ...) then
+    count_report(state, slot, nanoseconds, status ~= DONE)
   end
-  local status = kind & STATUS_MASK
-  if status < BEGUN then
-    take_item(state, item, kind, count, bytes, ok, ...)
-  else
-    workers.report(state, status, item, kind, (...))
-  end
+  way.done(way.inbox, generation)
   return true
 end
 loop.take_in = take_in
 
 local function fetch(state, timeout)
   local way = state.transport
-  return take_in(state, way.fetch(way.results, timeout))
+  return take_in(state, way, way.receive(way.inbox, timeout))
 end
 
 local function take_batch(state, most)
@@ -122,7 +126,7 @@ end
 -- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
 local function nap_seconds(state)
   local cost = state.inflight.cost
-  if not cost or cost >= NAP_MIN or state.task_timeout then
+  if not cost or cost >= NAP_MIN or workers.have_limits(state) then
     return 0
   end
   return math.min(state.inflight.count * cost / state.size / 4, NAP_MAX)
@@ -135,7 +139,7 @@ end
 
 -- Until there is a result, or a worker has ended; or a while.
 local function wait_for_all(state, timeout, moves)
-  local results = state.transport.results
+  local results = state.results
   if timeout <= 0 or not results then
     return
   end
@@ -153,7 +157,7 @@ local function wait_for_news(state, timeout, moves)
     core.sleep(nap)
     return fetch(state, 0)
   end
-  if state.task_timeout then
+  if workers.have_limits(state) then
     timeout = math.min(timeout, math.max(0, workers.check_timeouts(state) - core.time()))
   end
   if fetch(state, timeout < SHORT and timeout or SHORT) then
@@ -169,7 +173,7 @@ local function look_after_workers(state)
   if state.serial or state.phase == "terminated" then
     return false
   end
-  if state.task_timeout then
+  if workers.have_limits(state) then
     workers.check_timeouts(state)
   end
   return workers.look(state, drain)
@@ -218,7 +222,7 @@ end
 local function try_result(state)
   local unlooked, jobs = state.unlooked, state.jobs
   if unlooked == LOOK_EVERY or state.inflight.count > state.size or jobs.sending[1] or jobs.showing[1]
-    or jobs.due[jobs.due_from] or state.task_timeout or state.serial then
+    or jobs.due[jobs.due_from] or jobs.ntimed > 0 or state.task_timeout or state.serial then
     return false
   end
   state.unlooked = unlooked + 1
@@ -247,11 +251,11 @@ end
 
 -- Calls f(...), in which Ctrl-C may end a wait.
 local function note_interrupts(f, ...)
-  local could = core.catches_sigint()
+  local before = core.interrupts()
   local ok, result = pcall(f, ...)
   if ok then
     return result
-  elseif could and not core.catches_sigint() then
+  elseif core.interrupts() ~= before then
     loop.raise_interrupt(result)
   end
   error(result, 0)
@@ -260,7 +264,18 @@ loop.note_interrupts = note_interrupts
 
 -- Moves the pool along until is_over(subject). True; or false when the time is over.
 function loop.await(state, is_over, subject, deadline)
-  return is_over(subject) or note_interrupts(rounds, state, is_over, subject, deadline)
+  local over = is_over(subject) or note_interrupts(rounds, state, is_over, subject, deadline)
+  if state.jobs.showing[1] then
+    progress.show(state, loop.call_back)
+  end
+  return over
+end
+
+-- In a serial pool: runs what was sent.
+function loop.run_inline(state)
+  if state.serial then
+    note_interrupts(drain, state)
+  end
 end
 
 function loop.deadline(timeout)

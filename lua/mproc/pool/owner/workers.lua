@@ -6,8 +6,9 @@
 -- orphans may still come); nretiring (told to leave, and not gone); failed_starts (in a row); ends (of children of this
 -- process, when they were last looked at); fill_again (when a start that failed is tried again); no_worker_since;
 -- retired (totals of those that are gone); sources (what to wait for, or nil).
--- A worker is one process: index, process, pid (nil while it is being started), channel (its functions), ready; begun
--- (the item that runs) and began; leaving; done, failed, working (seconds), started (time).
+-- A worker is one process: index, process, pid (nil while it is being started), channel (its functions), words (what it
+-- runs), paths (package.path and cpath that it knows), ready, leaving; done, failed, working (seconds), started (time);
+-- killed_for and killed_at (a chunk and the item's offset), limit and limited_by (a timeout) or told_to_end.
 -- Invariant: a worker's place in the list is taken before it is started; this file alone starts and drops them. How
 -- many there shall be is state.size.
 
@@ -16,10 +17,10 @@ local errors = require("mproc.errors")
 local functions = require("mproc.pool.owner.functions")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
-local label = require("mproc.pool_label")
 local pool_errors = require("mproc.pool.errors")
 local Process = require("mproc.process")
-local worker_side = require("mproc.pool_worker")
+local protocol = require("mproc.pool.protocol")
+local worker_side = require("mproc.pool.worker")
 
 local workers = {}
 
@@ -27,7 +28,6 @@ local FAILED_STARTS_MAX = 10 -- so many workers in a row may end before they are
 local AGAIN_SECONDS = 0.1 -- after a start that failed
 local START_SECONDS = 5 -- so long starts may fail while no worker lives
 local KILL_SECONDS = 10 -- how long the end of a killed process is waited for
-local FULL_SECONDS = 5 -- how long a full arena is waited for
 local CHANNEL_MAX = 128 -- messages a worker may leave unread before the owner looks through them
 local SLICE = 0.02 -- of the wait for many to end
 local WITH_PROGRAMS = { tree = true } -- a worker's end takes the programs that its tasks started
@@ -55,21 +55,27 @@ end
 
 -- What the child is given. It is inherited, so it names no more than it needs.
 local function slot_for(state, index, channel)
-  local way = state.transport
+  local worker = state.workers.list[index]
   return {
-    index = index, tasks = way.tasks, results = way.results, mailbox = channel, inherited = state.functions.packed,
-    stops = state.stops, peers = state.size, max_tasks = state.maxtasksperchild or math.huge,
-    task_timeout = state.task_timeout, initializer = state.initializer, initargs = state.initargs,
-    finalizer = state.finalizer, rlimit = state.rlimit, cpu = state.cpu_affinity and index - 1 or nil,
+    index = index, tasks = state.transport.tasks, results = state.results, channel = channel, words = worker.words,
+    flags = state.flags, inherited = state.functions.packed, pool_size = state.size,
+    max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
+    initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,
+    cpu = state.cpu_affinity and index - 1 or nil,
   }
+end
+
+-- Where this process finds modules.
+local function paths()
+  return { package.path, package.cpath }
 end
 
 -- A place in the list, taken.
 local function take_place(state)
   local list, index = state.workers.list, 1
   local worker = {
-    index = 0, done = 0, failed = 0, working = 0, ready = false, begun = nil, pid = nil, process = nil, channel = nil,
-    started = core.time(),
+    index = 0, done = 0, failed = 0, working = 0, ready = false, leaving = false, pid = nil, process = nil,
+    channel = nil, words = nil, paths = paths(), started = core.time(),
   }
   while list[index] do
     index = index + 1
@@ -116,7 +122,10 @@ local function start(state)
   local worker = take_place(state)
   local message, name
   worker.channel, message, name = core.queue()
-  if not worker.channel then
+  if worker.channel then
+    worker.words, message, name = protocol.words()
+  end
+  if not worker.words then
     free_place(state, worker)
     return nil, message, name
   end
@@ -188,13 +197,8 @@ end
 
 -- What was in the channel a moment ago. Where it finds no room any more the worker is killed, which would wait for it
 -- for ever: the one that takes its place is born with all functions.
-local function post_again(worker, id, kind, f)
-  local deadline = core.time() + FULL_SECONDS
-  local posted, _, name
-  repeat
-    posted, _, name = core.post(worker.channel, id, kind, 0, "function", f)
-  until posted or name ~= "ENOMEM" or core.time() > deadline or core.sleep(0.001)
-  if not posted then
+local function post_again(worker, id, notice, f)
+  if not protocol.post_when_room(worker.channel, id, 0, notice, 0, 0, 0, "function", f) then
     core.log("warning", ("worker %d is replaced: there is no room for its functions"):format(worker.index))
     worker.process:kill(WITH_PROGRAMS)
   end
@@ -203,31 +207,46 @@ end
 -- Throws out what waits in this channel and may be long forgotten.
 local function sort_channel(state, worker)
   local kept, forgotten = {}, {}
+  local notices = protocol.inbox(worker.channel)
   for _ = 1, worker.channel:qsize() do
-    local id, kind, _, _, ok, f = core.fetch(worker.channel, 0)
-    if not id then
+    local generation, id, _, notice, _, _, _, _, ok, f = protocol.receive(notices, 0)
+    if not generation then
       break
-    elseif kind == label.FORGET then
+    elseif notice == protocol.FORGET then
       forgotten[#forgotten + 1] = id
-    elseif ok and state.functions.published[id] then
+    elseif notice == protocol.FUNCTION and ok and state.functions.published[id] then
       kept[id] = f
+    elseif notice == protocol.PATHS then
+      worker.paths = {}
     end
+    protocol.done(notices, generation)
   end
   for id, f in pairs(kept) do
-    post_again(worker, id, label.FUNCTION, f)
+    post_again(worker, id, protocol.FUNCTION, f)
   end
   for _, id in ipairs(forgotten) do
-    post_again(worker, id, label.FORGET)
+    post_again(worker, id, protocol.FORGET)
+  end
+end
+
+-- A module that was found since the worker was started is found there, too.
+local function send_paths(worker)
+  local now, known = paths(), worker.paths
+  if (now[1] ~= known[1] or now[2] ~= known[2]) and type(now[1]) == "string" and type(now[2]) == "string" then
+    if protocol.post(worker.channel, 0, 0, protocol.PATHS, 0, 0, 0, "paths", now[1], now[2]) then
+      worker.paths = now
+    end
   end
 end
 
 -- One that is being started is born with what was published before.
-function functions.send(state, id, kind, f)
+function functions.send(state, id, notice, f)
   for _, worker in ipairs(workers.started(state)) do
     if worker.channel:qsize() > CHANNEL_MAX then
       sort_channel(state, worker)
     end
-    local posted, why = core.post(worker.channel, id, kind, 0, "function", f)
+    send_paths(worker)
+    local posted, why = protocol.post(worker.channel, id, 0, notice, 0, 0, 0, "function", f)
     if not posted then
       return nil, why
     end
@@ -239,23 +258,28 @@ end
 
 -- What the item that ran is told. deaths: those of its earlier attempts.
 local function error_of(death, task, deaths)
-  if death.timed_out then
-    return pool_errors.timeout(task, death.limited_by, death.timed_out, death.pid)
+  if death.limit then
+    return pool_errors.timeout(task, death.limited_by, death.limit, death.pid)
   elseif death.told_to_end then
     return pool_errors.task_terminated(task, death.pid)
   end
-  return pool_errors.worker_died(death.name, death.pid, death.exitcode, task, deaths)
+  return pool_errors.worker_died(death.name, death.pid, death.exitcode, task, deaths, death.reason)
 end
 
--- How a process that has ended did: a death, and whether it left in order.
+-- How a process that has ended did: a death, and whether it left in order. What it ran when it was killed for something
+-- else, which had just ended, is innocent.
 local function death_of(worker)
   local process = worker.process
   local in_order = pcall(process.result, process, 0)
   local death = {
-    pid = worker.pid, name = process.name, exitcode = in_order and 0 or process.exitcode or 1,
-    timed_out = worker.timed_out, limited_by = worker.limited_by, told_to_end = worker.told_to_end,
-    guilty = worker.guilty, leaving = worker.leaving,
+    pid = worker.pid, name = process.name, exitcode = in_order and 0 or process.exitcode or 1, limit = worker.limit,
+    limited_by = worker.limited_by, told_to_end = worker.told_to_end, leaving = worker.leaving,
+    reason = protocol.reason(worker.words),
   }
+  local chunk, offset = protocol.running(worker.words)
+  if not worker.killed_for or worker.killed_for == chunk and worker.killed_at == offset then
+    death.chunk, death.offset = chunk, offset
+  end
   death.error = function(task, deaths) return error_of(death, task, deaths) end
   return death, in_order
 end
@@ -303,9 +327,6 @@ local function note_end(state, worker)
   if all.by_pid[worker.pid] ~= worker then -- noted meanwhile
     return
   end
-  if not in_order and state.task_timeout and death.guilty == nil then
-    death.guilty = worker.begun or false
-  end
   if worker.leaving then -- whatever became of its finalizer
     all.nretiring = all.nretiring - 1
   end
@@ -321,7 +342,7 @@ end
 local function list_settled(state)
   local pids = {}
   for pid in pairs(state.workers.dead) do
-    if not core.leased(state.transport.tasks, pid) then
+    if not protocol.leased(state.transport.tasks, pid) then
       pids[#pids + 1] = pid
     end
   end
@@ -330,46 +351,43 @@ end
 
 local function tell_to_leave(state)
   local way = state.transport
-  way.post(way.tasks, 0, label.RETIRE, 0, "retire")
+  way.post(way.tasks, 0, 0, protocol.RETIRE, 0, 0, 0, "retire")
 end
 
--- death: of who had it in hand.
-local function see_to_orphan(state, death, item, kind, ...)
-  if kind & label.MODE_MASK ~= label.RETIRE then
-    inflight.orphan(state, death, item, kind, ...)
-  elseif not death.leaving then -- another one shall
-    tell_to_leave(state)
+-- One message that a dead worker had. What transport.receive gives.
+local function take_orphan(state, drain, way, generation, chunk, offset, mode, count, flag, f, pid, ...)
+  if not generation then
+    return generation
   end
-end
-
--- One message that a dead worker had, whose pid comes first.
-local function take_orphan(state, drain, pid, ...)
-  local worker = pid and state.workers.by_pid[pid]
+  local worker = state.workers.by_pid[pid]
   if worker and worker.process:join(KILL_SECONDS) then -- it has died since the others were looked at
     drain(state)
     note_end(state, worker)
   end
-  local death = pid and state.workers.dead[pid]
-  if death then
-    see_to_orphan(state, death, ...)
+  local death = state.workers.dead[pid]
+  if death and protocol.verb(mode) ~= protocol.RETIRE then
+    inflight.orphan(state, death, chunk, offset, mode, count, flag, f, ...)
+  elseif death and not death.leaving then -- another one shall leave
+    tell_to_leave(state)
   end
-  return pid
+  way.done(way.orphans, generation)
+  return true
 end
 
 -- The messages that dead workers had. True when there were some.
 local function take_orphans(state, drain)
   local any, last = false
-  local pids = list_settled(state)
+  local pids, way = list_settled(state), state.transport
   repeat
-    last = take_orphan(state, drain, core.orphan(state.transport.tasks))
-    any = any or last and true
-  until not last or not state.transport.tasks
+    last = take_orphan(state, drain, way, way.receive(way.orphans, 0))
+    any = any or last
+  until not last or state.transport ~= way
   if last == nil then -- there is none: what was settled before has been taken
     for _, pid in ipairs(pids) do
       state.workers.dead[pid] = nil
     end
   end
-  return any
+  return any or false
 end
 
 -- Those that have ended since.
@@ -420,23 +438,19 @@ end
 -- --- reports ---
 
 -- What a worker says of itself, and not of an item.
-function workers.report(state, status, item, kind, value)
-  local worker = state.workers.list[kind >> label.SEAT_SHIFT & label.SEAT_MASK]
-  if status == label.BROKEN then
+function workers.report(state, status, pid, slot, value)
+  local worker = state.workers.list[slot]
+  if status == protocol.BROKEN then
     workers.break_down(state, value)
-  elseif status == label.BEGUN then
-    if worker then
-      worker.begun, worker.began = item, value
-    end
-  elseif worker and worker.pid == item then
-    worker.ready = worker.ready or status == label.READY
-    worker.leaving = worker.leaving or status == label.LEAVING
+  elseif worker and worker.pid == pid then
+    worker.ready = worker.ready or status == protocol.READY
+    worker.leaving = worker.leaving or status == protocol.LEAVING
   end
 end
 
--- An item's report came from that worker, which worked so many seconds since its last.
-function workers.count_report(state, item, kind, seconds, failed)
-  local worker = state.workers.list[kind >> label.SEAT_SHIFT & label.SEAT_MASK]
+-- An item's report came from the worker in that slot, which worked so long since its last.
+function workers.count_report(state, slot, nanoseconds, failed)
+  local worker = state.workers.list[slot]
   if not worker then
     return
   elseif failed then
@@ -444,27 +458,62 @@ function workers.count_report(state, item, kind, seconds, failed)
   else
     worker.done = worker.done + 1
   end
-  worker.working = worker.working + seconds
-  if worker.begun == item then
-    worker.begun = nil
+  worker.working = worker.working + nanoseconds * 1e-9
+end
+
+-- --- limits ---
+
+-- Whether something that runs may take too long.
+function workers.have_limits(state)
+  return state.task_timeout ~= nil or state.jobs.ntimed > 0
+end
+
+local function kill_for(worker, chunk, offset)
+  if worker.killed_for then
+    return
   end
+  worker.killed_for, worker.killed_at = chunk, offset
+  worker.process:kill(WITH_PROGRAMS)
+end
+
+-- How long that job's items may run, and whose limit that is.
+local function limit_of(state, of)
+  if of and of.timeout then
+    return of.timeout, "timeout"
+  end
+  return state.task_timeout, "task_timeout"
 end
 
 -- Kills those whose item has run for too long. Returns when the next one will have.
 function workers.check_timeouts(state)
   local now, soonest = core.time(), math.huge
   for _, worker in ipairs(workers.started(state)) do
-    if worker.begun and not worker.timed_out then
-      local ends = worker.began + state.task_timeout
-      if now >= ends then
-        worker.timed_out, worker.limited_by, worker.guilty = state.task_timeout, "task_timeout", worker.begun
-        worker.process:kill(WITH_PROGRAMS)
-      else
-        soonest = math.min(soonest, ends)
-      end
+    local chunk, offset, began = protocol.running(worker.words)
+    local limit, whose = limit_of(state, chunk and inflight.job_of(state, chunk))
+    if chunk and limit and now >= began + limit and not worker.killed_for then
+      worker.limit, worker.limited_by = limit, whose
+      kill_for(worker, chunk, offset)
+    elseif chunk and limit then
+      soonest = math.min(soonest, began + limit)
+    elseif limit then -- what it takes next may begin at once
+      soonest = math.min(soonest, now + limit)
     end
   end
+  for _, live in pairs(state.jobs.ntimed > 0 and state.jobs.live or {}) do
+    soonest = math.min(soonest, now + (live.timeout or math.huge))
+  end
   return soonest
+end
+
+-- Kills those that run something of the job.
+function workers.end_job(state, of)
+  for _, worker in ipairs(workers.started(state)) do
+    local chunk, offset = protocol.running(worker.words)
+    if chunk and inflight.job_of(state, chunk) == of then
+      worker.told_to_end = true
+      kill_for(worker, chunk, offset)
+    end
+  end
 end
 
 -- --- waiting and ending ---
