@@ -39,7 +39,7 @@ describe("a pool that is used in between", function()
       end
       may_end:set()
       local state = pool[require("mproc.pool.record").STATE]
-      while state.transport.results:empty() do
+      while state.results:empty() do
         mproc.sleep(0.001)
       end
       nested = false

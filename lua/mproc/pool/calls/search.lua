@@ -34,7 +34,11 @@ function Keeping:close(err)
   return self.from:close(err)
 end
 
--- `busy` and `size` are the inner source's.
+function Keeping:counted()
+  self.from:counted()
+end
+
+-- `size` is the inner source's.
 function Keeping:__index(key)
   return Keeping[key] or self.from[key]
 end
@@ -119,9 +123,15 @@ end)
 -- --- reduce ---
 
 local Groups = {} -- a source whose items are lists of the inner source's items
+Groups.__index = Groups
 
 function Groups:close(err)
   return self.from:close(err)
+end
+
+function Groups:counted()
+  self.busy = false
+  self.from:counted()
 end
 
 local function group_size(self)
@@ -140,25 +150,25 @@ local function group_size(self)
 end
 
 function Groups:pull()
+  local group = { list = {}, count = 0, packed = false, base = 0 }
+  if self.busy then
+    group.waiting = true
+    return group
+  end
+  self.busy = true
   local batch = self.from:pull(group_size(self))
+  group.interrupted, group.err = batch.interrupted, batch.err
   self.taken = self.taken + batch.count
   if batch.failed and not batch.interrupted then -- said at the next pull, which finds nothing
     self.failed, self.err = true, batch.err
   end
-  local group = { list = {}, count = 0, packed = false, interrupted = batch.interrupted, err = batch.err }
+  group.waiting = batch.waiting
   if batch.count > 0 then
     group.list[1], group.count = { n = batch.count, items = batch.list, packed = batch.packed }, 1
   elseif self.failed then
     group.failed, group.err = true, self.err
   end
   return group
-end
-
-function Groups:__index(key)
-  if key == "busy" then
-    return self.from.busy
-  end
-  return Groups[key]
 end
 
 -- What the workers run for one group. It knows nothing but f and combine.

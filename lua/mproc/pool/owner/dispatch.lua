@@ -140,11 +140,14 @@ local function pull(self)
   end
   local n, source = next_count(self), self.source
   batch = source:pull(n)
-  batch.base = self.sent
+  batch.base = self.sent -- no call between the pull and the count
   self.sent = self.sent + batch.count
+  if not batch.waiting then
+    source:counted()
+  end
   if batch.interrupted then
     self.interrupted = batch.err
-  elseif batch.failed or batch.count < n and not source.busy then
+  elseif batch.failed or batch.count < n and not batch.waiting then
     end_source(self, batch)
   elseif self.sent == source.size then
     self.exhausted = true

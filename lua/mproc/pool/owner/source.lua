@@ -4,9 +4,10 @@
 --
 -- source:pull(n) -> batch: { list =, count =, packed = } with up to n items; fewer only at the end. packed: each item
 -- is a list of arguments, for the source gave several values at once: that is decided here alone, batch by batch. At
--- the end batch.failed, batch.err may say that reading raised; batch.interrupted, that Ctrl-C did. source.size: how
--- many items there are, or nil. source.busy: it is being read further up in the stack. source:close() ends it early.
--- Code of the user's (iterators, __index, __len, __close) is called through core.outside.
+-- the end batch.failed and batch.err may say that reading raised; batch.interrupted, that Ctrl-C did; batch.waiting,
+-- that it is being read further up in the stack. source:counted(): the batch has been counted, and the next may be
+-- read. source.size: how many items there are, or nil. source:close() ends it early: true, or false or nil, and an
+-- error. Code of the user's (iterators, __index, __len, __close) is called through core.outside.
 
 local check = require("mproc.check")
 local core = require("mproc.core")
@@ -22,24 +23,33 @@ local function close_nothing()
   return true
 end
 
+local function count_nothing() end
+
 -- --- lists ---
 
-local List = { close = close_nothing }
+local List = { close = close_nothing, counted = count_nothing }
 List.__index = List
 
+-- A finalizer may pull as well, while the batch is made: then it is made again.
 function List:pull(n)
-  local from = self.at
-  local count = math.min(n, self.size - from)
+  local from, count, batch
+  repeat
+    from = self.at
+    count = math.min(n, self.size - from)
+    batch = {
+      list = table.move(self.list, from + 1, from + count, 1, {}), count = count, packed = self.packed, base = 0,
+    }
+  until self.at == from
   self.at = from + count
-  return { list = table.move(self.list, from + 1, from + count, 1, {}), count = count, packed = self.packed }
+  return batch
 end
 
 -- A list that is read by code of the user's, its __index; what that raises ends the items.
-local Foreign = { close = close_nothing, packed = false, busy = false }
+local Foreign = { close = close_nothing, packed = false, busy = false, suspended = false }
 Foreign.__index = Foreign
 
 -- Several lists: an item is a list of an element of each.
-local Zip = { close = close_nothing, packed = true, busy = false }
+local Zip = { close = close_nothing, packed = true, busy = false, suspended = false }
 Zip.__index = Zip
 
 function Foreign:item(i)
@@ -62,16 +72,18 @@ local function read_items(self, batch, n)
   end
 end
 
--- Reads a batch by `read`, which runs as code of the user's: another reader meanwhile finds nothing yet.
+-- Reads a batch by `read`, which runs as code of the user's: another reader finds nothing until its items have been
+-- counted.
 local function pull_outside(self, read, n)
-  local batch = { list = {}, count = 0, packed = self.packed }
+  local batch = { list = {}, count = 0, packed = self.packed, base = 0 }
   if self.busy then
+    batch.waiting = true
     return batch
   end
-  self.busy = true
+  self.busy, self.suspended = true, true
   local _ <close> = self -- whose __close is below, for a coroutine that is closed meanwhile
   local ok, err = outside(read, self, batch, n)
-  self.busy = false
+  self.suspended = false
   if not ok then
     batch.failed, batch.err, batch.interrupted = true, err, ok == nil
   end
@@ -79,9 +91,13 @@ local function pull_outside(self, read, n)
 end
 
 local function leave(self)
-  if self.busy then
-    self.busy, self.left = false, true
+  if self.suspended then
+    self.busy, self.suspended, self.left = false, false, true
   end
+end
+
+local function counted(self)
+  self.busy = false
 end
 
 local function pull_singly(self, n)
@@ -92,12 +108,12 @@ local function pull_singly(self, n)
   return batch
 end
 
-Foreign.pull, Foreign.__close = pull_singly, leave
-Zip.pull, Zip.__close = pull_singly, leave
+Foreign.pull, Foreign.counted, Foreign.__close = pull_singly, counted, leave
+Zip.pull, Zip.counted, Zip.__close = pull_singly, counted, leave
 
 -- --- iterators ---
 
-local Iterator = { busy = false, ended = false }
+local Iterator = { busy = false, suspended = false, ended = false, counted = counted }
 Iterator.__index = Iterator
 Iterator.__close = leave
 
@@ -136,7 +152,7 @@ end
 
 function Iterator:pull(n)
   if self.ended or self.left then
-    local batch = { list = {}, count = 0, packed = false }
+    local batch = { list = {}, count = 0, packed = false, base = 0 }
     if self.left and not self.ended then
       self.ended = true
       batch.failed, batch.err = true, "the items' iterator was left while it was suspended: its coroutine was closed"
@@ -179,8 +195,7 @@ end
 
 local KNOWN = { "chunksize", "zip", "progress", "timeout" }
 
--- Options are a table with a known option's name and nothing at [1]. A table that has other names only is meant as one,
--- too: it is no list.
+-- Options are a table with a known option's name and nothing at [1].
 local function is_options(value)
   if type(value) ~= "table" or getmetatable(value) ~= nil or rawget(value, 1) ~= nil then
     return false
@@ -190,14 +205,20 @@ local function is_options(value)
       return true
     end
   end
-  return rawget(value, "n") == nil and type(next(value)) == "string"
+  return false
+end
+
+-- Behind a list, a table that has other names only is meant as options, too: it is no list.
+local function is_misspelt(value)
+  return type(value) == "table" and getmetatable(value) == nil and rawget(value, 1) == nil
+    and rawget(value, "n") == nil and type(next(value)) == "string"
 end
 
 -- chunksize, or a table of options, or nil: options, checked.
 local function read_options(given)
   if given == nil or type(given) == "number" then
     given = { chunksize = given }
-  elseif not is_options(given) then
+  elseif not is_options(given) and not is_misspelt(given) then
     errors.raise("chunksize must be a whole number from 1 up (or a table of options), got %s", errors.show(given))
   end
   check.options(given, "there is", KNOWN)
@@ -293,7 +314,8 @@ end
 -- A list and what follows it: more lists, a chunksize or options.
 local function from_lists(items, n, ...)
   local lists, count = { items, ... }, 1
-  while count <= n and is_list(lists[count + 1]) and not is_options(lists[count + 1]) do
+  while count <= n and is_list(lists[count + 1]) and not is_options(lists[count + 1])
+    and not is_misspelt(lists[count + 1]) do
     count = count + 1
   end
   if n > count then
@@ -329,6 +351,7 @@ function source.read_all(from)
   local n = 0
   repeat
     local batch = from:pull(1024)
+    from:counted()
     if batch.packed and not packed then
       packed = true
       for k = 1, n do
