@@ -6,6 +6,7 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local new_name = require("spec.support.codec").new_name
 local proc = require("spec.support.proc")
+local program = require("spec.support.program")
 local protocol = require("mproc.pool.protocol")
 local worker_slot = require("spec.support.worker_slot")
 
@@ -272,6 +273,19 @@ describe("a worker", function()
     w:kill()
   end)
 
+  it("drops a hook that a task leaves behind", function()
+    local w = start()
+    local function hooks()
+      debug.sethook(function() error("a hook of an earlier task", 0) end, "", 50)
+      return 1
+    end
+    for _ = 1, 3 do
+      assert.equal(1, w:call(hooks)[1])
+      assert.same({ 1, 1, 1 }, values(w:list(MAP, hooks, { 1, 2, 3 })))
+    end
+    w:finish()
+  end)
+
   it("leaves after its number of tasks, and puts the rest back", function()
     local w = start({ max_tasks = 3 })
     w:task(MAP, function(x) return x end, { count = 5 }, { 1, 2, 3, 4, 5 })
@@ -370,5 +384,76 @@ describe("SIGTERM", function()
     w.process:terminate()
     assert.equal(143, w:join())
     w.process:close()
+  end)
+end)
+
+describe("a worker in a full arena", function()
+  local PRELUDE = [[
+    local core = require("mproc.core")
+    local mproc = require("mproc")
+    local protocol = require("mproc.pool.protocol")
+    local w = require("spec.support.worker_slot").start()
+    w:report()
+    local filling = {}
+    local function fill(least)
+      local size = 8 << 20
+      collectgarbage()
+      collectgarbage()
+      collectgarbage("stop")
+      while size >= least do
+        local array = mproc.Array("uint8", size - 1096)
+        filling[#filling + 1] = array
+        size = array and size or size // 2
+      end
+    end
+    local go = mproc.Event()
+    local function hold(mode, size, header, ...) -- a task that runs, and will return strings of that size
+      w:task(mode, function() go:wait() return ("y"):rep(size) end, header, ...)
+      while not protocol.running(w.slot.words) do
+        mproc.sleep(0.001)
+      end
+    end
+  ]]
+  local ARENA = { env = "MPROC_ARENA=16M", seconds = 60 }
+
+  it("tries for some seconds to take a task, then ends and says why", function()
+    local r = program.text(PRELUDE .. [[
+      w:task(protocol.CALL, function() end)
+      w:report()
+      fill(4096)
+      w:task(protocol.CALL, function() end)
+      local code = w:join()
+      print(code, protocol.reason(w.slot.words))
+      print(w.slot.tasks:qsize(), (protocol.running(w.slot.words)))
+    ]], ARENA)
+    assert.truthy(r.out:find("^1\tthe arena was full for 5 s[^\n]*\n1\tnil\n$"), r.out .. r.err)
+  end)
+
+  it("reports a result that finds no room as an error", function()
+    local r = program.text(PRELUDE .. [[
+      hold(protocol.CALL, 1 << 20)
+      fill(1 << 16)
+      go:set()
+      local report = w:report()
+      print(report.status == protocol.FAILED, report[1])
+      filling = nil
+      collectgarbage()
+      collectgarbage()
+      print(w:call(function() return "goes on" end)[1])
+      w:finish()
+    ]], ARENA)
+    assert.truthy(r.out:find("^true\tthe arena is full[^\n]*\ngoes on\n$"), r.out .. r.err)
+  end)
+
+  it("ends when not even that can be told, and says why", function()
+    local r = program.text(PRELUDE .. [[
+      hold(protocol.MAP, 60, { count = 5000 }, { n = 5000 })
+      fill(4096)
+      go:set()
+      local code = w:join()
+      print(code, protocol.reason(w.slot.words))
+      print((protocol.running(w.slot.words)))
+    ]], ARENA)
+    assert.truthy(r.out:find("^1\tthe arena was full for 5 s[^\n]*\n1\n$"), r.out .. r.err)
   end)
 end)

@@ -134,6 +134,35 @@ static bool refuse_too_many(lua_State *L) {
   return true;
 }
 
+/* A hook that a task has set ends with it: else it would raise in the worker's own code. */
+static void drop_hook(lua_State *L) {
+  lua_Hook hook = lua_gethook(L);
+  if (hook && hook != mp_lua_raise_terminated) lua_sethook(L, NULL, 0, 0);
+}
+
+/* lua_pcall of what is on the stack, with the message handler at idx. */
+static int call_user(lua_State *L, int nargs, int handler) {
+  bool hooked = lua_gethook(L) != NULL;
+  int status = lua_pcall(L, nargs, LUA_MULTRET, handler);
+  if (!hooked) drop_hook(L);
+  return status;
+}
+
+/* call(f, handler, ...) as xpcall; but a hook that f has set is gone afterwards, and f cannot yield */
+static int worker_call(lua_State *L) {
+  enum { F = 1, HANDLER, STATUS };
+  luaL_checkany(L, HANDLER);
+  int nargs = lua_gettop(L) - HANDLER;
+  lua_pushboolean(L, 1);
+  lua_pushvalue(L, F);
+  lua_rotate(L, STATUS, 2);
+  if (call_user(L, nargs, HANDLER) != LUA_OK) {
+    lua_pushboolean(L, 0);
+    lua_replace(L, STATUS);
+  }
+  return lua_gettop(L) - HANDLER;
+}
+
 /* Decodes a single task and calls it; its function is on the top unless it travels in the task. */
 static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, const mp_lua_pool_header *head,
                 lua_Number began) {
@@ -144,7 +173,7 @@ static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, c
   if (!done) {
     if (ok > CALLED) lua_replace(L, CALLED); /* the function */
   } else {
-    done = lua_pcall(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
+    done = call_user(L, lua_gettop(L) - CALLED, DESCRIBE) == LUA_OK && !refuse_too_many(L);
   }
   if (done && answer(L, results, head, began)) return 0;
   lua_pushboolean(L, done);
@@ -263,6 +292,7 @@ void mp_lua_open_pool_worker(lua_State *L) {
                                        {"reason", words_reason},
                                        {"serve", worker_serve},
                                        {"values", worker_values},
+                                       {"call", worker_call},
                                        {"heed_sigterm", worker_heed_sigterm},
                                        {"told_to_end", worker_told_to_end},
                                        {"flush", worker_flush},

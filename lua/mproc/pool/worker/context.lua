@@ -8,6 +8,7 @@ local traceback = require("mproc.traceback")
 local context = {}
 
 traceback.callers[core.pool.serve] = true
+traceback.callers[core.pool.call] = true
 
 local record -- what mproc.worker() gives, in a worker
 local depth = 0 -- how many workers' loops this process has inherited, its own included

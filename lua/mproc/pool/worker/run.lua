@@ -15,7 +15,7 @@ local run = {
 }
 
 local time, describe, text_of = core.time, context.describe, context.text_of
-local send, begin = protocol.report, protocol.begin
+local send, begin, call_user = protocol.report, protocol.begin, protocol.call
 local DONE, FAILED, CUT, SKIPPED = protocol.DONE, protocol.FAILED, protocol.CUT, protocol.SKIPPED
 
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
@@ -86,13 +86,13 @@ local function call(slot, f, ...)
   if slot.call then
     return slot:call(f, ...)
   end
-  return xpcall(f, describe, ...)
+  return call_user(f, describe, ...)
 end
 
 run.call = call
 
 local function call_map(_, f, item)
-  return xpcall(f, describe, item)
+  return call_user(f, describe, item)
 end
 
 local function call_star(slot, f, item)
