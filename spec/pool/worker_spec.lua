@@ -420,6 +420,9 @@ describe("a worker in a full arena", function()
     local r = program.text(PRELUDE .. [[
       w:task(protocol.CALL, function() end)
       w:report()
+      while protocol.running(w.slot.words) do -- its lease takes a page
+        mproc.sleep(0.001)
+      end
       fill(4096)
       w:task(protocol.CALL, function() end)
       local code = w:join()
