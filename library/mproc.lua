@@ -42,8 +42,10 @@
 ---   the system grants. It costs memory only where something lies. A queue takes 64 KiB of it, a pipe twice that.
 --- - `MPROC_CPU_COUNT`: what `mproc.cpu_count()` gives, instead of what the system says.
 --- - `MPROC_DEBUG`: the level of the log (see `mproc.log`): `off`, `warning`, `info` or `debug`; `1` is `debug`, `0`
----   is `off`. Anything else makes `require` raise. Default: off.
---- - `MPROC_SPIN`: `0` lets waits sleep at once, instead of looking again for some microseconds first.
+---   is `off`. Default: off.
+--- - `MPROC_SPIN`: `0` lets waits sleep at once, instead of looking again for some microseconds first. Default: `1`.
+---
+--- A value that is none of these raises: that of `MPROC_CPU_COUNT` when it is asked for, the others in `require`.
 
 ---@class mproc
 local mproc = {}

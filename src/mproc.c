@@ -6,12 +6,25 @@
 
 #include "bind/bind.h"
 #include "os/process.h"
+#include "shm/arena/arena.h"
 #include "shm/arena/object.h"
 #include "shm/arena/registry.h"
+#include "shm/wait/wait_queue.h"
 
 LUAMOD_API int luaopen_mproc_core(lua_State *L);
 
+/* What is wrong in the environment is not passed over. */
+static void check_settings(lua_State *L) {
+  bool valid;
+  const char *s = mp_shm_arena_setting(&valid);
+  if (!valid)
+    luaL_error(L, "MPROC_ARENA must be a size in bytes, or with a unit (K, M, G or T), such as 64G, it is '%s'", s);
+  s = mp_shm_wait_queue_setting(&valid);
+  if (!valid) luaL_error(L, "MPROC_SPIN must be 0 (waits sleep at once) or 1, it is '%s'", s);
+}
+
 static void attach(lua_State *L) {
+  check_settings(L);
   mp_os_learn_stdin();
   int err = mp_shm_attach();
   if (err)

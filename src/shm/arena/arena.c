@@ -12,6 +12,7 @@
 
 #define DEFAULT_SIZE (UINT64_C(1) << 40)
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
+#define LARGEST_SIZE (DEFAULT_SIZE << 3)
 #define BYTES_PER_PROC (256u << 10) /* with the queue of its result */
 #define BYTES_PER_OBJECT (16u << 10)
 #define DATA_ALIGN (UINT64_C(2) << 20)
@@ -22,16 +23,30 @@ static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to -
 
 static uint64_t clamp(uint64_t n, uint64_t lo, uint64_t hi) { return n < lo ? lo : n > hi ? hi : n; }
 
-/* "64M", "1T", "65536"; anything else is the default. */
-static uint64_t wanted_size(void) {
-  const char *s = getenv("MPROC_ARENA");
-  if (!s || *s < '0' || *s > '9') return DEFAULT_SIZE;
-  char *end;
-  uint64_t n = strtoull(s, &end, 10);
+/* "64M", "1T", "65536": the bytes; 0: it is no size. */
+static uint64_t parse_size(const char *s) {
   static const char units[] = "kmgt";
+  char *end;
+  if (*s < '0' || *s > '9') return 0;
+  errno = 0;
+  uint64_t n = strtoull(s, &end, 10);
   const char *u = *end ? strchr(units, *end | 0x20) : NULL;
-  if (u) n <<= 10 * (u - units + 1);
-  return clamp(round_up(n, MP_PAGE), SMALLEST_SIZE, DEFAULT_SIZE << 3);
+  unsigned shift = u ? 10 * (unsigned)(u - units + 1) : 0;
+  if (errno || (*end && (!u || end[1])) || n > UINT64_MAX >> shift) return 0;
+  return n << shift;
+}
+
+const char *mp_shm_arena_setting(bool *valid) {
+  const char *s = getenv("MPROC_ARENA");
+  *valid = !s || !*s || parse_size(s) != 0;
+  return s;
+}
+
+static uint64_t wanted_size(void) {
+  bool valid;
+  const char *s = mp_shm_arena_setting(&valid);
+  if (!s || !*s || !valid) return DEFAULT_SIZE;
+  return round_up(clamp(parse_size(s), SMALLEST_SIZE, LARGEST_SIZE), MP_PAGE);
 }
 
 static uint64_t place(uint64_t *at, uint64_t bytes) {

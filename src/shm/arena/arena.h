@@ -66,6 +66,9 @@ typedef struct mp_shm_arena {
 
 extern mp_shm_arena *mp_shm_header; /* NULL until mp_shm_arena_map */
 
+/* MPROC_ARENA, NULL where there is none, and whether it is empty or a size. */
+const char *mp_shm_arena_setting(bool *valid);
+
 static inline void *mp_shm_at(uint64_t offset) { return (char *)mp_shm_header + offset; }
 static inline uint64_t mp_shm_offset(const void *p) {
   return (uint64_t)((const char *)p - (const char *)mp_shm_header);

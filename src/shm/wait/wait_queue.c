@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shm/arena/proc.h"
 
@@ -50,10 +51,17 @@ void mp_shm_wait_queue_asleep(bool asleep) {
   atomic_fetch_add_explicit(&mp_shm_header->awake, asleep ? -1 : 1, memory_order_relaxed);
 }
 
+const char *mp_shm_wait_queue_setting(bool *valid) {
+  const char *s = getenv("MPROC_SPIN");
+  *valid = !s || !*s || strcmp(s, "0") == 0 || strcmp(s, "1") == 0;
+  return s;
+}
+
 bool mp_shm_wait_queue_may_spin(void) {
   static MP_PROCESS_LOCAL int cpus = -1;
   if (cpus < 0) {
-    const char *s = getenv("MPROC_SPIN");
+    bool valid;
+    const char *s = mp_shm_wait_queue_setting(&valid);
     cpus = s && *s == '0' ? 0 : mp_os_cpu_usable();
   }
   return cpus > 1 && atomic_load_explicit(&mp_shm_header->awake, memory_order_relaxed) <= cpus;

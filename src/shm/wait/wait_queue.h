@@ -76,6 +76,8 @@ _Atomic uint32_t *mp_shm_private_wait_word(uint32_t proc);
 
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
 bool mp_shm_wait_queue_may_spin(void);
+/* MPROC_SPIN, NULL where there is none, and whether it is "0", "1" or empty. */
+const char *mp_shm_wait_queue_setting(bool *valid);
 
 /* For a crowd: arms the bell, before a look; the value of the word to sleep on. */
 uint32_t mp_shm_wait_queue_arm(mp_shm_wait_queue *b);
