@@ -22,6 +22,8 @@ end
 function errors.show(value)
   if type(value) == "string" then
     return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value)
+  elseif value ~= value then
+    return "NaN"
   elseif type(value) == "number" or type(value) == "boolean" then
     return tostring(value)
   end

@@ -21,9 +21,8 @@ static mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
 /* --- indices --- */
 
 static int refuse_index(lua_State *L, const mp_shm_array *a, int arg) {
-  if (a->n == 0) return mp_lua_element_misuse(L, "index %s: the array is empty", mp_lua_element_show(L, arg));
-  return mp_lua_element_misuse(L, "index must be 1 to %I, the array's length, got %s", (lua_Integer)a->n,
-                               mp_lua_element_show(L, arg));
+  if (a->n == 0) return mp_lua_refuse(L, "index %s: the array is empty", mp_lua_show(L, arg));
+  return mp_lua_refuse(L, "index must be 1 to %I, the array's length, got %s", (lua_Integer)a->n, mp_lua_show(L, arg));
 }
 
 /* True when the value at arg names an element. */
@@ -44,7 +43,7 @@ static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer 
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (lua_isnoneornil(L, arg)) return otherwise;
   lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
-  if (!exact) mp_lua_element_misuse(L, "%s must be an integer, got %s", what, mp_lua_element_show(L, arg));
+  if (!exact) mp_lua_refuse(L, "%s must be an integer, got %s", what, mp_lua_show(L, arg));
   return n;
 }
 
@@ -66,8 +65,8 @@ static range section(lua_State *L, const mp_shm_array *a, int arg) {
 static range room(lua_State *L, const mp_shm_array *a, int arg, lua_Integer count) {
   lua_Integer i = integer(L, arg, "i", 0);
   if (i < 1 || (uint64_t)i - 1 > a->n || (uint64_t)count > a->n - ((uint64_t)i - 1))
-    mp_lua_element_misuse(L, "i: %I elements from index %s on do not fit into an array of %I", count,
-                          mp_lua_element_show(L, arg), (lua_Integer)a->n);
+    mp_lua_refuse(L, "i: %I elements from index %s on do not fit into an array of %I", count, mp_lua_show(L, arg),
+                  (lua_Integer)a->n);
   return (range){(uint64_t)i - 1, (uint64_t)count};
 }
 
@@ -136,8 +135,7 @@ static void push(lua_State *L, unsigned type, uint64_t bits) {
 }
 
 static int push_list(lua_State *L, mp_shm_array *a, range r) {
-  if (r.count > INT_MAX)
-    return mp_lua_element_misuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
+  if (r.count > INT_MAX) return mp_lua_refuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
   lua_createtable(L, (int)r.count, 0);
   for (uint64_t k = 0; k < r.count; k++) {
     push(L, a->type, mp_shm_element_load(mp_shm_array_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
@@ -162,11 +160,10 @@ static int array_totable(lua_State *L) {
 
 /* The count of the list at idx; its n is honoured. */
 static lua_Integer count_of(lua_State *L, int idx) {
-  if (lua_type(L, idx) != LUA_TTABLE)
-    mp_lua_element_misuse(L, "list must be a table, got %s", mp_lua_element_show(L, idx));
+  if (lua_type(L, idx) != LUA_TTABLE) mp_lua_refuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
   lua_getfield(L, idx, "n");
   lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : integer(L, -1, "list.n", 0);
-  if (n < 0) mp_lua_element_misuse(L, "list.n must be a count, got %I", n);
+  if (n < 0) mp_lua_refuse(L, "list.n must be a count, got %I", n);
   lua_pop(L, 1);
   return n;
 }
@@ -259,8 +256,8 @@ static int array_fill(lua_State *L) {
 static mp_shm_array *check_bytes(lua_State *L) {
   mp_shm_array *a = check(L);
   if (a->type != MP_UINT8)
-    mp_lua_element_misuse(L, "bytes and set_bytes are for arrays of \"uint8\", this one is of \"%s\"; use sub and set",
-                          mp_shm_number_infos[a->type].name);
+    mp_lua_refuse(L, "bytes and set_bytes are for arrays of \"uint8\", this one is of \"%s\"; use sub and set",
+                  mp_shm_number_infos[a->type].name);
   return a;
 }
 
@@ -280,8 +277,7 @@ static int array_bytes(lua_State *L) {
 static int array_set_bytes(lua_State *L) {
   size_t n;
   mp_shm_array *a = check_bytes(L);
-  if (lua_type(L, 3) != LUA_TSTRING)
-    return mp_lua_element_misuse(L, "s must be a string of bytes, got %s", mp_lua_element_show(L, 3));
+  if (lua_type(L, 3) != LUA_TSTRING) return mp_lua_refuse(L, "s must be a string of bytes, got %s", mp_lua_show(L, 3));
   const char *s = lua_tolstring(L, 3, &n);
   range r = room(L, a, 2, (lua_Integer)n);
   memcpy(a->data + r.from, s, n);
@@ -320,8 +316,7 @@ static int new_array(lua_State *L) {
   int exact = lua_type(L, 2) == LUA_TNUMBER;
   lua_Integer n = exact ? lua_tointegerx(L, 2, &exact) : 0;
   if (!exact || n < 0)
-    return mp_lua_element_misuse(L, "n must be a count of elements, or a list of them, got %s",
-                                 mp_lua_element_show(L, 2));
+    return mp_lua_refuse(L, "n must be a count of elements, or a list of them, got %s", mp_lua_show(L, 2));
   return mp_lua_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
 }
 

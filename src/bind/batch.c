@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bind/check.h"
 #include "bind/queue.h"
 #include "codec/codec.h"
 
@@ -122,14 +123,21 @@ static void release_batch(lua_State *L, batch *t) {
     if (t->out[i].pieces != &t->scalars[i].piece) mp_codec_release(L, &t->messages[i]);
 }
 
+/* So many nils may stand behind the elements of a list with an n. */
+enum { NILS_MOST = 1 << 20 };
+
 static void count_list(lua_State *L, int list, batch *t) {
   int exact = 0;
   lua_getfield(L, list, "n");
   t->counted = !lua_isnil(L, -1);
   lua_Integer n = t->counted ? lua_tointegerx(L, -1, &exact) : (lua_Integer)lua_rawlen(L, list);
-  if (t->counted && (!exact || n < 0)) luaL_argerror(L, list, "the list's n must be a count");
+  if (t->counted && (!exact || n < 0))
+    mp_lua_refuse(L, "the list's n must be a count, got %s", mp_lua_show(L, lua_gettop(L)));
   lua_pop(L, 1);
-  luaL_argcheck(L, (uint64_t)n < SIZE_MAX / sizeof(mp_codec_message), list, "the list is too long");
+  lua_Integer most = (lua_Integer)lua_rawlen(L, list) + NILS_MOST;
+  if (n > most)
+    mp_lua_refuse(L, "the list's n must be at most %I, %I more than there are, got %I", most, (lua_Integer)NILS_MOST,
+                  n);
   t->n = (size_t)n;
 }
 
@@ -244,8 +252,7 @@ static lua_Integer room_for(mp_shm_queue *q, lua_Integer max) {
 /* get_many(max[, timeout]). Nothing that was taken is lost: what fails after others were taken, a hook's error or
  * memory, waits for the next call. */
 int mp_lua_queue_get_many(lua_State *L) {
-  taking t = {mp_lua_queue_self(L), 0, 0, luaL_checkinteger(L, 2)};
-  luaL_argcheck(L, t.max >= 1, 2, "max must be at least 1");
+  taking t = {mp_lua_queue_self(L), 0, 0, mp_lua_count(L, 2, "max", 1, "a count of messages, at least 1")};
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   t.room = room_for(t.q, t.max);
   lua_settop(L, LIST_AT - 1);
@@ -355,8 +362,7 @@ static void push_ahead(lua_State *L, const mp_lua_box *b, lua_Integer most) {
 /* items([n = 1]): what a generic for takes. */
 int mp_lua_queue_items(lua_State *L) {
   mp_lua_box *b = mp_lua_queue_box(L);
-  lua_Integer most = luaL_optinteger(L, 2, 1);
-  luaL_argcheck(L, most >= 1, 2, "n must be at least 1");
+  lua_Integer most = mp_lua_opt_count(L, 2, "n", 1, "a count of messages, at least 1", 1);
   lua_settop(L, 1);
   if (most > 1)
     push_ahead(L, b, most);

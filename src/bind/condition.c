@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "bind/check.h"
 #include "bind/mutex.h"
 
 #define CORE_TYPE MP_CONDITION_TYPE ".core"
@@ -73,8 +74,7 @@ static int notify(lua_State *L, const char *method, uint64_t n) {
 
 /* notify([n = 1]) */
 static int condition_notify(lua_State *L) {
-  lua_Integer n = luaL_optinteger(L, 2, 1);
-  luaL_argcheck(L, n >= 0, 2, "how many to notify; it cannot be negative");
+  lua_Integer n = mp_lua_opt_count(L, 2, "n", 0, "the count of waiters to wake, an integer from 0 on", 1);
   return notify(L, "notify", (uint64_t)n);
 }
 

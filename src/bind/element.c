@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 static const char *name_of(const void *block) {
@@ -13,32 +12,6 @@ static const char *name_of(const void *block) {
 }
 
 const mp_lua_number_class mp_lua_array_class = {MP_TYPE_ARRAY, 0, name_of, NULL};
-
-int mp_lua_element_misuse(lua_State *L, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  const char *text = lua_pushvfstring(L, format, args);
-  va_end(args);
-  return mp_lua_misuse(L, text);
-}
-
-const char *mp_lua_element_show(lua_State *L, int idx) {
-  switch (lua_type(L, idx)) {
-    case LUA_TNUMBER:
-      if (lua_tonumber(L, idx) != lua_tonumber(L, idx)) return lua_pushliteral(L, "NaN");
-      return luaL_tolstring(L, idx, NULL);
-    case LUA_TBOOLEAN:
-    case LUA_TNIL:
-      return luaL_tolstring(L, idx, NULL);
-    case LUA_TSTRING:
-      return lua_rawlen(L, idx) > 40 ? lua_pushliteral(L, "a long string")
-                                     : lua_pushfstring(L, "\"%s\"", lua_tostring(L, idx));
-    case LUA_TNONE:
-      return lua_pushliteral(L, "nothing");
-    default:
-      return lua_pushfstring(L, "a %s", luaL_typename(L, idx));
-  }
-}
 
 /* --- types --- */
 
@@ -59,8 +32,8 @@ static const char *hint(const char *name) {
 
 static int refuse_type(lua_State *L, int arg) {
   const char *ours = lua_type(L, arg) == LUA_TSTRING ? hint(lua_tostring(L, arg)) : NULL;
-  const char *got = mp_lua_element_show(L, arg);
-  if (ours) return mp_lua_element_misuse(L, "type %s is unknown here; write \"%s\"", got, ours);
+  const char *got = mp_lua_show(L, arg);
+  if (ours) return mp_lua_refuse(L, "type %s is unknown here; write \"%s\"", got, ours);
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   for (unsigned t = 0; t < MP_NUMBER_TYPES; t++) {
@@ -69,7 +42,7 @@ static int refuse_type(lua_State *L, int arg) {
     luaL_addchar(&b, '"');
   }
   luaL_pushresult(&b);
-  return mp_lua_element_misuse(L, "type must be one of %s, got %s", lua_tostring(L, -1), got);
+  return mp_lua_refuse(L, "type must be one of %s, got %s", lua_tostring(L, -1), got);
 }
 
 unsigned mp_lua_element_type(lua_State *L, int arg) {
@@ -141,21 +114,19 @@ int mp_lua_element_refuse(lua_State *L, int idx, unsigned type, int err, const c
   const mp_shm_number_info *t = &mp_shm_number_infos[type];
   idx = lua_absindex(L, idx);
   if (at) what = lua_pushfstring(L, "%s[%I]", what, at);
-  const char *got = mp_lua_element_show(L, idx);
+  const char *got = mp_lua_show(L, idx);
   if (err == -EDOM)
-    return mp_lua_element_misuse(L, "%s must be a whole number for \"%s\", got %s; round it, or use \"double\"", what,
-                                 t->name, got);
+    return mp_lua_refuse(L, "%s must be a whole number for \"%s\", got %s; round it, or use \"double\"", what, t->name,
+                         got);
   if (err == -ERANGE)
-    return mp_lua_element_misuse(L, "%s must be %s for \"%s\", got %s; use a type that holds it", what, t->range,
-                                 t->name, got);
+    return mp_lua_refuse(L, "%s must be %s for \"%s\", got %s; use a type that holds it", what, t->range, t->name, got);
   if (err == -EOVERFLOW)
-    return mp_lua_element_misuse(
-        L,
-        "%s must be an integer that a float holds exactly, or within 2^50, for \"number\", got "
-        "%s; use \"integer\"",
-        what, got);
-  return mp_lua_element_misuse(L, "%s must be %s for \"%s\", got %s%s", what, kind_wanted(type), t->name, got,
-                               remedy(L, idx, type));
+    return mp_lua_refuse(L,
+                         "%s must be an integer that a float holds exactly, or within 2^50, for \"number\", got "
+                         "%s; use \"integer\"",
+                         what, got);
+  return mp_lua_refuse(L, "%s must be %s for \"%s\", got %s%s", what, kind_wanted(type), t->name, got,
+                       remedy(L, idx, type));
 }
 
 uint64_t mp_lua_element_check(lua_State *L, int idx, unsigned type, const char *what) {
@@ -183,12 +154,12 @@ void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits) {
 static int refuse_sum(lua_State *L, const mp_shm_array *a, int arg, int err, uint64_t was) {
   const mp_shm_number_info *t = &mp_shm_number_infos[a->type];
   mp_lua_element_push(L, a->type, was);
-  const char *old = luaL_tolstring(L, -1, NULL), *n = mp_lua_element_show(L, arg);
+  const char *old = luaL_tolstring(L, -1, NULL), *n = mp_lua_show(L, arg);
   if (err == -ERANGE)
-    return mp_lua_element_misuse(L, "n: %s + %s leaves the range of \"%s\", %s; use a type that holds it", old, n,
-                                 t->name, t->range);
-  return mp_lua_element_misuse(L, "n: %s + %s is an integer that Lua cannot tell from a \"%s\"; use \"integer\"", old,
-                               n, t->name);
+    return mp_lua_refuse(L, "n: %s + %s leaves the range of \"%s\", %s; use a type that holds it", old, n, t->name,
+                         t->range);
+  return mp_lua_refuse(L, "n: %s + %s is an integer that Lua cannot tell from a \"%s\"; use \"integer\"", old, n,
+                       t->name);
 }
 
 int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
@@ -198,8 +169,7 @@ int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
     lua_pushinteger(L, (lua_Integer)mp_shm_array_add64(a, i, (uint64_t)lua_tointeger(L, arg)));
     return 1;
   }
-  if (a->type == MP_BOOLEAN)
-    return mp_lua_element_misuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
+  if (a->type == MP_BOOLEAN) return mp_lua_refuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
   if (!to_number(L, arg, &n)) n.is = MP_IS_BOOLEAN;
   int err = mp_shm_array_add(a, i, n, &was, &sum);
   if (err == -EINVAL || err == -EDOM) return mp_lua_element_refuse(L, arg, a->type, err, "n", 0);

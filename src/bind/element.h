@@ -7,6 +7,7 @@
 #ifndef MP_BIND_ELEMENT_H
 #define MP_BIND_ELEMENT_H
 
+#include "bind/check.h"
 #include "bind/object.h"
 #include "shm/number/array.h"
 
@@ -14,11 +15,6 @@
 
 /* Value and Array are one type of object, told apart by the block's kind. */
 extern const mp_lua_number_class mp_lua_array_class;
-
-/* Raises mp_lua_misuse's error with a formatted text. */
-int mp_lua_element_misuse(lua_State *L, const char *format, ...);
-/* Pushes what shows the value at idx in a message. */
-const char *mp_lua_element_show(lua_State *L, int idx);
 
 /* The type named at arg; raises for anything else. */
 unsigned mp_lua_element_type(lua_State *L, int arg);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "bind/check.h"
 #include "bind/object.h"
 #include "bind/queue.h"
 #include "bind/wait_set.h"
@@ -149,8 +150,7 @@ static int refuse_message(lua_State *L, const bytes_wanted *wanted) {
 /* recv_bytes([maxlength[, timeout]]) -> string | nil, "timeout" | nil, "closed" */
 static int connection_recv_bytes(lua_State *L) {
   mp_lua_box *b = check_receives(L);
-  lua_Integer most = luaL_optinteger(L, 2, LUA_MAXINTEGER);
-  luaL_argcheck(L, most >= 0, 2, "maxlength must be a count of bytes, or nil for no limit");
+  lua_Integer most = mp_lua_opt_count(L, 2, "maxlength", 0, "a count of bytes, or nil for no limit", LUA_MAXINTEGER);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   bytes_wanted wanted = {.most = (size_t)most};
   mp_shm_queue_test test = {is_wanted, &wanted};

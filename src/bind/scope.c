@@ -2,8 +2,9 @@
 /* with and guard for Lua. The contracts stand in scope.h. */
 #include "bind/scope.h"
 
-#include "bind/element.h"
+#include "bind/check.h"
 #include "os/process.h"
+#include "shm/arena/registry.h"
 
 typedef struct guard {
   const mp_lua_scope *of;
@@ -162,8 +163,7 @@ static int scope_with(lua_State *L) {
   const mp_lua_scope *s = scope_of(L);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (!lua_isfunction(L, FUNCTION))
-    return mp_lua_element_misuse(L, "with takes a function to call while it is held, got %s",
-                                 mp_lua_element_show(L, FUNCTION));
+    return mp_lua_refuse(L, "with takes a function to call while it is held, got %s", mp_lua_show(L, FUNCTION));
   if (lua_isyieldable(L)) return with_guarded(L, s);
   int r = s->enter(L, MP_FOREVER);
   if (r < 0) return refuse(L, s, r);

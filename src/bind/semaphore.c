@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "bind/check.h"
 #include "bind/object.h"
 
 static const char *name_of(const void *block) {
@@ -36,10 +37,7 @@ static int semaphore_acquire(lua_State *L) {
 }
 
 static uint64_t check_count(lua_State *L, int arg) {
-  if (lua_isnoneornil(L, arg)) return 1;
-  lua_Integer k = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, k >= 1, arg, "a release gives back one permit or more");
-  return (uint64_t)k;
+  return (uint64_t)mp_lua_opt_count(L, arg, "k", 1, "the count of permits to give back, an integer from 1 on", 1);
 }
 
 static int refuse_release(lua_State *L, mp_shm_semaphore *s, uint64_t k) {

@@ -35,7 +35,7 @@ static int value_index(lua_State *L) {
 static int value_newindex(lua_State *L) {
   mp_shm_array *a = check(L);
   if (!lua_rawequal(L, 2, lua_upvalueindex(1)))
-    return mp_lua_element_misuse(L, "a Value has no field %s to set; its number is v.value", mp_lua_element_show(L, 2));
+    return mp_lua_refuse(L, "a Value has no field %s to set; its number is v.value", mp_lua_show(L, 2));
   mp_shm_array_set(a, 0, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
 }
@@ -100,10 +100,10 @@ static int count_try(lua_State *L, const mp_lua_box *b) {
   }
   if (tries < TRIES_LEAST || now < lua_tointeger(L, SINCE) + TRIES_TIME) return 0;
   let_go(b);
-  return mp_lua_element_misuse(L,
-                               "update: the value has changed each of the %I times that f ran; f must not change it "
-                               "itself, and who changes it often should hold v:lock()",
-                               tries);
+  return mp_lua_refuse(L,
+                       "update: the value has changed each of the %I times that f ran; f must not change it "
+                       "itself, and who changes it often should hold v:lock()",
+                       tries);
 }
 
 /* f has returned or raised; maybe after a yield, maybe in a child forked meanwhile, maybe it has released the lock.
@@ -117,7 +117,7 @@ static bool finish(lua_State *L, int status, uint64_t old) {
   if (mine && !failed && !err && !mp_shm_array_replace(a, 0, &old, bits)) return count_try(L, b);
   if (mine) let_go(b);
   if (failed) lua_error(L);
-  if (!mine) mp_lua_element_misuse(L, "update: the value's lock was released before f returned");
+  if (!mine) mp_lua_refuse(L, "update: the value's lock was released before f returned");
   if (err) mp_lua_element_refuse(L, RESULT, a->type, err, "what f returns", 0);
   mp_lua_element_push(L, a->type, bits);
   return true;
@@ -136,12 +136,11 @@ static int value_update(lua_State *L) {
   mp_lua_box *b = check_box(L);
   mp_shm_array *a = b->it;
   if (lua_type(L, F) != LUA_TFUNCTION)
-    return mp_lua_element_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                                 mp_lua_element_show(L, F));
+    return mp_lua_refuse(L, "f must be a function that is given the value and returns the new one, got %s",
+                         mp_lua_show(L, F));
   if (mp_shm_mutex_mine(&a->lock))
-    return mp_lua_element_misuse(
-        L, "this process holds the value's lock already, and update would wait for itself; while you "
-           "hold it, write v.value = f(v.value)");
+    return mp_lua_refuse(L, "this process holds the value's lock already, and update would wait for itself; while you "
+                            "hold it, write v.value = f(v.value)");
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   lua_settop(L, SINCE);
   push_hold(L, b);

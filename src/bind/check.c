@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Checks of arguments. The contracts stand in check.h. */
+#include "bind/check.h"
+
+#include <stdarg.h>
+
+#include "bind/bind.h"
+
+enum { SHOWN_MOST = 40 /* letters of a string */ };
+
+int mp_lua_refuse(lua_State *L, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  const char *text = lua_pushvfstring(L, format, args);
+  va_end(args);
+  return mp_lua_misuse(L, text);
+}
+
+const char *mp_lua_show(lua_State *L, int idx) {
+  switch (lua_type(L, idx)) {
+    case LUA_TNUMBER:
+      if (lua_tonumber(L, idx) != lua_tonumber(L, idx)) return lua_pushliteral(L, "NaN");
+      return luaL_tolstring(L, idx, NULL);
+    case LUA_TBOOLEAN:
+    case LUA_TNIL:
+      return luaL_tolstring(L, idx, NULL);
+    case LUA_TSTRING:
+      return lua_rawlen(L, idx) > SHOWN_MOST ? lua_pushliteral(L, "a long string")
+                                             : lua_pushfstring(L, "\"%s\"", lua_tostring(L, idx));
+    case LUA_TNONE:
+      return lua_pushliteral(L, "nothing");
+    default:
+      return lua_pushfstring(L, "a %s", luaL_typename(L, idx));
+  }
+}
+
+lua_Integer mp_lua_count(lua_State *L, int arg, const char *name, lua_Integer least, const char *what) {
+  int exact = lua_type(L, arg) == LUA_TNUMBER;
+  lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
+  if (!exact || n < least) mp_lua_refuse(L, "%s must be %s, got %s", name, what, mp_lua_show(L, arg));
+  return n;
+}
+
+lua_Integer mp_lua_opt_count(lua_State *L, int arg, const char *name, lua_Integer least, const char *what,
+                             lua_Integer otherwise) {
+  return lua_isnoneornil(L, arg) ? otherwise : mp_lua_count(L, arg, name, least, what);
+}
