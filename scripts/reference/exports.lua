@@ -74,7 +74,7 @@ local function pool_objects(add)
   local slow <close> = mproc.Pool{ processes = 1, task_timeout = 0.01 }
   add("mproc.PoolError", error_of(slow.apply, slow, mproc.sleep, { WAIT_SECONDS }), true)
 
-  add("mproc.PoolError", require("mproc.pool_errors").no_workers("no room", "EAGAIN"), true)
+  add("mproc.PoolError", require("mproc.pool.errors").no_workers("no room", "EAGAIN"), true)
 
   local busy <close> = mproc.Pool(1)
   busy:submit(mproc.sleep, WAIT_SECONDS)

@@ -90,7 +90,7 @@ describe("a pipe", function()
       blame.caller(function() a:send_bytes("s", "one") end, "number expected")
       blame.caller(function() a:send_bytes("s", 1, {}) end, "number expected")
       blame.caller(function() b:recv_bytes(-1) end, "count of bytes")
-      blame.caller(function() b:recv_bytes("many") end, "number expected")
+      blame.caller(function() b:recv_bytes("many") end, "maxlength must be a count of bytes", '"many"')
     end)
 
     it("until the end, as recv does", function()

@@ -74,7 +74,7 @@ static int notify(lua_State *L, const char *method, uint64_t n) {
 
 /* notify([n = 1]) */
 static int condition_notify(lua_State *L) {
-  lua_Integer n = mp_lua_opt_count(L, 2, "n", 0, "the count of waiters to wake, an integer from 0 on", 1);
+  lua_Integer n = mp_lua_opt_count(L, 2, "n", 0, "the number of waiters to wake, an integer that is not negative", 1);
   return notify(L, "notify", (uint64_t)n);
 }
 
