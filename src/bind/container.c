@@ -48,7 +48,7 @@ static int refuse_key(lua_State *L, int idx) {
     default:
       return mp_lua_container_misuse(
           L, "key must be a string, a number, a boolean or an mproc object such as a queue, got %s",
-          mp_lua_element_show(L, idx));
+          mp_lua_show(L, idx));
   }
 }
 

@@ -80,7 +80,7 @@ static int dict_has(lua_State *L) { return mp_lua_dict_has(L, check(L)); }
 static uint64_t deadline_of(lua_State *L, int idx, const mp_shm_dict *d) {
   if (!idx || lua_isnoneornil(L, idx)) return d->options.ttl ? mp_os_now() + d->options.ttl : 0;
   if (lua_type(L, idx) != LUA_TNUMBER || !(lua_tonumber(L, idx) > 0))
-    mp_lua_container_misuse(L, "ttl must be a number of seconds above 0, got %s", mp_lua_element_show(L, idx));
+    mp_lua_container_misuse(L, "ttl must be a number of seconds above 0, got %s", mp_lua_show(L, idx));
   uint64_t deadline = mp_os_deadline((double)lua_tonumber(L, idx));
   return deadline == MP_FOREVER ? 0 : deadline;
 }
@@ -130,7 +130,7 @@ static int dict_newindex(lua_State *L) {
 static void read_number(lua_State *L, int idx, const char *what, mp_shm_item *n) {
   mp_lua_item v;
   if (lua_type(L, idx) != LUA_TNUMBER)
-    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_element_show(L, idx));
+    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_show(L, idx));
   mp_lua_item_read(L, idx, what, &v);
   *n = v.item;
 }
@@ -305,7 +305,7 @@ static int dict_update(lua_State *L) {
   check(L);
   if (lua_type(L, F) != LUA_TFUNCTION)
     return mp_lua_container_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                                   mp_lua_element_show(L, F));
+                                   mp_lua_show(L, F));
   lua_settop(L, SINCE);
   push_call(L);
   lua_callk(L, 1, 1, 0, update_on);

@@ -237,7 +237,7 @@ static int dict_set_many(lua_State *L) {
   mp_lua_box *b = check(L);
   lua_settop(L, 2);
   if (lua_type(L, 2) != LUA_TTABLE)
-    return mp_lua_container_misuse(L, "set_many takes a table of keys and values, got %s", mp_lua_element_show(L, 2));
+    return mp_lua_container_misuse(L, "set_many takes a table of keys and values, got %s", mp_lua_show(L, 2));
   check_pairs(L, 2);
   lua_pushnil(L);
   while (lua_next(L, 2)) {
