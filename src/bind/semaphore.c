@@ -37,7 +37,8 @@ static int semaphore_acquire(lua_State *L) {
 }
 
 static uint64_t check_count(lua_State *L, int arg) {
-  return (uint64_t)mp_lua_opt_count(L, arg, "k", 1, "the number of permits to give back, one permit or more", 1);
+  return (uint64_t)mp_lua_opt_count(L, arg, "k", 1, "a number of permits to give back, an integer: one permit or more",
+                                    1);
 }
 
 static int refuse_release(lua_State *L, mp_shm_semaphore *s, uint64_t k) {
