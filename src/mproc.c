@@ -41,8 +41,6 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_codec(L);
   mp_lua_open_object(L);
   mp_lua_open_queue(L);
-  mp_lua_open_pool_message(L);
-  mp_lua_open_serve(L);
   mp_lua_open_pool(L);
   mp_lua_open_end(L);
   mp_lua_open_scope(L);

@@ -81,8 +81,6 @@ void mp_lua_open_errors(lua_State *L);
 void mp_lua_open_shield(lua_State *L);
 void mp_lua_open_object(lua_State *L);
 void mp_lua_open_queue(lua_State *L);
-void mp_lua_open_pool_message(lua_State *L);
-void mp_lua_open_serve(lua_State *L);
 void mp_lua_open_pool(lua_State *L);
 void mp_lua_open_end(lua_State *L);
 void mp_lua_open_scope(lua_State *L);

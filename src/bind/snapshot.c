@@ -87,8 +87,6 @@ static const luaL_Reg functions[] = {
     {"unpack", snapshot_unpack},
     {"try_unpack", snapshot_try_unpack},
     {"unpack_in_child", snapshot_unpack_in_child},
-    {"freeze", snapshot_pack}, /* their names until pools know the others */
-    {"thaw", snapshot_unpack},
     {NULL, NULL},
 };
 

@@ -166,7 +166,6 @@ static const luaL_Reg functions[] = {
     {"print", system_print},
     {"print_prefix", system_print_prefix},
     {"write_stderr", system_write_stderr},
-    {"complain", system_write_stderr},
     {"flush", system_flush},
     {"field", system_field},
     {NULL, NULL},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What pools need of the system (layer 3): called by lua/mproc/pool_worker.lua in a worker, and by a pool's owner. */
+/* What pools need of the system (layer 3): called by lua/mproc/pool/worker/, and by a pool's owner. */
 #include "bind/bind.h"
 #include "os/process.h"
 #include "process/children.h"
@@ -52,7 +52,6 @@ static const luaL_Reg functions[] = {
     {"pin", worker_pin},
     {"limit", worker_limit},
     {"ignore_sigint", worker_ignore_sigint},
-    {"hear_no_interrupt", worker_ignore_sigint},
     {"exit_as", worker_exit_as},
     {"kind_of_file", worker_kind},
     {NULL, NULL},
