@@ -92,10 +92,10 @@ function pool_errors.terminated()
   return make("terminated", "the pool was terminated before this task had ended")
 end
 
--- One task was ended by future:terminate().
+-- One task was ended by future:terminate(). pid: the worker that ran it; nil when none did.
 function pool_errors.task_terminated(task, pid)
-  return make("terminated", ("%s was terminated; its worker (pid %d) was killed"):format(task, pid),
-    { task = task, pid = pid })
+  local killed = pid and ("; its worker (pid %d) was killed"):format(pid) or ""
+  return make("terminated", ("%s was terminated%s"):format(task, killed), { task = task, pid = pid })
 end
 
 function pool_errors.cancelled(task)
