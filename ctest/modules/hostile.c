@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -59,10 +60,38 @@ static int hostile_storm(lua_State *L) {
   return 1;
 }
 
+static int told[2] = {-1, -1}; /* a pipe, as that of an event loop's signal handler */
+
+static void tell(int sig) {
+  char byte = (char)sig;
+  if (write(told[1], &byte, 1) != 1) _exit(1);
+}
+
 /* caught() -> how many came so far */
 static int hostile_caught(lua_State *L) {
   lua_pushinteger(L, caught);
   return 1;
+}
+
+/* handle(signal): with a handler that counts what comes to this process and to those that share its pipe */
+static int hostile_handle(lua_State *L) {
+  if (told[0] < 0 && pipe(told) != 0) return number_or_errno(L, -1);
+  signal((int)luaL_checkinteger(L, 1), tell);
+  return 0;
+}
+
+/* told() -> how many signals the handler was called for, in whatever process */
+static int hostile_told(lua_State *L) {
+  int n = 0;
+  ioctl(told[0], FIONREAD, &n);
+  lua_pushinteger(L, n);
+  return 1;
+}
+
+/* chroot(path): and the directory is its root */
+static int hostile_chroot(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  return number_or_errno(L, chroot(path) == 0 ? chdir("/") : -1);
 }
 
 /* ignore(signal) */
@@ -153,19 +182,10 @@ static int hostile_is_open(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"deny", hostile_deny},
-    {"close", hostile_close},
-    {"is_open", hostile_is_open},
-    {"storm", hostile_storm},
-    {"caught", hostile_caught},
-    {"ignore", hostile_ignore},
-    {"kill", hostile_kill},
-    {"fork", hostile_fork},
-    {"exit", hostile_exit},
-    {"reap", hostile_reap},
-    {"exec", hostile_exec},
-    {"files", hostile_files},
-    {NULL, NULL},
+    {"deny", hostile_deny},     {"close", hostile_close},   {"is_open", hostile_is_open}, {"storm", hostile_storm},
+    {"caught", hostile_caught}, {"ignore", hostile_ignore}, {"handle", hostile_handle},   {"told", hostile_told},
+    {"chroot", hostile_chroot}, {"kill", hostile_kill},     {"fork", hostile_fork},       {"exit", hostile_exit},
+    {"reap", hostile_reap},     {"exec", hostile_exec},     {"files", hostile_files},     {NULL, NULL},
 };
 
 int luaopen_hostile(lua_State *L) {

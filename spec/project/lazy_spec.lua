@@ -90,6 +90,47 @@ describe("what is loaded later", function()
     end
   end)
 
+  -- First uses of everything, with what has been done to the program before.
+  local function uses(before, env)
+    return program.text([[
+      local mproc = require("mproc")
+      ]] .. before .. [[
+      local a, b = mproc.Pipe()
+      b:send(4)
+      print(#mproc.wait({ a }, 10), mproc.Semaphore(1):with(math.abs, -1), mproc.Condition():with(math.abs, -2))
+      print(mproc.Process(function() mproc.at_exit(function() mproc.print("exit") end) return 3 end):start():result())
+      print(mproc.get_start_method(), mproc.worker())
+      local pool <close> = mproc.Pool(1)
+      print(pool:map(math.abs, { -5 })[1], mproc.wait_all({ pool:submit(math.abs, -6) })[1]:get())
+      mproc.log("debug")
+      mproc.log("off")
+    ]], { seconds = 20, env = env })
+  end
+  local RIGHT = "1\t1\t2\n3\nfork\tnil\n5\t6\n"
+
+  it("needs no descriptor", function()
+    local r = uses([[
+      require("hostile").files(20)
+      repeat local file = io.open("/dev/null") FILES = { file, FILES } until not file
+    ]])
+    assert.same({ RIGHT, "" }, { (r.out:gsub("exit\n", "")), r.err })
+  end)
+
+  it("needs no file: the root is another, or the files are replaced", function()
+    local changed = uses('assert(require("hostile").chroot("/proc"))')
+    if changed.err:find("Operation not permitted", 1, true) then
+      return pending("only root may change the root")
+    end
+    assert.same({ RIGHT, "" }, { (changed.out:gsub("exit\n", "")), changed.err })
+    local copy = program.shell("d=$(mktemp -d) && cp -r lua $d && echo $d").out:gsub("\n", "")
+    local env = ("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua'"):format(copy, copy)
+    local replaced = uses(([[
+      os.execute("find %s -name '*.lua' -exec sh -c 'echo garbage >$0' {} \\;")
+    ]]):format(copy), env)
+    assert.same({ RIGHT, "" }, { (replaced.out:gsub("exit\n", "")), replaced.err })
+    program.shell("rm -r " .. copy)
+  end)
+
   it("is tried again after it could not be loaded", function()
     local result = program.text([[
       local mproc = require("mproc")
