@@ -26,7 +26,11 @@ static const char *const closed_names[MP_PIPE_END_KINDS] = {
     [MP_PIPE_END_SENDS] = MP_CONNECTION_TYPE ", sends, closed",
 };
 
-static const char *name_of(const void *block) { return open_names[((const mp_shm_pipe_end *)block)->kind]; }
+/* The block may be another's by now, as nobody holds it yet: then its name is not used. */
+static const char *name_of(const void *block) {
+  uint32_t kind = ((const mp_shm_pipe_end *)block)->kind;
+  return open_names[kind < MP_PIPE_END_KINDS ? kind : MP_PIPE_END_DUPLEX];
+}
 
 static const mp_lua_number_class family = {MP_TYPE_PIPE_END, 0, name_of, NULL};
 

@@ -29,16 +29,22 @@ static void set_state(uint32_t slot, unsigned s) {
   atomic_store_explicit(&mp_shm_proc_at(slot)->state, gen | s, memory_order_release);
 }
 
+/* Whether it still names what has the slot. It may be any number that claims to be one. */
+static bool is_current(mp_shm_proc_ref ref) {
+  uint32_t slot = mp_shm_ref_slot(ref);
+  return ref && slot < mp_shm_header->nprocs && ref_of(slot) == ref;
+}
+
 bool mp_shm_proc_dead(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  if (!ref || ref_of(slot) != ref) return true;
+  if (!is_current(ref)) return true;
   unsigned s = state_of(slot);
   return s == MP_PROC_STARTING ? false : s != MP_PROC_LIVE || mp_shm_proc_slot_dead(slot);
 }
 
 bool mp_shm_proc_lives(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  return ref && ref_of(slot) == ref && state_of(slot) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
+  return is_current(ref) && state_of(slot) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
 }
 
 uint32_t mp_shm_proc_room(void) { return mp_shm_header->nprocs; }
@@ -195,15 +201,15 @@ int mp_shm_attach(void) {
 MP_HOT_AFTER_FORK void mp_shm_proc_set_exit(int code) { mp_shm_proc_at(mp_shm_my_slot)->exit = code; }
 
 int mp_shm_proc_exit(mp_shm_proc_ref ref) {
-  uint32_t slot = mp_shm_ref_slot(ref);
-  int code = mp_shm_proc_at(slot)->exit;
-  return ref_of(slot) == ref ? code : MP_EXIT_NONE;
+  if (!is_current(ref)) return MP_EXIT_NONE;
+  int code = mp_shm_proc_at(mp_shm_ref_slot(ref))->exit;
+  return is_current(ref) ? code : MP_EXIT_NONE;
 }
 
 pid_t mp_shm_proc_pid(mp_shm_proc_ref ref) {
-  uint32_t slot = mp_shm_ref_slot(ref);
-  pid_t pid = mp_shm_proc_at(slot)->pid;
-  return ref && ref_of(slot) == ref ? pid : 0;
+  if (!is_current(ref)) return 0;
+  pid_t pid = mp_shm_proc_at(mp_shm_ref_slot(ref))->pid;
+  return is_current(ref) ? pid : 0;
 }
 
 void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name) {
@@ -211,9 +217,10 @@ void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name) {
 }
 
 void mp_shm_proc_name(mp_shm_proc_ref ref, char *to) {
-  uint32_t slot = mp_shm_ref_slot(ref);
-  memcpy(to, mp_shm_proc_at(slot)->name, MP_PROC_NAME);
-  if (!ref || ref_of(slot) != ref) to[0] = 0;
+  to[0] = 0;
+  if (!is_current(ref)) return;
+  memcpy(to, mp_shm_proc_at(mp_shm_ref_slot(ref))->name, MP_PROC_NAME);
+  if (!is_current(ref)) to[0] = 0;
   to[MP_PROC_NAME - 1] = 0;
 }
 
@@ -300,7 +307,7 @@ void mp_shm_sweep_now_and_then(void) {
 
 void mp_shm_proc_release(mp_shm_proc_ref ref, bool never_came) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  if (ref_of(slot) != ref) return;
+  if (!is_current(ref)) return;
   /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
   if (mp_shm_my_ref && mp_shm_proc_at(slot)->parent == mp_shm_my_ref) mp_shm_proc_at(slot)->parent = 0;
   if (to_clean(slot)) clean(slot);
