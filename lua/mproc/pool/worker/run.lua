@@ -32,14 +32,20 @@ local function give_up(slot)
   error(run.GIVE_UP, 0)
 end
 
--- A result that cannot be sent, or finds no room, becomes an error; so does an error.
+-- A result that cannot be sent, or finds no room, becomes an error; so does an error. What a hook raised stays what it
+-- is, if it can travel.
 local function report_failure(slot, chunk, offset, status, count, nanoseconds, reason, ...)
+  local function tell(value)
+    return protocol.post(slot.results, chunk, offset, status == DONE and FAILED or status, count, slot.index,
+      nanoseconds, "error", value)
+  end
   local text = text_of(reason)
   if status ~= DONE then
     text = ("%s; the error said: %s"):format(text, text_of((...)))
+  elseif reason ~= nil and type(reason) ~= "string" and tell(reason) then
+    return time()
   end
-  return protocol.post(slot.results, chunk, offset, status == DONE and FAILED or status, count, slot.index,
-    nanoseconds, "error", text) and time() or give_up(slot)
+  return tell(text) and time() or give_up(slot)
 end
 
 -- What post did not take.
@@ -97,7 +103,7 @@ end
 
 local function call_star(slot, f, item)
   local n = type(item) == "table" and (item.n or #item)
-  if math.type(n) ~= "integer" or n > ARGUMENTS_MAX then
+  if math.type(n) ~= "integer" or n < 0 or n > ARGUMENTS_MAX then
     return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
       .. "this item is %s; use map for one argument"):format(ARGUMENTS_MAX, errors.show(item))
   end
