@@ -30,23 +30,6 @@ function errors.show(value)
   return "a " .. type(value)
 end
 
--- For makers that take none.
-function errors.no_arguments(name, ...)
-  if select("#", ...) > 0 then
-    errors.raise("%s takes no arguments, got %s", name, errors.show((...)))
-  end
-end
-
--- A timeout is nil or a number of seconds, and no NaN.
-function errors.check_timeout(timeout)
-  if timeout == nil or (type(timeout) == "number" and timeout == timeout) then
-    return
-  end
-  local hint = type(timeout) == "boolean" and " (Python's block is not needed: nil waits for ever, 0 does not wait)"
-    or ""
-  errors.raise("timeout must be a number of seconds or nil, got %s%s", errors.show(timeout), hint)
-end
-
 -- "exit code 3", or "signal 9 (SIGKILL)" for -9.
 function errors.describe_end(exitcode)
   if exitcode >= 0 then

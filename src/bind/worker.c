@@ -49,12 +49,8 @@ static int worker_kind(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"pin", worker_pin},
-    {"limit", worker_limit},
-    {"ignore_sigint", worker_ignore_sigint},
-    {"exit_as", worker_exit_as},
-    {"kind_of_file", worker_kind},
-    {NULL, NULL},
+    {"pin", worker_pin},         {"limit", worker_limit},       {"ignore_sigint", worker_ignore_sigint},
+    {"exit_as", worker_exit_as}, {"kind_of_file", worker_kind}, {NULL, NULL},
 };
 
 void mp_lua_open_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -10,6 +10,7 @@ local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local misuse = require("mproc.debug.misuse")
+local records = require("mproc.pool.record")
 
 local leaks = {}
 
@@ -31,7 +32,7 @@ local OPEN = {
   Lock = text_of_lock, RLock = text_of_lock,
   RWLock = function(lock) return (lock:reads() or lock:writes()) and tostring(lock) end,
   Pipe = function(connection) return not connection.closed and tostring(connection) end,
-  Pool = function(pool) return not pool.finished and tostring(pool) end,
+  Pool = function(pool) return not core.field(pool, records.STATE).finished and tostring(pool) end,
   lease = function(lease) return tostring(lease):find("open", 1, true) and tostring(lease) end,
 }
 
@@ -90,7 +91,7 @@ end
 local function noted(kind, object, ...)
   note(kind, object)
   if kind == "Pool" and object then
-    object.apply = misuse.counting(object.apply)
+    object.apply = misuse.counting(core.field(object, records.STATE), object.apply)
   elseif kind == "Pipe" and object then
     note(kind, (...))
   end

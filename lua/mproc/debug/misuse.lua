@@ -15,17 +15,18 @@ function misuse.run(record)
   end
 end
 
--- An apply for this pool which tells when as many calls as there are workers came from one line, each alone: a loop.
-function misuse.counting(apply)
+-- An apply for the pool of this state, which tells when as many calls as there are workers came from one line, each
+-- alone: a loop.
+function misuse.counting(state, apply)
   local told, line, count = false, nil, 0
   return function(pool, ...)
     local where = errors.where()
-    count = where == line and pool.nlive == 0 and count + 1 or 1
+    count = where == line and state.jobs.nlive == 0 and count + 1 or 1
     line = where
-    if not told and count > 1 and count >= pool.size then
+    if not told and count > 1 and count >= state.size then
       told = true
       core.log("debug", ("apply at %s waits for each task before the next begins: it keeps one of %d workers busy; "
-        .. "use map, or submit them all and get() then"):format(where, pool.size))
+        .. "use map, or submit them all and get() then"):format(where, state.size))
     end
     return apply(pool, ...)
   end

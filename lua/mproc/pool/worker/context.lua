@@ -3,7 +3,7 @@
 -- by init.lua.
 
 local core = require("mproc.core")
-local traceback = require("mproc.traceback")
+local traceback = require("mproc.process.traceback")
 
 local context = {}
 

@@ -1,4 +1,0 @@
--- SPDX-License-Identifier: MIT
--- Where pools still look for it.
-
-return require("mproc.process.traceback")
