@@ -142,6 +142,15 @@ local function print_others(busy)
   print("  CPU used by other programs in each round: " .. table.concat(shares, ", "))
 end
 
+-- { f(1), … f(n) }, or the numbers themselves.
+function harness.list(n, f)
+  local list = {}
+  for i = 1, n do
+    list[i] = f and f(i) or i
+  end
+  return list
+end
+
 -- The name of the program that runs.
 function harness.program()
   return ((arg and arg[0] or "?"):match("[^/]*$"):gsub("%.lua$", ""))

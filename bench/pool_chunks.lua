@@ -16,20 +16,12 @@ local function busy(seconds)
   repeat until mproc.time() >= ends
 end
 
-local function of(count, seconds_of)
-  local items = {}
-  for i = 1, count do
-    items[i] = seconds_of(i)
-  end
-  return items
-end
-
 local KINDS = {
-  { "1 us", of(100000, function() return 1e-6 end) },
-  { "100 us", of(5000, function() return 1e-4 end) },
-  { "10 ms", of(60, function() return 1e-2 end) },
-  { "mixed sizes", of(3000, function(i) return i % 100 == 0 and 1e-2 or i % 10 == 0 and 5e-4 or 1e-6 end) },
-  { "long ones last", of(20000, function(i) return i > 19960 and 1e-2 or 1e-6 end) },
+  { "1 us", harness.list(100000, function() return 1e-6 end) },
+  { "100 us", harness.list(5000, function() return 1e-4 end) },
+  { "10 ms", harness.list(60, function() return 1e-2 end) },
+  { "mixed sizes", harness.list(3000, function(i) return i % 100 == 0 and 1e-2 or i % 10 == 0 and 5e-4 or 1e-6 end) },
+  { "long ones last", harness.list(20000, function(i) return i > 19960 and 1e-2 or 1e-6 end) },
 }
 
 local function seconds_of(pool, items, chunksize)

@@ -15,10 +15,7 @@ local function task(n)
   return sum
 end
 
-local items = {}
-for i = 1, TASKS do
-  items[i] = i
-end
+local items = harness.list(TASKS)
 
 harness.run({
   title = "CPU-bound, 2 workers, tasks/s",

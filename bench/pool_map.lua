@@ -6,10 +6,7 @@ local mproc = require("mproc")
 
 local ITEMS, WORKERS, WARM_UP = 20000, 2, 3
 
-local items = {}
-for i = 1, ITEMS do
-  items[i] = i
-end
+local items = harness.list(ITEMS)
 
 local function identity(x)
   return x

@@ -9,6 +9,7 @@
 -- report, at the end of the lease, or in the next task.
 
 local core = require("mproc.core")
+local items = require("spec.support.items")
 local mproc = require("mproc")
 local trap = require("lua_trap")
 
@@ -212,14 +213,6 @@ local function singles(pool, attempts)
   end
 end
 
-local function names(n)
-  local list = {}
-  for i = 1, n do
-    list[i] = i
-  end
-  return list
-end
-
 -- Items at some of which the worker dies some time later.
 local function item_task(runs, budget)
   return function(name)
@@ -239,7 +232,7 @@ end
 
 local function map(pool, attempts)
   local runs, budget = with_budgets(ITEMS)
-  local future = pool:map_async(item_task(runs, budget), names(ITEMS), math.random(30))
+  local future = pool:map_async(item_task(runs, budget), items.numbers(ITEMS), math.random(30))
   drive(pool, function()
     local begun = 1
     for _, n in ipairs(runs:totable()) do
@@ -262,7 +255,7 @@ end
 local function stream(pool, attempts)
   local runs, budget = with_budgets(ITEMS)
   local seen, errors = {}, 0
-  local next_one = pool:imap_unordered(item_task(runs, budget), names(ITEMS), math.random(10))
+  local next_one = pool:imap_unordered(item_task(runs, budget), items.numbers(ITEMS), math.random(10))
   while true do
     local since, waited = mproc.time(), waited_for_cpu(pool)
     local ok, index, value = pcall(next_one)
@@ -328,7 +321,7 @@ local function orphan_round()
     for i, pid in ipairs(pool:workers()) do
       running[i] = pid
     end
-    pool:map(function(i) return i * i end, names(1000000), 10)
+    pool:map(function(i) return i * i end, items.numbers(1000000), 10)
   end):start()
   await("a pool that does not start", function() return running[3] ~= 0 end)
   mproc.sleep(math.random() * 0.01)

@@ -1,32 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- reduce, each, filter, any, all, find; statistics, progress, hooks, sizes and the other comforts of a pool.
 
+local inputs = require("spec.support.items")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 describe("a pool's", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
-  local function numbers(n)
-    local list = {}
-    for i = 1, n do
-      list[i] = i
-    end
-    return list
-  end
-
-  local function endless()
-    local i = 0
-    return function()
-      i = i + 1
-      return i
-    end
-  end
+  local numbers, endless = inputs.numbers, inputs.endless
 
   local function divides(by)
     return function(x)

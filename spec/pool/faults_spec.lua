@@ -2,24 +2,16 @@
 -- What a pool survives: workers that die, tasks that take too long or too much memory, callbacks and inputs that raise,
 -- Ctrl-C, a parent that is killed.
 
+local inputs = require("spec.support.items")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 describe("a pool survives", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
-  local function numbers(n)
-    local list = {}
-    for i = 1, n do
-      list[i] = i
-    end
-    return list
-  end
+  local numbers = inputs.numbers
 
   local function kill_me()
     os.execute("kill -9 " .. mproc.getpid())

@@ -1,17 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- Pools: what apply, submit and map give, how functions and values get to workers, and how a pool ends.
 
+local inputs = require("spec.support.items")
 local leaks = require("spec.support.leaks")
+local mproc = require("mproc")
+local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 
 local late_global
 
 describe("a pool", function()
-  local mproc, proc
-  setup(function()
-    mproc = require("mproc")
-    proc = require("spec.support.proc")
-  end)
   leaks.watch()
 
   local function add(a, b)
@@ -22,13 +20,7 @@ describe("a pool", function()
     return x * x
   end
 
-  local function numbers(n)
-    local list = {}
-    for i = 1, n do
-      list[i] = i
-    end
-    return list
-  end
+  local numbers = inputs.numbers
 
   describe("applies", function()
     it("a function and gives all its results", function()
