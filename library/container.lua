@@ -36,6 +36,13 @@ function mproc.Dict(t, options) end
 ---@field max_bytes? integer how many bytes entries may take, those of long values not counted; default: no bound
 ---@field ttl? number seconds after which an entry is gone, unless it was set again; default: for ever
 
+--- Makes a shared list.
+---@param list? table what is in it first, whose `n` is honoured; default: nothing
+---@return mproc.List? l the list, or nil
+---@return string? message why there is none
+---@return string? code the error's name
+function mproc.List(list) end
+
 --- Makes a shared set.
 ---@param list? table what is in it first, whose `n` is honoured; default: nothing
 ---@return mproc.Set? s the set, or nil
@@ -165,6 +172,88 @@ function d:close() end
 ---@field stripes integer parts, each with a lock for its writers
 ---@field copies integer how often a table was copied, to grow, to shrink or to leave out what is dead
 ---@field evictions integer entries that went at a bound
+
+--- A shared list: `l[i]` from 1 to `#l`, without holes. Reading outside gives nil; writing outside, and writing nil,
+--- raise: `l[#l + 1] = v` by two processes would overwrite. `ipairs`, `table.unpack` and `table.concat` work. Items are
+--- what can be values of a Dict. `append`, `pop` and `shift` take the same time however long the list is; `insert` and
+--- `remove` in the middle copy it.
+---@class mproc.List
+---@field [integer] any the item at that index
+local l = {}
+
+--- Adds an item behind the last.
+---@param v any the item; not nil
+function l:append(v) end
+
+--- Adds all items of a list behind the last, at once: others see none or all.
+---@param list table the items; its `n` is honoured
+function l:extend(list) end
+
+--- Adds an item before another.
+---@param i integer the index that it will have, up to `#l + 1`
+---@param v any the item; not nil
+function l:insert(i, v) end
+
+--- Takes an item out; those behind it move up. Raises for an index outside.
+---@param i? integer its index; default: the last
+---@return any item what was there; nil when the list is empty and no index is given
+function l:remove(i) end
+
+--- Takes the last item out.
+---@return any item what was there: one process alone gets it; nil when the list is empty
+function l:pop() end
+
+--- Takes the first item out.
+---@return any item what was there: one process alone gets it; nil when the list is empty
+function l:shift() end
+
+--- A copy of a part, as of one instant.
+---@param i? integer where it begins, as for `string.sub`; default: 1
+---@param j? integer where it ends; default: -1
+---@return table list a plain list
+function l:sub(i, j) end
+
+--- A copy of all, as of one instant.
+---@return table list a plain list
+function l:totable() end
+
+--- Sets an item to what f makes of it, as a Dict's `update` does.
+---@param i integer its index
+---@param f fun(value: any): any is given the item and returns the new one, not nil; it may run more than once
+---@return any value the new item
+function l:update(i, f) end
+
+--- Adds to a number, atomically. Raises when something else is there.
+---@param i integer its index
+---@param n number what to add
+---@return number sum the new value
+function l:add(i, n) end
+
+--- Sorts, keeping what is equal in order: a copy is sorted and put back, from the beginning when others have changed
+--- the list meanwhile.
+---@param cmp? fun(a: any, b: any): boolean whether a comes before b; default: `a < b`
+function l:sort(cmp) end
+
+--- Looks for an item.
+---@param v any a boolean, a number, a string or a shared object; a table raises
+---@return integer? i the first index where it is, or nil
+function l:index(v) end
+
+--- Takes all items out.
+function l:clear() end
+
+--- The List's own lock. Other calls do not heed it.
+---@return mproc.Lock lock the same lock in all processes
+function l:lock() end
+
+--- Calls f while this process holds the List's lock.
+---@param f fun(...): ... is given what follows
+---@param ... any arguments of f
+---@return any ... what f returns
+function l:with(f, ...) end
+
+--- Lets go of it here; others go on.
+function l:close() end
 
 --- A shared set of what can be a key. `#s` is how many there are; `pairs(s)` gives each with true, as a Dict's does.
 ---@class mproc.Set

@@ -38,6 +38,7 @@ local mproc = {
   Value = core.value,
   Array = core.array,
   Dict = lazy.call("mproc.shared", "Dict"),
+  List = lazy.call("mproc.shared", "List"),
   Set = lazy.call("mproc.shared", "Set"),
   Namespace = lazy.call("mproc.shared", "Namespace"),
   wait = lazy.call("mproc.wait", "wait"),

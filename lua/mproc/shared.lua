@@ -52,6 +52,16 @@ function shared.Set(list)
   return s, message, code
 end
 
+-- List([list]), or nil, message, NAME.
+function shared.List(list)
+  check_table("List", list)
+  local l, message, code = core.list()
+  if l and list then
+    l:extend(list)
+  end
+  return l, message, code
+end
+
 -- Namespace([t]), or nil, message, NAME.
 function shared.Namespace(t)
   check_table("Namespace", t)

@@ -14,7 +14,7 @@ local NO_SUCH = "no_such_option"
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
   ["mproc.Value.hold"] = true, ["mproc.Shield"] = true,
-  ["mproc.held"] = true, ["mproc.Dict.copy"] = true,
+  ["mproc.held"] = true, ["mproc.copy"] = true,
 }
 
 -- names: class -> set of members. Everything goes in here.
@@ -98,6 +98,7 @@ local function shared_objects(add)
   add("mproc.Array", mproc.Array("integer", 1))
   add("mproc.Dict", mproc.Dict())
   add("mproc.DictStats", mproc.Dict():stats(), true)
+  add("mproc.List", mproc.List())
   add("mproc.Set", mproc.Set())
   add("mproc.Namespace", mproc.Namespace())
   local guard <close> = mproc.Lock():guard()

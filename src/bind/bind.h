@@ -25,6 +25,7 @@
 #define MP_VALUE_TYPE "mproc.Value"
 #define MP_ARRAY_TYPE "mproc.Array"
 #define MP_DICT_TYPE "mproc.Dict"
+#define MP_LIST_TYPE "mproc.List"
 #define MP_SET_TYPE "mproc.Set"
 #define MP_NAMESPACE_TYPE "mproc.Namespace"
 #define MP_BARRIER_TYPE "mproc.Barrier" /* a table, with a box in it: */

@@ -33,6 +33,13 @@ int mp_lua_container_fail(lua_State *L, int err, const char *what) {
   return mp_lua_container_misuse(L, "%s: %s", what, strerror(-err));
 }
 
+int mp_lua_container_none(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, MP_NO_ROOM);
+  lua_pushliteral(L, "ENOMEM");
+  return 3;
+}
+
 /* --- keys --- */
 
 static int refuse_key(lua_State *L, int idx) {
@@ -336,6 +343,47 @@ static int held_gc(lua_State *L) {
   return 0;
 }
 
+/* --- updates --- */
+
+#define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
+#define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
+
+void mp_lua_update_again(lua_State *L, int at_tries, int at_since) {
+  lua_Integer tries = lua_tointeger(L, at_tries) + 1, now = (lua_Integer)mp_os_now();
+  lua_pushinteger(L, tries);
+  lua_replace(L, at_tries);
+  if (tries == 1) lua_pushinteger(L, now), lua_replace(L, at_since);
+  if (tries >= TRIES_LEAST && now >= lua_tointeger(L, at_since) + TRIES_TIME)
+    mp_lua_container_misuse(L,
+                            "update: the value has changed each of the %I times that f ran; f must not change it "
+                            "itself, and who changes it often should hold its container's lock() for it",
+                            tries);
+}
+
+void mp_lua_update_check(lua_State *L, int at_f) {
+  if (lua_type(L, at_f) != LUA_TFUNCTION)
+    mp_lua_container_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
+                            mp_lua_element_show(L, at_f));
+}
+
+/* --- numbers to add --- */
+
+void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n) {
+  if (lua_type(L, idx) != LUA_TNUMBER)
+    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_element_show(L, idx));
+  read_number(L, idx, n);
+}
+
+int mp_lua_number_refuse(lua_State *L, int err, const mp_shm_item *there, const char *what) {
+  static const char *const kinds[MP_ITEM_TYPES] = {[MP_ITEM_FALSE] = "a boolean",
+                                                   [MP_ITEM_TRUE] = "a boolean",
+                                                   [MP_ITEM_STRING] = "a string",
+                                                   [MP_ITEM_LONG_STRING] = "a string"};
+  if (err != -EINVAL) return mp_lua_container_fail(L, err, what);
+  const char *kind = kinds[there->type] ? kinds[there->type] : "a table or an object";
+  return mp_lua_container_misuse(L, "add: %s is there, and no number", kind);
+}
+
 /* --- boxes --- */
 
 void *mp_lua_container_again(lua_State *L, const mp_lua_box *b, const char *what) {
@@ -395,6 +443,7 @@ void mp_lua_container_class(lua_State *L, const char *name, lua_CFunction index,
 }
 
 void mp_lua_open_container(lua_State *L) {
+  mp_lua_open_container_copy(L);
   luaL_newmetatable(L, HELD_TYPE);
   lua_pushcfunction(L, held_gc);
   lua_setfield(L, -2, "__gc");

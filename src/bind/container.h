@@ -10,6 +10,7 @@
 #include "bind/object.h"
 #include "codec/codec.h"
 #include "shm/container/dict.h"
+#include "shm/container/list.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -75,10 +76,40 @@ int mp_lua_find_push(lua_State *L, mp_lua_finder find, const mp_lua_box *b, cons
 /* Pushes the value of a copied entry that carries no handle. */
 void mp_lua_item_push(lua_State *L, const mp_shm_item *v);
 
+/* --- copies of many entries, whose handles this process has uses of --- */
+
+typedef struct mp_lua_copy { /* a userdata; its finalizer ends the uses of those that were not passed */
+  uint64_t bytes, at, room;
+  _Alignas(8) char entries[];
+} mp_lua_copy;
+
+/* Copies into buf: the bytes used; -ENOSPC and *need; or -errno. Calls no Lua. */
+typedef int64_t (*mp_lua_copier)(void *of, void *arg, void *buf, uint64_t room, uint64_t *need, const mp_shm_wait *w);
+
+mp_lua_copy *mp_lua_copy_push(lua_State *L, const mp_lua_box *b, mp_lua_copier copier, void *arg, const char *what);
+/* The entry at `at`: false at the end. key: may be NULL. Then mp_lua_copy_pass, which ends its uses. */
+bool mp_lua_copy_item(mp_lua_copy *c, mp_shm_item *key, mp_shm_item *v);
+void mp_lua_copy_pass(mp_lua_copy *c);
+/* Pushes the value of such an entry. */
+void mp_lua_copy_push_value(lua_State *L, const mp_shm_item *v);
+void mp_lua_open_container_copy(lua_State *L);
+
+/* --- update and add --- */
+
+/* Counts a try of an update that others have overtaken; raises when that has no end. */
+void mp_lua_update_again(lua_State *L, int at_tries, int at_since);
+void mp_lua_update_check(lua_State *L, int at_f);
+/* Reads a number; raises for anything else. */
+void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n);
+/* Raises: what is there cannot be added to, or another error. */
+int mp_lua_number_refuse(lua_State *L, int err, const mp_shm_item *there, const char *what);
+
 /* --- errors, boxes --- */
 
 /* Raises for an error of shm that is no outcome. what: the container's name. */
 int mp_lua_container_fail(lua_State *L, int err, const char *what);
+/* Pushes nil, why, "ENOMEM": what a maker returns when there is no room. */
+int mp_lua_container_none(lua_State *L);
 /* The object the box is on, once more: raises when Lua code has closed it meanwhile. */
 void *mp_lua_container_again(lua_State *L, const mp_lua_box *b, const char *what);
 /* close() and the end of a scope of self, boxes of those families. */

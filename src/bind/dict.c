@@ -5,9 +5,7 @@
 
 #include "bind/dict.h"
 #include "bind/element.h"
-
-#define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
-#define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
+#include "bind/list.h"
 
 static const char *name_of(const void *block) {
   static const char *const names[] = {MP_DICT_TYPE, MP_SET_TYPE, MP_NAMESPACE_TYPE};
@@ -127,24 +125,6 @@ static int dict_newindex(lua_State *L) {
   return 0;
 }
 
-static void read_number(lua_State *L, int idx, const char *what, mp_shm_item *n) {
-  mp_lua_item v;
-  if (lua_type(L, idx) != LUA_TNUMBER)
-    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_show(L, idx));
-  mp_lua_item_read(L, idx, what, &v);
-  *n = v.item;
-}
-
-static int refuse_sum(lua_State *L, int err, const mp_shm_item *there) {
-  static const char *const kinds[MP_ITEM_TYPES] = {[MP_ITEM_FALSE] = "a boolean",
-                                                   [MP_ITEM_TRUE] = "a boolean",
-                                                   [MP_ITEM_STRING] = "a string",
-                                                   [MP_ITEM_LONG_STRING] = "a string"};
-  if (err != -EINVAL) return mp_lua_container_fail(L, err, "dict");
-  const char *kind = kinds[there->type] ? kinds[there->type] : "a table or an object";
-  return mp_lua_container_misuse(L, "add: %s is there, and no number", kind);
-}
-
 /* add(k, n[, initial]) -> the new value */
 static int dict_add(lua_State *L) {
   mp_lua_box *b = check(L);
@@ -152,14 +132,14 @@ static int dict_add(lua_State *L) {
   mp_lua_key key;
   lua_settop(L, 4);
   mp_lua_key_read(L, 2, &key);
-  read_number(L, 3, "n", &n);
-  if (!lua_isnil(L, 4)) read_number(L, 4, "initial", &initial);
+  mp_lua_number_read(L, 3, "n", &n);
+  if (!lua_isnil(L, 4)) mp_lua_number_read(L, 4, "initial", &initial);
   mp_lua_item_keep_key(&n, &key);
   initial.deadline = deadline_of(L, 0, b->it);
   mp_lua_key_hash(&key, b->it);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_dict_add(b->it, &key.k, &n, &initial, &sum, &w);
-  if (err) return refuse_sum(L, err, &sum);
+  if (err) return mp_lua_number_refuse(L, err, &sum, "dict");
   mp_lua_item_push(L, &sum);
   return 1;
 }
@@ -271,18 +251,6 @@ static void push_call(lua_State *L) {
   lua_insert(L, -2);
 }
 
-static void count_try(lua_State *L) {
-  lua_Integer tries = lua_tointeger(L, TRIES) + 1, now = (lua_Integer)mp_os_now();
-  lua_pushinteger(L, tries);
-  lua_replace(L, TRIES);
-  if (tries == 1) lua_pushinteger(L, now), lua_replace(L, SINCE);
-  if (tries >= TRIES_LEAST && now >= lua_tointeger(L, SINCE) + TRIES_TIME)
-    mp_lua_container_misuse(L,
-                            "update: the value has changed each of the %I times that f ran; f must not change it "
-                            "itself, and who changes it often should hold d:lock() for it",
-                            tries);
-}
-
 static int update_on(lua_State *L, int status, lua_KContext context) {
   (void)status, (void)context;
   for (;;) {
@@ -294,7 +262,7 @@ static int update_on(lua_State *L, int status, lua_KContext context) {
       lua_settop(L, RESULT);
       return 1;
     }
-    count_try(L);
+    mp_lua_update_again(L, TRIES, SINCE);
     push_call(L);
     lua_callk(L, 1, 1, 0, update_on);
   }
@@ -303,9 +271,7 @@ static int update_on(lua_State *L, int status, lua_KContext context) {
 /* update(k, f) -> the new value. f may yield, and may run more than once. */
 static int dict_update(lua_State *L) {
   check(L);
-  if (lua_type(L, F) != LUA_TFUNCTION)
-    return mp_lua_container_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                                   mp_lua_show(L, F));
+  mp_lua_update_check(L, F);
   lua_settop(L, SINCE);
   push_call(L);
   lua_callk(L, 1, 1, 0, update_on);
@@ -322,14 +288,9 @@ int mp_lua_dict_make(lua_State *L, const mp_shm_dict_options *o) {
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_dict_new(o, &w, &h);
   if (err == -EINTR) return mp_lua_interrupted(L);
-  if (!err) {
-    mp_lua_box_fill(b, h);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushliteral(L, MP_NO_ROOM);
-  lua_pushliteral(L, "ENOMEM");
-  return 3;
+  if (err) return mp_lua_container_none(L);
+  mp_lua_box_fill(b, h);
+  return 1;
 }
 
 /* dict(kind, max_entries, max_bytes, ttl) -> box | nil, message, NAME. lua/mproc/shared.lua has checked. */
@@ -374,6 +335,7 @@ void mp_lua_open_dict(lua_State *L) {
   mp_lua_open_dict_all(L);
   mp_lua_container_class(L, MP_DICT_TYPE, dict_index, dict_newindex);
   mp_lua_open_set(L);
+  mp_lua_open_list(L);
   mp_lua_box_can_close(&mp_lua_dict_class, "the container is closed");
   mp_lua_box_can_close(&mp_lua_dict_view_class, "the container is closed");
   luaL_setfuncs(L, makers, 0);

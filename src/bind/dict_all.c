@@ -8,7 +8,6 @@
 
 #define COPY_FIRST 4096 /* bytes of a walk's buffer at first */
 #define COPY_SPARE 1024
-#define COPY_TYPE "mproc.Dict.copy"
 
 static mp_lua_box *check(lua_State *L) { return mp_lua_dict_box(L, MP_DICT_PLAIN, "dict"); }
 
@@ -148,53 +147,9 @@ static int dict_values(lua_State *L) { return list(L, false); }
 
 /* --- a copy of all at one instant --- */
 
-typedef struct copy { /* a userdata; its finalizer ends the uses that it has of handles */
-  uint64_t bytes, at; /* entries before `at` have none any more */
-  uint64_t room;
-  _Alignas(8) char entries[];
-} copy;
-
-static mp_shm_entry *entry_of(copy *c) { return (mp_shm_entry *)(void *)(c->entries + c->at); }
-
-/* Ends the uses of the entry at `at`, and goes on to the next. */
-static void pass(copy *c) {
-  mp_shm_item v;
-  mp_shm_entry *e = entry_of(c);
-  mp_shm_entry_item(e, NULL, &v);
-  c->at += mp_shm_entry_span(e);
-  for (uint32_t i = 0; i < v.nhandles; i++) mp_shm_object_unuse(v.handles[i]);
-}
-
-static int copy_gc(lua_State *L) {
-  copy *c = lua_touserdata(L, 1);
-  if (!mp_shm_usable()) return 0;
-  while (c->at < c->bytes) pass(c);
-  return 0;
-}
-
-static copy *push_copy(lua_State *L, const mp_lua_box *b) {
-  uint64_t need = COPY_FIRST;
-  for (;;) {
-    copy *c = lua_newuserdatauv(L, sizeof *c + need, 0);
-    c->bytes = c->at = 0;
-    c->room = need;
-    luaL_setmetatable(L, COPY_TYPE);
-    mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-    mp_shm_dict *d = mp_lua_container_again(L, b, "dict");
-    int64_t n = mp_shm_dict_copy_all(d, c->entries, c->room, &need, &w);
-    if (n >= 0) {
-      c->bytes = (uint64_t)n;
-      return c;
-    }
-    if (n != -ENOSPC) mp_lua_container_fail(L, (int)n, "dict");
-    lua_pop(L, 1);
-    need += need / 8 + COPY_SPARE;
-  }
-}
-
-static void push_held_value(lua_State *L, const mp_shm_item *v) {
-  mp_lua_held h = {.item = *v};
-  mp_lua_held_push(L, &h);
+static int64_t copy_all(void *d, void *arg, void *buf, uint64_t room, uint64_t *need, const mp_shm_wait *w) {
+  (void)arg;
+  return mp_shm_dict_copy_all(d, buf, room, need, w);
 }
 
 /* totable() -> a table */
@@ -202,15 +157,12 @@ int mp_lua_dict_totable(lua_State *L) {
   mp_lua_box *b = check_any(L);
   mp_shm_item key, v;
   lua_settop(L, 1);
-  copy *c = push_copy(L, b);
+  mp_lua_copy *c = mp_lua_copy_push(L, b, copy_all, NULL, "dict");
   lua_newtable(L);
-  while (c->at < c->bytes) {
-    mp_shm_entry_item(entry_of(c), &key, &v);
-    if ((!v.deadline || v.deadline > mp_os_coarse_now()) && mp_lua_key_push(L, &key)) {
-      push_held_value(L, &v);
-      lua_rawset(L, 3);
-    }
-    pass(c);
+  for (; mp_lua_copy_item(c, &key, &v); mp_lua_copy_pass(c)) {
+    if ((v.deadline && v.deadline <= mp_os_coarse_now()) || !mp_lua_key_push(L, &key)) continue;
+    mp_lua_copy_push_value(L, &v);
+    lua_rawset(L, 3);
   }
   lua_settop(L, 3);
   return 1;
@@ -304,10 +256,6 @@ const luaL_Reg mp_lua_dict_metamethods[] = {
 };
 
 void mp_lua_open_dict_all(lua_State *L) {
-  luaL_newmetatable(L, COPY_TYPE);
-  lua_pushcfunction(L, copy_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
   luaL_getmetatable(L, MP_DICT_TYPE);
   luaL_setfuncs(L, mp_lua_dict_metamethods, 0);
   lua_getfield(L, -1, "__index");

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "shm/container/dict.h"
+#include "shm/container/list.h"
 #include "shm/number/array.h"
 
 static const char *name_of(const void *block) {
@@ -18,6 +19,7 @@ static const mp_lua_number_class family = {MP_TYPE_MUTEX, 0, name_of, NULL};
 static const mp_lua_number_class inner_families[] = {
     {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL},
     {MP_TYPE_DICT, MP_PART_LOCK, name_of, NULL},
+    {MP_TYPE_LIST, MP_PART_LOCK, name_of, NULL},
 };
 enum { INNER = sizeof inner_families / sizeof *inner_families };
 

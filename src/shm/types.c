@@ -4,6 +4,7 @@
 #include "shm/arena/object.h"
 #include "shm/container/blob.h"
 #include "shm/container/dict.h"
+#include "shm/container/list.h"
 #include "shm/number/array.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
@@ -30,6 +31,7 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_ARRAY] = &plain,
     [MP_TYPE_DICT] = &mp_shm_dict_type,
     [MP_TYPE_BLOB] = &mp_shm_blob_type,
+    [MP_TYPE_LIST] = &mp_shm_list_type,
 };
 
 void mp_shm_types_setup(void) {

@@ -53,6 +53,7 @@ enum {
   MP_MUTANT_RETIRED,     /* the handles of an entry that left its container stay in transit */
   MP_MUTANT_COUNTED,     /* repair of a container does not count */
   MP_MUTANT_WATCHED,     /* the log of handles in transit watches another word than the one that commits */
+  MP_MUTANT_SHAPE,       /* a list's reader does not look whether its item is in the list still */
   MP_MUTANT_COUNT
 };
 #define MP_MUTANT(what) (MP_ACTIVE_MUTANT == MP_MUTANT_##what)

@@ -117,26 +117,6 @@ static mp_shm_entry *entry_of(mp_shm_stripe *s, const spot *at) {
   return mp_shm_entry_at(mp_shm_table_at(s->table), at->place);
 }
 
-static bool same_number(uint8_t type, uint64_t word, uint8_t other, uint64_t its) {
-  double a, b;
-  if (type == other && word == its) return true;
-  memcpy(&a, &word, 8);
-  memcpy(&b, &its, 8);
-  if (type == MP_ITEM_FLOAT && other == MP_ITEM_FLOAT) return a == b;
-  if (type == other) return false;
-  double x = type == MP_ITEM_FLOAT ? a : b;
-  return x >= -0x1p63 && x < 0x1p63 && (double)(int64_t)x == x &&
-         (int64_t)x == (int64_t)(type == MP_ITEM_FLOAT ? its : word);
-}
-
-static bool entry_is(mp_shm_entry *e, const mp_shm_item *x) {
-  mp_shm_shape s = mp_shm_entry_shape(e);
-  if (mp_shm_is_number(s.vtype) && mp_shm_is_number(x->type)) return same_number(s.vtype, e->word, x->type, x->word);
-  if (s.vtype != x->type) return false;
-  if (!mp_shm_is_bytes(s.vtype)) return !mp_shm_is_blob(s.vtype) || e->word == x->word;
-  return e->word == x->n && mp_shm_words_same(&e->more[mp_shm_at_value(&s)], x->p, x->n);
-}
-
 /* An entry whose time is over is there no more. */
 static bool is_there(mp_shm_stripe *s, const spot *at) {
   if (!at->p) return false;
@@ -149,7 +129,7 @@ static bool is_there(mp_shm_stripe *s, const spot *at) {
 static bool is_expected(mp_shm_stripe *s, const spot *at, const mp_shm_item *expected) {
   if (!expected) return true;
   if (!is_there(s, at)) return expected->type == MP_ITEM_NONE;
-  return expected->type != MP_ITEM_NONE && entry_is(entry_of(s, at), expected);
+  return expected->type != MP_ITEM_NONE && mp_shm_entry_is(entry_of(s, at), expected);
 }
 
 static bool keeps_type(mp_shm_stripe *s, const spot *at, const mp_shm_item *v) {
@@ -178,7 +158,7 @@ static int commit(mp_shm_dict *d, const mp_shm_store *st, const spot *at, uint64
   _Atomic uint64_t *p = at->p ? at->p : at->gap;
   if (n || leaving) {
     atomic_store_explicit(&d->carried, 1, memory_order_release);
-    return mp_shm_stripe_commit(st, p, slot, leaving ? at->place : 0, record, n, w);
+    return mp_shm_stripe_commit(st, p, slot, leaving ? mp_shm_offset(entry_of(s, at)) : 0, record, n, w);
   }
   atomic_store_explicit(p, slot, memory_order_release);
   return 0;
@@ -210,13 +190,12 @@ static int put(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, cons
 int mp_shm_dict_remove(mp_shm_dict *d, const mp_shm_store *st, _Atomic uint64_t *p, uint64_t slot,
                        const mp_shm_wait *w) {
   mp_shm_stripe *s = st->s;
-  uint64_t place = mp_shm_slot_place(slot);
-  mp_shm_entry *e = mp_shm_entry_at(mp_shm_table_at(s->table), place);
+  mp_shm_entry *e = mp_shm_entry_at(mp_shm_table_at(s->table), mp_shm_slot_place(slot));
   uint32_t leaving;
   (void)d;
   mp_shm_entry_handles(e, &leaving);
   uint64_t span = mp_shm_entry_span(e);
-  int err = leaving ? mp_shm_stripe_commit(st, p, MP_SLOT_DELETED, place, 0, 0, w) : 0;
+  int err = leaving ? mp_shm_stripe_commit(st, p, MP_SLOT_DELETED, mp_shm_offset(e), 0, 0, w) : 0;
   if (err) return err;
   if (!leaving) atomic_store_explicit(p, MP_SLOT_DELETED, memory_order_release);
   atomic_store_explicit(&s->live, s->live - 1, memory_order_relaxed);
@@ -273,23 +252,6 @@ int mp_shm_dict_delete(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_wait *w
 
 /* --- sums --- */
 
-static double real(const mp_shm_item *x) {
-  double d;
-  memcpy(&d, &x->word, 8);
-  return x->type == MP_ITEM_INTEGER ? (double)(int64_t)x->word : d;
-}
-
-static void sum_of(const mp_shm_item *a, const mp_shm_item *b, mp_shm_item *sum) {
-  if (a->type == MP_ITEM_INTEGER && b->type == MP_ITEM_INTEGER) {
-    sum->type = MP_ITEM_INTEGER;
-    sum->word = a->word + b->word;
-    return;
-  }
-  double x = real(a) + real(b);
-  sum->type = MP_ITEM_FLOAT;
-  memcpy(&sum->word, &x, 8);
-}
-
 int mp_shm_dict_add(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_item *n, const mp_shm_item *initial,
                     mp_shm_item *sum, const mp_shm_wait *w) {
   mp_shm_store st;
@@ -306,7 +268,7 @@ int mp_shm_dict_add(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_item *n, c
     sum->deadline = s.expires ? e->more[0] : 0;
   }
   if (mp_shm_is_number(was.type)) {
-    sum_of(&was, n, sum);
+    mp_shm_item_add(&was, n, sum);
     err = put(d, &st, k, sum, &at, w);
   } else {
     sum->type = was.type;

@@ -6,93 +6,6 @@
 
 #include "shm/arena/robust.h"
 
-/* --- entries --- */
-
-static bool read_shape(mp_shm_table *t, uint64_t place, mp_shm_shape *s, uint64_t *word) {
-  if (!mp_shm_inside(t, place + sizeof(mp_shm_entry))) return false;
-  mp_shm_entry *e = mp_shm_entry_at(t, place);
-  *s = mp_shm_entry_shape(e);
-  *word = atomic_load_explicit(&e->word, memory_order_acquire);
-  return s->keylen <= MP_KEY_MOST && mp_shm_value_bytes(s, *word) <= MP_INLINE_MOST &&
-         mp_shm_inside(t, place + mp_shm_span(s, *word));
-}
-
-bool mp_shm_entry_has_key(mp_shm_table *t, uint64_t place, const mp_shm_key *k) {
-  if (!mp_shm_inside(t, place + sizeof(mp_shm_entry))) return false;
-  mp_shm_entry *e = mp_shm_entry_at(t, place);
-  mp_shm_shape s = mp_shm_entry_shape(e);
-  if (s.ktype != k->type || s.keylen != k->n) return false;
-  uint64_t at = mp_shm_at_key(&s);
-  return mp_shm_inside(t, place + sizeof *e + 8 * (at + mp_shm_words(k->n))) &&
-         mp_shm_words_same(&e->more[at], k->p, k->n);
-}
-
-bool mp_shm_entry_read(mp_shm_table *t, uint64_t place, void *buf, mp_shm_item *v) {
-  mp_shm_shape s;
-  uint64_t word;
-  if (!read_shape(t, place, &s, &word)) return false;
-  mp_shm_entry *e = mp_shm_entry_at(t, place);
-  uint64_t bytes = mp_shm_value_bytes(&s, word);
-  *v = (mp_shm_item){.type = s.vtype, .n = (uint32_t)bytes, .word = word, .nhandles = s.nhandles};
-  if (s.expires) v->deadline = atomic_load_explicit(&e->more[0], memory_order_relaxed);
-  if (8 * (s.nhandles + mp_shm_words(bytes)) > MP_ITEM_ROOM) return false;
-  mp_shm_words_out(buf, &e->more[mp_shm_at_handles(&s)], s.nhandles);
-  v->handles = buf;
-  v->p = (char *)buf + 8 * s.nhandles;
-  mp_shm_words_out((char *)buf + 8 * s.nhandles, &e->more[mp_shm_at_value(&s)], mp_shm_words(bytes));
-  return true;
-}
-
-int64_t mp_shm_entry_copy(mp_shm_table *t, uint64_t place, void *to, uint64_t room) {
-  mp_shm_shape s;
-  uint64_t word;
-  if (!read_shape(t, place, &s, &word)) return -1;
-  uint64_t span = mp_shm_span(&s, word), head = mp_shm_head(&s);
-  if (span > room) return 0;
-  memcpy(to, &head, 8);
-  memcpy((char *)to + 8, &word, 8);
-  mp_shm_words_out((char *)to + 16, mp_shm_entry_at(t, place)->more, span / 8 - 2);
-  return (int64_t)span;
-}
-
-void mp_shm_entry_item(mp_shm_entry *copy, mp_shm_item *key, mp_shm_item *v) {
-  mp_shm_shape s = mp_shm_entry_shape(copy);
-  uint64_t word = copy->word;
-  *v =
-      (mp_shm_item){.type = s.vtype, .n = (uint32_t)mp_shm_value_bytes(&s, word), .word = word, .nhandles = s.nhandles};
-  v->handles = (const mp_shm_handle *)(void *)&copy->more[mp_shm_at_handles(&s)];
-  v->p = (const void *)&copy->more[mp_shm_at_value(&s)];
-  if (s.expires) v->deadline = copy->more[0];
-  if (!key) return;
-  *key = (mp_shm_item){.type = s.ktype, .n = s.keylen, .p = (const void *)&copy->more[mp_shm_at_key(&s)]};
-  if (s.ktype != MP_ITEM_STRING) key->word = copy->more[mp_shm_at_key(&s)];
-}
-
-static mp_shm_shape shape_for(const mp_shm_key *k, const mp_shm_item *v) {
-  return (mp_shm_shape){k ? k->type : MP_ITEM_NONE, v->type, v->deadline != 0, v->nhandles + v->nextra, k ? k->n : 0};
-}
-
-uint64_t mp_shm_item_span(const mp_shm_key *k, const mp_shm_item *v) {
-  mp_shm_shape s = shape_for(k, v);
-  return mp_shm_span(&s, v->n);
-}
-
-uint64_t mp_shm_stripe_append(mp_shm_stripe *s, const mp_shm_key *k, const mp_shm_item *v) {
-  mp_shm_shape shape = shape_for(k, v);
-  uint64_t place = s->end;
-  mp_shm_entry *e = mp_shm_entry_at(mp_shm_table_at(s->table), place);
-  _Atomic uint64_t *handles = &e->more[mp_shm_at_handles(&shape)];
-  atomic_store_explicit(&e->head, mp_shm_head(&shape), memory_order_relaxed);
-  atomic_store_explicit(&e->word, mp_shm_is_bytes(v->type) ? v->n : v->word, memory_order_relaxed);
-  if (shape.expires) atomic_store_explicit(&e->more[0], v->deadline, memory_order_relaxed);
-  mp_shm_words_in(handles, v->handles, 8 * (uint64_t)v->nhandles);
-  mp_shm_words_in(handles + v->nhandles, v->extra, 8 * (uint64_t)v->nextra);
-  if (k) mp_shm_words_in(&e->more[mp_shm_at_key(&shape)], k->p, k->n);
-  mp_shm_words_in(&e->more[mp_shm_at_value(&shape)], v->p, v->n);
-  s->end = place + mp_shm_span(&shape, v->n);
-  return place;
-}
-
 /* --- chunks --- */
 
 /* A chunk's `object` says of a container's chunk which part of it it is. */
@@ -161,11 +74,13 @@ static void grow_version(mp_shm_stripe *s) {
   atomic_thread_fence(memory_order_seq_cst);
 }
 
-void mp_shm_stripe_replace(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, const mp_shm_wait *w) {
+/* What comes before and after the store that puts a table in place. */
+static void note_old(const mp_shm_store *st, uint32_t old) {
+  if (!MP_MUTANT(OLD)) atomic_store_explicit(&st->s->old, old, memory_order_release);
+}
+
+static void finish_replace(const mp_shm_store *st, uint32_t old, uint64_t end, uint32_t n, const mp_shm_wait *w) {
   mp_shm_stripe *s = st->s;
-  uint32_t old = chunk_of(st, s->table);
-  if (!MP_MUTANT(OLD)) atomic_store_explicit(&s->old, old, memory_order_release);
-  atomic_store_explicit(&s->table, word, memory_order_release);
   if (!MP_MUTANT(VERSION)) grow_version(s);
   if (MP_MUTANT(OLD)) atomic_store_explicit(&s->old, old, memory_order_release);
   atomic_store_explicit(&s->fresh, 0, memory_order_release);
@@ -177,11 +92,31 @@ void mp_shm_stripe_replace(const mp_shm_store *st, uint64_t word, uint64_t end, 
   if (mp_shm_stripe_drop(st, &s->old, w) != 0) s->dirty = 1;
 }
 
+void mp_shm_stripe_replace(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, const mp_shm_wait *w) {
+  uint32_t old = chunk_of(st, st->s->table);
+  note_old(st, old);
+  atomic_store_explicit(&st->s->table, word, memory_order_release);
+  finish_replace(st, old, end, n, w);
+}
+
+int mp_shm_stripe_replace_with(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, uint64_t leaves,
+                               uint64_t record, uint32_t nhandles, const mp_shm_wait *w) {
+  uint32_t old = chunk_of(st, st->s->table);
+  note_old(st, old);
+  int err = mp_shm_stripe_commit(st, &st->s->table, word, leaves, record, nhandles, w);
+  if (err) {
+    st->s->dirty = 1; /* repair frees the new table */
+    return err;
+  }
+  finish_replace(st, old, end, n, w);
+  return 0;
+}
+
 /* --- handles --- */
 
 static void take_off_transit(mp_shm_stripe *s) {
   uint32_t n;
-  uint64_t record = mp_shm_entry_handles(mp_shm_entry_at(mp_shm_table_at(s->table), s->retired), &n);
+  uint64_t record = mp_shm_entry_handles(mp_shm_at(s->retired), &n);
   if (!MP_MUTANT(RETIRED)) mp_shm_transit_begin(record, n, mp_shm_offset(&s->retired), 0, -1);
   atomic_store_explicit(&s->retired, 0, memory_order_release);
   if (!MP_MUTANT(RETIRED)) mp_shm_transit_end();
@@ -190,7 +125,8 @@ static void take_off_transit(mp_shm_stripe *s) {
 void mp_shm_stripe_finish_retired(const mp_shm_store *st) {
   mp_shm_stripe *s = st->s;
   if (!s->retired) return;
-  if (st->layout->has(st, s->retired))
+  uint64_t table = s->table ? mp_shm_offset(mp_shm_table_at(s->table)) : 0;
+  if (table && s->retired > table && st->layout->has(st, s->retired - table))
     atomic_store_explicit(&s->retired, 0, memory_order_release);
   else
     take_off_transit(s);

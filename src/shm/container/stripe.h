@@ -49,7 +49,7 @@
 typedef struct mp_shm_stripe {
   _Alignas(MP_LINE) mp_os_mutex lock;
   _Atomic uint64_t version, table;
-  _Atomic uint64_t retired; /* the entry's place; 0: none */
+  _Atomic uint64_t retired; /* the entry's offset in the arena; 0: none */
   uint64_t end, dead;       /* where the next entry goes; bytes of dead entries before it */
   _Atomic uint32_t live;
   uint32_t used;                      /* entries in the index; slots that were ever filled */
@@ -65,7 +65,7 @@ typedef struct mp_shm_table {
 
 typedef struct mp_shm_store mp_shm_store;
 typedef struct mp_shm_layout { /* what dict.c and list.c each know of their index */
-  /* Whether the index has the entry at that place. */
+  /* Whether the index has the entry at that place of the table. */
   bool (*has)(const mp_shm_store *st, uint64_t place);
   /* Sets end, dead, live and used from the index. */
   void (*count)(const mp_shm_store *st);
@@ -116,6 +116,13 @@ int64_t mp_shm_entry_copy(mp_shm_table *t, uint64_t place, void *to, uint64_t ro
 /* What a copied entry has; key: may be NULL. */
 void mp_shm_entry_item(mp_shm_entry *copy, mp_shm_item *key, mp_shm_item *v);
 
+/* Writes an entry. k NULL: it has no key. */
+void mp_shm_entry_write(mp_shm_entry *e, const mp_shm_key *k, const mp_shm_item *v);
+/* Whether the entry has that value, by content. */
+bool mp_shm_entry_is(mp_shm_entry *e, const mp_shm_item *x);
+/* The sum of two numbers, as Lua adds: type and word. */
+void mp_shm_item_add(const mp_shm_item *a, const mp_shm_item *b, mp_shm_item *sum);
+
 void mp_shm_stripe_init(mp_shm_stripe *s);
 /* Locks, and repairs what a dead owner left: 0, -EINTR, -ETIMEDOUT. */
 int mp_shm_stripe_lock(const mp_shm_store *st, const mp_shm_wait *w);
@@ -134,10 +141,13 @@ mp_shm_table *mp_shm_table_new(const mp_shm_store *st, uint64_t bytes, uint64_t 
 uint64_t mp_shm_table_room(const mp_shm_store *st, uint64_t bytes);
 /* Puts table word w (0: none) in place and frees the table before it. n: entries in it. */
 void mp_shm_stripe_replace(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, const mp_shm_wait *w);
+/* The same with the handles of an entry that leaves, or of n at `record` that come: as mp_shm_stripe_commit. */
+int mp_shm_stripe_replace_with(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, uint64_t leaves,
+                               uint64_t record, uint32_t nhandles, const mp_shm_wait *w);
 /* Frees the chunk that `which` names if it is the stripe's, and not its table. */
 int mp_shm_stripe_drop(const mp_shm_store *st, _Atomic uint32_t *which, const mp_shm_wait *w);
-/* Stores value to *word: THE COMMIT, with the handles of the entry that leaves (0: none) and those that come: n at offset
- * `record`. An error: nothing has happened. */
+/* Stores value to *word: THE COMMIT, with the handles of the entry that leaves (its offset; 0: none) and those that come: n at
+ * offset `record`. An error: nothing has happened. */
 int mp_shm_stripe_commit(const mp_shm_store *st, _Atomic uint64_t *word, uint64_t value, uint64_t leaves,
                          uint64_t record, uint32_t n, const mp_shm_wait *w);
 /* Where an entry's handles are, for the above. */
