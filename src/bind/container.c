@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "bind/element.h"
+#include "bind/check.h"
 #include "shm/container/blob.h"
 
 #define HELD_TYPE "mproc.held"
@@ -363,14 +363,14 @@ void mp_lua_update_again(lua_State *L, int at_tries, int at_since) {
 void mp_lua_update_check(lua_State *L, int at_f) {
   if (lua_type(L, at_f) != LUA_TFUNCTION)
     mp_lua_container_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                            mp_lua_element_show(L, at_f));
+                            mp_lua_show(L, at_f));
 }
 
 /* --- numbers to add --- */
 
 void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n) {
   if (lua_type(L, idx) != LUA_TNUMBER)
-    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_element_show(L, idx));
+    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_show(L, idx));
   read_number(L, idx, n);
 }
 

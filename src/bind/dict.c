@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bind/check.h"
 #include "bind/dict.h"
-#include "bind/element.h"
 #include "bind/list.h"
 
 static const char *name_of(const void *block) {

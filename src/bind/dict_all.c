@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bind/check.h"
 #include "bind/dict.h"
-#include "bind/element.h"
 
 #define COPY_FIRST 4096 /* bytes of a walk's buffer at first */
 #define COPY_SPARE 1024

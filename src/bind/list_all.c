@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bind/element.h"
+#include "bind/check.h"
 #include "bind/list.h"
 
 /* --- extend --- */
@@ -45,8 +45,7 @@ static int read_batch(lua_State *L) {
 }
 
 static lua_Integer list_length(lua_State *L, int idx) {
-  if (lua_type(L, idx) != LUA_TTABLE)
-    mp_lua_container_misuse(L, "list must be a table, got %s", mp_lua_element_show(L, idx));
+  if (lua_type(L, idx) != LUA_TTABLE) mp_lua_container_misuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
   lua_getfield(L, idx, "n");
   int exact = 1;
   lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : lua_tointegerx(L, -1, &exact);
@@ -112,7 +111,7 @@ static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer 
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (lua_isnoneornil(L, arg)) return otherwise;
   lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
-  if (!exact) mp_lua_container_misuse(L, "%s must be an integer, got %s", what, mp_lua_element_show(L, arg));
+  if (!exact) mp_lua_container_misuse(L, "%s must be an integer, got %s", what, mp_lua_show(L, arg));
   return n;
 }
 
@@ -194,7 +193,7 @@ static int list_sort(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
   lua_settop(L, COMPARE);
   if (!lua_isnil(L, COMPARE) && !lua_isfunction(L, COMPARE))
-    return mp_lua_container_misuse(L, "cmp must be a function of two items, got %s", mp_lua_element_show(L, COMPARE));
+    return mp_lua_container_misuse(L, "cmp must be a function of two items, got %s", mp_lua_show(L, COMPARE));
   for (;;) {
     lua_settop(L, COMPARE);
     mp_shm_list_part all = {0, MP_LIST_MOST, 0};
