@@ -145,7 +145,7 @@ static void push_number(lua_State *L, mp_shm_number n) {
     lua_pushboolean(L, (int)n.whole);
 }
 
-void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits) {
+void mp_lua_element_push_other(lua_State *L, unsigned type, uint64_t bits) {
   push_number(L, mp_shm_number_decode(type, bits));
 }
 

@@ -29,7 +29,13 @@ int mp_lua_element_read(lua_State *L, int idx, unsigned type, uint64_t *bits);
 int mp_lua_element_refuse(lua_State *L, int idx, unsigned type, int err, const char *what, lua_Integer at);
 /* Both: the bits, or raises. */
 uint64_t mp_lua_element_check(lua_State *L, int idx, unsigned type, const char *what);
-void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits);
+void mp_lua_element_push_other(lua_State *L, unsigned type, uint64_t bits);
+static inline void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bits) {
+  if (type == MP_INTEGER || type == MP_INT64)
+    lua_pushinteger(L, (lua_Integer)bits);
+  else
+    mp_lua_element_push_other(L, type, bits);
+}
 
 /* Methods' bodies, for element i of a, whose first own argument is at arg. */
 int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg);

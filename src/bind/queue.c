@@ -39,7 +39,7 @@ mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx) {
   return b;
 }
 
-static mp_shm_queue *check(lua_State *L) { return mp_lua_box_self(L, &family, "queue")->it; }
+static inline mp_shm_queue *check(lua_State *L) { return mp_lua_box_self(L, &family, "queue")->it; }
 
 /* Any failure but the expected outcomes of put and get. */
 int mp_lua_queue_failed(lua_State *L, int err) {
@@ -61,7 +61,7 @@ typedef struct envelope {
   mp_codec_message m;
 } envelope;
 
-static void fill(lua_State *L, int idx, envelope *e) {
+static inline void fill(lua_State *L, int idx, envelope *e) {
   e->m.block = NULL;
   size_t n = mp_codec_encode_scalar(L, idx, e->bytes);
   if (n == 0) {
@@ -80,7 +80,8 @@ static int not_put(lua_State *L, int err) {
   return 2;
 }
 
-static int put(lua_State *L, mp_shm_queue *q, uint64_t deadline) {
+static inline int put(lua_State *L, uint64_t deadline) {
+  mp_shm_queue *q = check(L);
   envelope e;
   mp_shm_wait w = mp_lua_wait(L, deadline);
   fill(L, 2, &e);
@@ -91,16 +92,18 @@ static int put(lua_State *L, mp_shm_queue *q, uint64_t deadline) {
   return 1;
 }
 
+/* put(value[, timeout]) -> true | false, "full" */
 static int queue_put(lua_State *L) {
-  mp_shm_queue *q = check(L);
-  if (lua_gettop(L) < 2) luaL_checkany(L, 2);
-  return put(L, q, mp_lua_deadline(L, 3));
+  if (lua_gettop(L) == 2) return put(L, MP_FOREVER);
+  check(L);
+  luaL_checkany(L, 2);
+  return put(L, mp_lua_deadline(L, 3));
 }
 
 static int queue_put_nowait(lua_State *L) {
-  mp_shm_queue *q = check(L);
+  check(L);
   luaL_checkany(L, 2);
-  return put(L, q, 0);
+  return put(L, 0);
 }
 
 /* --- get --- */
@@ -117,20 +120,8 @@ int mp_lua_queue_decode(lua_State *L, const mp_shm_incoming *g) {
   return lua_pcall(L, 1, 1, 0);
 }
 
-/* Inline messages are copied here under the lock. A finalizer that gets while one is decoded has a buffer of its own. */
 _Alignas(16) MP_BSS_TAIL char mp_lua_queue_buffer[MP_INLINE_MAX];
-static bool buffer_busy;
-
-mp_lua_queue_room mp_lua_queue_room_take(lua_State *L) {
-  bool shared = !buffer_busy;
-  void *bytes = shared ? mp_lua_queue_buffer : lua_newuserdatauv(L, MP_INLINE_MAX, 0);
-  buffer_busy = true;
-  return (mp_lua_queue_room){bytes, shared};
-}
-
-void mp_lua_queue_room_give(const mp_lua_queue_room *room) {
-  if (room->shared) buffer_busy = false;
-}
+bool mp_lua_queue_buffer_busy;
 
 int mp_lua_queue_use(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep) {
   if (mp_lua_queue_scalar(L, g)) return 0;

@@ -21,8 +21,17 @@ typedef struct mp_lua_queue_room {
   void *bytes; /* MP_INLINE_MAX */
   bool shared;
 } mp_lua_queue_room;
-mp_lua_queue_room mp_lua_queue_room_take(lua_State *L);
-void mp_lua_queue_room_give(const mp_lua_queue_room *room);
+extern char mp_lua_queue_buffer[MP_INLINE_MAX];
+extern bool mp_lua_queue_buffer_busy; /* a finalizer that gets while a message is decoded has a buffer of its own */
+static inline mp_lua_queue_room mp_lua_queue_room_take(lua_State *L) {
+  bool shared = !mp_lua_queue_buffer_busy;
+  void *bytes = shared ? mp_lua_queue_buffer : lua_newuserdatauv(L, MP_INLINE_MAX, 0);
+  mp_lua_queue_buffer_busy = true;
+  return (mp_lua_queue_room){bytes, shared};
+}
+static inline void mp_lua_queue_room_give(const mp_lua_queue_room *room) {
+  if (room->shared) mp_lua_queue_buffer_busy = false;
+}
 /* Decodes a message that was taken and ends it: 0 and its value pushed, or LUA_ERR* and the error value. Then the message
  * is lost, unless memory was wanting, or it is to be kept: it goes back to the queue. */
 int mp_lua_queue_use(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep);

@@ -14,13 +14,14 @@ static const char *name_of(const void *block) {
 
 static const mp_lua_number_class family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
 
-static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "semaphore"); }
+static inline mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "semaphore"); }
 
-static int enter(lua_State *L, uint64_t deadline) {
-  mp_shm_semaphore *s = check(L)->it;
+static inline int acquire(lua_State *L, mp_shm_semaphore *s, uint64_t deadline) {
   mp_shm_wait w = mp_lua_wait(L, deadline);
   return mp_shm_semaphore_acquire(s, &w);
 }
+
+static int enter(lua_State *L, uint64_t deadline) { return acquire(L, check(L)->it, deadline); }
 
 static int push_outcome(lua_State *L, int r) {
   if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "semaphore");
@@ -32,11 +33,15 @@ static int push_outcome(lua_State *L, int r) {
 
 /* acquire([timeout]) -> true | false, "timeout" */
 static int semaphore_acquire(lua_State *L) {
-  check(L);
-  return push_outcome(L, enter(L, mp_lua_deadline(L, 2)));
+  mp_shm_semaphore *s = check(L)->it;
+  int r = acquire(L, s, mp_lua_deadline(L, 2));
+  if (r) return push_outcome(L, r);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 static uint64_t check_count(lua_State *L, int arg) {
+  if (lua_gettop(L) < arg) return 1;
   return (uint64_t)mp_lua_opt_count(L, arg, "k", 1, "a number of permits to give back, an integer: one permit or more",
                                     1);
 }

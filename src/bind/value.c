@@ -14,13 +14,13 @@
 
 _Static_assert(sizeof(lua_KContext) == sizeof(uint64_t), "update keeps the old bits there");
 
-static mp_lua_box *check_box(lua_State *L) {
+static inline mp_lua_box *check_box(lua_State *L) {
   mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "value");
   if (((mp_shm_array *)b->it)->kind != MP_ARRAY_VALUE) mp_lua_box_refuse(L, 1, "value");
   return b;
 }
 
-static mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
+static inline mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
 
 /* Upvalue: the methods, and false by the name of the field. */
 static int value_index(lua_State *L) {

@@ -43,6 +43,9 @@ enum { MP_OS_THREADS = 0 };
 /* What a child runs on its way to its target and out again: side by side, for it pays for each stretch of code it touches. */
 #define MP_HOT_AFTER_FORK __attribute__((hot))
 
+/* What happens seldom: kept out of line, and out of the way of what happens each time. */
+#define MP_SELDOM __attribute__((cold, noinline))
+
 #define MP_FOREVER UINT64_MAX
 #define MP_MS UINT64_C(1000000)
 
@@ -104,6 +107,14 @@ static inline void mp_os_pending(_Atomic uint32_t *word) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static inline void mp_os_pause(void);
+/* A full fence behind an atomic read-modify-write of the caller's: x86 has had it with that. */
+static inline void mp_os_fence_after_rmw(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#else
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
 
 /* memory.c */
 /* Maps a nameless, sparse, shared area (sealed where memfd_create is allowed) of about *size bytes (halved until the system grants it,

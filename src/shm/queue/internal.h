@@ -91,8 +91,12 @@ static inline void mp_shm_copy(void *to, const void *from, size_t n) {
 }
 /* Copies a parcel's pieces one after another. */
 static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
+  if (m->npieces == 1) {
+    mp_shm_copy(to, m->pieces->base, m->len);
+    return;
+  }
   for (size_t i = 0; i < m->npieces; i++) {
-    mp_shm_copy(to, m->pieces[i].base, m->pieces[i].len);
+    memcpy(to, m->pieces[i].base, m->pieces[i].len);
     to += m->pieces[i].len;
   }
 }

@@ -120,18 +120,23 @@ static void link_segment(uint64_t tail, uint64_t segment) {
   ((mp_shm_segment *)mp_shm_at(mp_shm_segment_of(tail)))->next = segment;
 }
 
-/* Where a record of `span` bytes goes: its offset, or 0 with *err. */
-static uint64_t place(mp_shm_queue *q, uint64_t span, const mp_shm_wait *w, int *err) {
-  uint64_t tail = atomic_load_explicit(&q->end, memory_order_relaxed);
-  if (fits(tail & (MP_SEGMENT - 1), span)) return tail;
-  uint64_t segment = next_segment(q, span, w, err);
-  if (!segment) return 0;
+/* Where a record of `span` bytes goes that the tail's segment has no room for: its offset, or an error. */
+static MP_SELDOM int64_t enter_segment(mp_shm_queue *q, uint64_t tail, uint64_t span, const mp_shm_wait *w) {
+  int err = 0;
+  uint64_t segment = next_segment(q, span, w, &err);
+  if (!segment) return err;
   link_segment(tail, segment);
-  return mp_shm_queue_segment_begin(q, segment);
+  return (int64_t)mp_shm_queue_segment_begin(q, segment);
+}
+
+/* Where a record of `span` bytes goes: its offset, or an error. */
+static inline int64_t place(mp_shm_queue *q, uint64_t span, const mp_shm_wait *w) {
+  uint64_t tail = atomic_load_explicit(&q->end, memory_order_relaxed);
+  return fits(tail & (MP_SEGMENT - 1), span) ? (int64_t)tail : enter_segment(q, tail, span, w);
 }
 
 /* One word names it: what is fresh is neither the own segment nor, before it has been drained, spare. */
-static void taken_segment(mp_shm_queue *q, uint64_t segment) {
+static MP_SELDOM void taken_segment(mp_shm_queue *q, uint64_t segment) {
   uint32_t s = (uint32_t)mp_shm_chunk_index(segment) + 1;
   if (mp_shm_queue_is_own(q, s))
     atomic_store_explicit(&q->vacant, 0, memory_order_release);
@@ -143,11 +148,17 @@ static void taken_segment(mp_shm_queue *q, uint64_t segment) {
 
 static inline void write_inline(uint64_t at, uint64_t seq, const mp_shm_outgoing *m) {
   mp_shm_record *r = mp_shm_at(at);
+  *r = (mp_shm_record){.bytes = (uint32_t)m->len, .type = MP_RECORD_INLINE, .seq = seq};
+  mp_shm_gather((char *)(r + 1), m);
+}
+
+static void write_with_handles(uint64_t at, uint64_t seq, const mp_shm_outgoing *m) {
+  mp_shm_record *r = mp_shm_at(at);
   *r = (mp_shm_record){.bytes = (uint32_t)(m->nhandles * 8 + m->len),
                        .nhandles = (uint16_t)m->nhandles,
                        .type = MP_RECORD_INLINE,
                        .seq = seq};
-  if (m->nhandles) memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
+  memcpy(r + 1, m->handles, m->nhandles * sizeof *m->handles);
   mp_shm_gather((char *)(r + 1) + m->nhandles * 8, m);
 }
 
@@ -211,34 +222,33 @@ static bool is_large(const mp_shm_outgoing *m) {
   return (uint64_t)m->nhandles * 8 + m->len > mp_shm_queue_inline_max || m->nhandles > UINT16_MAX;
 }
 
+/* Whether a message goes by a store of its own. */
+static inline bool is_special(const mp_shm_outgoing *m) { return m->nhandles || m->len > mp_shm_queue_inline_max; }
+
 static uint64_t span_of(const mp_shm_outgoing *m, int64_t extent) {
   return mp_shm_record_span(extent < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t));
 }
 
-/* Whether a message goes with those before it, by one store: an inline one without handles, as far as the segment has room. */
-static bool goes_along(const mp_shm_outgoing *m, uint64_t pos) {
-  return !m->nhandles && !is_large(m) && fits(pos & (MP_SEGMENT - 1), span_of(m, -1));
+/* After the commit the records are the readers'. */
+static void appended(mp_shm_queue *q, uint64_t at, uint64_t tail, uint64_t nput) {
+  bool crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
+  atomic_store_explicit(&q->end, tail, memory_order_relaxed);
+  atomic_store_explicit(&q->nput, nput, memory_order_release);
+  if (crossed) taken_segment(q, mp_shm_segment_of(at));
 }
 
-/* With the producers' lock, room for n being there: puts the first messages, as many as go with one store. extent: the
- * chunk of the first, if it is large. How many, or an error: then none. */
-static int64_t append(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, const mp_shm_wait *w) {
+/* With the producers' lock, room being there: puts a large message, whose chunk is `extent`, or one with handles. */
+static MP_SELDOM int append_alone(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, const mp_shm_wait *w) {
   int err = 0;
-  uint64_t at = place(q, span_of(m, extent), w, &err);
-  if (!at) return err;
-  uint64_t before = atomic_load_explicit(&q->nput, memory_order_relaxed), tail = at + span_of(m, extent);
-  bool alone = m->nhandles || extent >= 0, crossed = at != atomic_load_explicit(&q->end, memory_order_relaxed);
+  int64_t place_or_error = place(q, span_of(m, extent), w);
+  if (place_or_error < 0) return (int)place_or_error;
+  uint64_t at = (uint64_t)place_or_error, tail = at + span_of(m, extent);
+  uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
   if (MP_MUTANT(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
-  size_t i = 1;
   if (extent < 0)
-    write_inline(at, before + 1, m);
+    write_with_handles(at, seq, m);
   else
-    write_large(q, at, before + 1, extent);
-  for (; !alone && i < n && goes_along(&m[i], tail); i++) {
-    if (MP_MUTANT(BATCH)) atomic_store_explicit(&q->tail, tail + span_of(&m[i], -1), memory_order_release);
-    write_inline(tail, before + 1 + i, &m[i]);
-    tail += span_of(&m[i], -1);
-  }
+    write_large(q, at, seq, extent);
   if (m->nhandles)
     err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
   else
@@ -247,44 +257,69 @@ static int64_t append(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64
     retract(q, extent);
     return err;
   }
-  /* From here on the records are the readers'. */
-  atomic_store_explicit(&q->end, tail, memory_order_relaxed);
-  atomic_store_explicit(&q->nput, before + i, memory_order_release);
-  if (crossed) taken_segment(q, mp_shm_segment_of(at));
+  appended(q, at, tail, seq);
   if (extent >= 0) {
     atomic_store_explicit(&q->publishing, 0, memory_order_release);
     mp_shm_proc_add_claimed(-1);
   }
-  return (int64_t)i;
+  return 1;
 }
 
-/* With the producers' lock: puts messages until the next one is large, or the segment is left. */
-static int put_some(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
-                    const mp_shm_wait *w) {
+/* With the producers' lock, room for n being there: puts inline messages without handles, up to the first other one or to
+ * the end of the segment, by one store. How many, or an error: then none. */
+static int64_t append_run(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, const mp_shm_wait *w) {
+  uint64_t span = mp_shm_record_span((uint32_t)m->len), nput = atomic_load_explicit(&q->nput, memory_order_relaxed);
+  int64_t at = place(q, span, w);
+  if (at < 0) return at;
+  uint64_t tail = (uint64_t)at;
+  size_t left = n;
+  if (MP_MUTANT(COMMIT)) atomic_store_explicit(&q->tail, tail + span, memory_order_release);
+  for (;;) {
+    write_inline(tail, ++nput, m);
+    tail += span;
+    if (--left == 0 || is_special(++m)) break;
+    span = mp_shm_record_span((uint32_t)m->len);
+    if (!fits(tail & (MP_SEGMENT - 1), span)) break;
+    if (MP_MUTANT(BATCH)) atomic_store_explicit(&q->tail, tail + span, memory_order_release);
+  }
+  commit_tail(q, tail);
+  appended(q, (uint64_t)at, tail, nput);
+  return (int64_t)(n - left);
+}
+
+/* With the producers' lock: how many more messages there may be; or -EPIPE, or -EAGAIN. */
+static inline int64_t room_to_put(mp_shm_queue *q) {
+  if (atomic_load_explicit(&q->closed, memory_order_relaxed)) return -EPIPE;
+  if (!q->maxsize) return INT64_MAX;
+  uint64_t room = room_left(q);
+  return room == 0 ? -EAGAIN : room < INT64_MAX ? (int64_t)room : INT64_MAX;
+}
+
+/* With the producers' lock: puts what follows, up to a message that needs a chunk, or to the end of the segment. */
+static inline int put_some(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
+                           const mp_shm_wait *w) {
   uint64_t segment = mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed));
-  for (*put = 0; *put < n && (*put == 0 || !is_large(&m[*put]));) {
-    if (atomic_load_explicit(&q->closed, memory_order_relaxed)) return -EPIPE;
-    uint64_t room = room_left(q);
-    if (!room) return -EAGAIN;
-    size_t left = n - *put;
-    int64_t r = append(q, m + *put, left < room ? left : (size_t)room, extent, w);
+  for (;;) {
+    int64_t r = room_to_put(q);
+    if (r > 0) r = is_special(m) ? append_alone(q, m, extent, w) : append_run(q, m, (uint64_t)r < n ? (size_t)r : n, w);
     if (r < 0) return (int)r;
     *put += (size_t)r;
+    n -= (size_t)r;
+    if (n == 0) return 0;
+    m += r;
     extent = -1;
-    if (*put < n && mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed)) != segment) break;
+    if (is_large(m) || segment != mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed))) return 0;
   }
-  return 0;
 }
 
-/* One try: how many were put, and 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
+/* One try: adds to *put how many were put: 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
 static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
                    const mp_shm_wait *w) {
   int err = mp_shm_queue_lock(q, &q->producers, w);
-  *put = 0;
   if (err) return err;
   err = put_some(q, m, n, extent, put, w);
   mp_os_mutex_unlock(&q->producers);
-  if (*put) mp_shm_wait_queue_wake_observers(&q->data);
+  mp_shm_wait_queue_wake_observers(&q->data);
   return err;
 }
 
@@ -312,7 +347,7 @@ static int put_next(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t
 }
 
 /* Goes on with what a first try has left. */
-static int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
+static MP_SELDOM int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
   int64_t extent = -1;
   bool swept = false;
   int err = 0;
@@ -332,16 +367,10 @@ static int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t 
 
 /* Most messages need neither room to wait for nor a chunk: they are tried at once. */
 int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
-  int err = 0;
   *done = 0;
-  if (n > 0 && !is_large(m)) err = try_put(q, m, n, -1, done, w);
+  int err = n == 0 || is_large(m) ? 0 : try_put(q, m, n, -1, done, w);
   if (*done == n) return 0;
   return err == 0 || err == -EAGAIN || err == -ENOMEM ? put_rest(q, m, n, done, w) : err;
-}
-
-int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
-  size_t done;
-  return mp_shm_queue_put_many(q, m, 1, &done, w);
 }
 
 /* --- get --- */

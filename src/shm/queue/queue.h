@@ -112,12 +112,15 @@ extern const mp_shm_object_type_info mp_shm_queue_type; /* for types.c */
 /* maxsize 0: no limit. */
 int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w,
                      mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */
-/* 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. On an error nothing was put. */
-int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
-/* The same for n messages in their order; *done were put, on an error too. They take the lock once for each segment that
- * they fill, and once for each large one; and come with one store for each stretch of a segment, a large one or one with
- * handles by its own. Other producers' messages may come between. */
+/* Puts n messages in their order: 0; -ETIMEDOUT full; -EPIPE closed; -ENOMEM the arena is full; -EINTR. *done were put, on an
+ * error too. They take the lock once for each segment that they fill, and once for each large one; and come with one store
+ * for each stretch of a segment, a large one or one with handles by its own. Other producers' messages may come between. */
 int mp_shm_queue_put_many(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w);
+/* One. On an error nothing was put. */
+static inline int mp_shm_queue_put(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
+  size_t done;
+  return mp_shm_queue_put_many(q, m, 1, &done, w);
+}
 /* buf: MP_INLINE_MAX bytes, 16-aligned, for an inline message. 0; -ETIMEDOUT empty; -EPIPE closed and drained; -EINTR. */
 int mp_shm_queue_get(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_wait *w);
 /* The same for the next message and those behind it that go with one store: up to `most`, inline ones without handles, of

@@ -20,7 +20,7 @@ static int give(mp_shm_semaphore *s, uint64_t k) {
   mp_shm_pending(&s->bell.word);
   while (n <= MP_SEMAPHORE_MOST - k)
     if (atomic_compare_exchange_weak(&s->value, &n, n + k)) {
-      mp_shm_wait_queue_wake_sleeper(&s->bell);
+      mp_shm_wait_queue_wake_sleeper_after_rmw(&s->bell);
       mp_shm_pending(NULL);
       return 0;
     }

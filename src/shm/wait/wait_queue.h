@@ -51,6 +51,11 @@ static inline void mp_shm_word_notify(_Atomic uint32_t *word) {
 /* Ringing has two halves, in this order. The second may make system calls, and may come once a lock has been let go: who
  * watches has no help of the kernel to lose, but its slice. */
 static inline void mp_shm_wait_queue_wake_sleeper(mp_shm_wait_queue *b) { mp_shm_word_notify(&b->word); }
+/* The same when what others shall see was an atomic read-modify-write. */
+static inline void mp_shm_wait_queue_wake_sleeper_after_rmw(mp_shm_wait_queue *b) {
+  mp_os_fence_after_rmw();
+  if (atomic_load_explicit(&b->word, memory_order_relaxed) == MP_WORD_ARMED) mp_shm_word_wake(&b->word);
+}
 void mp_shm_wait_set_wake(mp_shm_wait_queue *b); /* watch.c */
 static inline void mp_shm_wait_queue_wake_observers(mp_shm_wait_queue *b) {
   if (__builtin_expect(atomic_load_explicit(&b->watched, memory_order_acquire) & 1, 0)) mp_shm_wait_set_wake(b);
