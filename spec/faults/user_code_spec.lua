@@ -5,11 +5,5 @@
 local table_of_tests = require("spec.faults.user_code.specs")
 
 describe("in the owner of a pool", function()
-  table_of_tests("owner", function(_, act)
-    if act:find("interrupted") then return "a text decides what is Ctrl-C" end
-    if act:find("terminates") then return "what terminates the pool meets fields that are gone" end
-    if act:find("is closed") or act:find("is dropped") then return "a call that is left leaves its items behind" end
-    if act:find("joins") then return "the text is about a queue" end
-    return nil
-  end)
+  table_of_tests("owner", function() return nil end)
 end)

@@ -92,10 +92,9 @@ function pool_errors.terminated()
   return make("terminated", "the pool was terminated before this task had ended")
 end
 
--- One task was ended by future:terminate(). pid: the worker that ran it; nil when none did.
+-- One task was ended by future:terminate(). pid: of the worker that ran it, if that is known.
 function pool_errors.task_terminated(task, pid)
-  local killed = pid and ("; its worker (pid %d) was killed"):format(pid) or ""
-  return make("terminated", ("%s was terminated%s"):format(task, killed), { task = task, pid = pid })
+  return make("terminated", ("%s was terminated"):format(task), { task = task, pid = pid })
 end
 
 function pool_errors.cancelled(task)

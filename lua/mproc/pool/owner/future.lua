@@ -135,9 +135,9 @@ Future.terminate = shield(function(self)
     return false
   elseif not cancel(job) then
     job.read = true
+    job_of.stop(job) -- first, so that nobody begins what is left
     workers.end_job(job.state, job)
     job_of.fail(job, pool_errors.task_terminated(pool_errors.name_task(job)))
-    job_of.discard(job)
   end
   return true
 end)

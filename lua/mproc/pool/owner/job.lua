@@ -158,21 +158,31 @@ function job.is_complete(self)
   return self.exhausted and self.arrived == self.sent and not self.held
 end
 
+-- Nothing more of it begins.
+function job.stop(self)
+  protocol.cancel(self.state.flags, self.cancel)
+end
+
 -- Nobody wants what it still has in flight.
 function job.discard(self)
-  protocol.cancel(self.state.flags, self.cancel)
+  job.stop(self)
   job.finish(self)
 end
 
-local Guard = { __close = function(guard)
+local Guard = {}
+
+-- Closed, or collected with a coroutine that was dropped. A job that was never begun has no state.
+function Guard.__close(guard)
   local self = guard.job
-  if self and not self.ended then
+  if self and not self.ended and self.state and self.state.owner == core.self() then
     job.discard(self)
   end
-end }
+end
+
+Guard.__gc = Guard.__close
 
 -- A variable to be closed: a call that is left before its job has ended leaves nothing behind, whether it is left by an
--- error, by Ctrl-C or with its coroutine. Without its field `job` it does nothing.
+-- error, by Ctrl-C or with its coroutine, closed or dropped. Without its field `job` it does nothing.
 function job.guard(self)
   return setmetatable({ job = self }, Guard)
 end

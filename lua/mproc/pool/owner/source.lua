@@ -72,6 +72,18 @@ local function read_items(self, batch, n)
   end
 end
 
+-- What is read belongs to nobody when the coroutine that reads it is closed or dropped meanwhile.
+local Reading = {}
+
+function Reading.__close(reading)
+  local self = reading.source
+  if self.suspended then
+    self.busy, self.suspended, self.left = false, false, true
+  end
+end
+
+Reading.__gc = Reading.__close
+
 -- Reads a batch by `read`, which runs as code of the user's: another reader finds nothing until its items have been
 -- counted.
 local function pull_outside(self, read, n)
@@ -81,19 +93,13 @@ local function pull_outside(self, read, n)
     return batch
   end
   self.busy, self.suspended = true, true
-  local _ <close> = self -- whose __close is below, for a coroutine that is closed meanwhile
+  local _ <close> = setmetatable({ source = self }, Reading)
   local ok, err = outside(read, self, batch, n)
   self.suspended = false
   if not ok then
     batch.failed, batch.err, batch.interrupted = true, err, ok == nil
   end
   return batch
-end
-
-local function leave(self)
-  if self.suspended then
-    self.busy, self.suspended, self.left = false, false, true
-  end
 end
 
 local function counted(self)
@@ -108,14 +114,13 @@ local function pull_singly(self, n)
   return batch
 end
 
-Foreign.pull, Foreign.counted, Foreign.__close = pull_singly, counted, leave
-Zip.pull, Zip.counted, Zip.__close = pull_singly, counted, leave
+Foreign.pull, Foreign.counted = pull_singly, counted
+Zip.pull, Zip.counted = pull_singly, counted
 
 -- --- iterators ---
 
 local Iterator = { busy = false, suspended = false, ended = false, counted = counted }
 Iterator.__index = Iterator
-Iterator.__close = leave
 
 -- Items so far that were one value each become lists of one.
 local function pack_all(batch)

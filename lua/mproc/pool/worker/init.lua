@@ -209,6 +209,15 @@ local function set_limits(slot)
   end
 end
 
+-- Ends the process in order: what at_exit has registered here runs.
+local function leave(status)
+  local exits = core.state.exits
+  if exits then
+    exits.run()
+  end
+  core.exit(status)
+end
+
 -- True when it left in order.
 local function work(slot)
   if not worker.initialize(slot) then
@@ -231,11 +240,11 @@ function worker.main(slot)
   set_limits(slot)
   local ok, in_order = pcall(work, slot)
   if protocol.told_to_end() then
-    core.exit(TERMINATED_STATUS)
+    leave(TERMINATED_STATUS)
   elseif not ok and in_order ~= run.GIVE_UP then
     error(in_order, 0)
   elseif not ok or not in_order then
-    core.exit(FAILED_STATUS)
+    leave(FAILED_STATUS)
   end
 end
 
