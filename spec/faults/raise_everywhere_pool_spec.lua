@@ -6,5 +6,5 @@
 local scenarios = require("spec.faults.raise.specs")
 
 describe("an error out of nowhere in pools:", function()
-  scenarios("pool", 3, { "results that were fetched and not yet accounted for are lost" })
+  scenarios("pool", 3)
 end)
