@@ -62,7 +62,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/compile.txt
 
 LUA_DIR = $(PREFIX)/share/lua/$(LUA_VERSION)
 LIB_DIR = $(PREFIX)/lib/lua/$(LUA_VERSION)
-MAN_DIR = $(PREFIX)/share/man/man3
+BIN_DIR = $(PREFIX)/bin
+# Completion of bash and zsh.
+SHARE_DIR = $(PREFIX)/share
+MAN_DIR = $(PREFIX)/share/man
 # What lua-language-server reads.
 TYPES_DIR = $(PREFIX)/share/mproc/library
 
@@ -71,13 +74,20 @@ install: all uninstall ## to PREFIX=/usr/local, below DESTDIR
 	@for module in $(LUA_MODULES:lua/%=%); do \
 	  $(INSTALL) -D -m 644 "lua/$$module" "$(DESTDIR)$(LUA_DIR)/$$module" || exit 1; done
 	$(INSTALL) -D -m 755 $(MODULE) "$(DESTDIR)$(LIB_DIR)/mproc/core.so"
-	$(if $(MAN_DIR),$(INSTALL) -D -m 644 docs/mproc.3 "$(DESTDIR)$(MAN_DIR)/mproc.3")
+	@$(INSTALL) -d "$(DESTDIR)$(BIN_DIR)"
+	sed "1s|.*|#!$$(command -v $(LUA))|" bin/mproc >"$(DESTDIR)$(BIN_DIR)/mproc" && chmod 755 "$(DESTDIR)$(BIN_DIR)/mproc"
+	$(if $(MAN_DIR),$(INSTALL) -D -m 644 docs/mproc.1 "$(DESTDIR)$(MAN_DIR)/man1/mproc.1")
+	$(if $(MAN_DIR),$(INSTALL) -D -m 644 docs/mproc.3 "$(DESTDIR)$(MAN_DIR)/man3/mproc.3")
+	$(if $(SHARE_DIR),$(INSTALL) -D -m 644 completions/mproc.bash "$(DESTDIR)$(SHARE_DIR)/bash-completion/completions/mproc")
+	$(if $(SHARE_DIR),$(INSTALL) -D -m 644 completions/_mproc "$(DESTDIR)$(SHARE_DIR)/zsh/site-functions/_mproc")
 	$(if $(TYPES_DIR),$(INSTALL) -d "$(DESTDIR)$(TYPES_DIR)")
 	$(if $(TYPES_DIR),$(INSTALL) -m 644 $(wildcard library/*.lua) "$(DESTDIR)$(TYPES_DIR)")
 
 uninstall: ## what install has put there
 	rm -rf "$(DESTDIR)$(LUA_DIR)/mproc" "$(DESTDIR)$(LIB_DIR)/mproc"
-	$(if $(MAN_DIR),rm -f "$(DESTDIR)$(MAN_DIR)/mproc.3")
+	rm -f "$(DESTDIR)$(BIN_DIR)/mproc"
+	$(if $(MAN_DIR),rm -f "$(DESTDIR)$(MAN_DIR)/man1/mproc.1" "$(DESTDIR)$(MAN_DIR)/man3/mproc.3")
+	$(if $(SHARE_DIR),rm -f "$(DESTDIR)$(SHARE_DIR)/bash-completion/completions/mproc" "$(DESTDIR)$(SHARE_DIR)/zsh/site-functions/_mproc")
 	$(if $(TYPES_DIR),rm -rf "$(DESTDIR)$(TYPES_DIR)" && rmdir "$(DESTDIR)$(dir $(TYPES_DIR))" 2>/dev/null || true)
 
 # LuaRocks packs from an address, which for this commit is an archive of it.

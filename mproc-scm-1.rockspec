@@ -26,8 +26,10 @@ build = {
   install_variables = {
     LUA_DIR = "$(LUADIR)",
     LIB_DIR = "$(LIBDIR)",
+    BIN_DIR = "$(BINDIR)",
     MAN_DIR = "", -- a rock has no manual pages, and its annotations are the folder below
     TYPES_DIR = "",
+    SHARE_DIR = "",
   },
   copy_directories = { "docs", "library" }, -- the reference, and what editors read
 }

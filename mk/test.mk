@@ -24,11 +24,13 @@ test-big: all ## specs that need much memory
 docs: all ## run the programs of README and guide
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/docs-summary $(call tree,spec,readme_spec.lua)
 
-reference: ## write docs/reference.md and docs/mproc.3 from library/
+reference: all ## write what is made of library/ and of the program's options: docs/reference.md, docs/mproc.3 and mproc.1, completions/
 	@$(TREE_ENV) $(LUA) scripts/reference.lua write
+	@$(TREE_ENV) $(LUA) scripts/program_docs.lua write
 
 check-reference: all ## the pages are what library/ says, and library/ says what there is
 	@$(TREE_ENV) $(LUA) scripts/reference.lua check
+	@$(TREE_ENV) $(LUA) scripts/program_docs.lua check
 
 # The C tests link what lies below Lua: nothing there may need it.
 CTEST_SOURCES := $(filter-out ctest/modules/%,$(call tree,ctest,*.c))

@@ -109,7 +109,8 @@ local function distance(a, b)
   return row[#b]
 end
 
-local function nearest(key, names)
+-- The name that was probably meant, or nil.
+function check.nearest(key, names)
   local best, least
   for _, name in ipairs(names) do
     local d = distance(key:lower(), name)
@@ -117,7 +118,7 @@ local function nearest(key, names)
       best, least = name, d
     end
   end
-  return least and least <= HINT_DISTANCE and best
+  return least and least <= HINT_DISTANCE and best or nil
 end
 
 local function enumerate(names)
@@ -128,7 +129,7 @@ local function enumerate(names)
 end
 
 local function refuse_option(key, owner, names)
-  local near = type(key) == "string" and #key <= NAME_MOST and nearest(key, names)
+  local near = type(key) == "string" and #key <= NAME_MOST and check.nearest(key, names)
   errors.raise("unknown option %s%s; %s %s", errors.show(key), near and ("; did you mean '%s'?"):format(near) or "",
     owner, enumerate(names))
 end

@@ -36,6 +36,7 @@
 #define MP_BOUNDED_SEMAPHORE_TYPE "mproc.BoundedSemaphore"
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
+#define MP_COMMAND_TYPE "mproc.Command" /* never seen by users */
 #define MP_GUARD_TYPE "mproc.Guard"
 #define MP_INBOX_TYPE "mproc.Inbox" /* never seen by users, as: */
 #define MP_SHIELD_TYPE "mproc.Shield"
@@ -101,6 +102,9 @@ void mp_lua_open_system(lua_State *L);
 void mp_lua_open_worker(lua_State *L);
 void mp_lua_open_log(lua_State *L);
 void mp_lua_open_watch(lua_State *L);
+void mp_lua_open_spawn(lua_State *L);
+void mp_lua_open_lines(lua_State *L);
+void mp_lua_open_program(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/stat.h>
@@ -74,3 +75,16 @@ int mp_os_kind_of_file(int fd) {
   if (isatty(fd)) return MP_TERMINAL;
   return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ? MP_PIPE : MP_FILE;
 }
+
+int mp_os_kind_of_path(const char *path) {
+  struct stat st;
+  if (stat(path, &st) != 0) return -errno;
+  return S_ISREG(st.st_mode) ? MP_FILE : S_ISDIR(st.st_mode) ? MP_FOLDER : MP_PIPE;
+}
+
+bool mp_os_reader_gone(int fd) {
+  struct pollfd p = {fd, 0, 0};
+  return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+void mp_os_sigpipe_default(void) { signal(SIGPIPE, SIG_DFL); }

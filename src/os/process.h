@@ -73,6 +73,22 @@ uint64_t mp_os_resident(void);
 /* True while a handler catches SIGINT. */
 bool mp_os_sigint_caught(void);
 
+/* spawn.c: programs that run beside this process */
+typedef struct mp_os_command {
+  char *const *argv; /* ended by NULL; argv[0] is looked for in PATH */
+  int in, out, err;  /* descriptors; in is above 2, the others are above 2 or stand where they belong */
+} mp_os_command;
+/* Starts it in a process group of its own, all signals at their default action; it is killed when this thread ends. Its
+ * pid, or -errno: -ENOENT, -EACCES when there is no such program. */
+pid_t mp_os_spawn(const mp_os_command *c);
+/* A descriptor above 2, close-on-exec; or -errno. */
+int mp_os_open_null(void);
+/* A file in the folder that has no name: it goes with its last descriptor. Writes append. */
+int mp_os_open_nameless(const char *folder);
+int64_t mp_os_file_size(int fd);
+/* Writes all of the file `from` to `to`. 0 or -errno. */
+int mp_os_send_file(int from, int to);
+
 /* malloc_trim.c */
 /* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
 void mp_os_malloc_trim(void);
@@ -112,8 +128,14 @@ int mp_os_write(int fd, const char *s, size_t n);
 int mp_os_write_line(int fd, const char *s, size_t n);
 
 /* What a descriptor is: where nobody reads along, it is no use to write for eyes. */
-enum { MP_FILE, MP_PIPE, MP_TERMINAL };
+enum { MP_FILE, MP_PIPE, MP_TERMINAL, MP_FOLDER };
 int mp_os_kind_of_file(int fd);
+/* Of what the path names: MP_FILE for a regular file, MP_FOLDER, MP_PIPE for all else; -errno. */
+int mp_os_kind_of_path(const char *path);
+/* Whether nobody will ever read what is written to this pipe or socket. */
+bool mp_os_reader_gone(int fd);
+/* A write that nobody reads ends this process. */
+void mp_os_sigpipe_default(void);
 
 #pragma GCC visibility pop
 #endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the program mproc needs of the system beside commands and lines: kinds of files, and a standard output whose reader
+ * may go. For lua/mproc/cli. */
+#include <unistd.h>
+
+#include "bind/bind.h"
+#include "os/process.h"
+
+/* kind_of_path(path) -> "file", "folder" or "other"; nil, message, NAME when there is none */
+static int kind_of_path(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  int kind = mp_os_kind_of_path(path);
+  if (kind < 0) return mp_lua_fail(L, kind, path);
+  lua_pushstring(L, kind == MP_FILE ? "file" : kind == MP_FOLDER ? "folder" : "other");
+  return 1;
+}
+
+/* write_out(text) -> true | nil, message, NAME: to standard output, at once */
+static int write_out(lua_State *L) {
+  size_t n;
+  const char *text = luaL_checklstring(L, 1, &n);
+  int err = mp_os_write(STDOUT_FILENO, text, n);
+  if (err) return mp_lua_fail(L, err, "write");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* reader_gone(): whether nobody will read standard output any more */
+static int reader_gone(lua_State *L) {
+  lua_pushboolean(L, mp_os_reader_gone(STDOUT_FILENO));
+  return 1;
+}
+
+/* end_with_reader(): from now on a write that nobody reads ends this process, silently */
+static int end_with_reader(lua_State *L) {
+  (void)L;
+  mp_os_sigpipe_default();
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"kind_of_path", kind_of_path},
+                                     {"write_out", write_out},
+                                     {"reader_gone", reader_gone},
+                                     {"end_with_reader", end_with_reader},
+                                     {NULL, NULL}};
+
+void mp_lua_open_program(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs that are run beside this process: started without copying it, their output kept in files without a name. */
+#define _GNU_SOURCE
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { FIRST_FREE = STDERR_FILENO + 1, SEND_MOST = 1 << 30 };
+
+static void default_signals(void) {
+  for (int sig = 1; sig < NSIG; sig++)
+    if (sig != SIGKILL && sig != SIGSTOP) signal(sig, SIG_DFL);
+}
+
+/* In the child, which borrows its parent's memory: nothing here may write what the parent reads, but *err. */
+static void become(const mp_os_command *c, pid_t parent, const sigset_t *mask, volatile int *err) {
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(EXIT_FAILURE);
+  default_signals();
+  sigprocmask(SIG_SETMASK, mask, NULL);
+  if (dup2(c->in, STDIN_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0 || dup2(c->err, STDERR_FILENO) < 0)
+    *err = errno;
+  else
+    execvp(c->argv[0], c->argv);
+  *err = errno;
+  _exit(EXIT_FAILURE);
+}
+
+pid_t mp_os_spawn(const mp_os_command *c) {
+  volatile int err = 0;
+  sigset_t all, mask, none;
+  pid_t parent = getpid();
+  sigfillset(&all);
+  sigemptyset(&none);
+  pthread_sigmask(SIG_BLOCK, &all, &mask);
+  pid_t pid = vfork();
+  if (pid == 0) become(c, parent, &none, &err);
+  int failed = errno;
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
+  if (pid < 0) return -failed;
+  if (!err) return pid;
+  waitpid(pid, NULL, 0);
+  return -err;
+}
+
+static int above_stdio(int fd) {
+  if (fd < 0) return -errno;
+  if (fd >= FIRST_FREE) return fd;
+  int higher = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE);
+  int err = errno;
+  close(fd);
+  return higher < 0 ? -err : higher;
+}
+
+int mp_os_open_null(void) { return above_stdio(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+/* For file systems that know no nameless files. */
+static int open_unlinked(const char *folder) {
+  char path[4096];
+  int n = snprintf(path, sizeof path, "%s/mproc-XXXXXX", folder);
+  if (n < 0 || (size_t)n >= sizeof path) return -ENAMETOOLONG;
+  int fd = mkostemp(path, O_CLOEXEC | O_APPEND);
+  if (fd >= 0) unlink(path);
+  return above_stdio(fd);
+}
+
+int mp_os_open_nameless(const char *folder) {
+  int fd = above_stdio(open(folder, O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600));
+  return fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL ? open_unlinked(folder) : fd;
+}
+
+int64_t mp_os_file_size(int fd) {
+  struct stat s;
+  return fstat(fd, &s) < 0 ? -errno : s.st_size;
+}
+
+/* Where the system cannot move the bytes by itself: into what was opened for appending, say. */
+static ssize_t copy_some(int from, int64_t at, int to) {
+  char buffer[1 << 16];
+  ssize_t n = pread(from, buffer, sizeof buffer, at);
+  if (n <= 0) return n < 0 ? -errno : 0;
+  int err = mp_os_write(to, buffer, (size_t)n);
+  return err ? err : n;
+}
+
+static ssize_t send_some(int from, int64_t at, int to) {
+  off_t place = at;
+  ssize_t n = sendfile(to, from, &place, SEND_MOST);
+  if (n >= 0) return n;
+  if (errno == EAGAIN || errno == EINVAL || errno == ENOSYS) return copy_some(from, at, to);
+  return errno == EINTR ? 0 : -errno;
+}
+
+int mp_os_send_file(int from, int to) {
+  int64_t size = mp_os_file_size(from), at = 0;
+  if (size < 0) return (int)size;
+  while (at < size) {
+    ssize_t n = send_some(from, at, to);
+    if (n < 0) return (int)n;
+    at += n;
+  }
+  return 0;
+}
