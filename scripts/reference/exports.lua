@@ -13,7 +13,7 @@ local NO_SUCH = "no_such_option"
 -- Kinds of objects that only mproc's own code ever sees; a Stream is what ends a loop over imap that was broken off.
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
-  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true,
+  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Command"] = true,
   ["mproc.held"] = true, ["mproc.copy"] = true,
 }
 
