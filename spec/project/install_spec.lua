@@ -36,6 +36,9 @@ describe("installed", function()
     assert.truthy(smoke:find("smoke ok", 1, true), smoke)
     assert.truthy(smoke:find(share .. "/mproc/init.lua", 1, true), smoke)
     assert.truthy(smoke:find(lib .. "/mproc/core.so", 1, true), smoke)
+    local printed = run(("cd / && LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/?.so' %s/bin/mproc run echo ::: it runs")
+      :format(share, share, lib, prefix)).out
+    assert.equal(#"it\nruns\n", #printed)
     local example = run(environment .. program.quote(top .. "/examples/sum_powers.lua")).out
     assert.truthy(example:find("together", 1, true), example)
   end
@@ -80,6 +83,9 @@ describe("installed", function()
     assert_works(tree)
     assert_annotated(tree .. "/share/mproc/library")
     assert.truthy(is_file(tree .. "/share/man/man3/mproc.3"))
+    assert.truthy(is_file(tree .. "/share/man/man1/mproc.1"))
+    assert.truthy(is_file(tree .. "/share/bash-completion/completions/mproc"))
+    assert.truthy(is_file(tree .. "/share/zsh/site-functions/_mproc"))
     assert.same({ "luaopen_mproc_core" }, exported(tree .. "/lib/lua/5.4/mproc/core.so"))
   end)
 
