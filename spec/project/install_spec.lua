@@ -36,8 +36,8 @@ describe("installed", function()
     assert.truthy(smoke:find("smoke ok", 1, true), smoke)
     assert.truthy(smoke:find(share .. "/mproc/init.lua", 1, true), smoke)
     assert.truthy(smoke:find(lib .. "/mproc/core.so", 1, true), smoke)
-    local printed = run(("cd / && LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/?.so' %s/bin/mproc run echo ::: it runs")
-      :format(share, share, lib, prefix)).out
+    local paths = ("LUA_PATH='%s/?.lua;%s/?/init.lua' LUA_CPATH='%s/?.so'"):format(share, share, lib)
+    local printed = run(("cd / && %s %s/bin/mproc run echo ::: it runs"):format(paths, prefix)).out
     assert.equal(#"it\nruns\n", #printed)
     local example = run(environment .. program.quote(top .. "/examples/sum_powers.lua")).out
     assert.truthy(example:find("together", 1, true), example)
@@ -109,7 +109,7 @@ describe("installed", function()
     -- LuaRocks and make write their objects into the tree: they get a copy.
     before_each(function()
       copy = tree .. "/copy"
-      run(("mkdir %s && cp -r Makefile mk docs library src lua scripts *.rockspec LICENSE %s"):format(copy, copy))
+      run(("mkdir %s && cp -r Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE %s"):format(copy, copy))
     end)
 
     local function luarocks(arguments)
