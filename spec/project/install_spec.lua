@@ -109,7 +109,8 @@ describe("installed", function()
     -- LuaRocks and make write their objects into the tree: they get a copy.
     before_each(function()
       copy = tree .. "/copy"
-      run(("mkdir %s && cp -r Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE %s"):format(copy, copy))
+      run(("mkdir %s && cp -r Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE %s"):format(copy,
+        copy))
     end)
 
     local function luarocks(arguments)
