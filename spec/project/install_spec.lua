@@ -109,8 +109,8 @@ describe("installed", function()
     -- LuaRocks and make write their objects into the tree: they get a copy.
     before_each(function()
       copy = tree .. "/copy"
-      run(("mkdir %s && cp -r Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE %s"):format(copy,
-        copy))
+      local parts = "Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE"
+      run(("mkdir %s && cp -r %s %s"):format(copy, parts, copy))
     end)
 
     local function luarocks(arguments)
