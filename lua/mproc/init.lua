@@ -6,7 +6,6 @@ local require = lazy.require
 
 local core = require("mproc.core")
 local Process = require("mproc.process")
-local fork = require("mproc.process.fork")
 local log = require("mproc.debug.log")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
@@ -46,9 +45,9 @@ local mproc = {
   current_process = tree.current_process,
   parent_process = tree.parent_process,
   active_children = core.shield(tree.active_children),
-  at_fork = fork.at_fork,
+  at_fork = lazy.call("mproc.process.fork", "at_fork"),
   at_exit = lazy.call("mproc.process.exits", "at_exit"),
-  freeze_heap = fork.freeze_heap,
+  freeze_heap = lazy.call("mproc.process.fork", "freeze_heap"),
 
   cpu_count = core.cpu_count,
   getpid = core.getpid,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The methods of a process that wait for its end, hasten it, and let it go. Used by init.lua.
+-- The methods of a process that wait for its end, hasten it, and let it go. Loaded by the first start or use (init.lua).
 
 local check = require("mproc.check")
 local class = require("mproc.process.class")
@@ -8,13 +8,14 @@ local errors = require("mproc.errors")
 local result = require("mproc.process.result")
 local states = require("mproc.process.states")
 
-local Process = class.Process
+local ending = {}
+
 local record_of = class.record_of
 local title, check_open, check_own_child = states.title, states.check_open, states.check_own_child
 local poll_exit = states.poll_exit
 
 -- true, or false, "timeout".
-function Process:join(timeout)
+function ending.join(self, timeout)
   local record = record_of(self)
   check.timeout(timeout)
   check_own_child(record, "join")
@@ -31,7 +32,7 @@ function Process:join(timeout)
 end
 
 -- What the target returned; raises its error, or how the process died; nil, "timeout".
-function Process:result(timeout)
+function ending.result(self, timeout)
   local record = record_of(self)
   check.timeout(timeout)
   check_own_child(record, "take the result of")
@@ -45,7 +46,7 @@ function Process:result(timeout)
   return result.deliver(outcome)
 end
 
-function Process:is_alive()
+function ending.is_alive(self)
   local record = record_of(self)
   if record.closed or not record.pid then
     return false
@@ -81,20 +82,20 @@ local function send_signal(self, number, what, opts)
 end
 
 -- Each true, or nil, message, NAME. Harmless once it has ended. opts: { tree = true } takes its descendants too.
-function Process:terminate(opts)
+function ending.terminate(self, opts)
   return send_signal(self, core.SIGTERM, "terminate", opts)
 end
 
-function Process:kill(opts)
+function ending.kill(self, opts)
   return send_signal(self, core.SIGKILL, "kill", opts)
 end
 
-function Process:interrupt()
+function ending.interrupt(self)
   return send_signal(self, core.SIGINT, "interrupt")
 end
 
 -- For mproc.wait: ready once it has ended.
-function class.to_source(self)
+function ending.to_source(self)
   local record = record_of(self)
   if record.closed then
     return nil, title(record) .. " is closed"
@@ -106,12 +107,7 @@ function class.to_source(self)
   return record.handle
 end
 
--- An fd that turns readable when the process ends; the sentinel by another name.
-function Process:fileno()
-  return self.sentinel
-end
-
-function Process:close()
+function ending.close(self)
   local record = record_of(self)
   if record.closed then
     return
@@ -129,21 +125,23 @@ function Process:close()
 end
 
 -- The end of a scope: only where it was opened, not in a child that inherited it.
-function class.leave_scope(self, err)
+function ending.leave_scope(self, err)
   local record = record_of(self)
   if record.closed or record.owner_pid ~= core.getpid() or record.pid == core.getpid() then
     return
   elseif record.pid and not poll_exit(self, record) then
     if err ~= nil then
-      Process.terminate(self)
+      ending.terminate(self)
     end
-    Process.join(self)
+    ending.join(self)
   end
-  Process.close(self)
+  ending.close(self)
 end
 
 -- No error out of nowhere comes between two of their steps.
-for _, name in ipairs({ "join", "result", "is_alive", "terminate", "kill", "interrupt", "close" }) do
-  Process[name] = core.shield(Process[name])
+local shielded = {}
+for name, f in pairs(ending) do
+  shielded[name] = core.shield(f)
 end
-class.leave_scope = core.shield(class.leave_scope)
+
+return shielded

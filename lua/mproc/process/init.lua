@@ -1,25 +1,27 @@
 -- SPDX-License-Identifier: MIT
--- Process: what a user makes and starts. Making is checked in options.lua, the child's side is in child.lua, waiting
--- and ending in ending.lua, subclassing in class.lua; states.lua says what is known of a process and when.
--- start, and what waits or ends, runs under core.shield: no error out of nowhere comes between two of its steps.
+-- Process: what a user makes and starts. Subclassing is in class.lua. Making is checked in options.lua, starting is in
+-- start.lua, the child's side in child.lua, waiting and ending in ending.lua, states.lua says what is known of a process
+-- and when: these are loaded by their first use. start, and what waits or ends, runs under core.shield: no error out of
+-- nowhere comes between two of its steps.
 
 local class = require("mproc.process.class")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
-local fork = require("mproc.process.fork")
 local lazy = require("mproc.lazy")
-local options = require("mproc.process.options")
 local peer = require("mproc.process.peer")
-local result = require("mproc.process.result")
-local states = require("mproc.process.states")
-local tree = require("mproc.process.tree")
-require("mproc.process.ending")
-
-lazy.unit("mproc.process.child")
 
 local Process = class.Process
 local record_of = class.record_of
-local title = states.title
+
+lazy.unit("mproc.process.options")
+
+local function options()
+  return lazy.load("mproc.process.options")
+end
+
+local function states()
+  return lazy.load("mproc.process.states")
+end
 
 local function snapshot(args)
   local bytes, reason = core.pack(args, "args")
@@ -34,14 +36,15 @@ end
 -- Takes what options.read understands; a subclass may have an init of its own that never calls this one.
 function Process:init(...)
   local record = record_of(self)
-  local given, args = options.read(...)
+  local check = options()
+  local given, args = check.read(...)
   local target = given.target
   if target ~= nil or self.run == Process.run then
-    options.check_target(target)
+    check.check_target(target)
   end
-  for _, name in ipairs(options.PLAIN) do
+  for _, name in ipairs(check.PLAIN) do
     if given[name] ~= nil then
-      record[name] = options.check(name, given[name])
+      record[name] = check.check(name, given[name])
     end
   end
   if args then
@@ -54,7 +57,7 @@ end
 function Process:run()
   local record = record_of(self)
   if record.target == nil then
-    errors.raise("%s has no target; give it one, or override run()", title(record))
+    errors.raise("%s has no target; give it one, or override run()", states().title(record))
   elseif core.state.debug then
     core.state.debug.run(record)
   end
@@ -65,99 +68,21 @@ function Process:run()
   return record.target(table.unpack(args, 1, args.n))
 end
 
-local function check_startable(self, record)
-  states.check_open(record)
-  if record.owner_pid ~= core.getpid() then
-    errors.raise("%s was made by another process (pid %d), which alone can start it", title(record), record.owner_pid)
-  elseif record.pid or record.starting then
-    errors.raise("%s has already been started; a process runs once, make a new one", title(record))
-  elseif record.target == nil and self.run == Process.run then
-    errors.raise("%s has no target; give it one, or override run()", title(record))
-  end
+Process.start = lazy.call("mproc.process.start", "start")
+for _, method in ipairs({ "join", "result", "is_alive", "terminate", "kill", "interrupt", "close" }) do
+  Process[method] = lazy.call("mproc.process.ending", method)
 end
+class.leave_scope = lazy.call("mproc.process.ending", "leave_scope")
+class.to_source = lazy.call("mproc.process.ending", "to_source")
 
--- In the child. The process is no child of itself.
-local function enter(self)
-  local record = record_of(self)
-  record.handle, record.starting, record.pid = nil, nil, core.getpid()
-  return lazy.load("mproc.process.child").main(self, record)
+-- An fd that turns readable when the process ends; the sentinel by another name.
+function Process:fileno()
+  return self.sentinel
 end
-
--- What is claimed before user code runs, given back unless the child is there. Its __close runs too when the coroutine
--- that a hook yields in is closed.
-local Claim = {}
-
-function Claim.__close(claim)
-  local record = claim.record
-  record.starting = nil
-  record.pid = record.handle and record.handle:pid()
-  if not record.pid then
-    record.handle, record.results = nil, nil
-    tree.remove_child(claim.process)
-  end
-end
-
-local function claim_start(self, record)
-  record.starting = true
-  return setmetatable({ process = self, record = record }, Claim)
-end
-
--- True, or nil, message, NAME: what a start needs that the system may not have.
-local function prepare(record)
-  core.collect_strays()
-  lazy.load("mproc.process.child") -- here, so that no child has to
-  tree.sweep()
-  local ready, message, name = fork.prepare_heap(record.freeze_heap)
-  if not ready then
-    return nil, message, name
-  end
-  record.results, message, name = result.take_queue()
-  return record.results and true, message, name
-end
-
--- The fork, between the program's hooks; it is known to have happened by the handle alone, and nothing that could fail
--- comes between. Returns ok, and what core.fork does.
-local function fork_between_hooks(self, record)
-  local handle = core.new_child()
-  record.handle = handle
-  tree.add_child(self)
-  local hooks = fork.before()
-  record.hooks = hooks
-  tree.begin_fork(self, record.number)
-  local ok, started, message, name = core.outside(core.fork, handle, record.daemon, record.name, record.close_fds,
-    enter, self)
-  tree.end_fork()
-  record.pid = handle:pid()
-  record.hooks = nil
-  if record.pid then
-    record.args, record.bytes, record.target = nil, nil, nil
-  end
-  fork.parent(hooks)
-  return ok, started, message, name
-end
-
--- The process, or nil, message, NAME when the system has no room for it: then it may be started again.
-Process.start = core.shield(function(self)
-  local record = record_of(self)
-  check_startable(self, record)
-  local _ <close> = claim_start(self, record)
-  local ready, message, name = prepare(record)
-  if not ready then
-    return nil, message, name
-  end
-  local ok
-  ok, ready, message, name = fork_between_hooks(self, record)
-  if not ok then
-    error(ready, 0)
-  elseif not ready then
-    return nil, message, name
-  end
-  return self
-end)
 
 function class.to_string(self)
   local record = record_of(self)
-  return ("mproc.Process: '%s' (%s%s)"):format(record.name, states.text(self, record),
+  return ("mproc.Process: '%s' (%s%s)"):format(record.name, states().text(self, record),
     record.daemon and ", daemon" or "")
 end
 
@@ -184,17 +109,15 @@ function properties.daemon(_, record)
   return record.daemon
 end
 
-local poll_exit = core.shield(states.poll_exit)
-
 function properties.exitcode(self, record)
   if record.owner_pid == core.getpid() and record.pid ~= core.getpid() then
-    poll_exit(self, record)
+    Process.is_alive(self) -- it looks
   end
   return record.exitcode
 end
 
 function properties.sentinel(_, record)
-  states.check_own_child(record, "watch")
+  states().check_own_child(record, "watch")
   local fd, message = record.handle:fileno()
   if not fd then
     errors.raise("%s", message)
@@ -205,14 +128,14 @@ end
 local setters = class.setters
 
 function setters.name(record, name)
-  record.name = options.check("name", name)
+  record.name = options().check("name", name)
 end
 
 function setters.daemon(record, daemon)
   if record.pid then
-    errors.raise("%s has already been started; set daemon before start()", title(record))
+    errors.raise("%s has already been started; set daemon before start()", states().title(record))
   end
-  record.daemon = options.check("daemon", daemon)
+  record.daemon = options().check("daemon", daemon)
 end
 
 return Process
