@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The methods of a process that wait for its end, hasten it, and let it go. Loaded by the first start or use (init.lua).
+-- The methods of a process that wait for its end, hasten it, and let it go. Loaded by the first start or use, by
+-- init.lua.
 
 local check = require("mproc.check")
 local class = require("mproc.process.class")

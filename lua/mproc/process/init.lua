@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Process: what a user makes and starts. Subclassing is in class.lua. Making is checked in options.lua, starting is in
--- start.lua, the child's side in child.lua, waiting and ending in ending.lua, states.lua says what is known of a process
--- and when: these are loaded by their first use. start, and what waits or ends, runs under core.shield: no error out of
--- nowhere comes between two of its steps.
+-- start.lua, the child's side in child.lua, waiting and ending in ending.lua; states.lua says what is known of a
+-- process and when: these are loaded by their first use. start, and what waits or ends, runs under core.shield: no
+-- error out of nowhere comes between two of its steps.
 
 local class = require("mproc.process.class")
 local core = require("mproc.core")
