@@ -55,6 +55,11 @@ function future:successful() end
 ---@return boolean cancelled false when it is too late
 function future:cancel() end
 
+--- Ends it, whatever it does: calls it off, or kills the workers that run it, which are replaced; others keep theirs.
+--- Its error is an `mproc.PoolError` of the kind `"cancelled"` or `"terminated"` then.
+---@return boolean ended false when it had ended before
+function future:terminate() end
+
 --- Whether it was called off.
 ---@return boolean cancelled true when `cancel()` was in time
 function future:cancelled() end
@@ -73,25 +78,3 @@ function future:exception(timeout) end
 --- added. One that raises is told on stderr.
 ---@param f fun(future: mproc.Future) what to call
 function future:add_done_callback(f) end
-
---- Takes what its one task gave.
----@package
----@param index integer 1
----@param ok boolean whether it returned
----@param ... any its results, or its error
-function future:deliver(index, ok, ...) end
-
---- Ends it with its results.
----@package
----@param ... any the results
-function future:succeed(...) end
-
---- Ends it with its error.
----@package
----@param err any the error
-function future:abort(err) end
-
---- Calls what waits for its end.
----@package
----@param run function calls a function, protected
-function future:run_callbacks(run) end

@@ -18,8 +18,12 @@
 --- **Items** are a list, whose `n` is honoured; or several lists, as in `pool:map(f, { 1, 2 }, { 3, 4 })`: then f
 --- gets an element of each, until the shortest ends; or an iterator, which may be followed by the three other values
 --- of a generic for, as in `pool:imap(f, io.lines(name))`. A chunksize, or a table of options, comes behind all of
---- these. The values of an iterator that gives several at once are the arguments of one call. What reading an item
---- raises ends the items.
+--- these. A table is one of options when it has an option's name and nothing at `[1]`; any other is a list, `{}` as
+--- well. A number alone behind an iterator is a chunksize. The values of an iterator that gives several at once are the
+--- arguments of one call. What reading an item raises ends the items.
+---
+--- Killing a worker, whatever for, takes the programs that its tasks have started along. A worker has the owner's
+--- `package.path` and `package.cpath` as they are when a function is sent.
 
 ---@class mproc
 local mproc = {}
@@ -42,12 +46,16 @@ local mproc = {}
 --- Seconds. The worker of a task that runs longer is killed, and the task fails with an `mproc.PoolError`; it is not
 --- tried again. Default nil: no limit.
 ---@field task_timeout? number
+--- Bytes. A worker whose memory is larger after a task is replaced. Default nil: never.
+---@field maxmemoryperchild? integer
 ---@field rlimit? mproc.ResourceLimits soft limits of each worker; default nil: those of the owner
 --- Whether calls with many items show on stderr how far they are: true shows a bar on a terminal, lines in a file
 --- and nothing in a pipe; `"bar"` and `"lines"` show them anywhere. A function is called with the count done and the
 --- total, which is nil while it is not known. Default: false.
 ---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
 ---@field cpu_affinity? boolean whether each worker is bound to a CPU of its own; default: false
+--- Whether workers start without descriptors of the owner's, but 0 to 2 and mproc's own; default: false
+---@field close_fds? boolean
 ---@field freeze_heap? boolean true: `mproc.freeze_heap()` before workers start, unless that was done; default: false
 ---@field serial? boolean true: no workers, the caller runs each task, for debugging; default: false
 
@@ -66,14 +74,20 @@ local mproc = {}
 ---@class mproc.ListOptions
 ---@field chunksize? integer items that go out together, from 1 up; default nil: chosen from the time that items take
 ---@field zip? boolean true: items is a list of lists, and the nth items of all of them are one call's; default: false
+--- Seconds that one item may take, instead of the pool's `task_timeout`. Its worker is killed then, and it fails with an
+--- `mproc.PoolError`. Default nil: what the pool has.
+---@field timeout? number
 --- As the pool's option. Default nil: what the pool has.
 ---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
 
---- The callbacks of `pool:apply_async`. They run in the owner, inside a call that waits. One that raises is told on
+--- The options of `pool:apply_async`. Callbacks run in the owner, inside a call that waits. One that raises is told on
 --- stderr.
----@class mproc.Callbacks
+---@class mproc.AsyncOptions
 ---@field callback? function gets the results; default: nothing
 ---@field error_callback? function gets the error, which counts as asked for then; default: nothing
+--- Seconds that the task may take, once it has begun, instead of the pool's `task_timeout`. Its worker is killed then,
+--- and it fails with an `mproc.PoolError`. Default nil: what the pool has.
+---@field timeout? number
 
 --- Makes a pool, and starts its workers. As in Python the options may also be given by place.
 ---@param processes? integer|string|mproc.PoolOptions how many workers, or options; default: `mproc.cpu_count()`
@@ -120,9 +134,9 @@ function pool:submit(f, ...) end
 ---@param f function the task
 ---@param args? any[] its arguments, with their `n` if there is one; default: none
 ---@param kwargs? table given to it behind them, as one table; default: none
----@param callbacks? mproc.Callbacks what to call when it has ended; default: nothing
+---@param options? mproc.AsyncOptions what to call when it has ended, and how long it may take; default: none
 ---@return mproc.Future future what it comes to
-function pool:apply_async(f, args, kwargs, callbacks) end
+function pool:apply_async(f, args, kwargs, options) end
 
 --- Calls f for each item and waits for all of them. Then raises the first item's error, if there is one.
 ---@param f function called with an item
@@ -165,7 +179,7 @@ function pool:starmap_async(f, items, ...) end
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
 ---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
----@return fun(): integer?, any iterator gives an item's index and f's first result, in order
+---@return mproc.Stream iterator gives an item's index and f's first result, in order
 ---@return nil state unused
 ---@return nil control unused
 ---@return any closing ends the work, for the generic for
@@ -175,7 +189,7 @@ function pool:imap(f, items, ...) end
 ---@param f function called with an item
 ---@param items table|function a list or an iterator
 ---@param ... any more lists, or an iterator's other values; a chunksize or `mproc.ListOptions`
----@return fun(): integer?, any iterator gives an item's index and f's first result
+---@return mproc.Stream iterator gives an item's index and f's first result
 ---@return nil state unused
 ---@return nil control unused
 ---@return any closing ends the work, for the generic for
@@ -230,8 +244,9 @@ function pool:close() end
 ---@return "timeout"? word with false
 function pool:join(timeout) end
 
---- Kills the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`.
-function pool:terminate() end
+--- Ends the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`.
+---@param options? mproc.TerminateOptions how gently; default: they are killed
+function pool:terminate(options) end
 
 --- Moves things along once: results, callbacks, replacements, retries. For event loops.
 ---@param timeout? number seconds to wait when there is nothing to do; default: 0
@@ -266,22 +281,22 @@ function pool:stats() end
 ---@return mproc.PoolInsights figures what the text was made of
 function pool:insights() end
 
---- Ends a job that nobody wants any more.
----@package
----@param of table the job
-function pool:abandon(of) end
+--- The options of `pool:terminate`.
+---@class mproc.TerminateOptions
+--- Seconds. Workers get SIGTERM, so that `<close>` variables of their tasks, and what `mproc.at_exit` has registered in
+--- them, run; those that live after so long are killed. Default nil: they are killed at once.
+---@field grace? number
 
---- Takes a job back that has not begun.
----@package
----@param of table the job
----@return boolean done whether nothing of it had begun
-function pool:withdraw(of) end
+--- What `pool:imap()` gives: an iterator for a generic for. Closing it, and dropping it, stops what has not begun.
+---@class mproc.Stream
+---@overload fun(): integer?, any
+local stream = {}
 
---- Whether a job has begun.
----@package
----@param of table the job
----@return boolean begun whether a worker has begun it
-function pool:has_begun(of) end
+--- The next item, as a call of the iterator gives it, for which it waits no longer than that. Raises the item's error.
+---@param timeout? number seconds; default nil: for ever
+---@return integer? index its place, from 1 up; nil at the end, and when the time is over
+---@return any value f's first result; or `"timeout"`
+function stream:next(timeout) end
 
 --- What `pool:stats()` gives.
 ---@class mproc.PoolStats
@@ -320,5 +335,5 @@ function pool:has_begun(of) end
 ---@field message string the same in words
 ---@field task? string the task, in words; nil when all that was pending has failed
 ---@field name? string the name of the system's error, with `"no_workers"`: workers could not be started; else nil
----@field timeout? number seconds: the pool's task_timeout; nil for other kinds
----@field pid? integer the worker that was killed for it; nil for other kinds
+---@field timeout? number seconds: the limit that was passed; nil for other kinds
+---@field pid? integer the worker that was killed for it; nil where there was none

@@ -10,10 +10,10 @@ local exports = {}
 local WAIT_SECONDS = 10
 local NO_SUCH = "no_such_option"
 
--- Kinds of objects that only mproc's own code ever sees; a Stream is what ends a loop over imap that was broken off.
+-- Kinds of objects that only mproc's own code ever sees.
 local INTERNAL = {
-  ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Stream"] = true,
-  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Command"] = true,
+  ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Inbox"] = true,
+  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Queue.ahead"] = true, ["mproc.Command"] = true,
   ["mproc.held"] = true, ["mproc.copy"] = true,
 }
 
@@ -85,6 +85,7 @@ local function pool_objects(add)
   busy:terminate()
 
   local serial <close> = mproc.Pool{ processes = 0, serial = true }
+  add("mproc.Stream", serial:imap(print, {}))
   serial:apply(function() add("mproc.Worker", mproc.worker(), true) end)
 end
 
@@ -144,7 +145,10 @@ local PROBES = {
   ["mproc.ListOptions"] = function()
     mproc.Pool{ processes = 0, serial = true }:map(print, {}, bogus())
   end,
-  ["mproc.Callbacks"] = function()
+  ["mproc.TerminateOptions"] = function()
+    mproc.Pool{ processes = 0, serial = true }:terminate(bogus())
+  end,
+  ["mproc.AsyncOptions"] = function()
     mproc.Pool{ processes = 0, serial = true }:apply_async(print, {}, nil, bogus())
   end,
   ["mproc.DecodeOptions"] = function() mproc.decode("", bogus()) end,
