@@ -119,7 +119,7 @@ describe("the check of the reference", function()
     end)
 
     it("fails for an option", function()
-      change("lua/mproc/pool/options.lua", "CHECKS.finalizer =", "CHECKS.terminator =")
+      change("lua/mproc/pool/options.lua", "CHECKS.finalizer(", "CHECKS.terminator(")
       assert_fails("mproc.PoolOptions has 'terminator'")
       assert_fails("mproc.PoolOptions has no 'finalizer'")
     end)
