@@ -74,8 +74,8 @@ local mproc = {}
 ---@class mproc.ListOptions
 ---@field chunksize? integer items that go out together, from 1 up; default nil: chosen from the time that items take
 ---@field zip? boolean true: items is a list of lists, and the nth items of all of them are one call's; default: false
---- Seconds that one item may take, instead of the pool's `task_timeout`. Its worker is killed then, and it fails with an
---- `mproc.PoolError`. Default nil: what the pool has.
+--- Seconds that one item may take, instead of the pool's `task_timeout`. Its worker is killed then, and it fails with
+--- an `mproc.PoolError`. Default nil: what the pool has.
 ---@field timeout? number
 --- As the pool's option. Default nil: what the pool has.
 ---@field progress? boolean|"bar"|"lines"|fun(done: integer, total: integer?)
