@@ -6,7 +6,7 @@
  * killpoints_test.c.
  *
  * What was notified must also be prompt when its notifier is killed after it has released the lock, but for the few
- * instructions before it names a sleeper in its pending cell: a sleeper whose slice was young must wake within PROMPT, half
+ * instructions before it names a sleeper in its pending entry: a sleeper whose slice was young must wake within PROMPT, half
  * a slice. A late wake is tried again, for it may be the machine that was slow.
  */
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@
 #define YOUNG (40 * MP_MS) /* + PROMPT < MP_SLICE */
 #define TRIES 4
 #define SPARSE 5
-#define LATE_MOST 40       /* instructions between a release and naming the first word in the pending cell */
+#define LATE_MOST 40       /* instructions between a release and naming the first word in the pending entry */
 #define FIRST_MOST 900     /* instructions of a notify, about */
 #define MOST_FOR_NOTHING 8 /* instructions between a settler's two stores, times the two that may be given it */
 
@@ -149,7 +149,7 @@ static pid_t stopped_in_line(void) {
   cond_acquire();
   cond_victim()->wait.deadline = 1;
   cond_look_now(cond_victim());
-  while (!cond_lock->hungry) usleep(COND_PAUSE_US);
+  while (!cond_lock->starving) usleep(COND_PAUSE_US);
   cond_stop(pid);
   return pid;
 }

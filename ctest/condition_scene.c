@@ -56,7 +56,7 @@ static void reset(cond_witness *s) {
 }
 
 static bool sleeps(const cond_witness *s) {
-  return s->slot != UINT32_MAX && mp_shm_per_process_load(&cond_c->cells, s->slot) &&
+  return s->slot != UINT32_MAX && mp_shm_per_process_load(&cond_c->slots, s->slot) &&
          *mp_shm_private_wait_word(s->slot) == MP_WORD_ARMED;
 }
 

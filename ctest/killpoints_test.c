@@ -11,7 +11,7 @@
 #include "harness.h"
 
 #define SMALL 64
-#define BIG 96 /* an extent here */
+#define BIG 96 /* a large message here */
 
 static mp_shm_queue *q, *carried;
 static mp_shm_handle qh, carried_h;
@@ -140,7 +140,7 @@ static void carried_on_flight(void) {
   mp_shm_object_unuse(carried_h);
 }
 
-static void carried_in_extent(void) {
+static void carried_in_large(void) {
   static char bytes[BIG];
   with_carried();
   CHECK(t_put(q, bytes, BIG, &carried_h, 1) == 0);
@@ -263,7 +263,7 @@ static void get_and_return(void *arg) {
   CHECK(mp_shm_queue_return(q, &g) == 0);
 }
 
-/* What a dead reader of an extent leaves behind; then somebody takes it. */
+/* What a dead reader of a large message leaves behind; then somebody takes it. */
 static void returned_big(void) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
   mp_shm_incoming g;
@@ -297,7 +297,7 @@ static const t_op ops[] = {
     {"get extent", two_big, get_one, after_get, NULL},
     {"get a returned extent", returned_big, get_one, after_get, NULL},
     {"get with a handle", carried_on_flight, get_handle, after_handle, NULL},
-    {"get an extent with a handle", carried_in_extent, get_handle, after_handle, NULL},
+    {"get an extent with a handle", carried_in_large, get_handle, after_handle, NULL},
     {"return inline", two_small, get_and_return, after_get, NULL},
     {"return extent", two_big, get_and_return, after_get, NULL},
     {"return with a handle", carried_on_flight, get_and_return, after_handle, NULL},

@@ -21,7 +21,7 @@ enum { PUT = 1, LEASE, END, GIVE_BACK, FINISH, JOIN, ORPHAN };
 enum { PIDS = 1 << 22, SHOWN = 10 };
 
 typedef struct place {
-  _Atomic uint64_t intent, done, ended, inhand;
+  _Atomic uint64_t intent, done, ended, nclaimed;
 } place;
 
 typedef struct book {
@@ -96,7 +96,7 @@ static void lease(unsigned i) {
       return;
     }
     uint64_t name = t_name_of(&g, stream);
-    p->inhand = name;
+    p->nclaimed = name;
     t_hold(1000);
     if (t_random() % GIVE_BACK_ONE_IN) {
       end_lease(&g, stream, name);
@@ -104,7 +104,7 @@ static void lease(unsigned i) {
       t_at(GIVE_BACK);
       mp_shm_lease_give_back(&g);
     }
-    p->inhand = 0;
+    p->nclaimed = 0;
     t_ended();
   }
 }
@@ -133,23 +133,23 @@ static void join(unsigned i) {
   }
 }
 
-static bool take_orphan(_Atomic uint64_t *inhand) {
+static bool take_orphan(_Atomic uint64_t *nclaimed) {
   mp_shm_incoming g;
   t_at(ORPHAN);
   if (mp_shm_queue_orphan(queues[REPORTED], &g, &now) != 0) return false;
   uint64_t name = t_name_of(&g, REPORTED);
   CHECK(t_was_killed(life_of[mp_shm_orphan_lessee(&g) % PIDS]));
-  *inhand = name;
+  *nclaimed = name;
   t_name_receive(name);
   mp_shm_queue_done(&g);
-  *inhand = 0;
+  *nclaimed = 0;
   b->orphans++;
   return true;
 }
 
 static void nurse(unsigned i) {
   while (!t_stopping()) {
-    if (!take_orphan(&b->places[i].inhand)) usleep(POLL_US);
+    if (!take_orphan(&b->places[i].nclaimed)) usleep(POLL_US);
     mp_shm_sweep_now_and_then();
     t_ended();
   }
@@ -172,9 +172,9 @@ static void died(unsigned i) {
   if (produces(i)) {
     if (p->intent != p->done) t_name_note(t_name(stream_of(i), i % EACH, p->intent), T_CUT);
     p->done = p->intent;
-  } else if (p->inhand) {
-    t_name_note(p->inhand, T_HAND);
-    p->inhand = 0;
+  } else if (p->nclaimed) {
+    t_name_note(p->nclaimed, T_HAND);
+    p->nclaimed = 0;
   }
 }
 
@@ -188,7 +188,7 @@ static void judge(uint64_t name) {
 
 static void audit(void) {
   const mp_shm_wait soon = {mp_os_now() + T_HANG, NULL, NULL};
-  while (take_orphan(&b->places[NURSE].inhand)) continue;
+  while (take_orphan(&b->places[NURSE].nclaimed)) continue;
   CHECK(mp_shm_joinable_join(queues[JOINED], &soon) >= 0);
   CHECK(mp_shm_joinable_unfinished(queues[JOINED]) == 0 && mp_shm_queue_size(queues[REPORTED]) == 0);
   for (unsigned i = 0; i < JOINER; i++)

@@ -12,7 +12,7 @@
 #include "shm/queue/joinable.h"
 
 #define SMALL 64
-#define BIG 96 /* an extent here */
+#define BIG 96 /* a large message here */
 
 static mp_shm_queue *q, *carried;
 static mp_shm_handle qh, carried_h;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A process is killed at every instruction of taking and letting go the lock that Lua code holds: free, abandoned, held,
- * in line, as the hungry one; then a survivor must get it at once, and so must those who sleep for it (sleeper.h).
+ * in line, as the starving one; then a survivor must get it at once, and so must those who sleep for it (sleeper.h).
  * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
  */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "shm/sync/mutex.h"
 #include "sleeper.h"
 
-#define BRIEF (3 * MP_MS)           /* long enough to become hungry */
+#define BRIEF (3 * MP_MS)           /* long enough to become starving */
 #define PATIENT_AFTER (140 * MP_MS) /* who has waited that long sleeps for whole slices */
 #define FRESH (20 * MP_MS)          /* + some stepping < T_YOUNG */
 
@@ -81,15 +81,15 @@ static void abandoned(void) {
   t_end(helper);
 }
 
-static void hold_until_hungry(void) {
+static void hold_until_starving(void) {
   acquire();
-  while (!x->hungry) usleep(50);
+  while (!x->starving) usleep(50);
   release();
 }
 
-static void held_until_hungry(void) {
+static void held_until_starving(void) {
   make();
-  start_helper(hold_until_hungry);
+  start_helper(hold_until_starving);
   while (!mp_shm_mutex_locked(x)) usleep(50);
 }
 
@@ -102,7 +102,7 @@ static void end_helper_and_works(void) {
 static void with_next_one(void) {
   make_held();
   start_helper(acquire);
-  while (!x->hungry) usleep(50);
+  while (!x->starving) usleep(50);
 }
 
 static void next_one_has_it(void) {
@@ -131,7 +131,7 @@ static const t_op ops[] = {
     {"acquire an abandoned one", abandoned, run_acquire, works, NULL},
     {"acquire a held one, not waiting", make_held, run_try, release_and_works, NULL},
     {"acquire a held one, hungry, in vain", make_held, run_acquire_briefly, release_and_works, NULL},
-    {"acquire a held one, hungry", held_until_hungry, run_acquire_release, end_helper_and_works, NULL},
+    {"acquire a held one, hungry", held_until_starving, run_acquire_release, end_helper_and_works, NULL},
     {"acquire from behind the next one, in vain", with_next_one, run_acquire_briefly, next_one_has_it, NULL},
     {"make, acquire, drop and release", nothing, run_make, after_nothing, NULL},
 };
@@ -231,7 +231,7 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   return r;
 }
 
-/* The next one is let run until it is hungry, and stopped; then it has the lock, or is about to, when it is killed. */
+/* The next one is let run until it is starving, and stopped; then it has the lock, or is about to, when it is killed. */
 static int try_waking_up(const void *arg, long k, bool *done) {
   int status;
   (void)arg;
@@ -240,7 +240,7 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   t_sleepers[0].woken = 0;
   pid_t first = t_trace(run_sleep, &t_sleepers[0]);
   ptrace(PTRACE_CONT, first, NULL, NULL);
-  while (!x->hungry) usleep(50);
+  while (!x->starving) usleep(50);
   pid_t second = start_sleeper(1);
   await_patient();
   CHECK(kill(first, SIGSTOP) == 0 && waitpid(first, &status, 0) == first);

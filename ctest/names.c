@@ -40,7 +40,7 @@ uint64_t t_name_of(const mp_shm_incoming *g, unsigned stream) {
 
 unsigned t_abandoned_locks(const mp_shm_queue *q) {
   return (unsigned)(mp_os_mutex_abandoned(&q->producers) + mp_os_mutex_abandoned(&q->consumers) +
-                    mp_os_mutex_abandoned(&q->data.turn) + mp_os_mutex_abandoned(&q->room.turn));
+                    mp_os_mutex_abandoned(&q->data.sleeper_lock) + mp_os_mutex_abandoned(&q->room.sleeper_lock));
 }
 
 static void show_chunk(const mp_shm_queue *q, uint64_t i) {
@@ -52,13 +52,13 @@ static void show_chunk(const mp_shm_queue *q, uint64_t i) {
           mp_shm_chunk_state(k->st), tag, read ? (int)mp_shm_proc_at(tag)->pid : 0, k->lessee);
   if (read)
     fprintf(stderr, "      that process: state %lx, dead %d, in hand %u\n", (long)mp_shm_proc_state(tag),
-            mp_shm_proc_slot_dead(tag), mp_shm_proc_at(tag)->inhand);
+            mp_shm_proc_slot_dead(tag), mp_shm_proc_at(tag)->nclaimed);
 }
 
 void t_show_queue(const char *name, const mp_shm_queue *q) {
   fprintf(stderr,
           "  %s: head %lx tail %lx end %lx put %lu got %lu returned %u closed %u dirty %u abandoned %u bells %x %x\n",
-          name, (long)q->head, (long)q->tail, (long)q->end, (long)q->nput, (long)q->ngot, q->nret, q->closed, q->dirty,
-          t_abandoned_locks(q), q->data.word, q->room.word);
+          name, (long)q->head, (long)q->tail, (long)q->end, (long)q->nput, (long)q->ngot, q->nret, q->closed,
+          q->needs_recovery, t_abandoned_locks(q), q->data.word, q->room.word);
   for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) show_chunk(q, (uint64_t)i);
 }

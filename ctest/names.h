@@ -14,7 +14,7 @@ enum { T_LANES = 4 };
 /* What a name's byte says: how often it was received, in the lowest bits, and notes. */
 enum {
   T_RECEIVED = 7,
-  T_SEEN = 8,  /* by some consumer, as an extent */
+  T_SEEN = 8,  /* by some consumer, as a large message */
   T_CUT = 16,  /* its producer was killed within that very put */
   T_HAND = 32, /* a consumer was killed with it in hand */
 };

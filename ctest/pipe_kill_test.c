@@ -18,7 +18,7 @@
 #include "shm/queue/pipe_end.h"
 
 #define SMALL 64
-#define BIG 96                             /* an extent here */
+#define BIG 96                             /* a large message here */
 #define CROSSING (MP_SEGMENT / 20 / SMALL) /* records of 20 times SMALL that fill more than a segment */
 #define FEW 3    /* a cleaner's work is tried at every so manieth point where the dead process had its end still, */
 #define FEWER 23 /* and at so many fewer where it was at work on that itself */
@@ -154,7 +154,7 @@ static void inner_on_flight(size_t n) {
 }
 
 static void inner_inline(void) { inner_on_flight(SMALL); }
-static void inner_in_extent(void) { inner_on_flight(BIG); }
+static void inner_in_large(void) { inner_on_flight(BIG); }
 
 /* --- run: in the child, the only one to hold far --- */
 
@@ -336,7 +336,7 @@ static const t_op ops[] = {
     {"send an end", with_inner, send_inner, after_send_inner, unuse_far_and_inner},
     {"send an end, big", with_inner, send_inner_big, after_send_inner, unuse_far_and_inner},
     {"receive an end", inner_inline, receive_inner, after_receive_inner, NULL},
-    {"receive an end, big", inner_in_extent, receive_inner, after_receive_inner, NULL},
+    {"receive an end, big", inner_in_large, receive_inner, after_receive_inner, NULL},
     {"receive an end, last receiver", inner_inline, receive_inner, after_last_receive_inner, unuse_far},
 };
 

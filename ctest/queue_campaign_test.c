@@ -6,7 +6,7 @@
  * The audit, by name (names.h). Per producer stand the numbers it began (intent) and ended (done) to put. A name that was
  * never recorded as received needs an excuse:
  *   CUT   its producer was killed within that very put (intent = done + 1);
- *   HAND  a consumer was killed with it in hand. An extent: the consumer noted it before it was done with it. An inline
+ *   HAND  a consumer was killed with it in hand. A large message: the consumer noted it before it was done with it. An inline
  *         message has no moment between the commit of get and a note, so get copies it into a buffer that lies in the
  *         audit's memory: the copy comes before the commit, and so names it. One killed between the two excuses a
  *         message that is still there; it must not have been lost in just that put or get: killpoints_test's part.
@@ -30,13 +30,13 @@ enum { PUT = 1, GET, DONE, MAKE, DROP, USE };
 
 typedef struct place { /* of a worker, kept when it is killed */
   _Atomic uint64_t intent, done, ended;
-  _Atomic uint64_t inhand, inner_inhand; /* names */
+  _Atomic uint64_t nclaimed, inner_nclaimed; /* names */
   _Alignas(16) char buf[MP_INLINE_MAX];
   _Alignas(16) char inner[MP_INLINE_MAX];
 } place;
 
 typedef struct book {
-  _Atomic uint64_t got[STREAMS], extents, returned;
+  _Atomic uint64_t got[STREAMS], had_large, returned;
   place places[WORKERS + 1]; /* the last is the supervisor's */
 } book;
 
@@ -53,7 +53,7 @@ static unsigned lane_of(unsigned i) { return i < PRODUCERS ? i : i - PRODUCERS; 
 
 /* --- workers --- */
 
-/* One in `rare` is an extent. */
+/* One in `rare` is a large message. */
 static size_t random_size(unsigned rare) {
   size_t n = t_random() % rare ? 16 + t_random() % (INLINE_MOST - 64)
                                : INLINE_MOST + 8 + t_random() % (EXTENT_MOST - INLINE_MOST - 8);
@@ -73,23 +73,23 @@ static void record(uint64_t name) {
   b->got[t_name_stream(name)]++;
 }
 
-/* What is noted of an extent; true when some consumer has had it before and died. */
+/* What is noted of a large message; true when some consumer has had it before and died. */
 static bool seen_before(const mp_shm_incoming *g, uint64_t name) {
-  if (g->extent < 0) return false;
-  b->extents++;
+  if (g->large < 0) return false;
+  b->had_large++;
   bool again = t_name_note(name, T_SEEN) & T_SEEN;
   b->returned += again;
   return again;
 }
 
-static void done(mp_shm_incoming *g, uint64_t name, _Atomic uint64_t *inhand) {
+static void done(mp_shm_incoming *g, uint64_t name, _Atomic uint64_t *nclaimed) {
   t_at(DONE);
   mp_shm_queue_done(g);
   record(name);
-  *inhand = 0;
+  *nclaimed = 0;
 }
 
-static int get_one(mp_shm_queue *q, unsigned stream, char *buf, _Atomic uint64_t *inhand, const mp_shm_wait *w) {
+static int get_one(mp_shm_queue *q, unsigned stream, char *buf, _Atomic uint64_t *nclaimed, const mp_shm_wait *w) {
   mp_shm_incoming g;
   t_at(GET);
   int err = mp_shm_queue_get(q, buf, &g, w);
@@ -97,8 +97,8 @@ static int get_one(mp_shm_queue *q, unsigned stream, char *buf, _Atomic uint64_t
   if (err) return err;
   uint64_t name = t_name_of(&g, stream);
   seen_before(&g, name);
-  *inhand = name;
-  done(&g, name, inhand);
+  *nclaimed = name;
+  done(&g, name, nclaimed);
   return 0;
 }
 
@@ -110,7 +110,7 @@ static unsigned empty(place *p, mp_shm_handle h) {
   CHECK(mp_shm_object_use(h, MP_TYPE_QUEUE, &t_soon) == 0);
   mp_shm_queue *q = mp_shm_object_block(h, MP_TYPE_QUEUE);
   CHECK(q);
-  while (get_one(q, INNER, p->inner, &p->inner_inhand, &now) == 0) n++;
+  while (get_one(q, INNER, p->inner, &p->inner_nclaimed, &now) == 0) n++;
   t_at(DROP);
   mp_shm_object_unuse(h);
   return n;
@@ -124,11 +124,11 @@ static int get_parcel(place *p, const mp_shm_wait *w) {
   if (err) return err;
   uint64_t name = t_name_of(&g, PARCEL);
   bool again = seen_before(&g, name);
-  p->inhand = name;
+  p->nclaimed = name;
   CHECK(g.nhandles == 1);
   unsigned n = empty(p, g.handles[0]), most = inside(t_name_number(name));
   CHECK(again ? n <= most : n == most);
-  done(&g, name, &p->inhand);
+  done(&g, name, &p->nclaimed);
   return 0;
 }
 
@@ -162,8 +162,8 @@ static void put_all(place *p, unsigned i) {
 
 static void get_all(place *p, unsigned i) {
   int err;
-  while ((err = stream_of(i) == PLAIN ? get_one(plain, PLAIN, p->buf, &p->inhand, &t_soon) : get_parcel(p, &t_soon)) ==
-         0)
+  while ((err = stream_of(i) == PLAIN ? get_one(plain, PLAIN, p->buf, &p->nclaimed, &t_soon)
+                                      : get_parcel(p, &t_soon)) == 0)
     t_ended();
   CHECK(err == -EPIPE);
 }
@@ -190,10 +190,10 @@ static void died(unsigned i) {
     return;
   }
   excuse_hand(name_in(p->buf + (stream == PARCEL ? sizeof(mp_shm_handle) : 0)), stream);
-  excuse_hand(p->inhand, stream);
+  excuse_hand(p->nclaimed, stream);
   excuse_hand(name_in(p->inner), INNER);
-  excuse_hand(p->inner_inhand, INNER);
-  p->inhand = p->inner_inhand = 0;
+  excuse_hand(p->inner_nclaimed, INNER);
+  p->nclaimed = p->inner_nclaimed = 0;
 }
 
 typedef struct verdict {
@@ -226,11 +226,11 @@ static void judge_lane(verdict *v, unsigned i) {
 static void audit(void) {
   place *p = &b->places[WORKERS];
   verdict v = {0, 0, 0};
-  while (get_one(plain, PLAIN, p->buf, &p->inhand, &now) == 0) continue;
+  while (get_one(plain, PLAIN, p->buf, &p->nclaimed, &now) == 0) continue;
   while (get_parcel(p, &now) == 0) continue;
   for (unsigned i = 0; i < PUTTERS; i++) judge_lane(&v, i);
   printf("  %lu messages, %lu parcels with %lu inside; %lu extents, %lu returned\n", (long)b->got[PLAIN],
-         (long)b->got[PARCEL], (long)b->got[INNER], (long)b->extents, (long)b->returned);
+         (long)b->got[PARCEL], (long)b->got[INNER], (long)b->had_large, (long)b->returned);
   printf("  not received: %lu cut short, %lu in a dead hand, %lu with their parcel\n", (long)v.cut, (long)v.hand,
          (long)v.with_parcel);
   CHECK(v.hand <= 2 * t_kills && v.cut <= t_kills);

@@ -11,7 +11,7 @@
 #include "meeting.h"
 
 #define SMALL 64
-#define BIG 96    /* an extent here */
+#define BIG 96    /* a large message here */
 #define NUMBERS 8 /* messages are 1..NUMBERS */
 #define FIRST_OF_FIRST                                                                                                 \
   3 /* what the one that stands still puts; 1 and 2 may be there before; the other puts from 5 on */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process waits for what a dead one has in hand, while its bell is rung all the time for nothing: no slice of its ever
+ * A process waits for what a dead one has in hand, while its wait queue is woken all the time for nothing: no slice of its ever
  * comes to its end, and it must learn of the death all the same.
  */
 #include <sys/wait.h>
@@ -34,7 +34,7 @@ static void wait_in_get(void) { _exit(t_get_number(q, t_soon) != 1); }
 
 static void wait_for_many(void) {
   mp_os_pollfd fds[2];
-  mp_shm_wait_source s = {.bell = &q->data, .ready = mp_shm_queue_ready, .arg = q, .fd = -1};
+  mp_shm_wait_source s = {.wait_queue = &q->data, .ready = mp_shm_queue_ready, .arg = q, .fd = -1};
   _exit(mp_shm_wait_set_wait(&s, 1, fds, &t_soon) != 1);
 }
 

@@ -250,8 +250,8 @@ static int after_handing_on(bool done) {
 }
 
 static bool anyone_reads(void) {
-  for (uint32_t p = 0; p < mp_shm_per_process_count(&x->cells); p++)
-    if (mp_shm_per_process_load(&x->cells, p)) return true;
+  for (uint32_t p = 0; p < mp_shm_per_process_count(&x->slots); p++)
+    if (mp_shm_per_process_load(&x->slots, p)) return true;
   return false;
 }
 

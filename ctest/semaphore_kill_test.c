@@ -39,7 +39,7 @@ static uint64_t value(void) {
   return n;
 }
 
-static uint64_t own(void) { return mp_shm_per_process_load(&s->cells, me); }
+static uint64_t own(void) { return mp_shm_per_process_load(&s->slots, me); }
 
 static uint64_t out_in_all(void) {
   mp_shm_proc_ref who;
@@ -51,7 +51,7 @@ static uint64_t out_in_all(void) {
 /* Exactly n permits are there to be had; they come back. */
 static void has(uint64_t n) {
   CHECK(value() == n);
-  if (s->kind == MP_SEMAPHORE_BOUNDED) CHECK(s->goal == 0 && out_in_all() == s->max - n);
+  if (s->kind == MP_SEMAPHORE_BOUNDED) CHECK(s->target == 0 && out_in_all() == s->max - n);
   for (uint64_t i = 0; i < n; i++) CHECK(mp_shm_semaphore_acquire(s, &now) == 0);
   CHECK(mp_shm_semaphore_acquire(s, &now) == -ETIMEDOUT);
   if (n) release(n);
@@ -228,7 +228,7 @@ static void run_clean(void *arg) {
 
 /* A sleeper that has taken it but has not said so is helped needlessly, which does no harm. */
 static bool is_there(void) { return s->value > 0 || t_sleepers[0].woken; }
-static bool is_released(void) { return s->goal != 0 || own() == 0; }
+static bool is_released(void) { return s->target != 0 || own() == 0; }
 
 /* The one permit is another's than the dead process's, or nobody's. */
 static bool is_taken_back(void) {
@@ -311,7 +311,7 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   const pair *o = arg;
   t_deadline(20);
   o->before();
-  pid_t first = t_stopped_asleep(run_sleep, &t_sleepers[0], &s->bell), second = start_second();
+  pid_t first = t_stopped_asleep(run_sleep, &t_sleepers[0], &s->wait_queue), second = start_second();
   release(1);
   *done = t_step_sleeper(first, &t_sleepers[0], k);
   bool taken = s->kind == MP_SEMAPHORE_BOUNDED ? out_in_all() > 0 : s->value == 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of wakes: processes that sleep on a bell while another, single-stepped, is killed at a chosen instruction.
+ * For tests of wakes: processes that sleep on a wait queue while another, single-stepped, is killed at a chosen instruction.
  * What was committed must reach the sleepers within T_PROMPT, half a slice: a wake that is lost costs a whole one.
  *
  * A point counts only if the sleepers' slices were young when the other was killed: else a slice's end could pass for
@@ -57,7 +57,7 @@ bool t_young(const t_sleeper *s);
 void t_run_to_stop(pid_t pid);
 /* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
 bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
-/* A traced process that runs run(s), asleep at that bell, and stopped there. */
+/* A traced process that runs run(s), asleep at that wait queue, and stopped there. */
 pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b);
 
 /* Sleepers of many kinds. Starts sleeper i, which calls f, then pauses; returns once it sleeps or its call has returned. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process sleeps on a queue's bell while the one that would wake it is killed at every instruction (sleeper.h).
+ * A process sleeps on a queue's wait queue while the one that would wake it is killed at every instruction (sleeper.h).
  * MP_STRIDE=n tries every nth instruction. MP_CONTROL=nopending leaves the kernel's part out in the process that is
  * killed: wakes are lost then and the test fails, which main() also checks for itself, so that a test that cannot fail
  * is noticed.
@@ -18,7 +18,7 @@
 #include "sleeper.h"
 
 #define SMALL 64
-#define BIG 96 /* an extent here */
+#define BIG 96 /* a large message here */
 #define LAST 9 /* the number of the message that tells whether all still works */
 
 static mp_shm_queue *q;

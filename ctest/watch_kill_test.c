@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watches: a process is killed at every instruction of ringing a bell that others watch, and whoever watches must be awake
- * within two slices all the same; a watcher is killed at every instruction, and those who ring, and the arena, must be
+ * Watches: a process is killed at every instruction of waking a wait queue that others watch, and whoever watches must be awake
+ * within two slices all the same; a watcher is killed at every instruction, and those who wake, and the arena, must be
  * none the worse. Last, between living processes no wake is lost at all. MP_STRIDE=n tries every nth instruction.
  */
 #define _GNU_SOURCE
@@ -42,7 +42,7 @@ static uint64_t tail_before;
 static const mp_shm_wait now = {0, NULL, NULL};
 
 static mp_shm_wait_source source_of(mp_shm_queue *of) {
-  return (mp_shm_wait_source){.bell = &of->data, .ready = mp_shm_queue_ready, .arg = of, .fd = -1};
+  return (mp_shm_wait_source){.wait_queue = &of->data, .ready = mp_shm_queue_ready, .arg = of, .fd = -1};
 }
 
 static int wait_for(mp_shm_queue *of, const mp_shm_wait *w) {
@@ -97,7 +97,7 @@ static pid_t start(void (*watch)(void)) {
 }
 
 static void await_watching(pid_t pid) {
-  while (!(q->data.watched & 1) || !t_asleep(pid)) usleep(PAUSE_US);
+  while (!(q->data.observed & 1) || !t_asleep(pid)) usleep(PAUSE_US);
 }
 
 static bool woken_within(uint64_t limit) {
@@ -106,7 +106,7 @@ static bool woken_within(uint64_t limit) {
   return seen->woken != 0;
 }
 
-/* --- the ringer is killed --- */
+/* --- the waker is killed --- */
 
 static void put_one(void *arg) { (void)arg, t_put_prepared(q, SMALL); }
 
@@ -171,7 +171,7 @@ static void wait_for_all(void *arg) {
   mp_os_pollfd fds[QUEUES + 4];
   (void)arg;
   for (int i = 0; i < QUEUES; i++) s[i] = source_of(others[i]);
-  s[QUEUES] = (mp_shm_wait_source){.bell = &q->data, .ready = second_time, .arg = &asked, .fd = -1};
+  s[QUEUES] = (mp_shm_wait_source){.wait_queue = &q->data, .ready = second_time, .arg = &asked, .fd = -1};
   s[QUEUES + 1] = (mp_shm_wait_source){.fd = mp_os_timer_open()};
   s[QUEUES + 2] = (mp_shm_wait_source){.fd = -1, .pid = getppid()};
   CHECK(mp_shm_wait_set_wait(s, QUEUES + 3, fds, &t_soon) == 1 && s[QUEUES].found);
@@ -183,7 +183,7 @@ static void make_descriptor(mp_shm_queue *of, mp_shm_handle h) {
   CHECK(mp_shm_wait_set_fd(h, &s) >= 0);
 }
 
-/* Rings itself as well. */
+/* Wakes itself as well. */
 static void use_descriptor(void *arg) {
   (void)arg;
   make_descriptor(q, qh);
@@ -293,7 +293,7 @@ static bool try_coming_late(const scene *o, long k, bool *done) {
   *done = t_step(ringer, k);
   (void)t_get_number(q, now);
   pid_t pid = start(o->watch);
-  while (!seen->woken && !(q->data.watched & 1 && t_asleep(pid))) usleep(PAUSE_US);
+  while (!seen->woken && !(q->data.observed & 1 && t_asleep(pid))) usleep(PAUSE_US);
   run_to_stop(ringer);
   uint64_t since = mp_os_now();
   if (!seen->woken) t_put_number(q, LAST, SMALL);

@@ -2,7 +2,7 @@
 /*
  * A writer of a dictionary is stopped, and then killed, at every instruction of each operation. While it stands still a
  * reader finds all other keys, and the one in question as it was or as it will be, without waiting; after the death the same
- * again before anybody repairs; then a survivor writes, counts, walks, fills, empties and lets go, and nothing is left.
+ * again before anybody recovers; then a survivor writes, counts, walks, fills, empties and lets go, and nothing is left.
  * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
  */
 #include "container/dict_scene.h"
@@ -80,14 +80,14 @@ static long run_scene(const scene *s) {
   return points;
 }
 
-/* --- the second death: of the one that repairs --- */
+/* --- the second death: of the one that recovers --- */
 
 static void again(void *arg) {
   (void)arg;
   t_set_text(sc->n, 2);
 }
 
-/* 1: a point; 0: the repair had ended before; -1: the operation had. */
+/* 1: a point; 0: the recovery had ended before; -1: the operation had. */
 static int kill_both(long j, long k) {
   t_what = sc->name;
   set_up();

@@ -12,11 +12,11 @@
 
 static mp_lua_box *check_box(lua_State *L) {
   mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "array");
-  if (((mp_shm_array *)b->it)->kind != MP_ARRAY_LIST) mp_lua_box_refuse(L, 1, "array");
+  if (((mp_shm_array *)b->object)->kind != MP_ARRAY_LIST) mp_lua_box_refuse(L, 1, "array");
   return b;
 }
 
-static mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
+static mp_shm_array *check(lua_State *L) { return check_box(L)->object; }
 
 /* --- indices --- */
 
@@ -288,7 +288,7 @@ static int array_set_bytes(lua_State *L) {
 
 static int array_tostring(lua_State *L) {
   mp_lua_box *b = check_box(L);
-  mp_shm_array *a = b->it;
+  mp_shm_array *a = b->object;
   lua_pushfstring(L, "Array %d: %I of %s", (int)(b->handle & MP_SLOT_MASK), (lua_Integer)a->n,
                   mp_shm_number_infos[a->type].name);
   return 1;
@@ -302,7 +302,7 @@ static int new_from_list(lua_State *L, unsigned type) {
   int results = mp_lua_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
   if (results != 1) return results;
   mp_lua_box *b = lua_touserdata(L, -1);
-  bad first = read_all(L, 2, n, type, mp_shm_array_data(b->it));
+  bad first = read_all(L, 2, n, type, mp_shm_array_data(b->object));
   if (!first.at) return 1;
   mp_lua_box_empty(b);
   refuse_item(L, 2, type, first);

@@ -19,25 +19,25 @@ static const char *name_of(const void *block) {
   return MP_BARRIER_BOX;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_BARRIER, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_BARRIER, 0, name_of, NULL};
 
 /* The box in a barrier, or NULL. */
 static mp_lua_box *box_at(lua_State *L, int idx) {
   if (!lua_istable(L, idx)) return NULL;
   lua_rawgeti(L, idx, BOX);
-  mp_lua_box *box = mp_lua_box_test(L, -1, &family);
+  mp_lua_box *box = mp_lua_box_test(L, -1, &class);
   lua_pop(L, 1);
   return box;
 }
 
 static mp_lua_box *check_box(lua_State *L) {
   mp_lua_box *box = box_at(L, 1);
-  if (!box || !box->it) mp_lua_box_refuse(L, 1, "barrier");
+  if (!box || !box->object) mp_lua_box_refuse(L, 1, "barrier");
   if (!mp_shm_usable()) mp_lua_enter(L);
   return box;
 }
 
-static mp_shm_barrier *check(lua_State *L) { return check_box(L)->it; }
+static mp_shm_barrier *check(lua_State *L) { return check_box(L)->object; }
 
 static int push_field(lua_State *L, const char *name) {
   lua_pushstring(L, name);
@@ -108,7 +108,7 @@ static int scope_refuse(lua_State *L, int r) { return push_outcome(L, r, 0); }
 /* Who leaves it by an error will not come again: the others shall not wait for it. */
 static int scope_leave(lua_State *L, int idx, bool failed) {
   mp_lua_box *box = box_at(L, idx);
-  if (failed && box && box->it) mp_shm_barrier_abort(box->it);
+  if (failed && box && box->object) mp_shm_barrier_abort(box->object);
   return 0;
 }
 
@@ -143,7 +143,7 @@ static int get_broken(lua_State *L) {
 
 static int barrier_tostring(lua_State *L) {
   mp_lua_box *box = check_box(L);
-  mp_shm_barrier *b = box->it;
+  mp_shm_barrier *b = box->object;
   lua_pushfstring(L, "Barrier %d: ", (int)(box->handle & MP_SLOT_MASK));
   if (mp_shm_barrier_broken(b))
     lua_pushliteral(L, "broken");
@@ -195,7 +195,7 @@ static int new_barrier(lua_State *L) {
   mp_lua_enter(L);
   lua_settop(L, 3);
   lua_createtable(L, 1, 2);
-  mp_lua_box *box = mp_lua_box_push(L, &family, MP_BARRIER_BOX);
+  mp_lua_box *box = mp_lua_box_push(L, &class, MP_BARRIER_BOX);
   lua_rawseti(L, -2, BOX);
   set_action_and_timeout(L);
   luaL_setmetatable(L, MP_BARRIER_TYPE);
@@ -221,7 +221,7 @@ static void make_metatable(lua_State *L) {
 }
 
 void mp_lua_open_barrier(lua_State *L) {
-  mp_lua_box_class(L, MP_BARRIER_BOX, &family, none, NULL);
+  mp_lua_box_class(L, MP_BARRIER_BOX, &class, none, NULL);
   make_metatable(L);
   lua_pushcfunction(L, new_barrier);
   lua_setfield(L, -2, "barrier");

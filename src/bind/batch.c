@@ -350,7 +350,7 @@ static int next_item(lua_State *L) {
 
 static void push_ahead(lua_State *L, const mp_lua_box *b, lua_Integer most) {
   ahead *a = lua_newuserdatauv(L, sizeof *a, 0);
-  a->q = b->it;
+  a->q = b->object;
   a->queue = 0;
   a->most = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
   a->there = a->busy = false;

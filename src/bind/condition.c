@@ -20,7 +20,7 @@ static const char *name_of(const void *block) {
   return CORE_TYPE;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_CONDITION, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_CONDITION, 0, name_of, NULL};
 
 typedef struct self {
   mp_lua_box *condition, *lock;
@@ -33,17 +33,17 @@ static self check(lua_State *L) {
   if (!lua_istable(L, 1)) refuse(L);
   lua_rawgeti(L, 1, SELF_CONDITION);
   lua_rawgeti(L, 1, SELF_LOCK);
-  self s = {mp_lua_box_test(L, -2, &family), mp_lua_mutex_box(L, -1)};
+  self s = {mp_lua_box_test(L, -2, &class), mp_lua_mutex_box(L, -1)};
   if (!s.condition || !s.lock) refuse(L);
-  if (!s.condition->it) mp_lua_box_refuse(L, lua_gettop(L) - 1, "condition");
-  if (!s.lock->it) mp_lua_box_refuse(L, lua_gettop(L), "lock");
+  if (!s.condition->object) mp_lua_box_refuse(L, lua_gettop(L) - 1, "condition");
+  if (!s.lock->object) mp_lua_box_refuse(L, lua_gettop(L), "lock");
   if (!mp_shm_usable()) mp_lua_enter(L);
   return s;
 }
 
 static self check_held(lua_State *L, const char *method) {
   self s = check(L);
-  if (!mp_shm_mutex_mine(s.lock->it))
+  if (!mp_shm_mutex_mine(s.lock->object))
     mp_lua_misuse(L, lua_pushfstring(L,
                                      "cannot %s: this process does not hold the condition's lock; acquire the lock "
                                      "first, as in c:with(function() c:%s() end)",
@@ -57,7 +57,8 @@ static int condition_wait(lua_State *L) {
   self s = check_held(L, "wait");
   bool abandoned;
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
-  int r = mp_shm_condition_wait(s.condition->it, s.condition->handle, s.lock->it, s.lock->handle, &w, &abandoned);
+  int r =
+      mp_shm_condition_wait(s.condition->object, s.condition->handle, s.lock->object, s.lock->handle, &w, &abandoned);
   if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "condition");
   lua_pushboolean(L, r == 0);
   if (r != 0) lua_pushliteral(L, "timeout");
@@ -68,7 +69,7 @@ static int condition_wait(lua_State *L) {
 static int notify(lua_State *L, const char *method, uint64_t n) {
   self s = check_held(L, method);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_condition_notify(s.condition->it, s.condition->handle, s.lock->handle, n, &w);
+  int err = mp_shm_condition_notify(s.condition->object, s.condition->handle, s.lock->handle, n, &w);
   return err ? mp_lua_push_failure(L, err, "condition") : 0;
 }
 
@@ -83,7 +84,7 @@ static int condition_notify_all(lua_State *L) { return notify(L, "notify_all", U
 
 static int condition_tostring(lua_State *L) {
   self s = check(L);
-  unsigned n = mp_shm_condition_waiting(s.condition->it);
+  unsigned n = mp_shm_condition_waiting(s.condition->object);
   const char *lock = luaL_tolstring(L, lua_gettop(L), NULL);
   lua_pushfstring(L, "Condition %d (%s): %d waiting", (int)(s.condition->handle & MP_SLOT_MASK), lock, (int)n);
   return 1;
@@ -119,7 +120,7 @@ static int new_condition(lua_State *L) {
   if (!mp_lua_mutex_box(L, 1)) luaL_typeerror(L, 1, "lock (what mproc.Lock() or mproc.RLock() gives)");
   lua_createtable(L, 2, 0);
   luaL_setmetatable(L, MP_CONDITION_TYPE);
-  mp_lua_box *b = mp_lua_box_push(L, &family, CORE_TYPE);
+  mp_lua_box *b = mp_lua_box_push(L, &class, CORE_TYPE);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_condition_new(&w, &h);
   if (err) return mp_lua_push_failure(L, err, "condition");
@@ -149,7 +150,7 @@ static int scope_leave(lua_State *L, int idx, bool failed) {
   (void)failed;
   lua_rawgeti(L, idx, SELF_LOCK);
   mp_lua_box *b = mp_lua_mutex_box(L, -1);
-  if (b && b->it && mp_shm_mutex_mine(b->it)) mp_lua_mutex_leave(b);
+  if (b && b->object && mp_shm_mutex_mine(b->object)) mp_lua_mutex_leave(b);
   lua_pop(L, 1);
   return 0;
 }
@@ -169,7 +170,7 @@ static void add_lock_methods(lua_State *L) {
 }
 
 void mp_lua_open_condition(lua_State *L) {
-  mp_lua_box_class(L, CORE_TYPE, &family, nothing, NULL);
+  mp_lua_box_class(L, CORE_TYPE, &class, nothing, NULL);
   luaL_newmetatable(L, MP_CONDITION_TYPE);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -62,7 +62,7 @@ static int refuse_key(lua_State *L, int idx) {
 static void read_object_key(lua_State *L, int idx, mp_lua_key *key) {
   mp_lua_box *b = mp_lua_box_any(L, idx);
   if (!b) refuse_key(L, idx);
-  if (!b->it) mp_lua_misuse(L, "key is an object that has been closed");
+  if (!b->object) mp_lua_misuse(L, "key is an object that has been closed");
   key->word = b->handle;
   key->k.type = MP_ITEM_OBJECT;
 }
@@ -248,7 +248,7 @@ static void push_by_buffer(lua_State *L, mp_shm_item *v) {
 int mp_lua_find_push(lua_State *L, mp_lua_finder find, const mp_lua_box *b, const void *key) {
   mp_shm_item v;
   if (!buffer_busy) {
-    if (!find(b->it, key, mp_lua_container_buffer, &v)) return 0;
+    if (!find(b->object, key, mp_lua_container_buffer, &v)) return 0;
     if (v.type <= MP_ITEM_STRING || !v.nhandles) {
       push_by_buffer(L, &v);
       return 1;
@@ -307,10 +307,10 @@ mp_lua_held *mp_lua_hold(lua_State *L, mp_lua_finder find, const mp_lua_box *b, 
   size_t room = 0;
   for (;;) {
     mp_lua_held *h = push_empty(L, room);
-    void *it = mp_lua_container_again(L, b, "container");
+    void *object = mp_lua_container_again(L, b, "container");
     if (buffer_busy && buf == mp_lua_container_buffer) buf = lua_newuserdatauv(L, MP_ITEM_ROOM, 0), lua_replace(L, -3);
     int err = -ENOENT;
-    while (err == -ENOENT && find(it, key, buf, &v)) err = fill(h, &v, buf, &w);
+    while (err == -ENOENT && find(object, key, buf, &v)) err = fill(h, &v, buf, &w);
     if (err == -ENOENT) h->item = (mp_shm_item){.type = MP_ITEM_NONE};
     if (err == -EINTR) mp_lua_interrupted(L);
     if (err != -ENOSPC) {
@@ -387,8 +387,8 @@ int mp_lua_number_refuse(lua_State *L, int err, const mp_shm_item *there, const 
 /* --- boxes --- */
 
 void *mp_lua_container_again(lua_State *L, const mp_lua_box *b, const char *what) {
-  if (!b->it) mp_lua_container_misuse(L, "the %s was closed while the call went on", what);
-  return b->it;
+  if (!b->object) mp_lua_container_misuse(L, "the %s was closed while the call went on", what);
+  return b->object;
 }
 
 int mp_lua_container_close(lua_State *L) {
@@ -406,7 +406,7 @@ int mp_lua_container_scope(lua_State *L) {
 
 static void push_lock(lua_State *L) {
   mp_lua_box *b = mp_lua_box_any(L, 1);
-  if (!b || !b->it) mp_lua_box_refuse(L, 1, "container");
+  if (!b || !b->object) mp_lua_box_refuse(L, 1, "container");
   mp_lua_enter(L);
   mp_shm_handle whole = b->handle & ~((mp_shm_handle)0xff << MP_PART_SHIFT);
   mp_lua_box_push_handle(L, mp_shm_handle_with_part(whole, MP_PART_LOCK));

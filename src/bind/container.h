@@ -112,7 +112,7 @@ int mp_lua_container_fail(lua_State *L, int err, const char *what);
 int mp_lua_container_none(lua_State *L);
 /* The object the box is on, once more: raises when Lua code has closed it meanwhile. */
 void *mp_lua_container_again(lua_State *L, const mp_lua_box *b, const char *what);
-/* close() and the end of a scope of self, boxes of those families. */
+/* close() and the end of a scope of self, boxes of those classes. */
 int mp_lua_container_close(lua_State *L);
 int mp_lua_container_scope(lua_State *L);
 /* lock() and with(f, ...) of self. */

@@ -22,8 +22,8 @@ const mp_lua_number_class mp_lua_dict_view_class = {MP_TYPE_DICT, MP_PART_VIEW, 
 mp_lua_box *mp_lua_dict_box(lua_State *L, uint32_t kind, const char *what) {
   mp_lua_box *b = mp_lua_box_test(L, 1, &mp_lua_dict_class);
   if (!b && kind == MP_DICT_PLAIN) b = mp_lua_box_test(L, 1, &mp_lua_dict_view_class);
-  if (!b || !b->it) mp_lua_box_refuse(L, 1, what);
-  if (((mp_shm_dict *)b->it)->options.kind != kind && b->family == &mp_lua_dict_class) mp_lua_box_refuse(L, 1, what);
+  if (!b || !b->object) mp_lua_box_refuse(L, 1, what);
+  if (((mp_shm_dict *)b->object)->options.kind != kind && b->class == &mp_lua_dict_class) mp_lua_box_refuse(L, 1, what);
   if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
@@ -37,7 +37,7 @@ static int find(void *d, const void *k, void *buf, mp_shm_item *v) { return mp_s
 int mp_lua_dict_push(lua_State *L, const mp_lua_box *b, int idx) {
   mp_lua_key key;
   mp_lua_key_read(L, idx, &key);
-  mp_lua_key_hash(&key, b->it);
+  mp_lua_key_hash(&key, b->object);
   return mp_lua_find_push(L, find, b, &key.k);
 }
 
@@ -65,8 +65,8 @@ int mp_lua_dict_has(lua_State *L, mp_lua_box *b) {
   mp_lua_key key;
   mp_shm_item v;
   mp_lua_key_read(L, 2, &key);
-  mp_lua_key_hash(&key, b->it);
-  lua_pushboolean(L, mp_shm_dict_get(b->it, &key.k, small, &v));
+  mp_lua_key_hash(&key, b->object);
+  lua_pushboolean(L, mp_shm_dict_get(b->object, &key.k, small, &v));
   return 1;
 }
 
@@ -88,17 +88,17 @@ int mp_lua_dict_store(lua_State *L, const mp_lua_box *b, int at_key, int at_valu
   mp_lua_key key;
   mp_lua_item v;
   mp_lua_key_read(L, at_key, &key);
-  uint64_t deadline = deadline_of(L, at_ttl, b->it);
+  uint64_t deadline = deadline_of(L, at_ttl, b->object);
   mp_lua_item_read(L, at_value, "value", &v);
-  if (!b->it) {
+  if (!b->object) {
     mp_lua_item_release(L, &v);
     mp_lua_container_again(L, b, "dict");
   }
   v.item.deadline = deadline;
   mp_lua_item_keep_key(&v.item, &key);
-  mp_lua_key_hash(&key, b->it);
+  mp_lua_key_hash(&key, b->object);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int r = mp_shm_dict_set(b->it, &key.k, &v.item, expected, &w);
+  int r = mp_shm_dict_set(b->object, &key.k, &v.item, expected, &w);
   mp_lua_item_release(L, &v);
   return r < 0 ? mp_lua_container_fail(L, r, "dict") : r;
 }
@@ -135,10 +135,10 @@ static int dict_add(lua_State *L) {
   mp_lua_number_read(L, 3, "n", &n);
   if (!lua_isnil(L, 4)) mp_lua_number_read(L, 4, "initial", &initial);
   mp_lua_item_keep_key(&n, &key);
-  initial.deadline = deadline_of(L, 0, b->it);
-  mp_lua_key_hash(&key, b->it);
+  initial.deadline = deadline_of(L, 0, b->object);
+  mp_lua_key_hash(&key, b->object);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_dict_add(b->it, &key.k, &n, &initial, &sum, &w);
+  int err = mp_shm_dict_add(b->object, &key.k, &n, &initial, &sum, &w);
   if (err) return mp_lua_number_refuse(L, err, &sum, "dict");
   mp_lua_item_push(L, &sum);
   return 1;
@@ -305,7 +305,7 @@ static int new_dict(lua_State *L) {
 /* dict_view(namespace) -> the same data as a Dict; nil: it is none */
 static int dict_view(lua_State *L) {
   mp_lua_box *b = mp_lua_box_test(L, 1, &mp_lua_dict_class);
-  if (!b || !b->it || ((mp_shm_dict *)b->it)->options.kind != MP_DICT_NAMESPACE) return 0;
+  if (!b || !b->object || ((mp_shm_dict *)b->object)->options.kind != MP_DICT_NAMESPACE) return 0;
   mp_lua_enter(L);
   return mp_lua_box_push_handle(L, mp_shm_handle_with_part(b->handle, MP_PART_VIEW));
 }

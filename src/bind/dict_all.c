@@ -15,7 +15,7 @@ static mp_lua_box *check(lua_State *L) { return mp_lua_dict_box(L, MP_DICT_PLAIN
 static mp_lua_box *check_any(lua_State *L) {
   mp_lua_box *b = mp_lua_box_test(L, 1, &mp_lua_dict_class);
   if (!b) b = mp_lua_box_test(L, 1, &mp_lua_dict_view_class);
-  if (!b || !b->it) mp_lua_box_refuse(L, 1, "dict");
+  if (!b || !b->object) mp_lua_box_refuse(L, 1, "dict");
   if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
@@ -33,31 +33,31 @@ typedef struct walk {
 enum { WALK = 1, BOX, BUFFER };
 
 /* It stays on the stack, too. */
-static void need_buffer(lua_State *L, walk *it, int at_buffer, uint64_t room) {
-  it->buf = lua_newuserdatauv(L, room, 0);
-  it->room = room;
+static void need_buffer(lua_State *L, walk *object, int at_buffer, uint64_t room) {
+  object->buf = lua_newuserdatauv(L, room, 0);
+  object->room = room;
   lua_copy(L, -1, at_buffer);
 }
 
 /* Copies the next stripe that has entries: false when there is none. */
-static bool next_stripe(lua_State *L, walk *it, int at_buffer) {
-  it->at = it->end = 0;
-  while (it->at == it->end) {
+static bool next_stripe(lua_State *L, walk *object, int at_buffer) {
+  object->at = object->end = 0;
+  while (object->at == object->end) {
     uint64_t need = 0;
     uint32_t mask = 0;
-    if (it->stripe && it->stripe > it->mask) return false;
+    if (object->stripe && object->stripe > object->mask) return false;
     mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-    mp_shm_dict *d = mp_lua_container_again(L, it->box, "dict");
-    int64_t n = mp_shm_dict_copy(d, it->stripe, it->buf, it->room, &mask, &need, &w);
+    mp_shm_dict *d = mp_lua_container_again(L, object->box, "dict");
+    int64_t n = mp_shm_dict_copy(d, object->stripe, object->buf, object->room, &mask, &need, &w);
     if (n == -ENOSPC) {
-      need_buffer(L, it, at_buffer, need > it->room ? need + COPY_SPARE : 2 * it->room);
+      need_buffer(L, object, at_buffer, need > object->room ? need + COPY_SPARE : 2 * object->room);
       continue;
     }
     if (n < 0) mp_lua_container_fail(L, (int)n, "dict");
-    if (!it->stripe) it->mask = mask; /* 0: what it had was all */
-    it->stripe++;
-    it->at = 0;
-    it->end = (uint64_t)n;
+    if (!object->stripe) object->mask = mask; /* 0: what it had was all */
+    object->stripe++;
+    object->at = 0;
+    object->end = (uint64_t)n;
   }
   return true;
 }
@@ -65,20 +65,20 @@ static bool next_stripe(lua_State *L, walk *it, int at_buffer) {
 static int find(void *d, const void *k, void *buf, mp_shm_item *v) { return mp_shm_dict_get(d, k, buf, v); }
 
 /* What carries handles is looked up again: they may be gone from the copy. */
-static bool push_carrying(lua_State *L, const walk *it, const mp_shm_item *key) {
+static bool push_carrying(lua_State *L, const walk *object, const mp_shm_item *key) {
   mp_lua_key k = {.word = key->word, .k = {.p = key->p, .n = key->n, .type = key->type}};
-  mp_shm_dict *d = mp_lua_container_again(L, it->box, "dict");
+  mp_shm_dict *d = mp_lua_container_again(L, object->box, "dict");
   mp_lua_key_hash(&k, d);
-  return mp_lua_find_push(L, find, it->box, &k.k);
+  return mp_lua_find_push(L, find, object->box, &k.k);
 }
 
 /* Pushes the next key and value: true; false at the end. */
-static bool push_pair(lua_State *L, walk *it, int at_buffer) {
+static bool push_pair(lua_State *L, walk *object, int at_buffer) {
   mp_shm_item key, v;
   for (;;) {
-    if (it->at == it->end && !next_stripe(L, it, at_buffer)) return false;
-    mp_shm_entry *e = (mp_shm_entry *)(void *)(it->buf + it->at);
-    it->at += mp_shm_entry_span(e);
+    if (object->at == object->end && !next_stripe(L, object, at_buffer)) return false;
+    mp_shm_entry *e = (mp_shm_entry *)(void *)(object->buf + object->at);
+    object->at += mp_shm_entry_span(e);
     mp_shm_entry_item(e, &key, &v);
     if (v.deadline && v.deadline <= mp_os_coarse_now()) continue;
     if (!mp_lua_key_push(L, &key)) continue;
@@ -86,25 +86,25 @@ static bool push_pair(lua_State *L, walk *it, int at_buffer) {
       mp_lua_item_push(L, &v);
       return true;
     }
-    if (push_carrying(L, it, &key)) return true;
+    if (push_carrying(L, object, &key)) return true;
     lua_pop(L, 1);
   }
 }
 
 static walk *push_walk(lua_State *L, const mp_lua_box *b, int at_box) {
-  walk *it = lua_newuserdatauv(L, sizeof *it, 0);
-  *it = (walk){.box = b, .room = COPY_FIRST};
+  walk *object = lua_newuserdatauv(L, sizeof *object, 0);
+  *object = (walk){.box = b, .room = COPY_FIRST};
   lua_pushvalue(L, at_box);
-  it->buf = lua_newuserdatauv(L, COPY_FIRST, 0);
-  return it;
+  object->buf = lua_newuserdatauv(L, COPY_FIRST, 0);
+  return object;
 }
 
 /* The buffer stays on the stack while a value is decoded, which may run Lua code. */
 static int next_pair(lua_State *L) {
-  walk *it = lua_touserdata(L, lua_upvalueindex(WALK));
+  walk *object = lua_touserdata(L, lua_upvalueindex(WALK));
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(BUFFER));
-  if (!push_pair(L, it, lua_upvalueindex(BUFFER))) return 0;
+  if (!push_pair(L, object, lua_upvalueindex(BUFFER))) return 0;
   return 2;
 }
 
@@ -118,7 +118,7 @@ static int dict_len(lua_State *L) {
   uint64_t n;
   mp_lua_box *b = check_any(L);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_dict_count(b->it, &w, &n);
+  int err = mp_shm_dict_count(b->object, &w, &n);
   if (err) return mp_lua_container_fail(L, err, "dict");
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
@@ -129,12 +129,12 @@ static int list(lua_State *L, bool keys) {
   lua_Integer n = 0;
   mp_lua_box *b = check_any(L);
   lua_settop(L, 1);
-  walk *it = push_walk(L, b, 1); /* at 2; the box at 3, the buffer at 4 */
+  walk *object = push_walk(L, b, 1); /* at 2; the box at 3, the buffer at 4 */
   lua_newtable(L);
   for (;;) {
     lua_settop(L, 5);
     lua_pushvalue(L, 4);
-    if (!push_pair(L, it, 4)) break;
+    if (!push_pair(L, object, 4)) break;
     lua_pushvalue(L, keys ? -2 : -1);
     lua_rawseti(L, 5, ++n);
   }
@@ -202,7 +202,7 @@ static int dict_set_many(lua_State *L) {
 int mp_lua_dict_clear(lua_State *L) {
   mp_lua_box *b = check_any(L);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_dict_clear(b->it, &w);
+  int err = mp_shm_dict_clear(b->object, &w);
   return err ? mp_lua_container_fail(L, err, "dict") : 0;
 }
 
@@ -214,7 +214,7 @@ static void set_count(lua_State *L, const char *name, uint64_t n) {
 /* stats() -> {entries, bytes, dead, stripes, copies, evictions} */
 static int dict_stats(lua_State *L) {
   mp_shm_dict_numbers n;
-  mp_shm_dict_stats(check(L)->it, &n);
+  mp_shm_dict_stats(check(L)->object, &n);
   lua_createtable(L, 0, 6);
   set_count(L, "entries", n.entries);
   set_count(L, "bytes", n.bytes);
@@ -228,13 +228,13 @@ static int dict_stats(lua_State *L) {
 static int dict_tostring(lua_State *L) {
   static const char *const names[] = {"Dict", "Set", "Namespace"};
   mp_lua_box *b = lua_touserdata(L, 1);
-  if (!b->it) {
+  if (!b->object) {
     lua_pushliteral(L, "a closed container");
     return 1;
   }
   mp_shm_dict_numbers n;
-  mp_shm_dict_stats(check_any(L)->it, &n);
-  const char *name = b->family == &mp_lua_dict_class ? names[((mp_shm_dict *)b->it)->options.kind] : names[0];
+  mp_shm_dict_stats(check_any(L)->object, &n);
+  const char *name = b->class == &mp_lua_dict_class ? names[((mp_shm_dict *)b->object)->options.kind] : names[0];
   lua_pushfstring(L, "%s %d: %I entries", name, (int)(b->handle & MP_SLOT_MASK), (lua_Integer)n.entries);
   return 1;
 }

@@ -11,13 +11,13 @@ static const char *name_of(const void *block) {
   return MP_EVENT_TYPE;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_EVENT, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_EVENT, 0, name_of, NULL};
 
-static mp_shm_wait_queue *bell(void *it) { return &((mp_shm_event *)it)->bell; }
-static bool ready(void *it) { return mp_shm_event_is_set(it); }
-static const mp_lua_watchable watchable = {&family, bell, ready};
+static mp_shm_wait_queue *wait_queue(void *object) { return &((mp_shm_event *)object)->wait_queue; }
+static bool ready(void *object) { return mp_shm_event_is_set(object); }
+static const mp_lua_watchable watchable = {&class, wait_queue, ready};
 
-static mp_shm_event *check(lua_State *L) { return mp_lua_box_self(L, &family, "event")->it; }
+static mp_shm_event *check(lua_State *L) { return mp_lua_box_self(L, &class, "event")->object; }
 
 /* set() */
 static int event_set(lua_State *L) {
@@ -59,7 +59,7 @@ static int event_tostring(lua_State *L) {
 static int new_event(lua_State *L) {
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &family, MP_EVENT_TYPE);
+  mp_lua_box *b = mp_lua_box_push(L, &class, MP_EVENT_TYPE);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_event_new(&w, &h);
   if (err) return mp_lua_push_failure(L, err, "event");
@@ -76,8 +76,8 @@ static int scope_enter(lua_State *L, uint64_t deadline) {
 
 static int scope_leave(lua_State *L, int idx, bool failed) {
   (void)failed;
-  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
-  if (b && b->it) mp_shm_event_clear(b->it);
+  mp_lua_box *b = mp_lua_box_test(L, idx, &class);
+  if (b && b->object) mp_shm_event_clear(b->object);
   return 0;
 }
 
@@ -90,7 +90,7 @@ static const luaL_Reg metamethods[] = {{"__tostring", event_tostring}, {NULL, NU
 static const luaL_Reg makers[] = {{"event", new_event}, {NULL, NULL}};
 
 void mp_lua_open_event(lua_State *L) {
-  mp_lua_box_class(L, MP_EVENT_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_EVENT_TYPE, &class, methods, metamethods);
   mp_lua_box_scope(L, MP_EVENT_TYPE, &scope);
   mp_lua_box_watchable(&watchable);
   luaL_setfuncs(L, makers, 0);

@@ -54,14 +54,14 @@ static int adopt(lua_State *L) {
 static char pad_key; /* the kept ones, in the registry */
 
 typedef struct growth {
-  bool watched;
+  bool observed;
   size_t buckets; /* once it has grown */
 } growth;
 
 static void *watching(void *ud, void *p, size_t old, size_t size) {
   growth *g = ud;
   void *q = mp_heap_of_lua(NULL, p, old, size);
-  if (g->watched && p && q && size == 2 * old) g->buckets = size / sizeof(void *);
+  if (g->observed && p && q && size == 2 * old) g->buckets = size / sizeof(void *);
   return q;
 }
 
@@ -69,9 +69,9 @@ static void *watching(void *ud, void *p, size_t old, size_t size) {
 static void pad_with(lua_State *L, growth *g, size_t n) {
   char text[7] = {'\0', 'm', 'p'};
   for (size_t i = 3, rest = n; i < sizeof text; i++, rest >>= 8) text[i] = (char)rest;
-  g->watched = true;
+  g->observed = true;
   lua_pushlstring(L, text, sizeof text);
-  g->watched = false;
+  g->observed = false;
   lua_rawseti(L, -2, (lua_Integer)n);
 }
 

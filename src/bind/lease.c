@@ -8,17 +8,17 @@
 #include "bind/queue.h"
 
 typedef struct lease {
-  const char *family; /* what it is known by, as boxes are */
+  const char *class; /* what it is known by, as boxes are */
   mp_shm_incoming got;
   mp_shm_handle queue; /* 0: not open */
   mp_shm_proc_ref holder;
 } lease;
 
-static const char family;
+static const char class;
 
 static lease *test(lua_State *L, int idx) {
   lease *l = lua_touserdata(L, idx);
-  return l && lua_rawlen(L, idx) == sizeof *l && l->family == &family ? l : NULL;
+  return l && lua_rawlen(L, idx) == sizeof *l && l->class == &class ? l : NULL;
 }
 
 static lease *check(lua_State *L, int idx) {
@@ -37,7 +37,7 @@ static void end(lease *l) {
 
 static lease *push_lease(lua_State *L) {
   lease *l = lua_newuserdatauv(L, sizeof *l, 0);
-  l->family = &family;
+  l->class = &class;
   l->queue = 0;
   luaL_setmetatable(L, MP_LEASE_TYPE);
   return l;
@@ -53,7 +53,7 @@ static lease *push_again(lua_State *L, int idx) {
 
 int mp_lua_lease_push(lua_State *L, mp_lua_box *queue, int ended, const mp_shm_incoming **got, const mp_shm_wait *w) {
   lease *l = push_again(L, ended);
-  int err = mp_shm_queue_lease(queue->it, &l->got, w);
+  int err = mp_shm_queue_lease(queue->object, &l->got, w);
   if (err) return err;
   mp_shm_object_use_held(queue->handle);
   l->queue = queue->handle;

@@ -11,9 +11,9 @@ static const char *name_of(const void *block) {
   return MP_LIST_TYPE;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_LIST, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_LIST, 0, name_of, NULL};
 
-mp_lua_box *mp_lua_list_self(lua_State *L) { return mp_lua_box_self(L, &family, "list"); }
+mp_lua_box *mp_lua_list_self(lua_State *L) { return mp_lua_box_self(L, &class, "list"); }
 
 static int find(void *l, const void *i, void *buf, mp_shm_item *v) {
   return mp_shm_list_get(l, *(const uint64_t *)i, buf, v);
@@ -21,7 +21,7 @@ static int find(void *l, const void *i, void *buf, mp_shm_item *v) {
 
 /* --- indices --- */
 
-static uint64_t length(const mp_lua_box *b) { return mp_shm_list_count(b->it); }
+static uint64_t length(const mp_lua_box *b) { return mp_shm_list_count(b->object); }
 
 int mp_lua_list_refuse(lua_State *L, const mp_lua_box *b, int idx, const char *hint) {
   lua_Integer n = (lua_Integer)length(b);
@@ -72,7 +72,7 @@ static int list_index(lua_State *L) {
 /* Reads the value at idx, which must not be nil; the list may have been closed meanwhile. */
 static void read_item(lua_State *L, const mp_lua_box *b, int idx, mp_lua_item *v) {
   mp_lua_item_read(L, idx, "value", v);
-  if (b->it) return;
+  if (b->object) return;
   mp_lua_item_release(L, v);
   mp_lua_container_again(L, b, "list");
 }
@@ -91,7 +91,7 @@ static bool store(lua_State *L, const mp_lua_box *b, int at_index, int idx, cons
   refuse_nil(L, idx);
   read_item(L, b, idx, &v);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int r = mp_shm_list_set(b->it, i, &v.item, expected, &w);
+  int r = mp_shm_list_set(b->object, i, &v.item, expected, &w);
   mp_lua_item_release(L, &v);
   return r < 0 ? fail(L, r, b, at_index, HINT_APPEND) : r;
 }
@@ -117,7 +117,7 @@ static int list_append(lua_State *L) {
   refuse_nil(L, 2);
   read_item(L, b, 2, &v);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_list_append(b->it, &v.item, 1, &w);
+  int err = mp_shm_list_append(b->object, &v.item, 1, &w);
   mp_lua_item_release(L, &v);
   return err ? mp_lua_list_fail(L, err) : 0;
 }
@@ -131,7 +131,7 @@ static int list_insert(lua_State *L) {
   refuse_nil(L, 3);
   read_item(L, b, 3, &v);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_list_insert(b->it, i, &v.item, &w);
+  int err = mp_shm_list_insert(b->object, i, &v.item, &w);
   mp_lua_item_release(L, &v);
   return err ? fail(L, err, b, 2, " (or one more)") : 0;
 }
@@ -144,7 +144,7 @@ static int list_add(lua_State *L) {
   uint64_t i = mp_lua_list_index(L, b, 2, "");
   mp_lua_number_read(L, 3, "n", &n);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_list_add(b->it, i, &n, &sum, &w);
+  int err = mp_shm_list_add(b->object, i, &n, &sum, &w);
   if (err == -ERANGE) return mp_lua_list_refuse(L, b, 2, "");
   if (err) return mp_lua_number_refuse(L, err, &sum, "list");
   mp_lua_item_push(L, &sum);
@@ -232,7 +232,7 @@ static int list_update(lua_State *L) {
 
 static int list_tostring(lua_State *L) {
   mp_lua_box *b = lua_touserdata(L, 1);
-  if (!b->it)
+  if (!b->object)
     lua_pushliteral(L, "a closed container");
   else
     lua_pushfstring(L, "List %d: %I items", (int)(b->handle & MP_SLOT_MASK), (lua_Integer)length(b));
@@ -243,7 +243,7 @@ static int list_tostring(lua_State *L) {
 static int new_list(lua_State *L) {
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &family, MP_LIST_TYPE);
+  mp_lua_box *b = mp_lua_box_push(L, &class, MP_LIST_TYPE);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_list_new(&w, &h);
   if (err == -EINTR) return mp_lua_interrupted(L);
@@ -269,13 +269,13 @@ static const luaL_Reg metamethods[] = {
     {"__len", list_len}, {"__tostring", list_tostring}, {"__close", mp_lua_container_scope}, {NULL, NULL}};
 
 void mp_lua_open_list(lua_State *L) {
-  mp_lua_box_class(L, MP_LIST_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_LIST_TYPE, &class, methods, metamethods);
   luaL_getmetatable(L, MP_LIST_TYPE);
   lua_getfield(L, -1, "__index");
   luaL_setfuncs(L, mp_lua_list_methods, 0);
   lua_pop(L, 2);
   mp_lua_container_class(L, MP_LIST_TYPE, list_index, list_newindex);
-  mp_lua_box_can_close(&family, "the container is closed");
+  mp_lua_box_can_close(&class, "the container is closed");
   lua_pushcfunction(L, new_list);
   lua_setfield(L, -2, "list");
 }

@@ -67,14 +67,14 @@ static int list_extend(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 5);
   int err = 0;
-  if (lua_pcall(L, 3, 0, 0) != LUA_OK || !b->it) {
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK || !b->object) {
     release_batch(L, &t);
-    if (!b->it) mp_lua_container_again(L, b, "list");
+    if (!b->object) mp_lua_container_again(L, b, "list");
     return mp_lua_raise(L);
   }
   for (lua_Integer i = 0; i < t.n; i++) t.flat[i] = t.items[i].item;
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  err = mp_shm_list_append(b->it, t.flat, (uint64_t)t.n, &w);
+  err = mp_shm_list_append(b->object, t.flat, (uint64_t)t.n, &w);
   release_batch(L, &t);
   return err ? mp_lua_list_fail(L, err) : 0;
 }
@@ -118,7 +118,7 @@ static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer 
 /* sub([i[, j]]) -> list */
 static int list_sub(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
-  lua_Integer n = (lua_Integer)mp_shm_list_count(b->it), i = integer(L, 2, "i", 1), j = integer(L, 3, "j", -1);
+  lua_Integer n = (lua_Integer)mp_shm_list_count(b->object), i = integer(L, 2, "i", 1), j = integer(L, 3, "j", -1);
   if (i < 0) i = i < -n ? 1 : n + i + 1;
   if (i == 0) i = 1;
   if (j < 0) j = j < -n ? 0 : n + j + 1;
@@ -212,7 +212,7 @@ static int list_sort(lua_State *L) {
 static int list_clear(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int err = mp_shm_list_clear(b->it, &w);
+  int err = mp_shm_list_clear(b->object, &w);
   return err ? mp_lua_list_fail(L, err) : 0;
 }
 

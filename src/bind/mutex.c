@@ -25,14 +25,14 @@ enum { FAMILIES = sizeof families / sizeof *families };
 static inline mp_lua_box *lock_box(lua_State *L, int idx) {
   mp_lua_box *b = lua_touserdata(L, idx);
   if (!b || lua_rawlen(L, idx) != sizeof *b) return NULL;
-  return (uintptr_t)b->family - (uintptr_t)families < sizeof families ? b : NULL;
+  return (uintptr_t)b->class - (uintptr_t)families < sizeof families ? b : NULL;
 }
 
 mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx) { return lock_box(L, idx); }
 
 static inline mp_lua_box *check(lua_State *L) {
   mp_lua_box *b = lock_box(L, 1);
-  if (!b || !b->it) mp_lua_box_refuse(L, 1, "lock");
+  if (!b || !b->object) mp_lua_box_refuse(L, 1, "lock");
   if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
@@ -51,13 +51,13 @@ static bool own_again(lua_State *L, mp_shm_mutex *x, uint64_t deadline) {
 }
 
 int mp_lua_mutex_enter(lua_State *L, const mp_lua_box *b, uint64_t deadline) {
-  if (mp_shm_mutex_mine(b->it) && own_again(L, b->it, deadline)) return MP_LOCKED;
+  if (mp_shm_mutex_mine(b->object) && own_again(L, b->object, deadline)) return MP_LOCKED;
   mp_shm_wait w = mp_lua_wait(L, deadline);
-  return mp_shm_mutex_acquire(b->it, b->handle, &w);
+  return mp_shm_mutex_acquire(b->object, b->handle, &w);
 }
 
 void mp_lua_mutex_leave(const mp_lua_box *b) {
-  mp_shm_mutex *x = b->it;
+  mp_shm_mutex *x = b->object;
   if (x->depth > 1)
     x->depth--;
   else
@@ -96,7 +96,7 @@ int mp_lua_mutex_refuse_release(lua_State *L, const mp_shm_mutex *x) {
 /* release() */
 static int lock_release(lua_State *L) {
   mp_lua_box *b = check(L);
-  mp_shm_mutex *x = b->it;
+  mp_shm_mutex *x = b->object;
   if (!mp_shm_mutex_mine(x)) return mp_lua_mutex_refuse_release(L, x);
   mp_lua_mutex_leave(b);
   return 0;
@@ -104,13 +104,13 @@ static int lock_release(lua_State *L) {
 
 /* locked() -> boolean */
 static int lock_locked(lua_State *L) {
-  lua_pushboolean(L, mp_shm_mutex_locked(check(L)->it));
+  lua_pushboolean(L, mp_shm_mutex_locked(check(L)->object));
   return 1;
 }
 
 /* owner() -> pid | nil */
 static int lock_owner(lua_State *L) {
-  mp_shm_proc_ref owner = mp_shm_mutex_owner(check(L)->it);
+  mp_shm_proc_ref owner = mp_shm_mutex_owner(check(L)->object);
   if (!owner) return 0;
   lua_pushinteger(L, mp_shm_proc_pid(owner));
   return 1;
@@ -118,13 +118,13 @@ static int lock_owner(lua_State *L) {
 
 /* mine() -> boolean, for guards */
 static int lock_mine(lua_State *L) {
-  lua_pushboolean(L, mp_shm_mutex_mine(check(L)->it));
+  lua_pushboolean(L, mp_shm_mutex_mine(check(L)->object));
   return 1;
 }
 
 static int lock_tostring(lua_State *L) {
   mp_lua_box *b = check(L);
-  mp_shm_mutex *x = b->it;
+  mp_shm_mutex *x = b->object;
   mp_shm_proc_ref owner = mp_shm_mutex_owner(x);
   uint32_t depth = x->depth;
   lua_pushfstring(L, "%s %d: ", x->kind == MP_MUTEX_RECURSIVE ? "RLock" : "Lock", (int)(b->handle & MP_SLOT_MASK));
@@ -157,7 +157,7 @@ static int scope_enter(lua_State *L, uint64_t deadline) { return mp_lua_mutex_en
 static int scope_leave(lua_State *L, int idx, bool failed) {
   (void)failed;
   mp_lua_box *b = mp_lua_mutex_box(L, idx);
-  if (b && b->it && mp_shm_mutex_mine(b->it)) mp_lua_mutex_leave(b);
+  if (b && b->object && mp_shm_mutex_mine(b->object)) mp_lua_mutex_leave(b);
   return 0;
 }
 

@@ -8,7 +8,7 @@
 enum { FAMILIES = 2 * MP_TYPES };
 
 static const mp_lua_number_class *families[FAMILIES];
-static const char *closed_texts[FAMILIES]; /* of families whose boxes can be closed */
+static const char *closed_texts[FAMILIES]; /* of classes whose boxes can be closed */
 static int nfamilies;
 static const char remembered; /* registry key: handle -> box, weak */
 static bool reuse;
@@ -19,7 +19,7 @@ static void know(const mp_lua_number_class *f) {
   if (nfamilies < FAMILIES) families[nfamilies++] = f;
 }
 
-static const mp_lua_number_class *family_of(int type, unsigned part) {
+static const mp_lua_number_class *class_of(int type, unsigned part) {
   for (int i = 0; i < nfamilies; i++)
     if (families[i]->type == type && families[i]->part == part) return families[i];
   return NULL;
@@ -37,15 +37,16 @@ mp_lua_box *mp_lua_box_any(lua_State *L, int idx) {
   mp_lua_box *b = lua_touserdata(L, idx);
   if (!b || lua_islightuserdata(L, idx) || lua_rawlen(L, idx) != sizeof *b) return NULL;
   for (int i = 0; i < nfamilies; i++)
-    if (families[i] == b->family) return b;
+    if (families[i] == b->class) return b;
   return NULL;
 }
 
 int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
   mp_lua_box *b = mp_lua_box_any(L, idx);
-  const char *closed = b && !b->it ? *closed_text(b->family) : NULL;
+  const char *closed = b && !b->object ? *closed_text(b->class) : NULL;
   if (closed) return mp_lua_misuse(L, closed);
-  if (b && !b->it) return mp_lua_misuse(L, lua_pushfstring(L, "the %s is gone: its owner has been collected", what));
+  if (b && !b->object)
+    return mp_lua_misuse(L, lua_pushfstring(L, "the %s is gone: its owner has been collected", what));
   const char *name = luaL_typename(L, idx);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
   return mp_lua_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
@@ -53,18 +54,18 @@ int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
 
 mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name) {
   mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (mp_lua_box){.family = f, .maker = getpid()};
+  *b = (mp_lua_box){.class = f, .maker = getpid()};
   luaL_setmetatable(L, name);
   return b;
 }
 
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h) {
-  void *block = mp_shm_object_block(h, b->family->type);
+  void *block = mp_shm_object_block(h, b->class->type);
   b->handle = h;
-  b->it = b->family->inside ? b->family->inside(block) : block;
+  b->object = b->class->inside ? b->class->inside(block) : block;
 }
 
-bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->it && b->maker == getpid() && mp_shm_usable(); }
+bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->object && b->maker == getpid() && mp_shm_usable(); }
 
 static void push_remembered(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &remembered) == LUA_TTABLE) return;
@@ -96,7 +97,7 @@ static int push_again(lua_State *L, uint64_t handle) {
   lua_rawgeti(L, -1, (lua_Integer)handle);
   lua_remove(L, -2);
   mp_lua_box *b = lua_touserdata(L, -1);
-  if (b && b->it) return 1;
+  if (b && b->object) return 1;
   lua_pop(L, 1);
   return 0;
 }
@@ -105,7 +106,7 @@ static int push_again(lua_State *L, uint64_t handle) {
 int mp_lua_box_push_handle(lua_State *L, uint64_t handle) {
   if (push_again(L, handle)) return 1;
   int type = mp_shm_usable() ? mp_shm_object_type_of(handle) : 0;
-  const mp_lua_number_class *f = type ? family_of(type, mp_shm_handle_part(handle)) : NULL;
+  const mp_lua_number_class *f = type ? class_of(type, mp_shm_handle_part(handle)) : NULL;
   void *block = f ? mp_shm_object_block(handle, type) : NULL;
   if (!block) return 0;
   mp_lua_box *b = mp_lua_box_push(L, f, f->name(block));
@@ -129,8 +130,8 @@ const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref) {
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   mp_lua_box *b = mp_lua_box_any(L, idx);
   if (!b) return 0;
-  if (!b->it) {
-    const char *closed = *closed_text(b->family);
+  if (!b->object) {
+    const char *closed = *closed_text(b->class);
     lua_pushstring(L, closed ? closed : "it is gone");
     return -1;
   }
@@ -139,8 +140,8 @@ static int handle_of(lua_State *L, int idx, uint64_t *handle) {
 }
 
 void mp_lua_box_empty(mp_lua_box *b) {
-  if (b->it && mp_shm_usable()) mp_shm_object_unuse(b->handle);
-  b->it = NULL;
+  if (b->object && mp_shm_usable()) mp_shm_object_unuse(b->handle);
+  b->object = NULL;
 }
 
 static int box_gc(lua_State *L) {

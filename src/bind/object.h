@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The userdata of shared objects (layer 3): a box is one use of an object, which may have many. For the binding of each
- * type, whose methods know their self by size and family: two calls into Lua's API instead of luaL_checkudata's five.
+ * type, whose methods know their self by size and class: two calls into Lua's API instead of luaL_checkudata's five.
  * Invariant: a box is made first, and empty; it is filled when the object is held, and emptied by its finalizer.
  */
 #ifndef MP_BIND_OBJECT_H
@@ -26,24 +26,24 @@ typedef struct mp_lua_number_class { /* static: its address is what a box of it 
 } mp_lua_number_class;
 
 typedef struct mp_lua_box {
-  const mp_lua_number_class *family;
-  void *it; /* NULL until it is whole, and once it is closed or collected */
+  const mp_lua_number_class *class;
+  void *object; /* NULL until it is whole, and once it is closed or collected */
   mp_shm_handle handle;
   pid_t maker; /* an inherited box's scope may end in a child: that ends nothing */
 } mp_lua_box;
 
-/* NULL unless it is a box of that family. */
+/* NULL unless it is a box of that class. */
 static inline mp_lua_box *mp_lua_box_test(lua_State *L, int idx, const mp_lua_number_class *f) {
   mp_lua_box *b = lua_touserdata(L, idx);
-  return b && lua_rawlen(L, idx) == sizeof *b && b->family == f ? b : NULL;
+  return b && lua_rawlen(L, idx) == sizeof *b && b->class == f ? b : NULL;
 }
-/* A box of whatever family, or NULL. */
+/* A box of whatever class, or NULL. */
 mp_lua_box *mp_lua_box_any(lua_State *L, int idx);
 /* Self of a method; raises for anything else, and where mproc may not be used. what: "queue", "lock". */
 int mp_lua_box_refuse(lua_State *L, int idx, const char *what);
 static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_number_class *f, const char *what) {
   mp_lua_box *b = mp_lua_box_test(L, 1, f);
-  if (!b || !b->it) mp_lua_box_refuse(L, 1, what);
+  if (!b || !b->object) mp_lua_box_refuse(L, 1, what);
   if (!mp_shm_usable()) mp_lua_enter(L);
   return b;
 }
@@ -54,11 +54,11 @@ mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const ch
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
 /* Lets its use go at once, as its finalizer would. */
 void mp_lua_box_empty(mp_lua_box *b);
-/* Pushes a box of that family on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
+/* Pushes a box of that class on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
 int mp_lua_box_push_handle(lua_State *L, uint64_t handle);
-/* Boxes of that family, known by mp_lua_box_class, are closed one by one; `text` is said of one that was. */
+/* Boxes of that class, known by mp_lua_box_class, are closed one by one; `text` is said of one that was. */
 void mp_lua_box_can_close(const mp_lua_number_class *f, const char *text);
-/* Remembers the open box at idx, of a family that can be closed, for mp_lua_box_reuse. */
+/* Remembers the open box at idx, of a class that can be closed, for mp_lua_box_reuse. */
 void mp_lua_box_remember(lua_State *L, int idx);
 /* While it is on, mp_lua_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
  * its arguments: it has inherited the originals, and a copy would leave them open for ever. */
@@ -70,8 +70,8 @@ const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref);
 /* True when the scope that ends now is the one that made the box. */
 bool mp_lua_box_is_makers(const mp_lua_box *b);
 
-/* Makes the metatable `name` of boxes of family f: methods as __index, metamethods, and what all boxes share. Once per
- * Lua state. Boxes of the family then travel in messages. Another metatable may be of the same family. */
+/* Makes the metatable `name` of boxes of class f: methods as __index, metamethods, and what all boxes share. Once per
+ * Lua state. Boxes of the class then travel in messages. Another metatable may be of the same class. */
 void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
                       const luaL_Reg *metamethods);
 /* Adds with and guard to the methods of the class `name`. */

@@ -32,13 +32,13 @@ static const char *name_of(const void *block) {
   return open_names[kind < MP_PIPE_END_KINDS ? kind : MP_PIPE_END_DUPLEX];
 }
 
-static const mp_lua_number_class family = {MP_TYPE_PIPE_END, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_PIPE_END, 0, name_of, NULL};
 
-static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "connection"); }
+static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "connection"); }
 
 static mp_lua_box *check_sends(lua_State *L) {
   mp_lua_box *b = check(L);
-  if (!mp_shm_pipe_end_out(b->it))
+  if (!mp_shm_pipe_end_out(b->object))
     mp_lua_misuse(
         L, "this end of the pipe only receives; send from the other one, the second that mproc.Pipe(false) gave");
   return b;
@@ -46,7 +46,7 @@ static mp_lua_box *check_sends(lua_State *L) {
 
 static mp_lua_box *check_receives(lua_State *L) {
   mp_lua_box *b = check(L);
-  if (!mp_shm_pipe_end_in(b->it))
+  if (!mp_shm_pipe_end_in(b->object))
     mp_lua_misuse(L,
                   "this end of the pipe only sends; receive from the other one, the first that mproc.Pipe(false) gave");
   return b;
@@ -57,7 +57,7 @@ static mp_lua_box *check_receives(lua_State *L) {
 /* A hook that ran meanwhile may have closed this very end. */
 static int put(mp_lua_box *b, const mp_codec_message *m, const mp_shm_wait *w) {
   mp_shm_outgoing p = mp_lua_outgoing(m);
-  return b->it ? mp_shm_pipe_end_send(b->it, &p, w) : -EBADF;
+  return b->object ? mp_shm_pipe_end_send(b->object, &p, w) : -EBADF;
 }
 
 static int send_failed(lua_State *L, int err) {
@@ -129,7 +129,7 @@ static int receive_failed(lua_State *L, int err) {
 static int connection_recv(lua_State *L) {
   mp_lua_box *b = check_receives(L);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
-  int err = mp_lua_receive(L, mp_shm_pipe_end_in(b->it), b->handle, NULL, &w);
+  int err = mp_lua_receive(L, mp_shm_pipe_end_in(b->object), b->handle, NULL, &w);
   return err ? receive_failed(L, err) : 1;
 }
 
@@ -158,7 +158,7 @@ static int connection_recv_bytes(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
   bytes_wanted wanted = {.most = (size_t)most};
   mp_shm_queue_test test = {is_wanted, &wanted};
-  int err = mp_lua_receive(L, mp_shm_pipe_end_in(b->it), b->handle, &test, &w);
+  int err = mp_lua_receive(L, mp_shm_pipe_end_in(b->object), b->handle, &test, &w);
   if (err == -EMSGSIZE) return refuse_message(L, &wanted);
   return err ? receive_failed(L, err) : 1;
 }
@@ -174,7 +174,7 @@ static int connection_poll(lua_State *L) {
   mp_lua_box *b = check_receives(L);
   mp_shm_wait w = mp_lua_wait(L, lua_isnoneornil(L, 2) ? 0 : mp_lua_deadline(L, 2));
   mp_shm_incoming g;
-  int err = mp_shm_queue_get_if(mp_shm_pipe_end_in(b->it), NULL, &g, &test, &w);
+  int err = mp_shm_queue_get_if(mp_shm_pipe_end_in(b->object), NULL, &g, &test, &w);
   if (err != -EMSGSIZE && err != -EPIPE && err != -ETIMEDOUT) return mp_lua_push_failure(L, err, "pipe");
   lua_pushboolean(L, err != -ETIMEDOUT);
   if (err != -ETIMEDOUT) return 1;
@@ -187,34 +187,34 @@ static int connection_poll(lua_State *L) {
 /* Empties the open box at index 1. Where the arena lock is not to be had, the end is let go a little later. */
 static void close_box(lua_State *L, mp_lua_box *b) {
   lua_settop(L, 1);
-  luaL_setmetatable(L, closed_names[((mp_shm_pipe_end *)b->it)->kind]);
-  b->it = NULL;
+  luaL_setmetatable(L, closed_names[((mp_shm_pipe_end *)b->object)->kind]);
+  b->object = NULL;
   mp_shm_wait w = {mp_os_now() + CLOSE_PATIENCE, NULL, NULL};
   mp_shm_object_release(b->handle, &w);
 }
 
 /* close(): harmless when repeated. */
 static int connection_close(lua_State *L) {
-  mp_lua_box *b = mp_lua_box_test(L, 1, &family);
-  if (!b || b->it) close_box(L, check(L));
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  if (!b || b->object) close_box(L, check(L));
   return 0;
 }
 
 /* The end of a scope. What is closed is this process's, whoever made it. */
 static int connection_scope(lua_State *L) {
   mp_lua_box *b = lua_touserdata(L, 1);
-  if (b->it && mp_shm_usable()) close_box(L, b);
+  if (b->object && mp_shm_usable()) close_box(L, b);
   return 0;
 }
 
 static int connection_tostring(lua_State *L) {
-  mp_lua_box *b = mp_lua_box_test(L, 1, &family);
-  if (!b || !b->it) {
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  if (!b || !b->object) {
     lua_pushliteral(L, "Connection: closed");
     return 1;
   }
   static const char *const kinds[] = {"sends and receives", "receives", "sends"};
-  mp_shm_pipe_end *e = check(L)->it;
+  mp_shm_pipe_end *e = check(L)->object;
   mp_shm_queue *in = mp_shm_pipe_end_in(e), *any = in ? in : mp_shm_pipe_end_out(e);
   lua_pushfstring(L, "Connection %d: %s", (int)(b->handle & MP_SLOT_MASK), kinds[e->kind]);
   if (in) lua_pushfstring(L, ", %I messages to receive", (lua_Integer)mp_shm_queue_size(in));
@@ -228,8 +228,8 @@ static int new_pipe(lua_State *L) {
   mp_shm_handle h[2];
   bool duplex = lua_toboolean(L, 1);
   mp_lua_enter(L);
-  mp_lua_box *a = mp_lua_box_push(L, &family, open_names[duplex ? MP_PIPE_END_DUPLEX : MP_PIPE_END_RECEIVES]);
-  mp_lua_box *b = mp_lua_box_push(L, &family, open_names[duplex ? MP_PIPE_END_DUPLEX : MP_PIPE_END_SENDS]);
+  mp_lua_box *a = mp_lua_box_push(L, &class, open_names[duplex ? MP_PIPE_END_DUPLEX : MP_PIPE_END_RECEIVES]);
+  mp_lua_box *b = mp_lua_box_push(L, &class, open_names[duplex ? MP_PIPE_END_DUPLEX : MP_PIPE_END_SENDS]);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_pipe_new(duplex, &w, h);
   if (err) return mp_lua_push_failure(L, err, "pipe");
@@ -240,12 +240,12 @@ static int new_pipe(lua_State *L) {
   return 2;
 }
 
-static mp_shm_wait_queue *arrivals(void *it) {
-  mp_shm_queue *in = mp_shm_pipe_end_in(it);
+static mp_shm_wait_queue *arrivals(void *object) {
+  mp_shm_queue *in = mp_shm_pipe_end_in(object);
   return in ? &in->data : NULL;
 }
 
-static bool has_arrived(void *it) { return mp_shm_queue_ready(mp_shm_pipe_end_in(it)); }
+static bool has_arrived(void *object) { return mp_shm_queue_ready(mp_shm_pipe_end_in(object)); }
 
 static const luaL_Reg methods[] = {
     {"send", connection_send},
@@ -269,7 +269,7 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 }
 
 static void make_class(lua_State *L, const char *name, int kind, bool closed) {
-  mp_lua_box_class(L, name, &family, methods, metamethods);
+  mp_lua_box_class(L, name, &class, methods, metamethods);
   luaL_getmetatable(L, name);
   lua_pushliteral(L, MP_CONNECTION_TYPE);
   lua_setfield(L, -2, "__name");
@@ -285,9 +285,9 @@ void mp_lua_open_end(lua_State *L) {
     make_class(L, open_names[kind], kind, false);
     make_class(L, closed_names[kind], kind, true);
   }
-  static const mp_lua_watchable watchable = {&family, arrivals, has_arrived};
+  static const mp_lua_watchable watchable = {&class, arrivals, has_arrived};
   mp_lua_box_watchable(&watchable);
-  mp_lua_box_can_close(&family, "this end of the pipe is closed");
+  mp_lua_box_can_close(&class, "this end of the pipe is closed");
   lua_pushcfunction(L, new_pipe);
   lua_setfield(L, -2, "pipe");
 }

@@ -34,7 +34,7 @@ typedef struct entry {
 } entry;
 
 typedef struct inbox {
-  const char *family; /* what it is known by, as boxes are */
+  const char *class; /* what it is known by, as boxes are */
   mp_lua_box *queue;
   mp_shm_proc_ref maker;
   bool orphans; /* it takes what dead lessees had */
@@ -42,11 +42,11 @@ typedef struct inbox {
   lua_Integer generation; /* of the last entry */
 } inbox;
 
-static const char family;
+static const char class;
 
 static inbox *check(lua_State *L, int idx) {
   inbox *b = lua_touserdata(L, idx);
-  if (!b || lua_rawlen(L, idx) != sizeof *b || b->family != &family) luaL_checkudata(L, idx, MP_INBOX_TYPE);
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->class != &class) luaL_checkudata(L, idx, MP_INBOX_TYPE);
   return b;
 }
 
@@ -104,9 +104,9 @@ static bool end_entry(lua_State *L, int idx, inbox *b, lua_Integer generation) {
 
 static int fetch(inbox *b, entry *e, const mp_shm_wait *w) {
   static const mp_shm_wait now = {0, NULL, NULL};
-  if (!b->orphans) return mp_shm_queue_get(b->queue->it, e->buffer, &e->got, w);
+  if (!b->orphans) return mp_shm_queue_get(b->queue->object, e->buffer, &e->got, w);
   mp_shm_sweep();
-  int err = mp_shm_queue_orphan(b->queue->it, &e->got, &now);
+  int err = mp_shm_queue_orphan(b->queue->object, &e->got, &now);
   return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 
@@ -257,7 +257,7 @@ static int new_inbox(lua_State *L) {
   bool orphans = luaL_checkoption(L, 2, "messages", kinds) == 1;
   lua_settop(L, 1);
   inbox *b = lua_newuserdatauv(L, sizeof *b, 2);
-  *b = (inbox){&family, queue, mp_shm_proc_self(), orphans, NULL, NULL, 0};
+  *b = (inbox){&class, queue, mp_shm_proc_self(), orphans, NULL, NULL, 0};
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, QUEUE);
   lua_newtable(L);
@@ -271,7 +271,7 @@ static int inbox_gc(lua_State *L) {
   inbox *b = check(L, 1);
   entry *e = b->first;
   b->first = NULL;
-  if (b->maker != mp_shm_proc_self() || !mp_shm_usable() || !b->queue->it) return 0;
+  if (b->maker != mp_shm_proc_self() || !mp_shm_usable() || !b->queue->object) return 0;
   for (; e; e = e->next) mp_shm_queue_done(&e->got);
   return 0;
 }

@@ -87,7 +87,7 @@ static int decode_protected(lua_State *L) {
 void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
   const size_t head = sizeof(mp_lua_pool_header);
   lua_pushboolean(L, 1);
-  if (g->extent < 0 && !g->nhandles && g->len > head &&
+  if (g->large < 0 && !g->nhandles && g->len > head &&
       mp_codec_decode_scalar(L, (const char *)g->data + head, g->len - head))
     return;
   int ok = lua_gettop(L);

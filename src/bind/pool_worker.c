@@ -32,8 +32,8 @@ enum { TASKS = 1, RESULTS, KNOWN, DESCRIBE, RECORD, OWN_WORDS, FLAGS, SLOT, LEFT
 
 static mp_shm_array *check_array(lua_State *L, int idx) {
   mp_lua_box *b = mp_lua_box_test(L, idx, &mp_lua_array_class);
-  luaL_argcheck(L, b && b->it, idx, "a shared array expected");
-  return b->it;
+  luaL_argcheck(L, b && b->object, idx, "a shared array expected");
+  return b->object;
 }
 
 static uint64_t *check_words(lua_State *L, int idx) {
@@ -218,7 +218,7 @@ static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results, uin
  * more work for the collector than the message is. */
 static int worker_serve(lua_State *L) {
   mp_lua_box *tasks = mp_lua_queue_box(L);
-  mp_shm_queue *results = mp_lua_queue_box_at(L, RESULTS)->it;
+  mp_shm_queue *results = mp_lua_queue_box_at(L, RESULTS)->object;
   luaL_checktype(L, KNOWN, LUA_TTABLE);
   luaL_checktype(L, RECORD, LUA_TTABLE);
   uint64_t *words = check_words(L, OWN_WORDS);

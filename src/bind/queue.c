@@ -29,17 +29,17 @@ static const char *name_of(const void *block) {
   return type_of(q->kind);
 }
 
-static const mp_lua_number_class family = {MP_TYPE_QUEUE, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_QUEUE, 0, name_of, NULL};
 
-mp_lua_box *mp_lua_queue_box(lua_State *L) { return mp_lua_box_self(L, &family, "queue"); }
+mp_lua_box *mp_lua_queue_box(lua_State *L) { return mp_lua_box_self(L, &class, "queue"); }
 
 mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx) {
-  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
-  if (!b || !b->it) mp_lua_box_refuse(L, idx, "queue");
+  mp_lua_box *b = mp_lua_box_test(L, idx, &class);
+  if (!b || !b->object) mp_lua_box_refuse(L, idx, "queue");
   return b;
 }
 
-static inline mp_shm_queue *check(lua_State *L) { return mp_lua_box_self(L, &family, "queue")->it; }
+static inline mp_shm_queue *check(lua_State *L) { return mp_lua_box_self(L, &class, "queue")->object; }
 
 /* Any failure but the expected outcomes of put and get. */
 int mp_lua_queue_failed(lua_State *L, int err) {
@@ -204,12 +204,12 @@ static int queue_close(lua_State *L) { return close_for_all(L, check(L)); }
 /* The end of a scope closes in the process whose scope it is, not in one that inherited it. */
 static int queue_scope(lua_State *L) {
   mp_lua_box *b = lua_touserdata(L, 1);
-  return mp_lua_box_is_makers(b) ? close_for_all(L, b->it) : 0;
+  return mp_lua_box_is_makers(b) ? close_for_all(L, b->object) : 0;
 }
 
 static int queue_tostring(lua_State *L) {
   mp_lua_box *b = mp_lua_queue_box(L);
-  mp_shm_queue *q = b->it;
+  mp_shm_queue *q = b->object;
   lua_pushfstring(L, "%s %d: %I messages%s", type_of(q->kind) + sizeof "mproc." - 1, (int)(b->handle & MP_SLOT_MASK),
                   (lua_Integer)mp_shm_queue_size(q), q->closed ? ", closed" : "");
   if (q->maxsize) {
@@ -224,7 +224,7 @@ static int queue_tostring(lua_State *L) {
 static int make(lua_State *L, uint64_t maxsize, unsigned kind) {
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &family, type_of(kind));
+  mp_lua_box *b = mp_lua_box_push(L, &class, type_of(kind));
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_queue_new(maxsize, kind, &w, &h);
   if (err) return mp_lua_queue_failed(L, err);
@@ -241,7 +241,7 @@ static int new_queue(lua_State *L) {
   return make(L, (uint64_t)max, kinds[luaL_checkoption(L, 2, "", names)]);
 }
 
-static mp_shm_wait_queue *data_bell(void *it) { return &((mp_shm_queue *)it)->data; }
+static mp_shm_wait_queue *data_wait_queue(void *object) { return &((mp_shm_queue *)object)->data; }
 
 static const luaL_Reg methods[] = {
     {"put", queue_put},
@@ -281,14 +281,14 @@ static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
 }
 
 void mp_lua_open_queue(lua_State *L) {
-  static const mp_lua_watchable watchable = {&family, data_bell, mp_shm_queue_ready};
+  static const mp_lua_watchable watchable = {&class, data_wait_queue, mp_shm_queue_ready};
   mp_lua_box_watchable(&watchable);
-  mp_lua_box_class(L, MP_QUEUE_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_QUEUE_TYPE, &class, methods, metamethods);
   add_methods(L, MP_QUEUE_TYPE, mp_lua_lease_methods);
-  mp_lua_box_class(L, MP_JOINABLE_QUEUE_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_JOINABLE_QUEUE_TYPE, &class, methods, metamethods);
   add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_lease_methods);
   add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_joinable_methods);
-  mp_lua_box_class(L, MP_SIMPLE_QUEUE_TYPE, &family, simple_methods, metamethods);
+  mp_lua_box_class(L, MP_SIMPLE_QUEUE_TYPE, &class, simple_methods, metamethods);
   mp_lua_open_lease(L);
   mp_lua_open_batch(L);
   luaL_setfuncs(L, makers, 0);

@@ -10,7 +10,7 @@
 
 /* Self of a queue's method; raises for anything else. */
 mp_lua_box *mp_lua_queue_box(lua_State *L);
-static inline mp_shm_queue *mp_lua_queue_self(lua_State *L) { return mp_lua_queue_box(L)->it; }
+static inline mp_shm_queue *mp_lua_queue_self(lua_State *L) { return mp_lua_queue_box(L)->object; }
 /* Another argument that must be a queue. */
 mp_lua_box *mp_lua_queue_box_at(lua_State *L, int idx);
 /* Decodes a message: LUA_OK and its one value pushed, or LUA_ERR* and the error value. Does not end the message. */
@@ -37,7 +37,7 @@ static inline void mp_lua_queue_room_give(const mp_lua_queue_room *room) {
 int mp_lua_queue_use(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep);
 /* True, and its value pushed, when the message is a number, a boolean or nil: then there is nothing to end. */
 static inline bool mp_lua_queue_scalar(lua_State *L, const mp_shm_incoming *g) {
-  return g->extent < 0 && !g->nhandles && mp_codec_decode_scalar(L, g->data, g->len);
+  return g->large < 0 && !g->nhandles && mp_codec_decode_scalar(L, g->data, g->len);
 }
 /* Waits for a message and pushes its value: as mp_lua_queue_use, or what mp_shm_queue_get says. */
 int mp_lua_queue_get(lua_State *L, mp_shm_queue *q, const mp_shm_wait *w);

@@ -11,14 +11,14 @@ static const char *name_of(const void *block) {
   return MP_RWLOCK_TYPE;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_RWLOCK, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_RWLOCK, 0, name_of, NULL};
 
-static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "read-write lock"); }
+static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "read-write lock"); }
 
 static int enter_read(lua_State *L, uint64_t deadline) {
   mp_lua_box *b = check(L);
   mp_shm_wait w = mp_lua_wait(L, deadline);
-  int r = mp_shm_rwlock_read(b->it, &w);
+  int r = mp_shm_rwlock_read(b->object, &w);
   if (r == -EDEADLK)
     mp_lua_misuse(L, "this process writes, and to read it would wait for itself; what it writes it may read, "
                      "or write_release first");
@@ -33,10 +33,10 @@ static int rwlock_read_acquire(lua_State *L) {
 
 static int enter_write(lua_State *L, uint64_t deadline) {
   mp_lua_box *b = check(L);
-  if (deadline == MP_FOREVER && mp_shm_rwlock_mine(b->it))
+  if (deadline == MP_FOREVER && mp_shm_rwlock_mine(b->object))
     mp_lua_misuse(L, "this process writes already and would wait for itself; write_release first");
   mp_shm_wait w = mp_lua_wait(L, deadline);
-  int r = mp_shm_rwlock_write(b->it, b->handle, &w);
+  int r = mp_shm_rwlock_write(b->object, b->handle, &w);
   if (r == -EDEADLK)
     mp_lua_misuse(L, "this process reads, and to write it would wait for itself; read_release first, then "
                      "look again at what was read: another may have written meanwhile");
@@ -51,7 +51,7 @@ static int rwlock_write_acquire(lua_State *L) {
 
 /* read_release() */
 static int rwlock_read_release(lua_State *L) {
-  mp_shm_rwlock *x = check(L)->it;
+  mp_shm_rwlock *x = check(L)->object;
   if (!mp_shm_rwlock_depth(x))
     return mp_lua_misuse(L, "cannot release: this process does not read; read_acquire first");
   mp_shm_rwlock_end_read(x);
@@ -69,19 +69,19 @@ static int refuse_write_release(lua_State *L, mp_shm_rwlock *x) {
 /* write_release() */
 static int rwlock_write_release(lua_State *L) {
   mp_lua_box *b = check(L);
-  if (!mp_shm_rwlock_mine(b->it)) return refuse_write_release(L, b->it);
-  mp_shm_rwlock_end_write(b->it, b->handle);
+  if (!mp_shm_rwlock_mine(b->object)) return refuse_write_release(L, b->object);
+  mp_shm_rwlock_end_write(b->object, b->handle);
   return 0;
 }
 
 /* reads(), writes() -> boolean: whether this process does. For guards */
 static int rwlock_reads(lua_State *L) {
-  lua_pushboolean(L, mp_shm_rwlock_depth(check(L)->it) > 0);
+  lua_pushboolean(L, mp_shm_rwlock_depth(check(L)->object) > 0);
   return 1;
 }
 
 static int rwlock_writes(lua_State *L) {
-  lua_pushboolean(L, mp_shm_rwlock_mine(check(L)->it));
+  lua_pushboolean(L, mp_shm_rwlock_mine(check(L)->object));
   return 1;
 }
 
@@ -101,11 +101,11 @@ static int rwlock_tostring(lua_State *L) {
   mp_lua_box *b = check(L);
   luaL_Buffer text;
   bool waits;
-  mp_shm_proc_ref writer = mp_shm_rwlock_writer(b->it, &waits);
+  mp_shm_proc_ref writer = mp_shm_rwlock_writer(b->object, &waits);
   luaL_buffinit(L, &text);
   lua_pushfstring(L, "RWLock %d: ", (int)(b->handle & MP_SLOT_MASK));
   luaL_addvalue(&text);
-  int readers = add_readers(L, &text, b->it);
+  int readers = add_readers(L, &text, b->object);
   if (!readers && !writer) luaL_addstring(&text, "free");
   if (writer) {
     luaL_addstring(&text, readers ? "; " : "");
@@ -120,7 +120,7 @@ static int rwlock_tostring(lua_State *L) {
 static int new_rwlock(lua_State *L) {
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &family, MP_RWLOCK_TYPE);
+  mp_lua_box *b = mp_lua_box_push(L, &class, MP_RWLOCK_TYPE);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_rwlock_new(&w, &h);
   if (err) return mp_lua_push_failure(L, err, "lock");
@@ -130,15 +130,15 @@ static int new_rwlock(lua_State *L) {
 
 static int leave_read(lua_State *L, int idx, bool failed) {
   (void)failed;
-  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
-  if (b && b->it && mp_shm_rwlock_depth(b->it)) mp_shm_rwlock_end_read(b->it);
+  mp_lua_box *b = mp_lua_box_test(L, idx, &class);
+  if (b && b->object && mp_shm_rwlock_depth(b->object)) mp_shm_rwlock_end_read(b->object);
   return 0;
 }
 
 static int leave_write(lua_State *L, int idx, bool failed) {
   (void)failed;
-  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
-  if (b && b->it && mp_shm_rwlock_mine(b->it)) mp_shm_rwlock_end_write(b->it, b->handle);
+  mp_lua_box *b = mp_lua_box_test(L, idx, &class);
+  if (b && b->object && mp_shm_rwlock_mine(b->object)) mp_shm_rwlock_end_write(b->object, b->handle);
   return 0;
 }
 
@@ -160,7 +160,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = {{"__tostring", rwlock_tostring}, {NULL, NULL}};
 
 void mp_lua_open_rwlock(lua_State *L) {
-  mp_lua_box_class(L, MP_RWLOCK_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_RWLOCK_TYPE, &class, methods, metamethods);
   for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) mp_lua_box_scope(L, MP_RWLOCK_TYPE, &scopes[i]);
   lua_pushcfunction(L, new_rwlock);
   lua_setfield(L, -2, "rwlock");

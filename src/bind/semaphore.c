@@ -12,16 +12,16 @@ static const char *name_of(const void *block) {
   return s->kind == MP_SEMAPHORE_BOUNDED ? MP_BOUNDED_SEMAPHORE_TYPE : MP_SEMAPHORE_TYPE;
 }
 
-static const mp_lua_number_class family = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
+static const mp_lua_number_class class = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
 
-static inline mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &family, "semaphore"); }
+static inline mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "semaphore"); }
 
 static inline int acquire(lua_State *L, mp_shm_semaphore *s, uint64_t deadline) {
   mp_shm_wait w = mp_lua_wait(L, deadline);
   return mp_shm_semaphore_acquire(s, &w);
 }
 
-static int enter(lua_State *L, uint64_t deadline) { return acquire(L, check(L)->it, deadline); }
+static int enter(lua_State *L, uint64_t deadline) { return acquire(L, check(L)->object, deadline); }
 
 static int push_outcome(lua_State *L, int r) {
   if (r != 0 && r != -ETIMEDOUT) return mp_lua_push_failure(L, r, "semaphore");
@@ -33,7 +33,7 @@ static int push_outcome(lua_State *L, int r) {
 
 /* acquire([timeout]) -> true | false, "timeout" */
 static int semaphore_acquire(lua_State *L) {
-  mp_shm_semaphore *s = check(L)->it;
+  mp_shm_semaphore *s = check(L)->object;
   int r = acquire(L, s, mp_lua_deadline(L, 2));
   if (r) return push_outcome(L, r);
   lua_pushboolean(L, 1);
@@ -58,7 +58,7 @@ static int refuse_release(lua_State *L, mp_shm_semaphore *s, uint64_t k) {
 
 /* release([k = 1]) */
 static int semaphore_release(lua_State *L) {
-  mp_shm_semaphore *s = check(L)->it;
+  mp_shm_semaphore *s = check(L)->object;
   uint64_t k = check_count(L, 2);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int r = mp_shm_semaphore_release(s, k, &w);
@@ -70,7 +70,7 @@ static int semaphore_release(lua_State *L) {
 static int semaphore_get_value(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   uint64_t value;
-  int r = mp_shm_semaphore_value(check(L)->it, &w, &value);
+  int r = mp_shm_semaphore_value(check(L)->object, &w, &value);
   if (r) return mp_lua_push_failure(L, r, "semaphore");
   lua_pushinteger(L, (lua_Integer)value);
   return 1;
@@ -92,7 +92,7 @@ static void add_holders(luaL_Buffer *to, mp_shm_semaphore *s) {
 
 static int semaphore_tostring(lua_State *L) {
   mp_lua_box *b = check(L);
-  mp_shm_semaphore *s = b->it;
+  mp_shm_semaphore *s = b->object;
   luaL_Buffer text;
   int number = (int)(b->handle & MP_SLOT_MASK);
   LUAI_UACINT value = (LUAI_UACINT)s->value;
@@ -112,7 +112,7 @@ static int make(lua_State *L, uint32_t kind, const char *name) {
   lua_Integer n = luaL_checkinteger(L, 1);
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &family, name);
+  mp_lua_box *b = mp_lua_box_push(L, &class, name);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_semaphore_new(kind, (uint64_t)n, &w, &h);
   if (err) return mp_lua_push_failure(L, err, "semaphore");
@@ -126,14 +126,14 @@ static int new_bounded(lua_State *L) { return make(L, MP_SEMAPHORE_BOUNDED, MP_B
 /* It cannot be interrupted: nobody would release it a second time. */
 static int scope_leave(lua_State *L, int idx, bool failed) {
   (void)failed;
-  mp_lua_box *b = mp_lua_box_test(L, idx, &family);
+  mp_lua_box *b = mp_lua_box_test(L, idx, &class);
   mp_shm_wait w = {MP_FOREVER, NULL, NULL};
-  return b && b->it ? mp_shm_semaphore_release(b->it, 1, &w) : 0;
+  return b && b->object ? mp_shm_semaphore_release(b->object, 1, &w) : 0;
 }
 
 static int scope_complain(lua_State *L, int idx, int err) {
   mp_lua_box *b = lua_touserdata(L, idx);
-  return err == -EOVERFLOW ? refuse_release(L, b->it, 1) : mp_lua_push_failure(L, err, "semaphore");
+  return err == -EOVERFLOW ? refuse_release(L, b->object, 1) : mp_lua_push_failure(L, err, "semaphore");
 }
 
 static const mp_lua_scope scope = {"with", "guard", enter, push_outcome, scope_leave, scope_complain};
@@ -148,8 +148,8 @@ static const luaL_Reg metamethods[] = {{"__tostring", semaphore_tostring}, {NULL
 static const luaL_Reg makers[] = {{"semaphore", new_semaphore}, {"bounded_semaphore", new_bounded}, {NULL, NULL}};
 
 void mp_lua_open_semaphore(lua_State *L) {
-  mp_lua_box_class(L, MP_SEMAPHORE_TYPE, &family, methods, metamethods);
-  mp_lua_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &family, methods, metamethods);
+  mp_lua_box_class(L, MP_SEMAPHORE_TYPE, &class, methods, metamethods);
+  mp_lua_box_class(L, MP_BOUNDED_SEMAPHORE_TYPE, &class, methods, metamethods);
   mp_lua_box_scope(L, MP_SEMAPHORE_TYPE, &scope);
   mp_lua_box_scope(L, MP_BOUNDED_SEMAPHORE_TYPE, &scope);
   luaL_setfuncs(L, makers, 0);

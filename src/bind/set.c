@@ -23,9 +23,9 @@ static int set_remove(lua_State *L) {
   mp_lua_key key;
   mp_lua_box *b = check(L);
   mp_lua_key_read(L, 2, &key);
-  mp_lua_key_hash(&key, b->it);
+  mp_lua_key_hash(&key, b->object);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  int r = mp_shm_dict_delete(b->it, &key.k, &w);
+  int r = mp_shm_dict_delete(b->object, &key.k, &w);
   if (r < 0) return mp_lua_container_fail(L, r, "set");
   lua_pushboolean(L, r);
   return 1;

@@ -5,12 +5,12 @@
  * function runs in a thread of its own, and user code that it calls runs in the thread that called the shielded function.
  * Used by lua/mproc.
  *
- * A cell is such a thread with its state:
+ * A slot is such a thread with its state:
  *   free     in shield.free; its thread's stack is empty
  *   active   in the list shield.active; its thread runs, or is suspended while user code runs in `caller`
- * shield.cells[place] refers to a cell, free or active. From the first suspension on, the caller's stack refers to it
- * instead, as a to-be-closed variable: a coroutine that is closed meanwhile, or collected, takes the cell along.
- * Invariant: a free cell has a place; a cell without a place is referred to by its caller's stack at CELL.
+ * shield.slots[place] refers to a slot, free or active. From the first suspension on, the caller's stack refers to it
+ * instead, as a to-be-closed variable: a coroutine that is closed meanwhile, or collected, takes the slot along.
+ * Invariant: a free slot has a place; a slot without a place is referred to by its caller's stack at CELL.
  */
 #include "bind/shield.h"
 
@@ -19,7 +19,7 @@
 #include "bind/bind.h"
 #include "os/process.h"
 
-enum { PLACES = 8 /* cells that are kept for the next call */ };
+enum { PLACES = 8 /* slots that are kept for the next call */ };
 
 typedef struct cell cell;
 
@@ -27,7 +27,7 @@ typedef struct shield {
   cell *active; /* the last that was entered comes first */
   cell *free[PLACES];
   int nfree;
-  bool taken[PLACES + 1]; /* taken[place]: cells[place] refers to a cell */
+  bool taken[PLACES + 1]; /* taken[place]: slots[place] refers to a slot */
 } shield;
 
 struct cell {
@@ -44,11 +44,11 @@ struct cell {
 enum { FUNCTION = 1, CELLS, SHIELD };
 enum { OUTSIDE_SHIELD = 1 };
 
-enum { CELL = 1 /* in the caller's stack, once the cell has no place */ };
+enum { CELL = 1 /* in the caller's stack, once the slot has no place */ };
 
 static const char registry_key; /* registry[&registry_key] is the shield */
 
-/* --- cells --- */
+/* --- slots --- */
 
 static void enter(cell *c, lua_State *caller) {
   shield *s = c->owner;
@@ -78,7 +78,7 @@ static int find_place(const shield *s) {
   return 0;
 }
 
-/* The cell at idx of a shielded function's stack gets a place, if there is one. The table has room: this cannot fail. */
+/* The slot at idx of a shielded function's stack gets a place, if there is one. The table has room: this cannot fail. */
 static void give_place(lua_State *L, cell *c, int idx) {
   c->place = find_place(c->owner);
   if (!c->place) return;
@@ -87,7 +87,7 @@ static void give_place(lua_State *L, cell *c, int idx) {
   c->owner->taken[c->place] = true;
 }
 
-/* The caller's stack, which is empty, refers to the cell from now on. */
+/* The caller's stack, which is empty, refers to the slot from now on. */
 static void hold(lua_State *L, cell *c) {
   if (!c->place) return;
   lua_rawgeti(L, lua_upvalueindex(CELLS), c->place);
@@ -98,7 +98,7 @@ static void hold(lua_State *L, cell *c) {
   lua_toclose(L, CELL);
 }
 
-/* Pushes a cell that is in no list. */
+/* Pushes a slot that is in no list. */
 static cell *push_cell(lua_State *L, shield *s) {
   cell *c = lua_newuserdatauv(L, sizeof *c, 1);
   *c = (cell){s, NULL, NULL, NULL, NULL, 0, false, false};
@@ -108,7 +108,7 @@ static cell *push_cell(lua_State *L, shield *s) {
   return c;
 }
 
-/* A cell for a call whose arguments are on the stack. It lies below them if it has no place. */
+/* A slot for a call whose arguments are on the stack. It lies below them if it has no place. */
 static cell *take_cell(lua_State *L, shield *s) {
   if (s->nfree) return s->free[--s->nfree];
   luaL_checkstack(L, 3, NULL);
@@ -123,7 +123,7 @@ static cell *take_cell(lua_State *L, shield *s) {
   return c;
 }
 
-/* The call has ended, and the thread's stack is empty or will be at once. The cell is kept if there is a place. */
+/* The call has ended, and the thread's stack is empty or will be at once. The slot is kept if there is a place. */
 static void release(lua_State *L, cell *c) {
   leave(c);
   if (!c->place) give_place(L, c, CELL);
@@ -201,7 +201,7 @@ static int after_yield(lua_State *L, int status, lua_KContext ctx) {
   return carry(L, c, n);
 }
 
-/* Runs the cell's thread, which has got nargs values, to its end. */
+/* Runs the slot's thread, which has got nargs values, to its end. */
 static int carry(lua_State *L, cell *c, int nargs) {
   int status, n;
   while ((status = lua_resume(c->thread, L, nargs, &n)) == LUA_YIELD) {

@@ -16,11 +16,11 @@ _Static_assert(sizeof(lua_KContext) == sizeof(uint64_t), "update keeps the old b
 
 static inline mp_lua_box *check_box(lua_State *L) {
   mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "value");
-  if (((mp_shm_array *)b->it)->kind != MP_ARRAY_VALUE) mp_lua_box_refuse(L, 1, "value");
+  if (((mp_shm_array *)b->object)->kind != MP_ARRAY_VALUE) mp_lua_box_refuse(L, 1, "value");
   return b;
 }
 
-static inline mp_shm_array *check(lua_State *L) { return check_box(L)->it; }
+static inline mp_shm_array *check(lua_State *L) { return check_box(L)->object; }
 
 /* Upvalue: the methods, and false by the name of the field. */
 static int value_index(lua_State *L) {
@@ -60,14 +60,14 @@ enum { SELF = 1, F, TRIES, SINCE, HOLD, RESULT };
 #define HOLD_TYPE MP_VALUE_TYPE ".hold"
 
 static void let_go(const mp_lua_box *b) {
-  mp_shm_mutex_release(&((mp_shm_array *)b->it)->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK));
+  mp_shm_mutex_release(&((mp_shm_array *)b->object)->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK));
 }
 
 /* Lets go where a coroutine in which f has yielded is closed. Otherwise it is done by then: an error in a coroutine
  * closes nothing. */
 static int hold_close(lua_State *L) {
   const mp_lua_box *b = *(mp_lua_box **)lua_touserdata(L, 1);
-  if (mp_shm_mutex_mine(&((mp_shm_array *)b->it)->lock)) let_go(b);
+  if (mp_shm_mutex_mine(&((mp_shm_array *)b->object)->lock)) let_go(b);
   return 0;
 }
 
@@ -80,7 +80,7 @@ static void push_hold(lua_State *L, mp_lua_box *b) {
 
 /* Pushes f and the value as it is, and returns that. */
 static uint64_t push_call(lua_State *L) {
-  mp_shm_array *a = ((mp_lua_box *)lua_touserdata(L, SELF))->it;
+  mp_shm_array *a = ((mp_lua_box *)lua_touserdata(L, SELF))->object;
   uint64_t old = mp_shm_array_get(a, 0);
   lua_settop(L, HOLD);
   lua_pushvalue(L, F);
@@ -111,7 +111,7 @@ static int count_try(lua_State *L, const mp_lua_box *b) {
 static bool finish(lua_State *L, int status, uint64_t old) {
   uint64_t bits;
   mp_lua_box *b = lua_touserdata(L, SELF);
-  mp_shm_array *a = b->it;
+  mp_shm_array *a = b->object;
   bool mine = mp_shm_mutex_mine(&a->lock), failed = status != LUA_OK && status != LUA_YIELD;
   int err = failed ? 0 : mp_lua_element_read(L, RESULT, a->type, &bits);
   if (mine && !failed && !err && !mp_shm_array_replace(a, 0, &old, bits)) return count_try(L, b);
@@ -134,7 +134,7 @@ static int update_on(lua_State *L, int status, lua_KContext old) {
 /* update(f) -> the new value. f may yield. */
 static int value_update(lua_State *L) {
   mp_lua_box *b = check_box(L);
-  mp_shm_array *a = b->it;
+  mp_shm_array *a = b->object;
   if (lua_type(L, F) != LUA_TFUNCTION)
     return mp_lua_refuse(L, "f must be a function that is given the value and returns the new one, got %s",
                          mp_lua_show(L, F));
@@ -154,7 +154,7 @@ static int value_update(lua_State *L) {
 
 static int value_tostring(lua_State *L) {
   mp_lua_box *b = check_box(L);
-  mp_shm_array *a = b->it;
+  mp_shm_array *a = b->object;
   mp_lua_element_push(L, a->type, mp_shm_array_get(a, 0));
   lua_pushfstring(L, "Value %d: %s %s", (int)(b->handle & MP_SLOT_MASK), mp_shm_number_infos[a->type].name,
                   luaL_tolstring(L, -1, NULL));
@@ -166,7 +166,7 @@ static int new_value(lua_State *L) {
   unsigned type = mp_lua_element_type(L, 1);
   uint64_t bits = lua_isnoneornil(L, 2) ? 0 : mp_lua_element_check(L, 2, type, "initial");
   int n = mp_lua_element_make(L, type, MP_ARRAY_VALUE, 1);
-  if (n == 1) mp_shm_array_set(((mp_lua_box *)lua_touserdata(L, -1))->it, 0, bits);
+  if (n == 1) mp_shm_array_set(((mp_lua_box *)lua_touserdata(L, -1))->object, 0, bits);
   return n;
 }
 

@@ -16,7 +16,7 @@ void mp_lua_box_watchable(const mp_lua_watchable *w) {
 
 static const mp_lua_watchable *how(const mp_lua_box *b) {
   for (size_t i = 0; i < nknown; i++)
-    if (known[i]->family == b->family) return known[i];
+    if (known[i]->class == b->class) return known[i];
   return NULL;
 }
 
@@ -24,16 +24,16 @@ static const mp_lua_watchable *how(const mp_lua_box *b) {
 static const char *box_source(const mp_lua_box *b, mp_shm_wait_source *s) {
   const mp_lua_watchable *w = how(b);
   if (!w) return "";
-  if (!b->it) return "it is closed";
-  *s = (mp_shm_wait_source){.bell = w->bell(b->it), .ready = w->ready, .arg = b->it, .fd = -1};
-  return s->bell ? NULL : "nothing ever arrives there: it only sends";
+  if (!b->object) return "it is closed";
+  *s = (mp_shm_wait_source){.wait_queue = w->wait_queue(b->object), .ready = w->ready, .arg = b->object, .fd = -1};
+  return s->wait_queue ? NULL : "nothing ever arrives there: it only sends";
 }
 
 /* fileno() -> descriptor, or nil, message, NAME */
 int mp_lua_box_fileno(lua_State *L) {
   mp_shm_wait_source s;
   mp_lua_box *b = mp_lua_box_any(L, 1);
-  if (!b || !b->it || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
+  if (!b || !b->object || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
   mp_lua_enter(L);
   const char *why = box_source(b, &s);
   if (why) return mp_lua_misuse(L, why);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the objects of a family are waited for (layer 3): what mproc.wait and fileno() know of them. */
+/* How the objects of a class are waited for (layer 3): what mproc.wait and fileno() know of them. */
 #ifndef MP_BIND_WAIT_SET_H
 #define MP_BIND_WAIT_SET_H
 
@@ -9,15 +9,15 @@
 #pragma GCC visibility push(hidden)
 
 typedef struct mp_lua_watchable { /* static; `it` is a box's */
-  const mp_lua_number_class *family;
-  mp_shm_wait_queue *(*bell)(
-      void *it);           /* rung whenever ready(it) may have become true; NULL: this one cannot be waited for */
-  bool (*ready)(void *it); /* without a lock: what is waited for is there. Looks and hardly waits, calls no Lua */
+  const mp_lua_number_class *class;
+  mp_shm_wait_queue *(*wait_queue)(
+      void *object);           /* woken whenever ready(it) may have become true; NULL: this one cannot be waited for */
+  bool (*ready)(void *object); /* without a lock: what is waited for is there. Looks and hardly waits, calls no Lua */
 } mp_lua_watchable;
 
-/* From now on objects of that family can be waited for. Once per Lua state or more often. */
+/* From now on objects of that class can be waited for. Once per Lua state or more often. */
 void mp_lua_box_watchable(const mp_lua_watchable *w);
-/* The method fileno() -> descriptor, or nil, message, NAME, for such a family. */
+/* The method fileno() -> descriptor, or nil, message, NAME, for such a class. */
 int mp_lua_box_fileno(lua_State *L);
 
 /* process.c: fills s and returns true when a handle of a process is at idx. */

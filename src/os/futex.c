@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping on a shared word, and the robust list's pending cell: the kernel, when it ends a thread, looks at the
+ * Sleeping on a shared word, and the robust list's pending entry: the kernel, when it ends a thread, looks at the
  * word that `list_op_pending` names and wakes one sleeper if the word's owner bits are 0. Set round a store and
  * the wake that must follow it, it makes the pair survive a kill between the two.
  */

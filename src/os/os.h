@@ -97,7 +97,7 @@ void mp_os_futex_wake(_Atomic uint32_t *word, int n);
 /* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. */
 void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
- * Must not span a mutex call: those use the same cell. */
+ * Must not span a mutex call: those use the same slot. */
 extern MP_PROCESS_LOCAL struct robust_list_head *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
   struct robust_list_head *h = mp_os_robust;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of this process's children: places, ends, waits, signals. What happens at exit stands in leave.c. */
+/* The table of this process's children: places, ends, waits, signals. What happens at exit stands in exit.c. */
 #include "process/children.h"
 
 #include <errno.h>

@@ -62,7 +62,7 @@ unsigned mp_process_children_reap(void);
 int mp_process_child_next(int place, bool daemon);
 /* In a child: none of the parent's are its own. */
 void mp_process_children_forget(void);
-/* leave.c */
+/* exit.c */
 /* The end of this process: daemons are terminated (SIGTERM, after a second SIGKILL), the others are waited for.
  * Says on stderr who keeps it when that takes over two seconds. */
 void mp_process_children_finish(void);

@@ -31,9 +31,9 @@ enum { MP_NONE, MP_COLD, MP_HOT, MP_USED, MP_HELD, MP_QUEUED, MP_READING, MP_RET
 
 typedef struct mp_shm_chunk {
   _Atomic uint64_t st;
-  uint64_t seq;        /* extents: the message's number, for RETURNED order */
+  uint64_t seq;        /* large messages: the message's number, for RETURNED order */
   uint32_t object;     /* slot of the queue it is for; USED by a container: which part of it; written before st */
-  uint32_t next, prev; /* index + 1 in the list of a free order; next: in the list of what its holder has put off */
+  uint32_t next, prev; /* index + 1 in the list of a free order; next: in the list of what its holder has deferred */
   uint32_t lessee;     /* pid of the process that leased it; 0: it is only being read. Written before READING */
 } mp_shm_chunk;
 _Static_assert(sizeof(mp_shm_chunk) == 32, "the chunk table's stride is part of the layout");

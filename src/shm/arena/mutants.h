@@ -14,28 +14,28 @@
 enum {
   MP_MUTANT_NOTHING,
   MP_MUTANT_ROBUST,      /* locks die with their owners */
-  MP_MUTANT_WAKE,        /* a ringer wakes nobody */
-  MP_MUTANT_PENDING,     /* a ringer does not name the bell's word */
+  MP_MUTANT_WAKE,        /* a waker wakes nobody */
+  MP_MUTANT_PENDING,     /* a waker does not name the wait queue's word */
   MP_MUTANT_REPAIR,      /* a queue whose lock was abandoned is used as it is */
   MP_MUTANT_COMMIT,      /* tail moves before the record is written */
   MP_MUTANT_BATCH,       /* tail moves before the later records of a batch are written */
   MP_MUTANT_DRAIN,       /* a batch is taken with two stores */
-  MP_MUTANT_TAKE,        /* head moves before an extent is marked as being read */
-  MP_MUTANT_FREE,        /* a read extent is freed before it counts as delivered */
+  MP_MUTANT_TAKE,        /* head moves before a large message is marked as being read */
+  MP_MUTANT_FREE,        /* a read large message is freed before it counts as delivered */
   MP_MUTANT_REAP,        /* what a dead reader had in hand does not come back */
-  MP_MUTANT_HOLDS,       /* the holds of a dead process stay */
+  MP_MUTANT_HOLDS,       /* the references of a dead process stay */
   MP_MUTANT_FLIGHT,      /* an interrupted move of handles is not undone */
   MP_MUTANT_LISTS,       /* the arena's lists are not rebuilt */
   MP_MUTANT_INHAND,      /* a chunk is claimed before it is counted as in hand */
   MP_MUTANT_LEASE,       /* the copy of a lease that was cut short stays */
-  MP_MUTANT_UNPUBLISHED, /* an extent whose put was cut short stays */
+  MP_MUTANT_UNPUBLISHED, /* a large message whose put was cut short stays */
   MP_MUTANT_CELLS,       /* what objects noted of a dead process stays */
   MP_MUTANT_MARK,        /* whom the reset of a barrier breaks is not told so */
   MP_MUTANT_TORN,        /* that a writer died while it wrote is not told */
   MP_MUTANT_END,         /* an end of a pipe lets its queues go before it has closed them */
-  MP_MUTANT_WATCH,       /* a ringer wakes nobody who watches */
-  MP_MUTANT_ARM,         /* arming again does not keep a ringer that is late from undoing it */
-  MP_MUTANT_LOOK,        /* a watcher looks before it arms, not after */
+  MP_MUTANT_WATCH,       /* a waker wakes nobody who observes */
+  MP_MUTANT_ARM,         /* arming again does not keep a waker that is late from undoing it */
+  MP_MUTANT_LOOK,        /* an observer looks before it arms, not after */
   MP_MUTANT_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
   MP_MUTANT_GOAL,        /* a release of others' permits that was cut short stays half done */
   MP_MUTANT_TELL,        /* who was woken in place of all wakes nobody else */
@@ -44,15 +44,15 @@ enum {
   MP_MUTANT_OFTEN,       /* who is woken for nothing, over and over, never looks for the dead */
   MP_MUTANT_VERSION,     /* a container's table is replaced and its version stays */
   MP_MUTANT_STILL,       /* a container's reader does not look at the version again */
-  MP_MUTANT_MENDED,      /* repair of a container uses log space again in the same version */
-  MP_MUTANT_PART,        /* repair of a container frees a chunk that another stripe has claimed since */
+  MP_MUTANT_MENDED,      /* recovery of a container uses log space again in the same version */
+  MP_MUTANT_PART,        /* recovery of a container frees a chunk that another stripe has claimed since */
   MP_MUTANT_MASK,        /* a dictionary's reader does not look whether it was split before the version it saw */
   MP_MUTANT_SLOT,        /* a container's index names an entry that is not written yet */
   MP_MUTANT_FRESH,       /* a table whose writer died stays */
   MP_MUTANT_OLD,         /* a container notes the old table once the new one is in place */
   MP_MUTANT_RETIRED,     /* the handles of an entry that left its container stay in transit */
-  MP_MUTANT_COUNTED,     /* repair of a container does not count */
-  MP_MUTANT_WATCHED,     /* the log of handles in transit watches another word than the one that commits */
+  MP_MUTANT_COUNTED,     /* recovery of a container does not count */
+  MP_MUTANT_WATCHED,     /* the log of handles in transit observes another word than the one that commits */
   MP_MUTANT_SHAPE,       /* a list's reader does not look whether its item is in the list still */
   MP_MUTANT_COUNT
 };

@@ -12,9 +12,9 @@
 
 static mp_shm_object_type_info types[MP_TYPES];
 static MP_PROCESS_LOCAL bool
-    late; /* some bit of my row has no use any more: the arena lock was busy, or the object is claimed */
+    late; /* some bit of my reference bitmap has no use any more: the arena lock was busy, or the object is claimed */
 
-/* This process's local uses, by slot; inherited by fork as the holds are. */
+/* This process's local uses, by slot; inherited by fork as the references are. */
 MP_PROCESS_LOCAL_LARGE uint32_t mp_shm_object_uses[MP_OBJECT_MOST];
 
 mp_shm_hooks mp_shm_hook;
@@ -54,7 +54,7 @@ int mp_shm_object_type_of(mp_shm_handle h) {
   return mp_shm_object_live(h) ? (int)(mp_shm_object_at(slot_of(h))->state >> 8 & 0xff) : 0;
 }
 
-/* --- rows of holds --- */
+/* --- reference bitmaps --- */
 
 static _Atomic uint64_t *row(uint32_t proc) {
   return (_Atomic uint64_t *)mp_shm_at(mp_shm_header->holds) + (uint64_t)proc * mp_shm_header->row_words;
@@ -75,7 +75,7 @@ static bool held_by_another(uint32_t slot) {
   return false;
 }
 
-/* The row behind those of the processes: which objects must be settled when a holder dies. */
+/* The reference bitmap behind those of the processes: which objects must be settled when a holder dies. */
 static _Atomic uint64_t *settling(void) { return row(mp_shm_header->nprocs); }
 
 static uint64_t words_in_use(void) { return (mp_shm_header->top_object + 63) / 64; }
@@ -209,7 +209,7 @@ void mp_shm_object_use_kept(mp_shm_handle h) {
   mp_shm_object_uses[slot_of(h)]++;
 }
 
-/* Lets go a hold that has no use any more, unless this process still has a claim there that others wait for. */
+/* Lets go a reference that has no use any more, unless this process still has a claim there that others wait for. */
 static void drop_hold(uint32_t slot) {
   mp_shm_object *o = mp_shm_object_at(slot);
   bool (*claimed)(void *, uint32_t) = mp_shm_object_type_at(slot)->claimed;
@@ -276,7 +276,7 @@ static bool is_type(uint32_t slot, int type) { return (int)(mp_shm_object_at(slo
 
 void mp_shm_references_drop(int type) {
   static const mp_shm_wait brief = {0, NULL, NULL};
-  if (mp_shm_proc_at(mp_shm_my_slot)->inhand || mp_shm_arena_lock(&brief) != 0) return;
+  if (mp_shm_proc_at(mp_shm_my_slot)->nclaimed || mp_shm_arena_lock(&brief) != 0) return;
   for (uint64_t w = 0; w < words_in_use(); w++)
     for (uint64_t bits = row(mp_shm_my_slot)[w]; bits; bits &= bits - 1) {
       uint32_t slot = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits);

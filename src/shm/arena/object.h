@@ -2,14 +2,14 @@
 /*
  * Objects (layer 1): the directory of what lives in the arena, who holds it and which messages carry it.
  *
- * An object lives while some process's row has its bit or `flight` is not 0. All of this is written under the
- * arena lock, a row's bits only for oneself, for a child being reserved, or for a dead process being cleaned.
+ * An object lives while some process's reference bitmap has its bit or `flight` is not 0. All of this is written under the
+ * arena lock, a bitmap's bits only for oneself, for a child being reserved, or for a dead process being cleaned.
  *
  * word        states
  * state       gen << 32 | type << 8 | FREE, LIVE, DYING. FREE->LIVE gives birth (block, mutexes and the maker's bit stand
  *             before it). LIVE->DYING ends it: no handle is valid any more; whoever has the arena lock then takes
  *             it apart, recovery included. DYING->FREE, gen + 1, is last.
- * flight      records between head and tail (and extents not yet delivered) that carry it. Moves by the arena's
+ * flight      records between head and tail (and large messages not yet delivered) that carry it. Moves by the arena's
  *             flight log, which makes count and commit one step for a survivor.
  */
 #ifndef MP_SHM_ARENA_OBJECT_H
@@ -96,16 +96,16 @@ bool mp_shm_object_live(mp_shm_handle h); /* of whatever type */
 /* The block of a live object of that type, or NULL. Valid while this process holds it. */
 void *mp_shm_object_block(mp_shm_handle h, int type);
 
-/* Process-local uses of an object: userdata and pins. The first takes the hold, the last lets it go.
+/* Process-local uses of an object: userdata and pins. The first takes the reference, the last lets it go.
  * _use: 0, or -ENOENT when no such object lives. _use_held: for one that this process is known to hold. */
 int mp_shm_object_use(mp_shm_handle h, int type, const mp_shm_wait *w);
 void mp_shm_object_use_held(mp_shm_handle h);
 /* For one that is not held but kept alive, as a pipe's queue is by an end that this process holds: holds it. Needs no lock:
- * nobody else writes this process's row. */
+ * nobody else writes this process's reference bitmap. */
 void mp_shm_object_use_kept(mp_shm_handle h);
-/* Never waits: when the arena lock is busy the hold is let go later. */
+/* Never waits: when the arena lock is busy the reference is let go later. */
 void mp_shm_object_unuse(mp_shm_handle h);
-/* The same by one who may wait: 0; -EINTR, -ETIMEDOUT: one use less, but the hold is let go later. */
+/* The same by one who may wait: 0; -EINTR, -ETIMEDOUT: one use less, but the reference is let go later. */
 int mp_shm_object_release(mp_shm_handle h, const mp_shm_wait *w);
 
 /* Handles in flight, with the arena lock held. record: offset of n distinct handles. Between begin and end the

@@ -16,8 +16,8 @@ typedef struct mp_shm_proc {
   uint64_t parent;        /* who will release it; 0: nobody */
   uint64_t since;         /* when it was reserved */
   _Atomic int32_t pid, exit;
-  _Atomic uint32_t inhand, asleep;
-  _Atomic uint32_t watch, nap;
+  _Atomic uint32_t nclaimed, asleep;
+  _Atomic uint32_t wait_set, private_wait;
   char name[MP_PROC_NAME]; /* cut, and ended by a 0; the process's own */
 } mp_shm_proc;
 _Static_assert(sizeof(mp_shm_proc) == MP_LINE, "the registry's stride is part of the layout");
@@ -40,11 +40,11 @@ static inline bool mp_shm_proc_slot_dead(uint32_t slot) {
 }
 static inline void mp_shm_proc_add_claimed(int delta) {
   mp_shm_proc *p = mp_shm_proc_at(mp_shm_my_slot);
-  uint32_t n = atomic_load_explicit(&p->inhand, memory_order_relaxed);
-  atomic_store_explicit(&p->inhand, n + (uint32_t)delta, memory_order_release);
+  uint32_t n = atomic_load_explicit(&p->nclaimed, memory_order_relaxed);
+  atomic_store_explicit(&p->nclaimed, n + (uint32_t)delta, memory_order_release);
 }
 
-/* Gives back what a dead process had in its hands: chunks to their queues or the heap, then its holds.
+/* Gives back what a dead process had in its hands: chunks to their queues or the heap, then its references.
  * The caller owns that slot's life. -EINTR or 0. In sweep.c. */
 int mp_shm_proc_reap(uint32_t slot);
 

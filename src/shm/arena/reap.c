@@ -42,7 +42,7 @@ static int reap_chunks(uint32_t slot, bool carrying) {
 }
 
 /* The arena's own recovery first: it judges a move of handles by a chunk's state, which is changed next. Then
- * chunks: while the dead process's holds stand, the queues they belong to live. Those that carry handles come after
+ * chunks: while the dead process's references stand, the queues they belong to live. Those that carry handles come after
  * the others: who takes such a message again finds back in a queue it carries what the dead process had taken from
  * there, and may drop that queue once it is empty. Holds last. */
 int mp_shm_proc_reap(uint32_t slot) {
@@ -50,8 +50,8 @@ int mp_shm_proc_reap(uint32_t slot) {
   int err = mp_shm_arena_lock(&brief);
   if (err) return err;
   mp_shm_arena_unlock();
-  if (mp_shm_proc_at(slot)->inhand) err = reap_chunks(slot, false);
-  if (!err && mp_shm_proc_at(slot)->inhand) err = reap_chunks(slot, true);
+  if (mp_shm_proc_at(slot)->nclaimed) err = reap_chunks(slot, false);
+  if (!err && mp_shm_proc_at(slot)->nclaimed) err = reap_chunks(slot, true);
   if (!err) err = mp_shm_references_reap(slot);
   if (!err) err = mp_shm_arena_lock(&brief);
   if (err) return err;
@@ -61,11 +61,11 @@ int mp_shm_proc_reap(uint32_t slot) {
 }
 
 /* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
- * does it. Nor when nobody can wait for it: whoever reaps it clears its holds, for less than the pages cost it here. */
+ * does it. Nor when nobody can wait for it: whoever reaps it clears its references, for less than the pages cost it here. */
 MP_HOT_AFTER_FORK void mp_shm_proc_unregister(void) {
   if (!mp_shm_is_usable) return;
   if (mp_shm_hook.leaves) mp_shm_hook.leaves();
-  if (!mp_shm_has_claims || mp_shm_proc_at(mp_shm_my_slot)->inhand) return;
+  if (!mp_shm_has_claims || mp_shm_proc_at(mp_shm_my_slot)->nclaimed) return;
   if (mp_shm_hook.bound && mp_shm_hook.bound()) return;
   mp_shm_is_usable = false;
   mp_shm_proc_reap(mp_shm_my_slot);

@@ -84,9 +84,9 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   p->since = mp_os_now();
   p->pid = 0;
   p->exit = MP_EXIT_NONE;
-  p->inhand = p->asleep = 0;
-  p->watch = 0;
-  p->nap = MP_WORD_IDLE;
+  p->nclaimed = p->asleep = 0;
+  p->wait_set = 0;
+  p->private_wait = MP_WORD_IDLE;
   p->name[0] = 0;
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;

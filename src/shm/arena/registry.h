@@ -15,13 +15,13 @@
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
  * pid        the reserver once it has forked, and       0: not known yet
  *            the process itself, before LIVE: the same
- * inhand     the process itself                         chunks it holds in state HELD or READING; raised before the
+ * nclaimed     the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
- * watch      the process itself                         the chunk (index + 1) that says what it watches (watch.h), or 0;
+ * wait_set     the process itself                         the chunk (index + 1) that says what it observes (wait_set.h), or 0;
  *                                                       in a dead slot meaningless
- * nap        the process itself, asleep: ARMED, awake:  the word of bell.h that it alone sleeps on
- *            IDLE; a ringer: ARMED->IDLE (CAS)
+ * private wait        the process itself, asleep: ARMED, awake:  the word of wait_queue.h that it alone sleeps on
+ *            IDLE; a waker: ARMED->IDLE (CAS)
  * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_ARENA_REGISTRY_H
@@ -39,7 +39,7 @@ int mp_shm_attach(void);
 
 extern MP_PROCESS_LOCAL mp_shm_proc_ref mp_shm_my_ref; /* this process, or 0: not registered */
 static inline mp_shm_proc_ref mp_shm_proc_self(void) { return mp_shm_my_ref; }
-/* Reserves a slot for a child about to be forked by this process and copies this process's holds into it.
+/* Reserves a slot for a child about to be forked by this process and copies this process's references into it.
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
  * 0, -EUSERS (no slot is left), -EAGAIN (the arena lock was not to be had). */
 int mp_shm_proc_reserve(mp_shm_proc_ref *child);

@@ -219,7 +219,7 @@ int mp_shm_dict_split(mp_shm_dict *d, const mp_shm_wait *w) {
   return 0;
 }
 
-/* --- what repair asks --- */
+/* --- what recovery asks --- */
 
 static bool has(const mp_shm_store *st, uint64_t place) {
   uint64_t w = st->s->table;

@@ -178,7 +178,7 @@ int mp_shm_list_clear(mp_shm_list *l, const mp_shm_wait *w) {
   return err;
 }
 
-/* --- what repair asks --- */
+/* --- what recovery asks --- */
 
 static bool has(const mp_shm_store *st, uint64_t place) {
   mp_shm_items all = mp_shm_list_items(mp_shm_list_of(st));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stripes: locks and repair, tables and their chunks, handles of entries. The words stand in stripe.h. */
+/* Stripes: locks and recovery, tables and their chunks, handles of entries. The words stand in stripe.h. */
 #include "shm/container/stripe.h"
 
 #include <errno.h>
@@ -105,7 +105,7 @@ int mp_shm_stripe_replace_with(const mp_shm_store *st, uint64_t word, uint64_t e
   note_old(st, old);
   int err = mp_shm_stripe_commit(st, &st->s->table, word, leaves, record, nhandles, w);
   if (err) {
-    st->s->dirty = 1; /* repair frees the new table */
+    st->s->dirty = 1; /* recovery frees the new table */
     return err;
   }
   finish_replace(st, old, end, n, w);

@@ -16,7 +16,7 @@
  * table      release, THE COMMIT of a new table             old or new: the same contents, or one operation more
  *            (order 8 | offset 56; 0: none)
  * version    +1 after table, then a full fence, before the  a reader for whom it stayed the same read only what was the
- *            old chunk is freed; +1 first of all by repair  container's
+ *            old chunk is freed; +1 first of all by recovery  container's
  * fresh      the claim, before its own commit; 0 after      not the table: freed
  *            table
  * old        before table; 0 in the arena section that      not the table: freed, once version has grown
@@ -24,11 +24,11 @@
  * retired    arena lock; before the store that leaves an    its entry is in the index still: nothing happened, cleared;
  *            entry with handles; 0: THE COMMIT of their     else its handles come off transit
  *            coming off transit
- * dirty      who finds the lock abandoned, before it makes  repair is due; cleared by repair
+ * dirty      who finds the lock abandoned, before it makes  recovery is due; cleared by recovery
  *            it consistent
- * live used dead busy copies   caches and counts            repair counts live, used and dead
+ * live used dead busy copies   caches and counts            recovery counts live, used and dead
  *
- * Rules: chunks name their stripe (`part`), so that repair frees none that another stripe has claimed since. Readers store
+ * Rules: chunks name their stripe (`part`), so that recovery frees none that another stripe has claimed since. Readers store
  * nothing, follow no pointer, hold every place against the arena's end, and check a length before they use it. No Lua call
  * under a stripe's lock. Lock order: user's lock -> stripes, ascending -> arena.
  *
@@ -124,10 +124,10 @@ bool mp_shm_entry_is(mp_shm_entry *e, const mp_shm_item *x);
 void mp_shm_item_add(const mp_shm_item *a, const mp_shm_item *b, mp_shm_item *sum);
 
 void mp_shm_stripe_init(mp_shm_stripe *s);
-/* Locks, and repairs what a dead owner left: 0, -EINTR, -ETIMEDOUT. */
+/* Locks, and recovers what a dead owner left: 0, -EINTR, -ETIMEDOUT. */
 int mp_shm_stripe_lock(const mp_shm_store *st, const mp_shm_wait *w);
 static inline void mp_shm_stripe_unlock(mp_shm_stripe *s) { mp_os_mutex_unlock(&s->lock); }
-/* For readers: true when the lock was free. It says nothing of repair. */
+/* For readers: true when the lock was free. It says nothing of recovery. */
 bool mp_shm_stripe_trylock(mp_shm_stripe *s);
 
 /* All below: with the stripe's lock. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the queue's own files share (layer 1): queue.c puts and gets, queue_extent.c keeps messages in chunks of their
- * own, queue_repair.c mends after a death. Only they include it, and sweep.c for the head of an extent.
+ * What the queue's own files share (layer 1): queue.c puts and gets, large_message.c keeps messages in chunks of their
+ * own, recovery.c mends after a death. Only they include it, and sweep.c for the head of a large message.
  */
 #ifndef MP_SHM_QUEUE_INTERNAL_H
 #define MP_SHM_QUEUE_INTERNAL_H
@@ -22,7 +22,7 @@ typedef struct mp_shm_record {
 } mp_shm_record;
 _Static_assert(sizeof(mp_shm_record) == 16 && sizeof(mp_shm_segment) == 16,
                "what a message costs is part of the contract");
-typedef struct mp_shm_large { /* at the start of an extent's chunk; then handles, then data at a multiple of 16 */
+typedef struct mp_shm_large { /* at the start of a large message's chunk; then handles, then data at a multiple of 16 */
   uint64_t len;
   uint32_t nhandles, pad;
 } mp_shm_large;
@@ -42,11 +42,11 @@ static inline bool mp_shm_queue_is_own(const mp_shm_queue *q, uint32_t s) {
 }
 /* The caches ngot and nret cannot be trusted: a consumer died. */
 bool mp_shm_queue_unreaped(const mp_shm_queue *q);
-/* A lock of the queue, repaired if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
+/* A lock of the queue, recovered if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
 int mp_shm_queue_lock_slowly(mp_shm_queue *q, mp_os_mutex *side, int tried, const mp_shm_wait *w);
 static inline int mp_shm_queue_lock(mp_shm_queue *q, mp_os_mutex *side, const mp_shm_wait *w) {
   int r = mp_os_mutex_try(side);
-  if (r == MP_LOCKED && !atomic_load_explicit(&q->dirty, memory_order_relaxed)) return 0;
+  if (r == MP_LOCKED && !atomic_load_explicit(&q->needs_recovery, memory_order_relaxed)) return 0;
   return mp_shm_queue_lock_slowly(q, side, r, w);
 }
 int mp_shm_queue_lock_both(mp_shm_queue *q, const mp_shm_wait *w);
@@ -57,7 +57,7 @@ void mp_shm_queue_hand_back(mp_shm_queue *q, uint64_t i);
 /* Frees or keeps as spare the segment that head has left. */
 int mp_shm_queue_finish_drained(mp_shm_queue *q, const mp_shm_wait *w);
 
-/* queue_joinable.c. With the consumers' lock: this process has taken a message of a joinable queue, before head moves
+/* joinable.c. With the consumers' lock: this process has taken a message of a joinable queue, before head moves
  * (+1); or has not, or gives it back, after that (-1). */
 void mp_shm_joinable_note(mp_shm_queue *q, int delta);
 static inline void mp_shm_joinable_count(mp_shm_queue *q, int delta) {
@@ -68,7 +68,7 @@ void mp_shm_joinable_init(mp_shm_queue *q);
 int mp_shm_joinable_reap(void *block, uint32_t proc);
 bool mp_shm_joinable_claimed(void *block, uint32_t proc);
 
-/* queue_extent.c */
+/* large_message.c */
 /* Copies without a call what is as short as most messages are. */
 static inline void mp_shm_copy(void *to, const void *from, size_t n) {
   char *t = to;
@@ -89,7 +89,7 @@ static inline void mp_shm_copy(void *to, const void *from, size_t n) {
     memcpy(t, &half[0], 2), memcpy(t + n - 2, &half[1], 2);
   }
 }
-/* Copies a parcel's pieces one after another. */
+/* Copies an outgoing message's iovecs one after another. */
 static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
   if (m->npieces == 1) {
     mp_shm_copy(to, m->pieces->base, m->len);
@@ -104,19 +104,19 @@ static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
 int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
 /* Frees it, HELD by this process; -1 is none. */
 void mp_shm_large_drop(int64_t i);
-/* With the consumers' lock: extent i is READING by this process. lease: it stays so after the call. */
+/* With the consumers' lock: large message i is READING by this process. lease: it stays so after the call. */
 void mp_shm_large_take(mp_shm_incoming *g, uint64_t i, bool lease);
 /* Whether it carries handles. */
 bool mp_shm_large_carries(uint64_t i);
-/* With the consumers' lock: whether extent i passes. */
+/* With the consumers' lock: whether large message i passes. */
 bool mp_shm_large_passes(const mp_shm_queue_test *t, uint64_t i);
-/* With the consumers' lock: copies the inline record r into an extent, READING by this process when head moves on.
+/* With the consumers' lock: copies the inline record r into a large message, READING by this process when head moves on.
  * 0, or an error: nothing is changed. mp_shm_lease_taken after head has moved. */
 int mp_shm_lease_inline(mp_shm_queue *q, const mp_shm_record *r, mp_shm_incoming *g, const mp_shm_wait *w);
 static inline void mp_shm_lease_taken(mp_shm_queue *q) { atomic_store_explicit(&q->leasing, 0, memory_order_release); }
-/* The RETURNED extent to be taken first, or -1. */
+/* The RETURNED large message to be taken first, or -1. */
 int64_t mp_shm_large_returned(mp_shm_queue *q);
-/* Does what finalizers, and calls whose time was over, have put off. */
+/* Does what finalizers, and calls whose time was over, have deferred. */
 void mp_shm_deferred_flush(void);
 extern MP_PROCESS_LOCAL uint32_t mp_shm_deferred; /* not 0: there is something to do */
 /* True while messages that were taken may come back. */

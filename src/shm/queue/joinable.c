@@ -17,25 +17,25 @@ void mp_shm_joinable_init(mp_shm_queue *q) {
   mp_shm_joinable *j = of(q);
   mp_shm_wait_queue_init(&j->idle);
   j->lost = j->pad = 0;
-  j->cells.ready = 0;
+  j->slots.ready = 0;
 }
 
 void mp_shm_joinable_note(mp_shm_queue *q, int delta) {
-  atomic_fetch_add(mp_shm_per_process_ensure_slot(&of(q)->cells), (uint64_t)(int64_t)delta);
+  atomic_fetch_add(mp_shm_per_process_ensure_slot(&of(q)->slots), (uint64_t)(int64_t)delta);
 }
 
 static uint64_t taken(mp_shm_joinable *j) {
   uint64_t n = 0;
-  for (uint32_t p = 0; p < mp_shm_per_process_count(&j->cells); p++) n += mp_shm_per_process_load(&j->cells, p);
+  for (uint32_t p = 0; p < mp_shm_per_process_count(&j->slots); p++) n += mp_shm_per_process_load(&j->slots, p);
   return n;
 }
 
-/* Lowers a cell that is not 0. The bell is rung for every one: who rings last sees them all at 0. */
+/* Lowers a slot that is not 0. The wait queue is woken for every one: who wakes last sees them all at 0. */
 static bool lower(mp_shm_joinable *j, uint32_t proc) {
-  uint64_t n = mp_shm_per_process_load(&j->cells, proc);
+  uint64_t n = mp_shm_per_process_load(&j->slots, proc);
   bool done = false;
   mp_shm_pending(&j->idle.word);
-  while (n && !(done = atomic_compare_exchange_weak(&j->cells.cell[proc], &n, n - 1)))
+  while (n && !(done = atomic_compare_exchange_weak(&j->slots.slot[proc], &n, n - 1)))
     ;
   if (done && n == 1) mp_shm_wait_queue_wake(&j->idle);
   mp_shm_pending(NULL);
@@ -45,7 +45,7 @@ static bool lower(mp_shm_joinable *j, uint32_t proc) {
 int mp_shm_joinable_done(mp_shm_queue *q) {
   mp_shm_joinable *j = of(q);
   if (lower(j, mp_shm_my_slot)) return 0;
-  for (uint32_t p = 0; p < mp_shm_per_process_count(&j->cells); p++)
+  for (uint32_t p = 0; p < mp_shm_per_process_count(&j->slots); p++)
     if (lower(j, p)) return 0;
   return -ERANGE;
 }
@@ -53,15 +53,15 @@ int mp_shm_joinable_done(mp_shm_queue *q) {
 /* It has tasks that it has not finished: who joins must learn of its end, even if it lets the queue go before. */
 bool mp_shm_joinable_claimed(void *block, uint32_t proc) {
   mp_shm_joinable *j = block;
-  return (j->q.kind & MP_QUEUE_JOINABLE) && mp_shm_per_process_load(&j->cells, proc) != 0;
+  return (j->q.kind & MP_QUEUE_JOINABLE) && mp_shm_per_process_load(&j->slots, proc) != 0;
 }
 
 int mp_shm_joinable_reap(void *block, uint32_t proc) {
   mp_shm_joinable *j = block;
-  if (!(j->q.kind & MP_QUEUE_JOINABLE) || !mp_shm_per_process_load(&j->cells, proc)) return 0;
+  if (!(j->q.kind & MP_QUEUE_JOINABLE) || !mp_shm_per_process_load(&j->slots, proc)) return 0;
   j->lost = 1;
   mp_shm_pending(&j->idle.word);
-  atomic_store(&j->cells.cell[proc], 0);
+  atomic_store(&j->slots.slot[proc], 0);
   mp_shm_wait_queue_wake(&j->idle);
   mp_shm_pending(NULL);
   return 0;

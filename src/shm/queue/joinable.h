@@ -3,14 +3,14 @@
  * The joinable queue (layer 1): a queue that knows which messages were taken and are not done. Called by L3.
  *
  * word      written by                                        what a survivor sees
- * cell[p]   p: raised before it takes a message, under the     of a dead process: whatever it says, that process will
+ * slot[p]   p: raised before it takes a message, under the     of a dead process: whatever it says, that process will
  *           consumers' lock; lowered by whoever says that a    finish nothing: settle clears it. So it need not agree
  *           task is done (its own first), by CAS               with the queue at its owner's death
- * lost      settle, when it clears a cell; cleared by join     a task was given up with the process that had it
+ * lost      settle, when it clears a slot; cleared by join     a task was given up with the process that had it
  *
- * Nothing is unfinished when no message is in the queue or coming back and all cells are 0. A taker raises its cell
+ * Nothing is unfinished when no message is in the queue or coming back and all per-process slots are 0. A taker raises its slot
  * before the message leaves the queue, and who says that a task is done has put its successors before: so a look at
- * the queue and then at the cells, with both locks held, is exact.
+ * the queue and then at the per-process slots, with both locks held, is exact.
  */
 #ifndef MP_SHM_QUEUE_JOINABLE_H
 #define MP_SHM_QUEUE_JOINABLE_H
@@ -22,9 +22,9 @@
 
 typedef struct mp_shm_joinable {
   mp_shm_queue q;
-  mp_shm_wait_queue idle; /* rung when the last task is done */
+  mp_shm_wait_queue idle; /* woken when the last task is done */
   _Atomic uint32_t lost, pad;
-  mp_shm_per_process cells;
+  mp_shm_per_process slots;
 } mp_shm_joinable;
 
 /* One task is done. 0, or -ERANGE: more often than messages were taken. */

@@ -25,8 +25,8 @@ MP_PROCESS_LOCAL uint32_t
     mp_shm_deferred; /* a list through mp_shm_chunk.next, index + 1; a fork inherits the word, not the chunks */
 static MP_PROCESS_LOCAL mp_shm_proc_ref late_owner;
 
-/* An extent in our hands whose fate is decided, HELD: free, READING: back to its queue, which is kept alive for it. */
-static void put_off(uint64_t i) {
+/* A large message in our hands whose fate is decided, HELD: free, READING: back to its queue, which is kept alive for it. */
+static void defer(uint64_t i) {
   if (late_owner != mp_shm_proc_self()) mp_shm_deferred = 0;
   late_owner = mp_shm_proc_self();
   mp_shm_object_use_kept(mp_shm_object_handle(mp_shm_chunk_at(i)->object));
@@ -36,12 +36,12 @@ static void put_off(uint64_t i) {
 
 /* --- making --- */
 
-static uint64_t extent_data_at(uint32_t nhandles) {
+static uint64_t large_data_at(uint32_t nhandles) {
   return (sizeof(mp_shm_large) + (uint64_t)nhandles * 8 + EXTENT_ALIGN - 1) & ~(uint64_t)(EXTENT_ALIGN - 1);
 }
 
 /* Claims a chunk for a message, HELD by this process: index or an error. */
-static int64_t claim_extent(mp_shm_queue *q, uint64_t bytes, const mp_shm_wait *w) {
+static int64_t claim_large(mp_shm_queue *q, uint64_t bytes, const mp_shm_wait *w) {
   int err = mp_shm_arena_lock(w);
   if (err) return err;
   if (!MP_MUTANT(INHAND)) mp_shm_proc_add_claimed(1);
@@ -64,12 +64,12 @@ static bool try_free(uint64_t i) {
 void mp_shm_large_drop(int64_t i) {
   if (i < 0) return;
   mp_shm_chunk_unload((uint64_t)i);
-  if (!try_free((uint64_t)i)) put_off((uint64_t)i);
+  if (!try_free((uint64_t)i)) defer((uint64_t)i);
 }
 
 int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w) {
-  uint64_t at = extent_data_at(m->nhandles);
-  int64_t i = claim_extent(q, at + m->len, w);
+  uint64_t at = large_data_at(m->nhandles);
+  int64_t i = claim_large(q, at + m->len, w);
   if (i < 0) return i;
   mp_shm_large *x = mp_shm_chunk_data((uint64_t)i);
   x->len = m->len;
@@ -96,20 +96,20 @@ static int64_t oldest(mp_shm_queue *q, unsigned state) {
 
 int64_t mp_shm_large_returned(mp_shm_queue *q) { return oldest(q, MP_RETURNED); }
 
-static void open_extent(mp_shm_incoming *g, int64_t i) {
+static void open_large(mp_shm_incoming *g, int64_t i) {
   mp_shm_large *x = mp_shm_chunk_data((uint64_t)i);
   uint32_t n = x->nhandles;
-  *g = (mp_shm_incoming){.data = (char *)x + extent_data_at(n),
+  *g = (mp_shm_incoming){.data = (char *)x + large_data_at(n),
                          .len = x->len,
                          .seq = mp_shm_chunk_at((uint64_t)i)->seq,
                          .handles = (mp_shm_handle *)(x + 1),
                          .nhandles = n,
-                         .extent = i};
+                         .large = i};
 }
 
 bool mp_shm_large_passes(const mp_shm_queue_test *t, uint64_t i) {
   mp_shm_incoming g;
-  open_extent(&g, (int64_t)i);
+  open_large(&g, (int64_t)i);
   return t->passes(t->arg, g.data, g.len);
 }
 
@@ -117,7 +117,7 @@ void mp_shm_large_take(mp_shm_incoming *g, uint64_t i, bool lease) {
   mp_shm_proc_add_claimed(1);
   mp_shm_chunk_at(i)->lessee = lease ? (uint32_t)mp_shm_proc_at(mp_shm_my_slot)->pid : 0;
   mp_shm_chunk_set(i, MP_READING, mp_shm_my_slot);
-  open_extent(g, (int64_t)i);
+  open_large(g, (int64_t)i);
 }
 
 int mp_shm_lease_inline(mp_shm_queue *q, const mp_shm_record *r, mp_shm_incoming *g, const mp_shm_wait *w) {
@@ -129,16 +129,16 @@ int mp_shm_lease_inline(mp_shm_queue *q, const mp_shm_record *r, mp_shm_incoming
   mp_shm_chunk *c = mp_shm_chunk_at((uint64_t)i);
   c->seq = r->seq;
   c->lessee = (uint32_t)mp_shm_proc_at(mp_shm_my_slot)->pid;
-  q->extents = 1;
+  q->had_large = 1;
   q->lease_head = atomic_load_explicit(&q->head, memory_order_relaxed);
   atomic_store_explicit(&q->leasing, (uint32_t)i + 1, memory_order_release);
   mp_shm_chunk_set((uint64_t)i, MP_READING, mp_shm_my_slot);
-  open_extent(g, i);
+  open_large(g, i);
   return 0;
 }
 
 bool mp_shm_queue_out(mp_shm_queue *q) {
-  for (int64_t i = q->extents ? mp_shm_chunk_next(0) : -1; i >= 0; i = mp_shm_chunk_after((uint64_t)i))
+  for (int64_t i = q->had_large ? mp_shm_chunk_next(0) : -1; i >= 0; i = mp_shm_chunk_after((uint64_t)i))
     if (mp_shm_chunk_at((uint64_t)i)->object == q->slot &&
         mp_shm_chunk_state(mp_shm_chunk_at((uint64_t)i)->st) == MP_READING)
       return true;
@@ -148,18 +148,18 @@ bool mp_shm_queue_out(mp_shm_queue *q) {
 /* --- after taking --- */
 
 static void unpin(mp_shm_incoming *g) {
-  for (uint32_t i = 0; g->extent < 0 && i < g->nhandles; i++) mp_shm_object_unuse(g->handles[i]);
+  for (uint32_t i = 0; g->large < 0 && i < g->nhandles; i++) mp_shm_object_unuse(g->handles[i]);
 }
 
-/* In a fork of the reader, made while it decoded, an extent is still the reader's. */
+/* In a fork of the reader, made while it decoded, a large message is still the reader's. */
 static bool is_mine(const mp_shm_incoming *g) {
-  uint64_t st = mp_shm_chunk_at((uint64_t)g->extent)->st;
+  uint64_t st = mp_shm_chunk_at((uint64_t)g->large)->st;
   return mp_shm_chunk_state(st) == MP_READING && mp_shm_chunk_tag(st) == mp_shm_my_slot;
 }
 
-/* Delivered: the store that makes the extent HELD, with its handles coming off flight in the same step. */
+/* Delivered: the store that makes the large message HELD, with its handles coming off flight in the same step. */
 static bool commit_delivery(const mp_shm_incoming *g) {
-  uint64_t i = (uint64_t)g->extent;
+  uint64_t i = (uint64_t)g->large;
   mp_shm_chunk *c = mp_shm_chunk_at(i);
   uint64_t delivered = MP_ST(MP_HELD, mp_shm_chunk_order(c->st), mp_shm_my_slot);
   if (g->nhandles && mp_shm_arena_lock(NULL) != 0) return false;
@@ -175,16 +175,16 @@ static bool commit_delivery(const mp_shm_incoming *g) {
 /* Who waits at a closed queue for what may come back learns that this will not. */
 void mp_shm_queue_done(mp_shm_incoming *g) {
   unpin(g);
-  if (g->extent < 0 || !is_mine(g)) return;
-  mp_shm_queue *q = queue_of((uint64_t)g->extent);
+  if (g->large < 0 || !is_mine(g)) return;
+  mp_shm_queue *q = queue_of((uint64_t)g->large);
   bool last = atomic_load_explicit(&q->closed, memory_order_relaxed);
-  if (MP_MUTANT(FREE)) mp_shm_large_drop(g->extent);
+  if (MP_MUTANT(FREE)) mp_shm_large_drop(g->large);
   if (!commit_delivery(g)) return;
-  mp_shm_large_drop(g->extent);
+  mp_shm_large_drop(g->large);
   if (last) mp_shm_wait_queue_wake_again(&q->data);
 }
 
-/* With the consumers' lock: extent i leaves our hands for the queue. */
+/* With the consumers' lock: large message i leaves our hands for the queue. */
 static void returned(mp_shm_queue *q, uint64_t i) {
   mp_shm_queue_hand_back(q, i);
   mp_shm_proc_add_claimed(-1);
@@ -200,7 +200,7 @@ static bool give_back(mp_shm_queue *q, uint64_t i) {
 }
 
 static void give_back_or_later(mp_shm_queue *q, uint64_t i) {
-  if (!give_back(q, i)) put_off(i);
+  if (!give_back(q, i)) defer(i);
 }
 
 void mp_shm_deferred_flush(void) {
@@ -218,7 +218,7 @@ void mp_shm_deferred_flush(void) {
   }
 }
 
-/* An inline message comes back as an extent; its handles go on flight again with the store that makes it RETURNED. */
+/* An inline message comes back as a large message; its handles go on flight again with the store that makes it RETURNED. */
 static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
   static const mp_shm_wait for_ever = {MP_FOREVER, NULL, NULL};
   mp_shm_iovec piece = {g->data, g->len};
@@ -227,7 +227,7 @@ static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
   if (i < 0) return (int)i;
   mp_shm_chunk *c = mp_shm_chunk_at((uint64_t)i);
   c->seq = g->seq;
-  q->extents = 1;
+  q->had_large = 1;
   if (g->nhandles && mp_shm_arena_lock(NULL) == 0) {
     uint64_t on_flight = MP_ST(MP_READING, mp_shm_chunk_order(c->st), mp_shm_my_slot);
     mp_shm_transit_begin(mp_shm_chunk_offset((uint64_t)i) + sizeof(mp_shm_large), g->nhandles, mp_shm_offset(&c->st),
@@ -242,8 +242,8 @@ static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
 }
 
 int mp_shm_queue_return(mp_shm_queue *q, mp_shm_incoming *g) {
-  if (g->extent < 0) return return_inline(q, g);
-  if (is_mine(g)) give_back_or_later(q, (uint64_t)g->extent);
+  if (g->large < 0) return return_inline(q, g);
+  if (is_mine(g)) give_back_or_later(q, (uint64_t)g->large);
   return 0;
 }
 
@@ -258,18 +258,18 @@ static bool try_give_back(mp_shm_queue *q, uint64_t i) {
   }
   if (r < 0) return false;
   if (r == MP_ABANDONED) {
-    q->dirty = 1;
+    q->needs_recovery = 1;
     mp_os_mutex_consistent(&q->consumers);
   }
-  bool clean = !q->dirty; /* else repair comes first, and may wait */
+  bool clean = !q->needs_recovery; /* else recovery comes first, and may wait */
   if (clean) returned(q, i);
   mp_os_mutex_unlock(&q->consumers);
   return clean;
 }
 
 void mp_shm_lease_give_back(mp_shm_incoming *g) {
-  uint64_t i = (uint64_t)g->extent;
-  if (is_mine(g) && !try_give_back(queue_of(i), i)) put_off(i);
+  uint64_t i = (uint64_t)g->large;
+  if (is_mine(g) && !try_give_back(queue_of(i), i)) defer(i);
 }
 
 int mp_shm_queue_orphan(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w) {
@@ -286,17 +286,17 @@ int mp_shm_queue_orphan(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *
 }
 
 bool mp_shm_queue_leased_by(mp_shm_queue *q, pid_t pid) {
-  for (int64_t i = q->extents ? mp_shm_chunk_next(0) : -1; i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
+  for (int64_t i = q->had_large ? mp_shm_chunk_next(0) : -1; i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
     const mp_shm_chunk *c = mp_shm_chunk_at((uint64_t)i);
     if (c->object == q->slot && mp_shm_chunk_state(c->st) == MP_READING && c->lessee == (uint32_t)pid) return true;
   }
   return false;
 }
 
-pid_t mp_shm_orphan_lessee(const mp_shm_incoming *g) { return (pid_t)mp_shm_chunk_at((uint64_t)g->extent)->lessee; }
+pid_t mp_shm_orphan_lessee(const mp_shm_incoming *g) { return (pid_t)mp_shm_chunk_at((uint64_t)g->large)->lessee; }
 
 void mp_shm_orphan_return(mp_shm_incoming *g) {
   if (!is_mine(g)) return;
-  mp_shm_chunk_set((uint64_t)g->extent, MP_ORPHANED, queue_of((uint64_t)g->extent)->slot);
+  mp_shm_chunk_set((uint64_t)g->large, MP_ORPHANED, queue_of((uint64_t)g->large)->slot);
   mp_shm_proc_add_claimed(-1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Put and get. The words and their survivors' view stand in queue.h; what happens after a death, in queue_repair.c. */
+/* Put and get. The words and their survivors' view stand in queue.h; what happens after a death, in recovery.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -57,9 +57,9 @@ uint64_t mp_shm_queue_count(mp_shm_queue *q) {
 }
 
 /* A consumer died with its lock, so that ngot and nret may be behind head and the chunks: a waiter that trusted them
- * could sleep for ever where nobody else takes that lock. It repairs instead. */
+ * could sleep for ever where nobody else takes that lock. It recovers instead. */
 bool mp_shm_queue_unreaped(const mp_shm_queue *q) {
-  return mp_os_mutex_abandoned(&q->consumers) || atomic_load_explicit(&q->dirty, memory_order_relaxed);
+  return mp_os_mutex_abandoned(&q->consumers) || atomic_load_explicit(&q->needs_recovery, memory_order_relaxed);
 }
 
 /* Or the end: closed, and nothing may come back. */
@@ -71,7 +71,7 @@ static bool has_news(mp_shm_queue *q) {
 
 static bool has_data(void *arg) { return mp_shm_queue_unreaped(arg) || has_news(arg); }
 
-/* For those who only look: what a getter would repair, this repairs. */
+/* For those who only look: what a getter would recover, this recovers. */
 bool mp_shm_queue_ready(void *arg) {
   static const mp_shm_wait brief = {0, NULL, NULL};
   if (mp_shm_deferred) mp_shm_deferred_flush();
@@ -162,20 +162,20 @@ static void write_with_handles(uint64_t at, uint64_t seq, const mp_shm_outgoing 
   mp_shm_gather((char *)(r + 1) + m->nhandles * 8, m);
 }
 
-static void write_large(mp_shm_queue *q, uint64_t at, uint64_t seq, int64_t extent) {
+static void write_large(mp_shm_queue *q, uint64_t at, uint64_t seq, int64_t large) {
   mp_shm_record *r = mp_shm_at(at);
   *r = (mp_shm_record){.bytes = sizeof(uint64_t), .type = MP_RECORD_LARGE, .seq = seq};
-  *(uint64_t *)(r + 1) = (uint64_t)extent;
-  mp_shm_chunk_at((uint64_t)extent)->seq = seq;
-  q->extents = 1;
-  atomic_store_explicit(&q->publishing, (uint32_t)extent + 1, memory_order_release);
-  mp_shm_chunk_set((uint64_t)extent, MP_QUEUED, q->slot);
+  *(uint64_t *)(r + 1) = (uint64_t)large;
+  mp_shm_chunk_at((uint64_t)large)->seq = seq;
+  q->had_large = 1;
+  atomic_store_explicit(&q->publishing, (uint32_t)large + 1, memory_order_release);
+  mp_shm_chunk_set((uint64_t)large, MP_QUEUED, q->slot);
 }
 
 static void commit_tail(mp_shm_queue *q, uint64_t tail) {
   mp_shm_pending(&q->data.word);
   atomic_store_explicit(&q->tail, tail, memory_order_release);
-  mp_shm_wait_queue_wake_sleeper(&q->data); /* try_put rings the watchers */
+  mp_shm_wait_queue_wake_sleeper(&q->data); /* try_put wakes the watchers */
   mp_shm_pending(NULL);
 }
 
@@ -206,14 +206,14 @@ static int commit_with_handles(mp_shm_queue *q, uint64_t tail, uint64_t list, ui
   return 0;
 }
 
-static uint64_t handles_at(uint64_t record, int64_t extent) {
-  return extent < 0 ? record + sizeof(mp_shm_record) : mp_shm_chunk_offset((uint64_t)extent) + sizeof(mp_shm_large);
+static uint64_t handles_at(uint64_t record, int64_t large) {
+  return large < 0 ? record + sizeof(mp_shm_record) : mp_shm_chunk_offset((uint64_t)large) + sizeof(mp_shm_large);
 }
 
-/* Takes a record that was not committed back: its extent is in our hands again. */
-static void retract(mp_shm_queue *q, int64_t extent) {
-  if (extent < 0) return;
-  mp_shm_chunk_set((uint64_t)extent, MP_HELD, mp_shm_my_slot);
+/* Takes a record that was not committed back: its large message is in our hands again. */
+static void retract(mp_shm_queue *q, int64_t large) {
+  if (large < 0) return;
+  mp_shm_chunk_set((uint64_t)large, MP_HELD, mp_shm_my_slot);
   atomic_store_explicit(&q->publishing, 0, memory_order_release);
 }
 
@@ -225,8 +225,8 @@ static bool is_large(const mp_shm_outgoing *m) {
 /* Whether a message goes by a store of its own. */
 static inline bool is_special(const mp_shm_outgoing *m) { return m->nhandles || m->len > mp_shm_queue_inline_max; }
 
-static uint64_t span_of(const mp_shm_outgoing *m, int64_t extent) {
-  return mp_shm_record_span(extent < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t));
+static uint64_t span_of(const mp_shm_outgoing *m, int64_t large) {
+  return mp_shm_record_span(large < 0 ? (uint32_t)(m->nhandles * 8 + m->len) : (uint32_t)sizeof(uint64_t));
 }
 
 /* After the commit the records are the readers'. */
@@ -237,28 +237,28 @@ static void appended(mp_shm_queue *q, uint64_t at, uint64_t tail, uint64_t nput)
   if (crossed) taken_segment(q, mp_shm_segment_of(at));
 }
 
-/* With the producers' lock, room being there: puts a large message, whose chunk is `extent`, or one with handles. */
-static MP_SELDOM int append_alone(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t extent, const mp_shm_wait *w) {
+/* With the producers' lock, room being there: puts a large message, whose chunk is `large message`, or one with handles. */
+static MP_SELDOM int append_alone(mp_shm_queue *q, const mp_shm_outgoing *m, int64_t large, const mp_shm_wait *w) {
   int err = 0;
-  int64_t place_or_error = place(q, span_of(m, extent), w);
+  int64_t place_or_error = place(q, span_of(m, large), w);
   if (place_or_error < 0) return (int)place_or_error;
-  uint64_t at = (uint64_t)place_or_error, tail = at + span_of(m, extent);
+  uint64_t at = (uint64_t)place_or_error, tail = at + span_of(m, large);
   uint64_t seq = atomic_load_explicit(&q->nput, memory_order_relaxed) + 1;
   if (MP_MUTANT(COMMIT)) atomic_store_explicit(&q->tail, tail, memory_order_release);
-  if (extent < 0)
+  if (large < 0)
     write_with_handles(at, seq, m);
   else
-    write_large(q, at, seq, extent);
+    write_large(q, at, seq, large);
   if (m->nhandles)
-    err = commit_with_handles(q, tail, handles_at(at, extent), m->nhandles, w);
+    err = commit_with_handles(q, tail, handles_at(at, large), m->nhandles, w);
   else
     commit_tail(q, tail);
   if (err) {
-    retract(q, extent);
+    retract(q, large);
     return err;
   }
   appended(q, at, tail, seq);
-  if (extent >= 0) {
+  if (large >= 0) {
     atomic_store_explicit(&q->publishing, 0, memory_order_release);
     mp_shm_proc_add_claimed(-1);
   }
@@ -296,28 +296,28 @@ static inline int64_t room_to_put(mp_shm_queue *q) {
 }
 
 /* With the producers' lock: puts what follows, up to a message that needs a chunk, or to the end of the segment. */
-static inline int put_some(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
+static inline int put_some(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t large, size_t *put,
                            const mp_shm_wait *w) {
   uint64_t segment = mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed));
   for (;;) {
     int64_t r = room_to_put(q);
-    if (r > 0) r = is_special(m) ? append_alone(q, m, extent, w) : append_run(q, m, (uint64_t)r < n ? (size_t)r : n, w);
+    if (r > 0) r = is_special(m) ? append_alone(q, m, large, w) : append_run(q, m, (uint64_t)r < n ? (size_t)r : n, w);
     if (r < 0) return (int)r;
     *put += (size_t)r;
     n -= (size_t)r;
     if (n == 0) return 0;
     m += r;
-    extent = -1;
+    large = -1;
     if (is_large(m) || segment != mp_shm_segment_of(atomic_load_explicit(&q->end, memory_order_relaxed))) return 0;
   }
 }
 
 /* One try: adds to *put how many were put: 0, -EPIPE, -EAGAIN when it has become full, or a failure. */
-static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t extent, size_t *put,
+static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t large, size_t *put,
                    const mp_shm_wait *w) {
   int err = mp_shm_queue_lock(q, &q->producers, w);
   if (err) return err;
-  err = put_some(q, m, n, extent, put, w);
+  err = put_some(q, m, n, large, put, w);
   mp_os_mutex_unlock(&q->producers);
   mp_shm_wait_queue_wake_observers(&q->data);
   return err;
@@ -332,28 +332,28 @@ static int wait_for_room(mp_shm_queue *q, const mp_shm_wait *w) {
   return err;
 }
 
-/* Waits for room and puts what fits: how many, and 0, -EAGAIN, or a failure. *extent is the chunk of m[0], if it has one. */
-static int put_next(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t *extent, size_t *put,
+/* Waits for room and puts what fits: how many, and 0, -EAGAIN, or a failure. *large message is the chunk of m[0], if it has one. */
+static int put_next(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t *large, size_t *put,
                     const mp_shm_wait *w) {
   int err = wait_for_room(q, w);
   *put = 0;
-  if (!err && *extent < 0 && is_large(m)) {
-    *extent = mp_shm_large_make(q, m, w);
-    if (*extent < 0) err = (int)*extent;
+  if (!err && *large < 0 && is_large(m)) {
+    *large = mp_shm_large_make(q, m, w);
+    if (*large < 0) err = (int)*large;
   }
-  if (!err) err = try_put(q, m, n, *extent, put, w);
-  if (*put) *extent = -1;
+  if (!err) err = try_put(q, m, n, *large, put, w);
+  if (*put) *large = -1;
   return err;
 }
 
 /* Goes on with what a first try has left. */
 static MP_SELDOM int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, size_t *done, const mp_shm_wait *w) {
-  int64_t extent = -1;
+  int64_t large = -1;
   bool swept = false;
   int err = 0;
   while (*done < n && (err == 0 || err == -EAGAIN)) {
     size_t put;
-    err = put_next(q, m + *done, n - *done, &extent, &put, w);
+    err = put_next(q, m + *done, n - *done, &large, &put, w);
     *done += put;
     if (err == -ENOMEM && !swept) { /* the dead may have left some */
       mp_shm_sweep();
@@ -361,7 +361,7 @@ static MP_SELDOM int put_rest(mp_shm_queue *q, const mp_shm_outgoing *m, size_t 
       err = 0;
     }
   }
-  if (extent >= 0) mp_shm_large_drop(extent);
+  if (large >= 0) mp_shm_large_drop(large);
   return *done == n ? 0 : err;
 }
 
@@ -403,7 +403,7 @@ static mp_shm_incoming inline_message(const mp_shm_record *r, const void *payloa
                            .handles = payload,
                            .nhandles = r->nhandles,
                            .more = more,
-                           .extent = -1};
+                           .large = -1};
 }
 
 void mp_shm_incoming_next(mp_shm_incoming *g) {
@@ -439,7 +439,7 @@ static void commit_head(mp_shm_queue *q, uint64_t head, uint64_t seq) {
   }
   mp_shm_pending(&q->room.word);
   atomic_store_explicit(&q->head, head, memory_order_release);
-  atomic_store_explicit(&q->ngot, seq, memory_order_release); /* the room that is rung for */
+  atomic_store_explicit(&q->ngot, seq, memory_order_release); /* the room that is woken for */
   mp_shm_wait_queue_wake(&q->room);
   mp_shm_pending(NULL);
 }
@@ -571,7 +571,7 @@ static int try_get(mp_shm_queue *q, const request *what, mp_shm_incoming *g) {
   return err;
 }
 
-/* What this process has put off may be what it waits for, for that is in its own hands: it tries again each slice. */
+/* What this process has deferred may be what it waits for, for that is in its own hands: it tries again each slice. */
 static int await_data_or_late(mp_shm_queue *q, const mp_shm_wait *w) {
   mp_shm_wait slice = {mp_shm_wait_slice(w), w->interrupted, w->arg};
   mp_shm_deferred_flush();
@@ -579,7 +579,7 @@ static int await_data_or_late(mp_shm_queue *q, const mp_shm_wait *w) {
   return err == -ETIMEDOUT && mp_os_now() < w->deadline ? 0 : err;
 }
 
-/* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's extent would not come back to it, nor
+/* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's large message would not come back to it, nor
  * would it learn that a pipe's other end is dead. */
 static int get(mp_shm_queue *q, const request *what, mp_shm_incoming *g) {
   const mp_shm_wait *w = what->w;

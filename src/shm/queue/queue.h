@@ -5,7 +5,7 @@
  * Records lie in a chain of segments (64 KiB chunks). The queue's own chunk is one of them, with less room: a queue
  * through which little went takes a page. A drained segment goes back to the producers, as `spare` or, the own one, `vacant`, so
  * that a queue whose reader keeps up runs in two segments that stay in the cache; a queue without a reader grows by
- * segments, and shrinks by them. Messages over MP_INLINE_MAX lie in extents: chunks of their own, written and read
+ * segments, and shrinks by them. Messages over MP_INLINE_MAX lie in large messages: chunks of their own, written and read
  * with no lock held; their record only names them.
  *
  * A record is 16 bytes {bytes, handles, type, seq} and its payload {handles, data} rounded up to 16. A segment always
@@ -15,29 +15,29 @@
  * tail        producers, last of a put: THE COMMIT of put      before: nothing was put; after: all of it. Offset of the next
  *                                                              record
  * head        consumers: THE COMMIT of get                     before: the message is still there; after: it was delivered
- *                                                              (an extent: is READING, and delivered when that is freed)
- * fresh       producers: a segment being claimed; cleared      in the chain, or freed by repair
+ *                                                              (a large message: is READING, and delivered when that is freed)
+ * fresh       producers: a segment being claimed; cleared      in the chain, or freed by recovery
  *             after the commit
  * spare       consumers 0->s, producers s->0 after the commit  in the chain (then cleared), or a free segment of ours
  * vacant      consumers 0->1, producers 1->0 after the commit  the chain says whether the own segment is in it
  * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, vacant or
  *             it is spare, vacant or freed                     freed
- * publishing  producers: an extent, set before it turns QUEUED in a record, or freed by repair
+ * publishing  producers: a large message, set before it turns QUEUED in a record, or freed by recovery
  * leasing     consumers: the copy of a short message for its  head still lease_head: the copy is freed; moved: it is
  *             lessee, set before it is READING, cleared when  the message, which goes back if its lessee is dead
  *             head has moved; lease_head is head before that
  * seen        consumers' lock                                  a cache: some tail of before, at or behind head in the chain.
- *                                                              Saves a look at tail's cache line; repair makes it head
- * end         producers' lock, after tail                      a cache of tail beside their lock; repair copies it
- * nput ngot   each after its commit                            caches; repair walks head..tail
- * nret        consumers' lock                                  cache; repair counts RETURNED chunks
+ *                                                              Saves a look at tail's cache line; recovery makes it head
+ * end         producers' lock, after tail                      a cache of tail beside their lock; recovery copies it
+ * nput ngot   each after its commit                            caches; recovery walks head..tail
+ * nret        consumers' lock                                  cache; recovery counts RETURNED chunks
  *             A lease counts as taken; what may still come back is found in the chunk table (mp_shm_queue_out)
- *             Who waits on ngot or nret must not trust them while consumers is abandoned or dirty stands: it repairs first
- * dirty       who got a lock whose owner had died              set before that lock is made consistent; cleared by repair
+ *             Who waits on ngot or nret must not trust them while consumers is abandoned or needs_recovery stands: it recovers first
+ * needs_recovery       who got a lock whose owner had died              set before that lock is made consistent; cleared by recovery
  * closed      under both locks; in a pipe (end.h) under the    0 -> 1, once
  *             arena lock, once an end has lost its last holder
  *
- * Repair runs under both locks and the arena lock, so its first act is to settle an interrupted move of handles.
+ * Recovery runs under both locks and the arena lock, so its first act is to settle an interrupted move of handles.
  */
 #ifndef MP_SHM_QUEUE_QUEUE_H
 #define MP_SHM_QUEUE_QUEUE_H
@@ -51,7 +51,7 @@
 enum { MP_TYPE_QUEUE = 1 };
 
 #define MP_SEGMENT UINT64_C(65536)
-#define MP_INLINE_MAX 32752u /* payload bytes of a record; larger messages are extents */
+#define MP_INLINE_MAX 32752u /* payload bytes of a record; larger ones are large messages */
 
 typedef struct mp_shm_segment { /* the head of a segment */
   uint64_t next;                /* offset of the next segment; meaningful before the tail's segment only */
@@ -60,11 +60,11 @@ typedef struct mp_shm_segment { /* the head of a segment */
 
 typedef struct mp_shm_queue {
   mp_shm_segment own;
-  uint32_t slot, kind;                              /* kind: MP_QUEUE_*, for good */
-  _Atomic uint32_t closed, dirty, extents, carried; /* the last two: it ever held extents, handles */
-  _Atomic uint32_t vacant, spare;                   /* spare: chunk index + 1 */
-  uint64_t maxsize;                                 /* 0: none */
-  uint64_t begin;                                   /* where the own segment's records begin: bytes from its start */
+  uint32_t slot, kind;                                         /* kind: MP_QUEUE_*, for good */
+  _Atomic uint32_t closed, needs_recovery, had_large, carried; /* the last two: it ever held large messages, handles */
+  _Atomic uint32_t vacant, spare;                              /* spare: chunk index + 1 */
+  uint64_t maxsize;                                            /* 0: none */
+  uint64_t begin; /* where the own segment's records begin: bytes from its start */
 
   _Alignas(MP_LINE) mp_os_mutex producers;
   _Atomic uint64_t end, nput;
@@ -78,8 +78,8 @@ typedef struct mp_shm_queue {
   _Atomic uint32_t nret, drained, leasing;
   uint64_t lease_head;
 
-  mp_shm_wait_queue data; /* rung by producers */
-  mp_shm_wait_queue room; /* rung by consumers when there is a maxsize */
+  mp_shm_wait_queue data; /* woken by producers */
+  mp_shm_wait_queue room; /* woken by consumers when there is a maxsize */
 } mp_shm_queue;
 
 /* Bits of kind. The first two say how it shows to Lua. */
@@ -103,11 +103,12 @@ typedef struct mp_shm_incoming { /* what get gives; handles of an inline message
   uint64_t seq;
   const mp_shm_handle *handles;
   uint32_t nhandles;
-  uint32_t more;  /* messages that came with it: mp_shm_incoming_next */
-  int64_t extent; /* chunk, or -1: inline */
+  uint32_t more; /* messages that came with it: mp_shm_incoming_next */
+  int64_t large; /* chunk, or -1: inline */
 } mp_shm_incoming;
 
-extern uint32_t mp_shm_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that an extent is short to step through */
+extern uint32_t
+    mp_shm_queue_inline_max; /* MP_INLINE_MAX; tests lower it, so that a large message is short to step through */
 extern const mp_shm_object_type_info mp_shm_queue_type; /* for types.c */
 /* maxsize 0: no limit. */
 int mp_shm_queue_new(uint64_t maxsize, uint32_t kind, const mp_shm_wait *w,
@@ -146,7 +147,7 @@ typedef struct mp_shm_queue_test {
 } mp_shm_queue_test;
 int mp_shm_queue_get_if(mp_shm_queue *q, void *buf, mp_shm_incoming *g, const mp_shm_queue_test *t,
                         const mp_shm_wait *w);
-/* The message was used: frees its extent, lets its handles go. */
+/* The message was used: frees its large message, lets its handles go. */
 void mp_shm_queue_done(mp_shm_incoming *g);
 /* It could not be used for want of memory: puts it back, to be taken before all others. -ENOMEM: could not. */
 int mp_shm_queue_return(mp_shm_queue *q, mp_shm_incoming *g);

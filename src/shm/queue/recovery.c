@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue after a death: its locks, the repair that their loss calls for, what a cleaner gives back, and the end.
+ * The queue after a death: its locks, the recovery that their loss calls for, what a cleaner gives back, and the end.
  * For queue.c and sweep.c. Every function here may be cut short anywhere and run again.
  */
 #include <errno.h>
@@ -10,15 +10,15 @@
 
 /* --- locks --- */
 
-/* Goes on after a first try's outcome r: 0, 1 when repair is due, or an error. */
+/* Goes on after a first try's outcome r: 0, 1 when recovery is due, or an error. */
 static int lock_after(mp_shm_queue *q, mp_os_mutex *m, int r, const mp_shm_wait *w) {
   if (r == -EBUSY) r = mp_shm_lock_word(m, w);
   if (r < 0) return r;
   if (r == MP_ABANDONED) {
-    q->dirty = 1;
+    q->needs_recovery = 1;
     mp_os_mutex_consistent(m);
   }
-  return (int)atomic_load_explicit(&q->dirty, memory_order_relaxed);
+  return (int)atomic_load_explicit(&q->needs_recovery, memory_order_relaxed);
 }
 
 static int lock_one(mp_shm_queue *q, mp_os_mutex *m, const mp_shm_wait *w) {
@@ -44,7 +44,7 @@ static void see_segment(mp_shm_queue *q, walk *k, uint64_t pos) {
 }
 
 /* Nobody can be taking it now: a reader that did died before it moved head. */
-static void see_extent(mp_shm_queue *q, walk *k, uint64_t i) {
+static void see_large(mp_shm_queue *q, walk *k, uint64_t i) {
   k->publishing |= q->publishing == i + 1;
   mp_shm_chunk_set(i, MP_QUEUED, q->slot);
 }
@@ -60,7 +60,7 @@ static walk walk_records(mp_shm_queue *q) {
       see_segment(q, &k, pos);
       continue;
     }
-    if (r->type == MP_RECORD_LARGE) see_extent(q, &k, *(uint64_t *)(r + 1));
+    if (r->type == MP_RECORD_LARGE) see_large(q, &k, *(uint64_t *)(r + 1));
     k.n++;
     k.last = r->seq;
     pos += mp_shm_record_span(r->bytes);
@@ -79,7 +79,7 @@ static void rescue_segment(mp_shm_queue *q, uint32_t s) {
 
 static uint32_t count_returned(mp_shm_queue *q) {
   uint32_t n = 0;
-  if (!q->extents) return 0;
+  if (!q->had_large) return 0;
   for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
     uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
     n += mp_shm_chunk_state(st) == MP_RETURNED && mp_shm_chunk_tag(st) == q->slot;
@@ -136,7 +136,7 @@ int mp_shm_queue_lock_both(mp_shm_queue *q, const mp_shm_wait *w) {
       return r;
     }
     repair(q);
-    q->dirty = 0;
+    q->needs_recovery = 0;
     mp_shm_arena_unlock();
     mp_shm_wait_queue_wake_again(&q->data);
     mp_shm_wait_queue_wake_again(&q->room);
@@ -175,7 +175,7 @@ int mp_shm_queue_finish_drained(mp_shm_queue *q, const mp_shm_wait *w) {
   return 0;
 }
 
-/* --- extents that come back --- */
+/* --- large messages that come back --- */
 
 void mp_shm_queue_hand_back(mp_shm_queue *q, uint64_t i) {
   mp_shm_pending(&q->data.word);
@@ -225,7 +225,7 @@ static void drop_handles_of_record(uint64_t pos) {
   drop_handles(pos + sizeof none, n, pos, without);
 }
 
-static void drop_handles_of_extent(uint64_t i) {
+static void drop_handles_of_large(uint64_t i) {
   mp_shm_large *x = mp_shm_chunk_data(i);
   if (x->nhandles)
     drop_handles(mp_shm_offset(x + 1), x->nhandles, mp_shm_offset(x) + offsetof(mp_shm_large, nhandles), 0);
@@ -242,7 +242,7 @@ static void drop_handles_of_records(mp_shm_queue *q) {
       continue;
     }
     drop_handles_of_record(pos);
-    if (r->type == MP_RECORD_LARGE) drop_handles_of_extent(*(uint64_t *)(r + 1));
+    if (r->type == MP_RECORD_LARGE) drop_handles_of_large(*(uint64_t *)(r + 1));
     pos += mp_shm_record_span(r->bytes);
   }
 }
@@ -250,17 +250,17 @@ static void drop_handles_of_records(mp_shm_queue *q) {
 static void drop_handles_of_returned(mp_shm_queue *q) {
   for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = mp_shm_chunk_after((uint64_t)i)) {
     uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
-    if (mp_shm_chunk_state(st) == MP_RETURNED && mp_shm_chunk_tag(st) == q->slot) drop_handles_of_extent((uint64_t)i);
+    if (mp_shm_chunk_state(st) == MP_RETURNED && mp_shm_chunk_tag(st) == q->slot) drop_handles_of_large((uint64_t)i);
   }
 }
 
 void mp_shm_queue_drop_messages(mp_shm_queue *q) {
   if (!q->carried) return;
   drop_handles_of_records(q);
-  if (q->extents) drop_handles_of_returned(q);
+  if (q->had_large) drop_handles_of_returned(q);
 }
 
-static void drop_extent(mp_shm_queue *q, uint64_t i) {
+static void drop_large(mp_shm_queue *q, uint64_t i) {
   mp_shm_chunk *c = mp_shm_chunk_at(i);
   mp_shm_large *x = mp_shm_chunk_data(i);
   uint64_t ours = MP_ST(MP_USED, mp_shm_chunk_order(c->st), q->slot);
@@ -281,7 +281,7 @@ static void free_all(mp_shm_queue *q, uint32_t block) {
     unsigned state = mp_shm_chunk_state(st);
     if (mp_shm_chunk_tag(st) != q->slot || (uint32_t)i == block) continue;
     if (state == MP_USED) mp_shm_chunk_free((uint64_t)i);
-    if (state == MP_QUEUED || state == MP_RETURNED || state == MP_ORPHANED) drop_extent(q, (uint64_t)i);
+    if (state == MP_QUEUED || state == MP_RETURNED || state == MP_ORPHANED) drop_large(q, (uint64_t)i);
   }
 }
 
@@ -301,7 +301,7 @@ static void free_chain(mp_shm_queue *q) {
   free_segment(q, q->fresh);
 }
 
-/* An extent whose put was cut short before its commit: its handles are not on flight. */
+/* A large message whose put was cut short before its commit: its handles are not on flight. */
 static void drop_unpublished(mp_shm_queue *q) {
   uint64_t i = q->publishing - 1, st = mp_shm_chunk_at(i)->st;
   if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_shm_chunk_order(st), q->slot)) mp_shm_chunk_free(i);
@@ -311,7 +311,8 @@ static void drop_unpublished(mp_shm_queue *q) {
 /* Records are looked at only before the first segment goes: what is cut short later finds publishing and carried 0. */
 void mp_shm_queue_destroy(uint32_t slot, void *block, bool thorough) {
   mp_shm_queue *q = block;
-  thorough |= q->extents || q->dirty || mp_os_mutex_abandoned(&q->producers) || mp_os_mutex_abandoned(&q->consumers);
+  thorough |=
+      q->had_large || q->needs_recovery || mp_os_mutex_abandoned(&q->producers) || mp_os_mutex_abandoned(&q->consumers);
   if (q->publishing) drop_unpublished(q);
   if (q->carried) drop_handles_of_records(q);
   atomic_store_explicit(&q->carried, 0, memory_order_release);

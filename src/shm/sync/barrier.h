@@ -10,16 +10,16 @@
  *            break               OPEN(g, n)       -> BROKEN(g): all of g leave with "broken", and who comes as well.
  *                                By who is late, interrupted, aborts, or finds one of g dead
  *            reset               OPEN(g, n), BROKEN(g) -> RESETTING(g): the commit; all of g leave with "broken"
- *            whoever finds that  RESETTING(g)     -> OPEN(g + 1, 0), once every cell of g is marked
+ *            whoever finds that  RESETTING(g)     -> OPEN(g + 1, 0), once every slot of g is marked
  *          A generation has one fate. It is cut short by a death between two of these changes only: a reset is finished
  *          by the next one who comes, breaks or resets; the rest has been done or has not.
- * cell[p]  gen << 2 | 0 nothing, IN, MARKED. IN(g): process p came, or is about to, stored by itself before its CAS. A dead
+ * slot[p]  gen << 2 | 0 nothing, IN, MARKED. IN(g): process p came, or is about to, stored by itself before its CAS. A dead
  *          process that is IN breaks g, were it killed a moment before it was counted. IN(g)->MARKED(g): CAS by who
  *          finishes a reset, so that p, looking when turn has gone on to g + 1, tells that g was not released. 0: p has
  *          left, or settle has seen to its death; before the slot is another's.
- * bells    those of g sleep on bells[g % 4], and are ready all at once: nobody whose time has not come gets into the
+ * wait queues    those of g sleep on wait queues[g % 4], and are ready all at once: nobody whose time has not come gets into the
  *          line before them, unless three generations have passed meanwhile. Who finds g full sleeps there too.
- * cells_lock held to make one's cell the first time; nothing to repair.
+ * slots_lock held to make one's slot the first time; nothing to recover.
  *
  * So a sleeper looks at one word that no death leaves half changed. What it cannot see, a death among those of g, the
  * sweep of its slice finds (settle) and the last to come.
@@ -40,9 +40,9 @@ enum { MP_BARRIER_WAIT_QUEUES = 4 };
 typedef struct mp_shm_barrier {
   _Alignas(MP_LINE) _Atomic uint64_t turn;
   uint64_t parties;
-  mp_os_mutex cells_lock;
-  mp_shm_wait_queue bells[MP_BARRIER_WAIT_QUEUES];
-  mp_shm_per_process cells;
+  mp_os_mutex slots_lock;
+  mp_shm_wait_queue wait_queues[MP_BARRIER_WAIT_QUEUES];
+  mp_shm_per_process slots;
 } mp_shm_barrier;
 
 int mp_shm_barrier_new(uint64_t parties, const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */

@@ -29,15 +29,15 @@ static int lock(mp_shm_condition *c, const mp_shm_wait *w) {
 /* --- who is woken; under m --- */
 
 static bool put_cell(mp_shm_condition *c, uint32_t p, uint64_t from, uint64_t to) {
-  return atomic_compare_exchange_strong(&c->cells.cell[p], &from, to);
+  return atomic_compare_exchange_strong(&c->slots.slot[p], &from, to);
 }
 
 /* The living one that has waited longest, or -1. */
 static int64_t oldest(mp_shm_condition *c) {
   int64_t found = -1;
   uint64_t least = UINT64_MAX;
-  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_shm_per_process_load(&c->cells, p);
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->slots, p);
     if (!waits(c, v) || v & LEFT || ticket_of(v) >= least || mp_shm_proc_slot_dead(p)) continue;
     found = p;
     least = ticket_of(v);
@@ -46,14 +46,14 @@ static int64_t oldest(mp_shm_condition *c) {
 }
 
 static bool give(mp_shm_condition *c, uint32_t p) {
-  uint64_t v = mp_shm_per_process_load(&c->cells, p);
+  uint64_t v = mp_shm_per_process_load(&c->slots, p);
   if (!waits(c, v) || v & LEFT) return false;
   mp_shm_pending(mp_shm_private_wait_word(p));
   return put_cell(c, p, v, cell_word(ticket_of(v), GIVEN));
 }
 
 /* Who has been given what somebody owes, or -1. A waiter whose time is over leaves without m: then the next one. Whose word
- * is pending has still to be rung for. */
+ * is pending has still to be woken for. */
 static int64_t pass_on(mp_shm_condition *c) {
   int64_t p = oldest(c);
   while (p >= 0 && !give(c, (uint32_t)p)) p = oldest(c);
@@ -65,15 +65,15 @@ static bool owes(mp_shm_condition *c, uint64_t v, uint32_t p) {
 }
 
 static void resolve_cell(mp_shm_condition *c, uint32_t p) {
-  int64_t heir = owes(c, mp_shm_per_process_load(&c->cells, p), p) ? pass_on(c) : -1;
-  atomic_store_explicit(&c->cells.cell[p], 0, memory_order_release);
+  int64_t heir = owes(c, mp_shm_per_process_load(&c->slots, p), p) ? pass_on(c) : -1;
+  atomic_store_explicit(&c->slots.slot[p], 0, memory_order_release);
   if (heir >= 0) mp_shm_word_notify(mp_shm_private_wait_word((uint32_t)heir));
   mp_shm_pending(NULL);
 }
 
 static int reap(void *block, uint32_t p) {
   mp_shm_condition *c = block;
-  if (mp_shm_per_process_load(&c->cells, p) == 0) return 0;
+  if (mp_shm_per_process_load(&c->slots, p) == 0) return 0;
   int err = lock(c, &brief);
   if (err) return err;
   resolve_cell(c, p);
@@ -84,15 +84,15 @@ static int reap(void *block, uint32_t p) {
 /* --- notify --- */
 
 static void resolve_left(mp_shm_condition *c) {
-  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++)
-    if (mp_shm_per_process_load(&c->cells, p) & LEFT) resolve_cell(c, p);
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++)
+    if (mp_shm_per_process_load(&c->slots, p) & LEFT) resolve_cell(c, p);
 }
 
 /* How many wait with a ticket up to t. */
 static uint64_t count(mp_shm_condition *c, uint64_t t) {
   uint64_t n = 0;
-  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_shm_per_process_load(&c->cells, p);
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->slots, p);
     n += waits(c, v) && ticket_of(v) <= t;
   }
   return n;
@@ -100,8 +100,8 @@ static uint64_t count(mp_shm_condition *c, uint64_t t) {
 
 /* The dead who were not notified must not pass for notified ones once upto has gone by. */
 static void forget_dead(mp_shm_condition *c) {
-  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
-    uint64_t v = mp_shm_per_process_load(&c->cells, p);
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++) {
+    uint64_t v = mp_shm_per_process_load(&c->slots, p);
     if (waits(c, v) && mp_shm_proc_slot_dead(p)) put_cell(c, p, v, 0);
   }
 }
@@ -120,11 +120,11 @@ static uint64_t nth(mp_shm_condition *c, uint64_t n) {
   return high;
 }
 
-/* Rings for all who are notified and may still sleep. Without m: a ring too many costs a look. */
+/* Wakes for all who are notified and may still sleep. Without m: a wake too many costs a look. */
 static void ring_notified(void *block) {
   mp_shm_condition *c = block;
-  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->cells); p < all; p++) {
-    if (!notified(c, mp_shm_per_process_load(&c->cells, p))) continue;
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++) {
+    if (!notified(c, mp_shm_per_process_load(&c->slots, p))) continue;
     mp_shm_pending(mp_shm_private_wait_word(p));
     mp_shm_word_notify(mp_shm_private_wait_word(p));
   }
@@ -151,27 +151,27 @@ unsigned mp_shm_condition_waiting(mp_shm_condition *c) { return (unsigned)count(
 
 typedef struct waiting { /* this process's wait */
   mp_shm_condition *c;
-  _Atomic uint64_t *cell;
+  _Atomic uint64_t *slot;
   uint64_t ticket;
 } waiting;
 
 static bool is_notified(void *arg) {
   const waiting *s = arg;
-  return notified(s->c, atomic_load_explicit(s->cell, memory_order_acquire));
+  return notified(s->c, atomic_load_explicit(s->slot, memory_order_acquire));
 }
 
-/* With the lock. What an earlier wait has left in the cell is used up, or resolved. */
+/* With the lock. What an earlier wait has left in the slot is used up, or resolved. */
 static int enter(waiting *s, mp_shm_condition *c, mp_shm_handle lock_handle, const mp_shm_wait *w) {
-  *s = (waiting){c, mp_shm_per_process_ensure_slot(&c->cells), c->ticket + 1};
+  *s = (waiting){c, mp_shm_per_process_ensure_slot(&c->slots), c->ticket + 1};
   mp_shm_mutex_before_release(lock_handle, 0, NULL);
-  if (*s->cell & LEFT) {
+  if (*s->slot & LEFT) {
     int err = lock(c, w);
     if (err) return err;
     resolve_cell(c, mp_shm_my_slot);
     mp_os_mutex_unlock(&c->m);
   }
   atomic_store_explicit(&c->ticket, s->ticket, memory_order_relaxed);
-  atomic_store_explicit(s->cell, cell_word(s->ticket, WAITING), memory_order_release);
+  atomic_store_explicit(s->slot, cell_word(s->ticket, WAITING), memory_order_release);
   return 0;
 }
 
@@ -184,15 +184,15 @@ static int take_back(mp_shm_mutex *x, mp_shm_handle lock_handle, const mp_shm_wa
   return mp_shm_mutex_acquire(x, lock_handle, &last);
 }
 
-/* With the lock again: true when notified. Only a reaper may be at the cell. */
+/* With the lock again: true when notified. Only a reaper may be at the slot. */
 static bool take(const waiting *s) {
   if (upto(s->c) < s->ticket && put_cell(s->c, mp_shm_my_slot, cell_word(s->ticket, WAITING), 0)) return false;
-  atomic_store_explicit(s->cell, cell_word(s->ticket, TAKEN), memory_order_release);
+  atomic_store_explicit(s->slot, cell_word(s->ticket, TAKEN), memory_order_release);
   return true;
 }
 
 static int leave_without_lock(const waiting *s) {
-  if (reap(s->c, mp_shm_my_slot) != 0) atomic_fetch_or(s->cell, LEFT);
+  if (reap(s->c, mp_shm_my_slot) != 0) atomic_fetch_or(s->slot, LEFT);
   return -EINTR;
 }
 
@@ -211,7 +211,7 @@ int mp_shm_condition_wait(mp_shm_condition *c, mp_shm_handle h, mp_shm_mutex *x,
   x->depth = depth;
   *abandoned = r == MP_ABANDONED;
   if (!take(&s)) return why;
-  mp_shm_mutex_before_release(lock_handle, h, s.cell);
+  mp_shm_mutex_before_release(lock_handle, h, s.slot);
   return 0;
 }
 
@@ -223,7 +223,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_shm_robust_init(&c->m);
   atomic_store(&c->ticket, 0);
   atomic_store(&c->upto, 0);
-  atomic_store(&c->cells.ready, 0);
+  atomic_store(&c->slots.ready, 0);
 }
 
 int mp_shm_condition_new(const mp_shm_wait *w, mp_shm_handle *out) {

@@ -23,7 +23,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_shm_event *e = block;
   (void)slot, (void)arg;
   memset(e, 0, sizeof *e);
-  mp_shm_wait_queue_init(&e->bell);
+  mp_shm_wait_queue_init(&e->wait_queue);
 }
 
 int mp_shm_event_new(const mp_shm_wait *w, mp_shm_handle *out) {
@@ -40,27 +40,27 @@ static uint64_t raise_flag(mp_shm_event *e) {
   return new >> 1;
 }
 
-/* It rings for a flag that is up already, too: who raised it may be stopped before its ring. */
+/* It wakes for a flag that is up already, too: who raised it may be stopped before its wake. */
 void mp_shm_event_set(mp_shm_event *e) {
-  mp_shm_pending(&e->bell.word);
+  mp_shm_pending(&e->wait_queue.word);
   uint64_t g = raise_flag(e);
-  if (mp_shm_wait_queue_wake_all(&e->bell)) atomic_store(&e->told, g);
+  if (mp_shm_wait_queue_wake_all(&e->wait_queue)) atomic_store(&e->broadcast_gen, g);
   mp_shm_pending(NULL);
-  mp_shm_wait_queue_wake_observers(&e->bell);
+  mp_shm_wait_queue_wake_observers(&e->wait_queue);
 }
 
 void mp_shm_event_clear(mp_shm_event *e) { atomic_fetch_and(&e->state, ~(uint64_t)MP_EVENT_SET); }
 
 static void pass_on(mp_shm_event *e) {
   uint64_t g = generation(e);
-  if (atomic_load(&e->told) == g) return;
-  if (!mp_shm_wait_queue_wake_all(&e->bell)) mp_os_futex_wake(&e->bell.word, INT_MAX);
-  atomic_store(&e->told, g);
+  if (atomic_load(&e->broadcast_gen) == g) return;
+  if (!mp_shm_wait_queue_wake_all(&e->wait_queue)) mp_os_futex_wake(&e->wait_queue.word, INT_MAX);
+  atomic_store(&e->broadcast_gen, g);
 }
 
 /* One sleep of a slice at most: 0 when released, else why it woke. */
 static int sleep_once(waiting *a, const mp_shm_wait *w) {
-  mp_shm_wait_queue *b = &a->e->bell;
+  mp_shm_wait_queue *b = &a->e->wait_queue;
   int r = -EAGAIN;
   mp_shm_pending(&b->word);
   uint32_t armed = mp_shm_wait_queue_arm(b);

@@ -5,14 +5,14 @@
  * word    written by, order                              what a survivor sees
  * state   set, by CAS: generation + 1 and the flag;      all there is to know. Set already: set changes nothing. THE COMMIT
  *         clear: the flag off                            of both
- * bell    a crowd's (bell.h): who waits arms and sleeps  its word is pending while its maker may owe a wake: the system
- *         on its word; set rings for all                 then wakes one who sleeps
- * told    set, after a ring that woke those who slept:   the generation of which everybody asleep has been told. Another
+ * wait queue    a crowd's (wait_queue.h): who waits arms and sleeps  its word is pending while its maker may owe a wake: the system
+ *         on its word; set wakes for all                 then wakes one who sleeps
+ * broadcast_gen  set, after a wake that woke those who slept:   the generation of which everybody asleep has been told. Another
  *         its generation; who was woken, after his own   than state's: a wake may have been a dying process's, and the
  *                                                        only one
  *
  * Who waits is released when the flag is up or the generation is not the one it found: a clear() right after the set()
- * takes nothing from it. Who was woken, released or not, wakes all others unless `told` says that they know, and has the
+ * takes nothing from it. Who was woken, released or not, wakes all others unless `broadcast_gen` says that they know, and has the
  * word pending until then: whoever is killed, setter or waiter, hands the duty to one who sleeps.
  */
 #ifndef MP_SHM_SYNC_EVENT_H
@@ -27,8 +27,8 @@ enum { MP_TYPE_EVENT = 4 };
 
 typedef struct mp_shm_event {
   _Alignas(MP_LINE) _Atomic uint64_t state; /* generation << 1 | MP_EVENT_SET */
-  _Atomic uint64_t told;
-  mp_shm_wait_queue bell;
+  _Atomic uint64_t broadcast_gen;
+  mp_shm_wait_queue wait_queue;
 } mp_shm_event;
 
 enum { MP_EVENT_SET = 1 };

@@ -17,7 +17,7 @@
 typedef struct mp_shm_mutex_held_list {
   mp_shm_handle lock;
   mp_shm_handle before, after; /* objects in use for what comes before and after the release; 0: none */
-  _Atomic uint64_t *cell;
+  _Atomic uint64_t *slot;
   void (*ring)(void *block);
   void *block;
 } mp_shm_mutex_held_list;
@@ -72,7 +72,7 @@ static void let_go(mp_shm_handle *object) {
 
 static void do_before(mp_shm_mutex_held_list *e) {
   if (!e->before) return;
-  atomic_store_explicit(e->cell, 0, memory_order_release);
+  atomic_store_explicit(e->slot, 0, memory_order_release);
   let_go(&e->before);
 }
 
@@ -82,14 +82,14 @@ static void do_after(mp_shm_mutex_held_list *e) {
   let_go(&e->after);
 }
 
-void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *cell) {
+void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *slot) {
   mp_shm_mutex_held_list *e = find(h);
   do_before(e);
-  if (!cell) return;
+  if (!slot) return;
   mp_shm_object_use_held(object);
   nasked++;
   e->before = object;
-  e->cell = cell;
+  e->slot = slot;
 }
 
 void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*ring)(void *), void *block) {
@@ -123,7 +123,7 @@ static bool spin(mp_shm_mutex *x, int *r) {
   if (!mp_shm_wait_queue_may_spin()) return false;
   for (unsigned i = 0; i < SPINS; i++) {
     mp_os_pause();
-    if (x->hungry) return false;
+    if (x->starving) return false;
     if (mp_os_mutex_held(&x->m)) continue;
     *r = mp_os_mutex_try(&x->m);
     if (*r != -EBUSY) return true;
@@ -131,25 +131,25 @@ static bool spin(mp_shm_mutex *x, int *r) {
   return false;
 }
 
-static void nap(const mp_shm_wait *w) {
+static void sleep_shortly(const mp_shm_wait *w) {
   uint64_t until = mp_os_now() + NAP;
   mp_os_sleep(w->deadline < until ? w->deadline : until);
 }
 
 /* Waits for `it`, longer each time: a lock that is much in demand is looked at often, one that is held for long seldom. */
-static int try_for(mp_os_mutex *it, uint64_t *patience, const mp_shm_wait *w) {
+static int try_for(mp_os_mutex *object, uint64_t *patience, const mp_shm_wait *w) {
   uint64_t until = mp_os_now() + *patience;
   *patience = 2 * *patience < MP_SLICE ? 2 * *patience : MP_SLICE;
-  return mp_os_mutex_until(it, w->deadline < until ? w->deadline : until);
+  return mp_os_mutex_until(object, w->deadline < until ? w->deadline : until);
 }
 
 /* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */
 static bool take_place(mp_shm_mutex *x, const mp_shm_wait *w, int *m) {
   uint64_t patience = PASS_AFTER;
   *m = -EBUSY;
-  if (x->crowded) nap(w);
+  if (x->contended) sleep_shortly(w);
   int r = mp_os_mutex_try(&x->line);
-  x->crowded = r == -EBUSY;
+  x->contended = r == -EBUSY;
   while (r == -EBUSY || r == -ETIMEDOUT) {
     r = try_for(&x->line, &patience, w);
     if (r != -ETIMEDOUT) break;
@@ -170,7 +170,7 @@ static int wait_for(mp_shm_mutex *x, const mp_shm_wait *w) {
     if (r != -ETIMEDOUT) return r;
     r = mp_shm_wait_check(w);
     if (r) return r;
-    x->hungry = 1;
+    x->starving = 1;
   }
 }
 
@@ -179,7 +179,7 @@ static int stand_in_line(mp_shm_mutex *x, const mp_shm_wait *w) {
   mp_shm_wait_queue_asleep(true);
   bool next = take_place(x, w, &r);
   if (next) r = wait_for(x, w);
-  if (next || r >= 0) x->hungry = 0;
+  if (next || r >= 0) x->starving = 0;
   if (next) mp_os_mutex_unlock(&x->line);
   mp_shm_wait_queue_asleep(false);
   return r;
@@ -188,7 +188,7 @@ static int stand_in_line(mp_shm_mutex *x, const mp_shm_wait *w) {
 int mp_shm_mutex_acquire(mp_shm_mutex *x, mp_shm_handle h, const mp_shm_wait *w) {
   own_list();
   if (nheld == MP_MUTEX_MOST) return -ENOLCK;
-  int r = x->hungry && w->deadline ? -EBUSY : mp_os_mutex_try(&x->m);
+  int r = x->starving && w->deadline ? -EBUSY : mp_os_mutex_try(&x->m);
   if (r == -EBUSY && !w->deadline) return -ETIMEDOUT;
   if (r == -EBUSY && !spin(x, &r)) r = stand_in_line(x, w);
   if (r < 0) return r;

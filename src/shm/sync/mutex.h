@@ -5,17 +5,17 @@
  * word     written by, order                              what a survivor sees
  * m        acquire, release: THE COMMIT of both           the system gives a dead owner's on, marked abandoned
  * line     who waits holds it while it is the next one    abandoned: the one behind it goes on in its place
- * hungry   the next one, once it has waited HUNGRY_AFTER; 1 though nobody waits: whoever comes stands in line,
+ * starving   the next one, once it has waited HUNGRY_AFTER; 1 though nobody waits: whoever comes stands in line,
  *          cleared when it has m or gives up, and by who  becomes the next one, and clears it
  *          takes m from behind it
- * crowded  1: who stands behind the next one; 0: who      a hint: a wrong one costs one nap
+ * contended  1: who stands behind the next one; 0: who      a hint: a wrong one costs one private wait
  *          found the line empty
  * owner    the owner, after m, and 0 before it goes       a name for messages only; m tells the truth
  * depth    the owner                                      meaningless while nobody holds m
  *
- * Who comes while nobody is hungry may take m before those who wait (that is fast: no sleep between release and
- * acquire); who is hungry has it next. The line, a mutex, goes to whom the system runs first: who finds it crowded
- * naps before joining it, so that those who stand in it already are run. Who stands in it looks at m now and then, and
+ * Who comes while nobody is starving may take m before those who wait (that is fast: no sleep between release and
+ * acquire); who is starving has it next. The line, a mutex, goes to whom the system runs first: who finds it contended
+ * private waits before joining it, so that those who stand in it already are run. Who stands in it looks at m now and then, and
  * takes it if it is free: a next one that is stopped, or is not run, holds nobody up. A process counts what it holds,
  * and keeps those objects alive.
  */
@@ -34,9 +34,9 @@ enum { MP_PART_LOCK = 1 }; /* of an object whose block begins with an mp_shm_mut
 
 typedef struct mp_shm_mutex {
   mp_os_mutex m;
-  _Atomic uint32_t hungry;
+  _Atomic uint32_t starving;
   uint32_t depth, kind;
-  _Atomic uint32_t crowded;
+  _Atomic uint32_t contended;
   _Atomic uint64_t owner;
   mp_os_mutex line;
 } mp_shm_mutex;
@@ -51,9 +51,9 @@ int mp_shm_mutex_acquire(mp_shm_mutex *x, mp_shm_handle h, const mp_shm_wait *w)
 void mp_shm_mutex_release(mp_shm_mutex *x, mp_shm_handle h);
 /* By the holder of the mutex in h, for what belongs to its release, and lies in `object`, which lives until then. Of each
  * at most one per lock: what was asked before is done now.
- * Just before it lets go, *cell is put to 0; NULL: nothing. */
-void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *cell);
-/* Just after it has let go, ring(block) is called, which only rings. */
+ * Just before it lets go, *slot is put to 0; NULL: nothing. */
+void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *slot);
+/* Just after it has let go, wake(block) is called, which only wakes. */
 void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*ring)(void *block), void *block);
 static inline bool mp_shm_mutex_mine(const mp_shm_mutex *x) { return mp_os_mutex_mine(&x->m); }
 static inline bool mp_shm_mutex_locked(const mp_shm_mutex *x) { return mp_os_mutex_held(&x->m); }

@@ -8,39 +8,39 @@
 #include "shm/arena/proc.h"
 
 enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* in gate */
-enum { READS = 1, WAITS, GIVEN, STATES };             /* in a cell, below the depth */
+enum { READS = 1, WAITS, GIVEN, STATES };             /* in a slot, below the depth */
 
 #define ONCE (STATES | READS)
 
 static uint64_t phase_of(uint64_t gate) { return gate / PHASE; }
-static mp_shm_wait_queue *bell_of(mp_shm_rwlock *x, uint64_t gate) {
+static mp_shm_wait_queue *wait_queue_of(mp_shm_rwlock *x, uint64_t gate) {
   return &x->readers[phase_of(gate) % MP_RWLOCK_WAIT_QUEUES];
 }
-static bool swap(_Atomic uint64_t *cell, uint64_t from, uint64_t to) {
-  return atomic_compare_exchange_strong(cell, &from, to);
+static bool swap(_Atomic uint64_t *slot, uint64_t from, uint64_t to) {
+  return atomic_compare_exchange_strong(slot, &from, to);
 }
 
 /* --- gate, by the holder of m --- */
 
-/* Those who wait read before the next writer, who looks at their cells only once it has m. */
+/* Those who wait read before the next writer, who looks at their per-process slots only once it has m. */
 static void give(mp_shm_rwlock *x) {
-  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
-    if (mp_shm_per_process_load(&x->cells, p) == WAITS) swap(&x->cells.cell[p], WAITS, GIVEN);
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->slots); p < n; p++)
+    if (mp_shm_per_process_load(&x->slots, p) == WAITS) swap(&x->slots.slot[p], WAITS, GIVEN);
 }
 
 /* Who was given and did not come waits again. */
 static void take_back(mp_shm_rwlock *x) {
-  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
-    if (mp_shm_per_process_load(&x->cells, p) == GIVEN) swap(&x->cells.cell[p], GIVEN, WAITS);
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->slots); p < n; p++)
+    if (mp_shm_per_process_load(&x->slots, p) == GIVEN) swap(&x->slots.slot[p], GIVEN, WAITS);
 }
 
 static void open_gate(mp_shm_rwlock *x, uint64_t torn) {
   uint64_t gate = atomic_load(&x->gate);
-  mp_shm_wait_queue *bell = bell_of(x, gate);
+  mp_shm_wait_queue *wait_queue = wait_queue_of(x, gate);
   give(x);
-  mp_shm_pending(&bell->word);
+  mp_shm_pending(&wait_queue->word);
   atomic_store(&x->gate, (phase_of(gate) + 1) * PHASE | torn);
-  mp_shm_wait_queue_wake(bell);
+  mp_shm_wait_queue_wake(wait_queue);
   mp_shm_pending(NULL);
 }
 
@@ -66,24 +66,24 @@ static void recover(mp_shm_rwlock *x) {
 
 typedef struct visit {
   mp_shm_rwlock *x;
-  _Atomic uint64_t *cell; /* this process's */
+  _Atomic uint64_t *slot; /* this process's */
   uint64_t gate;          /* as it was when it was found closed */
 } visit;
 
-static int reach(mp_shm_rwlock *x, const mp_shm_wait *w, _Atomic uint64_t **cell) {
-  *cell = mp_shm_per_process_mine(&x->cells);
-  if (*cell) return 0;
-  int r = mp_shm_lock_word(&x->cells_lock, w);
+static int reach(mp_shm_rwlock *x, const mp_shm_wait *w, _Atomic uint64_t **slot) {
+  *slot = mp_shm_per_process_mine(&x->slots);
+  if (*slot) return 0;
+  int r = mp_shm_lock_word(&x->slots_lock, w);
   if (r < 0) return r;
-  *cell = mp_shm_per_process_ensure_slot(&x->cells);
-  if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->cells_lock);
-  mp_os_mutex_unlock(&x->cells_lock);
+  *slot = mp_shm_per_process_ensure_slot(&x->slots);
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&x->slots_lock);
+  mp_os_mutex_unlock(&x->slots_lock);
   return 0;
 }
 
-static void stop_reading(mp_shm_rwlock *x, _Atomic uint64_t *cell) {
+static void stop_reading(mp_shm_rwlock *x, _Atomic uint64_t *slot) {
   mp_shm_pending(&x->drained.word);
-  atomic_store(cell, 0);
+  atomic_store(slot, 0);
   mp_shm_wait_queue_wake(&x->drained);
   mp_shm_pending(NULL);
 }
@@ -93,27 +93,27 @@ static bool is_open(visit *v) {
   return !(v->gate & CLOSED);
 }
 
-/* A writer stores CLOSED, then looks at the cells; a reader stores its cell, then looks at gate. */
+/* A writer stores CLOSED, then looks at the per-process slots; a reader stores its slot, then looks at gate. */
 static bool enter(visit *v) {
   if (!is_open(v)) return false;
-  atomic_store(v->cell, ONCE);
+  atomic_store(v->slot, ONCE);
   if (is_open(v)) return true;
-  stop_reading(v->x, v->cell);
+  stop_reading(v->x, v->slot);
   return false;
 }
 
 static bool may_go_on(void *arg) {
   visit *v = arg;
-  if (atomic_load(v->cell) != WAITS) return true;
+  if (atomic_load(v->slot) != WAITS) return true;
   return phase_of(atomic_load(&v->x->gate)) != phase_of(v->gate) || mp_os_mutex_abandoned(&v->x->m.m);
 }
 
 /* Waits for the end of the phase: 1 when it reads now, 0 to try again, or an error. */
 static int await_opening(visit *v, const mp_shm_wait *w) {
-  atomic_store(v->cell, WAITS);
-  int err = mp_shm_wait_queue_wait(bell_of(v->x, v->gate), may_go_on, v, w);
-  while (!swap(v->cell, WAITS, 0))
-    if (swap(v->cell, GIVEN, ONCE)) return 1;
+  atomic_store(v->slot, WAITS);
+  int err = mp_shm_wait_queue_wait(wait_queue_of(v->x, v->gate), may_go_on, v, w);
+  while (!swap(v->slot, WAITS, 0))
+    if (swap(v->slot, GIVEN, ONCE)) return 1;
   if (!err && mp_os_mutex_abandoned(&v->x->m.m)) recover(v->x);
   return err;
 }
@@ -130,41 +130,41 @@ static int come(visit *v, const mp_shm_wait *w) {
 
 int mp_shm_rwlock_read(mp_shm_rwlock *x, const mp_shm_wait *w) {
   visit v = {.x = x};
-  int err = reach(x, w, &v.cell);
+  int err = reach(x, w, &v.slot);
   if (err) return err;
-  uint64_t c = atomic_load_explicit(v.cell, memory_order_relaxed);
-  if (c % STATES == READS) return atomic_store(v.cell, c + STATES), MP_LOCKED;
+  uint64_t c = atomic_load_explicit(v.slot, memory_order_relaxed);
+  if (c % STATES == READS) return atomic_store(v.slot, c + STATES), MP_LOCKED;
   err = come(&v, w);
   if (err) return err;
   return atomic_load(&x->gate) & TORN ? MP_ABANDONED : MP_LOCKED;
 }
 
 void mp_shm_rwlock_end_read(mp_shm_rwlock *x) {
-  _Atomic uint64_t *cell = mp_shm_per_process_mine(&x->cells);
-  uint64_t c = atomic_load_explicit(cell, memory_order_relaxed);
+  _Atomic uint64_t *slot = mp_shm_per_process_mine(&x->slots);
+  uint64_t c = atomic_load_explicit(slot, memory_order_relaxed);
   if (c != ONCE) {
-    atomic_store(cell, c - STATES);
+    atomic_store(slot, c - STATES);
     return;
   }
-  stop_reading(x, cell);
+  stop_reading(x, slot);
 }
 
 uint64_t mp_shm_rwlock_depth(mp_shm_rwlock *x) {
-  _Atomic uint64_t *cell = mp_shm_per_process_mine(&x->cells);
-  return cell && *cell % STATES == READS ? *cell / STATES : 0;
+  _Atomic uint64_t *slot = mp_shm_per_process_mine(&x->slots);
+  return slot && *slot % STATES == READS ? *slot / STATES : 0;
 }
 
 /* --- writing --- */
 
 static bool reads(mp_shm_rwlock *x, uint32_t p) {
-  uint64_t state = mp_shm_per_process_load(&x->cells, p) % STATES;
+  uint64_t state = mp_shm_per_process_load(&x->slots, p) % STATES;
   return (state == READS || state == GIVEN) && !mp_shm_proc_slot_dead(p);
 }
 
 static bool no_reader(void *arg) {
   mp_shm_rwlock *x = arg;
   atomic_thread_fence(memory_order_seq_cst);
-  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->cells); p < n; p++)
+  for (uint32_t p = 0, n = mp_shm_per_process_count(&x->slots); p < n; p++)
     if (reads(x, p)) return false;
   return true;
 }
@@ -207,7 +207,7 @@ mp_shm_proc_ref mp_shm_rwlock_writer(mp_shm_rwlock *x, bool *waits) {
 }
 
 mp_shm_proc_ref mp_shm_rwlock_reader(mp_shm_rwlock *x, uint32_t *at) {
-  while (*at < mp_shm_per_process_count(&x->cells)) {
+  while (*at < mp_shm_per_process_count(&x->slots)) {
     uint32_t p = (*at)++;
     if (reads(x, p)) return (mp_shm_proc_state(p) & ~UINT64_C(0xffffffff)) | p;
   }
@@ -219,7 +219,7 @@ static void init(uint32_t slot, void *block, const void *arg) {
   mp_shm_rwlock *x = block;
   memset(x, 0, sizeof *x);
   mp_shm_mutex_init(&x->m, MP_MUTEX_PLAIN);
-  mp_shm_robust_init(&x->cells_lock);
+  mp_shm_robust_init(&x->slots_lock);
   mp_shm_wait_queue_init(&x->drained);
   for (int i = 0; i < MP_RWLOCK_WAIT_QUEUES; i++) mp_shm_wait_queue_init(&x->readers[i]);
 }
@@ -231,14 +231,14 @@ int mp_shm_rwlock_new(const mp_shm_wait *w, mp_shm_handle *out) {
 /* A writer that is dead is seen to as well: those who wait need no slice to find out. */
 static int reap(void *block, uint32_t proc) {
   mp_shm_rwlock *x = block;
-  if (mp_shm_per_process_load(&x->cells, proc)) stop_reading(x, &x->cells.cell[proc]);
+  if (mp_shm_per_process_load(&x->slots, proc)) stop_reading(x, &x->slots.slot[proc]);
   if (mp_os_mutex_abandoned(&x->m.m)) recover(x);
   return 0;
 }
 
 /* A reading outlasts its handle. */
 static bool claimed(void *block, uint32_t proc) {
-  return mp_shm_per_process_load(&((mp_shm_rwlock *)block)->cells, proc) != 0;
+  return mp_shm_per_process_load(&((mp_shm_rwlock *)block)->slots, proc) != 0;
 }
 
 const mp_shm_object_type_info mp_shm_rwlock_type = {.reap = reap, .claimed = claimed};

@@ -10,17 +10,17 @@
  *            gives up
  *            who finds m         CLOSED | WRITES -> CLOSED | TORN. A writer goes on from there, in the same phase; a reader,
  *            abandoned           or settle, goes on to phase + 1, TORN or 0
- * cell[p]  depth << 2 | READS, or WAITS, GIVEN, or 0. Process p: 0 -> READS, then a look at gate: closed, it steps back.
+ * slot[p]  depth << 2 | READS, or WAITS, GIVEN, or 0. Process p: 0 -> READS, then a look at gate: closed, it steps back.
  *          -> WAITS while it sleeps. WAITS -> GIVEN: CAS by m's holder before it opens gate, so that who waited reads
  *          before the next write, however soon that comes; GIVEN -> READS: CAS by p when it wakes; GIVEN -> WAITS: CAS by
  *          the next holder of m, when p has not come for a slice (it may be stopped). A writer waits while any living
  *          process is at READS or GIVEN; what a dead one left means nothing, and settle puts it to 0.
  * readers  those who found gate closed in a phase sleep on readers[phase % 4], and are ready all at once
- * drained  m's holder sleeps there; rung by who stops reading, after the store of its cell
- * cells_lock held to make one's cell the first time; nothing to repair.
+ * drained  m's holder sleeps there; woken by who stops reading, after the store of its slot
+ * slots_lock held to make one's slot the first time; nothing to recover.
  *
- * A sleeping reader looks at its cell and gate, and whether m is abandoned: then it opens gate itself. A sleeping writer
- * looks at all cells and at the life of those that read. Neither is a cache that a death can leave stale.
+ * A sleeping reader looks at its slot and gate, and whether m is abandoned: then it opens gate itself. A sleeping writer
+ * looks at all per-process slots and at the life of those that read. Neither is a cache that a death can leave stale.
  */
 #ifndef MP_SHM_SYNC_RWLOCK_H
 #define MP_SHM_SYNC_RWLOCK_H
@@ -37,10 +37,10 @@ enum { MP_RWLOCK_WAIT_QUEUES = 4 };
 
 typedef struct mp_shm_rwlock {
   mp_shm_mutex m;
-  mp_os_mutex cells_lock;
+  mp_os_mutex slots_lock;
   _Alignas(MP_LINE) _Atomic uint64_t gate;
   mp_shm_wait_queue drained, readers[MP_RWLOCK_WAIT_QUEUES];
-  mp_shm_per_process cells;
+  mp_shm_per_process slots;
 } mp_shm_rwlock;
 
 int mp_shm_rwlock_new(const mp_shm_wait *w, mp_shm_handle *out); /* 0 -ENOMEM -EINTR -ETIMEDOUT */

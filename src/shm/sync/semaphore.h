@@ -7,19 +7,19 @@
  *
  * word      written by, order                                what a survivor sees
  * value     plain: acquire and release, by CAS: THE COMMIT   the truth
- *           bounded: under m, after the commit               a cache, max - the cells' sum; who waits must not trust it
- *                                                            while m is abandoned: it repairs
+ *           bounded: under m, after the commit               a cache, max - the per-process slots' sum; who waits must not trust it
+ *                                                            while m is abandoned: it recovers
  *  bounded only, under m:
- * cell[p]   acquire by p, +1: THE COMMIT of acquire          how many permits p has out. THE TRUTH while goal is 0
+ * slot[p]   acquire by p, +1: THE COMMIT of acquire          how many permits p has out. THE TRUTH while target is 0
  *           settle, 0: THE COMMIT of settle
- *           release, down, after goal                        between goal - 1 and the sum before: repair goes on
- * giver     release, before goal                             whose cell is lowered first
- * goal      release: 1 + what shall be out: THE COMMIT of    0: no release was under way. Else it has happened, and repair
- *           release; 0 once cells and value say so           lowers cells, in the same order, until their sum is goal - 1
+ *           release, down, after target                        between target - 1 and the sum before: recovery goes on
+ * releaser     release, before target                             whose slot is lowered first
+ * target      release: 1 + what shall be out: THE COMMIT of    0: no release was under way. Else it has happened, and recovery
+ *           release; 0 once per-process slots and value say so           lowers per-process slots, in the same order, until their sum is target - 1
  *
- * A store that lets somebody in is made with the bell pending, so a waiter is woken whoever dies; it then finds the
- * value, or m abandoned. Any process may release what another took: its own cell is lowered first, then the others' in
- * their order. A cell that is not 0 stands in an object its process holds: a claim (object.h). Nobody watches a
+ * A store that lets somebody in is made with the wait queue pending, so a waiter is woken whoever dies; it then finds the
+ * value, or m abandoned. Any process may release what another took: its own slot is lowered first, then the others' in
+ * their order. A slot that is not 0 stands in an object its process holds: a claim (object.h). Nobody watches a
  * semaphore (watch.h).
  */
 #ifndef MP_SHM_SYNC_SEMAPHORE_H
@@ -41,10 +41,10 @@ typedef struct mp_shm_semaphore {
   uint64_t max; /* bounded */
   _Alignas(MP_LINE) _Atomic uint64_t value;
   mp_os_mutex m;
-  _Atomic uint64_t goal;
-  _Atomic uint32_t giver;
-  mp_shm_wait_queue bell;
-  mp_shm_per_process cells; /* there in bounded ones only */
+  _Atomic uint64_t target;
+  _Atomic uint32_t releaser;
+  mp_shm_wait_queue wait_queue;
+  mp_shm_per_process slots; /* there in bounded ones only */
 } mp_shm_semaphore;
 
 extern const mp_shm_object_type_info mp_shm_semaphore_type; /* for types.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Spin shortly, then sleep in slices with the turn held. The protocol stands in bell.h. */
+/* Spin shortly, then sleep in slices with the sleeper lock held. The protocol stands in wait_queue.h. */
 #include "shm/wait/wait_queue.h"
 
 #include <errno.h>
@@ -15,8 +15,8 @@
 
 int mp_shm_wait_queue_init(mp_shm_wait_queue *b) {
   atomic_store(&b->word, MP_WORD_IDLE);
-  atomic_store(&b->watched, 0);
-  return mp_shm_robust_init(&b->turn);
+  atomic_store(&b->observed, 0);
+  return mp_shm_robust_init(&b->sleeper_lock);
 }
 
 void mp_shm_word_wake(_Atomic uint32_t *word) {
@@ -82,18 +82,18 @@ bool mp_shm_wait_queue_spin(bool (*ready)(void *), void *arg) {
   return false;
 }
 
-/* 0: the turn is ours; 1: ready without it; or an error. */
-static int take_turn(mp_shm_wait_queue *b, bool (*ready)(void *), void *arg, const mp_shm_wait *w) {
-  uint64_t slice = MP_SLICE; /* whose turn it is looks each of his own */
-  int r = mp_os_mutex_try(&b->turn);
+/* 0: the sleeper lock is ours; 1: ready without it; or an error. */
+static int take_sleeper_lock(mp_shm_wait_queue *b, bool (*ready)(void *), void *arg, const mp_shm_wait *w) {
+  uint64_t slice = MP_SLICE; /* who has the sleeper lock looks each of his own */
+  int r = mp_os_mutex_try(&b->sleeper_lock);
   while (r == -EBUSY || r == -ETIMEDOUT) {
-    r = mp_os_mutex_until(&b->turn, mp_shm_wait_longer(w, &slice, MP_SLICE_IDLE));
+    r = mp_os_mutex_until(&b->sleeper_lock, mp_shm_wait_longer(w, &slice, MP_SLICE_IDLE));
     if (r != -ETIMEDOUT) break;
     if (ready(arg)) return 1;
     int err = mp_shm_wait_check(w);
     if (err) return err;
   }
-  if (r == MP_ABANDONED) mp_os_mutex_consistent(&b->turn);
+  if (r == MP_ABANDONED) mp_os_mutex_consistent(&b->sleeper_lock);
   return r < 0 ? r : 0;
 }
 
@@ -102,7 +102,7 @@ static int sleep_once(_Atomic uint32_t *word, bool (*ready)(void *), void *arg, 
   int r = 0;
   mp_shm_pending(word);
   atomic_store_explicit(word, MP_WORD_ARMED, memory_order_relaxed);
-  atomic_thread_fence(memory_order_seq_cst); /* against the ringer's: its store, then its look */
+  atomic_thread_fence(memory_order_seq_cst); /* against the waker's: its store, then its look */
   bool now = ready(arg);
   if (!now) r = mp_os_futex_wait(word, MP_WORD_ARMED, until);
   atomic_store_explicit(word, MP_WORD_IDLE, memory_order_relaxed);
@@ -133,16 +133,16 @@ int mp_shm_wait_queue_wait(mp_shm_wait_queue *b, bool (*ready)(void *), void *ar
   if (w->deadline == 0) return -ETIMEDOUT;
   if (mp_shm_wait_queue_spin(ready, arg)) return 0;
   mp_shm_wait_queue_asleep(true);
-  int r = take_turn(b, ready, arg, w);
+  int r = take_sleeper_lock(b, ready, arg, w);
   if (r == 0) {
     r = sleep_until(&b->word, ready, arg, w);
-    mp_os_mutex_unlock(&b->turn);
+    mp_os_mutex_unlock(&b->sleeper_lock);
   }
   mp_shm_wait_queue_asleep(false);
   return r > 0 ? 0 : r;
 }
 
-_Atomic uint32_t *mp_shm_private_wait_word(uint32_t proc) { return &mp_shm_proc_at(proc)->nap; }
+_Atomic uint32_t *mp_shm_private_wait_word(uint32_t proc) { return &mp_shm_proc_at(proc)->private_wait; }
 
 int mp_shm_private_wait(bool (*ready)(void *), void *arg, const mp_shm_wait *w) {
   if (ready(arg)) return 0;

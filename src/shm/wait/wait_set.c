@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of what this process watches, and the ringer's walk through those of others. The words stand in watch.h. */
+/* The table of what this process observes, and the waker's walk through those of others. The words stand in wait_set.h. */
 #include "shm/wait/wait_set.h"
 
 #include <errno.h>
@@ -19,18 +19,18 @@ typedef struct pipe_ref {
   uint32_t pad;
 } pipe_ref;
 
-typedef struct table { /* bell[room], then pipe_ref[room]: a ringer reads all bells and few pipes */
+typedef struct table { /* wait queue[room], then pipe_ref[room]: a waker reads all wait queues and few pipes */
   mp_shm_proc_ref owner;
   uint32_t room;
   _Atomic uint32_t n;
-  _Atomic uint64_t bell[];
+  _Atomic uint64_t wait_queue[];
 } table;
 
 MP_PROCESS_LOCAL uint64_t mp_shm_wait_set_table;
 MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_kept;
 
 static table *table_at(uint64_t chunk_1) { return mp_shm_chunk_data(chunk_1 - 1); }
-static pipe_ref *pipes_of(table *t, uint32_t room) { return (pipe_ref *)(t->bell + room); }
+static pipe_ref *pipes_of(table *t, uint32_t room) { return (pipe_ref *)(t->wait_queue + room); }
 static uint32_t room_now(void) { return mp_shm_wait_set_table ? table_at(mp_shm_wait_set_table)->room : 0; }
 
 /* --- the table --- */
@@ -54,13 +54,13 @@ static void free_chunk(uint64_t chunk_1) {
 }
 
 static void copy(table *to, table *from) {
-  memcpy((void *)to->bell, (void *)from->bell, from->n * sizeof *to->bell);
+  memcpy((void *)to->wait_queue, (void *)from->wait_queue, from->n * sizeof *to->wait_queue);
   memcpy((void *)pipes_of(to, to->room), (void *)pipes_of(from, from->room), from->n * sizeof(pipe_ref));
   to->n = from->n;
 }
 
 static void publish(uint64_t chunk_1) {
-  atomic_store_explicit(&mp_shm_proc_at(mp_shm_my_slot)->watch, (uint32_t)chunk_1, memory_order_release);
+  atomic_store_explicit(&mp_shm_proc_at(mp_shm_my_slot)->wait_set, (uint32_t)chunk_1, memory_order_release);
   mp_shm_wait_set_table = chunk_1;
 }
 
@@ -72,7 +72,7 @@ static bool replace(uint32_t n) {
   t->owner = mp_shm_proc_self();
   t->room = room_in(mp_shm_chunk_bytes((uint64_t)i));
   t->n = 0;
-  memset((void *)t->bell, 0, t->room * sizeof *t->bell);
+  memset((void *)t->wait_queue, 0, t->room * sizeof *t->wait_queue);
   uint64_t old = mp_shm_wait_set_table;
   if (old) copy(t, table_at(old));
   publish((uint64_t)i + 1);
@@ -92,10 +92,10 @@ bool mp_shm_wait_set_reserve(uint32_t n) {
 void mp_shm_wait_set_put(uint32_t i, mp_shm_wait_queue *b, int pipe, uint64_t inode) {
   table *t = table_at(mp_shm_wait_set_table);
   pipe_ref *p = pipes_of(t, t->room) + i;
-  atomic_store_explicit(&t->bell[i], 0, memory_order_relaxed);
+  atomic_store_explicit(&t->wait_queue[i], 0, memory_order_relaxed);
   atomic_store_explicit(&p->fd, pipe, memory_order_relaxed);
   atomic_store_explicit(&p->inode, inode, memory_order_relaxed);
-  if (b) atomic_store_explicit(&t->bell[i], mp_shm_offset(b), memory_order_release);
+  if (b) atomic_store_explicit(&t->wait_queue[i], mp_shm_offset(b), memory_order_release);
 }
 
 void mp_shm_wait_set_count(uint32_t n) {
@@ -129,11 +129,11 @@ MP_HOT_AFTER_FORK void mp_shm_wait_set_leaves(void) {
 /* --- arming --- */
 
 void mp_shm_wait_set_arm(mp_shm_wait_queue *b) {
-  uint32_t v = atomic_load_explicit(&b->watched, memory_order_relaxed);
-  while (!atomic_compare_exchange_weak(&b->watched, &v, (v + (MP_MUTANT(ARM) ? 0 : 2)) | 1)) {}
+  uint32_t v = atomic_load_explicit(&b->observed, memory_order_relaxed);
+  while (!atomic_compare_exchange_weak(&b->observed, &v, (v + (MP_MUTANT(ARM) ? 0 : 2)) | 1)) {}
 }
 
-/* --- ringing --- */
+/* --- waking --- */
 
 static bool is_live(uint32_t slot) {
   return (mp_shm_proc_state(slot) & 0xff) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
@@ -152,19 +152,19 @@ static bool is_of(const table *t, uint32_t slot) {
   return t->room <= MOST && t->owner == ((mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot);
 }
 
-static void poke_watches(uint32_t slot, table *t, uint64_t bell) {
+static void poke_watches(uint32_t slot, table *t, uint64_t wait_queue) {
   uint32_t room = t->room, n = atomic_load_explicit(&t->n, memory_order_acquire);
   for (uint32_t i = 0; i < n && i < room; i++)
-    if (atomic_load_explicit(&t->bell[i], memory_order_acquire) == bell) poke(slot, pipes_of(t, room) + i);
+    if (atomic_load_explicit(&t->wait_queue[i], memory_order_acquire) == wait_queue) poke(slot, pipes_of(t, room) + i);
 }
 
-static void wake_watcher(uint32_t slot, uint64_t bell) {
-  _Atomic uint32_t *word = &mp_shm_proc_at(slot)->watch;
+static void wake_observer(uint32_t slot, uint64_t wait_queue) {
+  _Atomic uint32_t *word = &mp_shm_proc_at(slot)->wait_set;
   for (int i = 0; i < TRIES && is_live(slot); i++) {
     uint32_t chunk_1 = atomic_load_explicit(word, memory_order_acquire);
     if (!chunk_1) return;
     table *t = table_at(chunk_1);
-    if (is_of(t, slot)) poke_watches(slot, t, bell);
+    if (is_of(t, slot)) poke_watches(slot, t, wait_queue);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(word, memory_order_relaxed) == chunk_1) return;
   }
@@ -172,8 +172,8 @@ static void wake_watcher(uint32_t slot, uint64_t bell) {
 
 void mp_shm_wait_set_wake(mp_shm_wait_queue *b) {
   if (MP_MUTANT(WATCH)) return;
-  uint32_t seen = atomic_load_explicit(&b->watched, memory_order_acquire);
+  uint32_t seen = atomic_load_explicit(&b->observed, memory_order_acquire);
   for (uint32_t p = 0; p < mp_shm_header->top_proc; p++)
-    if (mp_shm_proc_at(p)->watch) wake_watcher(p, mp_shm_offset(b));
-  atomic_compare_exchange_strong(&b->watched, &seen, seen & ~1u);
+    if (mp_shm_proc_at(p)->wait_set) wake_observer(p, mp_shm_offset(b));
+  atomic_compare_exchange_strong(&b->observed, &seen, seen & ~1u);
 }

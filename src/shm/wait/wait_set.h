@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watches (layer 1): waiting for many things at once, and descriptors for the event loops of others. Called by L3; the
+ * Wait sets (layer 1): waiting for many things at once, and descriptors for the event loops of others. Called by L3; the
  * queue tells it when it has been looked at.
  *
- * A watch is a bell and a wake pipe of the process that watches (os/event.h). Who rings a bell that is watched pokes the
- * pipes of all who watch it. Nothing waits here under a lock, and nothing is owed to the dead: a wake that is lost, because
- * its ringer was killed before it or could not open the pipe, costs the watcher its slice (MP_SLICE), no more.
+ * A wait set is a wait queue and a wake pipe of the process that observes (os/event.h). Who wakes a wait queue that is observed pokes the
+ * pipes of all who observe it. Nothing waits here under a lock, and nothing is owed to the dead: a wake that is lost, because
+ * its waker was killed before it or could not open the pipe, costs the observer its slice (MP_SLICE), no more.
  *
  * word               written by, order                           what a survivor sees
- * bell.watched       arming << 1 | 1. A watcher, once its entry   1: somebody may watch. A ringer killed on the way leaves
+ * wait_queue.observed       arming << 1 | 1. An observer, once its entry   1: somebody may observe. A waker killed on the way leaves
  *                    stands: +1 arming and 1 (CAS), then it       it so, and the next one wakes them
- *                    looks, then it sleeps. A ringer, after its
+ *                    looks, then it sleeps. A waker, after its
  *                    committing store: reads it; pokes; clears
  *                    the bit by CAS, if nobody has armed it since
- * mp_shm_proc.watch      the watcher: its table's chunk + 1, once     that table; of a dead or departed process nobody looks
+ * mp_shm_proc.wait_set      the observer: its table's chunk + 1, once     that table; of a dead or departed process nobody looks
  *                    the table is whole; 0 before that is freed
- * table: owner room  the watcher, before mp_shm_proc.watch            constant
- *        n           the watcher, after the entries it counts     entries beyond it say nothing
- *        bell pipe   the watcher: the pipe, then its bell;         any mixture of old and new: a pipe is known by its inode,
- *                    bell 0: nothing                              so that a wrong one is never written to
+ * table: owner room  the observer, before mp_shm_proc.wait_set            constant
+ *        n           the observer, after the entries it counts     entries beyond it say nothing
+ *        wait queue pipe   the observer: the pipe, then its wait queue;         any mixture of old and new: a pipe is known by its inode,
+ *                    wait queue 0: nothing                              so that a wrong one is never written to
  *
  * The table is a chunk HELD by its process, so that it is freed like all that a dead process had in hand. It may be freed,
- * and be another's, while a ringer reads it: the ringer believes what has the right owner and a possible size, reads
- * again when mp_shm_proc.watch has changed meanwhile, and is at worst wrong about whom it wakes.
+ * and be another's, while a waker reads it: the waker believes what has the right owner and a possible size, reads
+ * again when mp_shm_proc.wait_set has changed meanwhile, and is at worst wrong about whom it wakes.
  *
- * Neither a store nor a wake is lost between two living processes: the watcher arms, then looks; the ringer stores, then
- * looks at `watched`; a fence stands between on both sides. Who is woken empties its pipe first, then arms, then looks.
+ * Neither a store nor a wake is lost between two living processes: the observer arms, then looks; the waker stores, then
+ * looks at `observed`; a fence stands between on both sides. Who is woken empties its pipe first, then arms, then looks.
  */
 #ifndef MP_SHM_WAIT_WAIT_SET_H
 #define MP_SHM_WAIT_WAIT_SET_H
@@ -37,7 +37,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef struct mp_shm_wait_source { /* one thing to wait for */
-  mp_shm_wait_queue *bell;          /* rung whenever ready(arg) may have become true; NULL: nobody rings */
+  mp_shm_wait_queue *wait_queue;    /* woken whenever ready(arg) may have become true; NULL: nobody wakes */
   bool (*ready)(void *arg);         /* looks and hardly waits, without a lock; NULL: fd alone tells */
   void *arg;
   pid_t pid; /* ready when that process ends, too; 0: none */
@@ -49,18 +49,18 @@ typedef struct mp_shm_wait_source { /* one thing to wait for */
  * n + 1, nothing in it. */
 int mp_shm_wait_set_wait(mp_shm_wait_source *s, size_t n, mp_os_pollfd *fds, const mp_shm_wait *w);
 
-/* A descriptor for event loops, one for each bell: readable while ready(arg), and now and then when it is not, until it is
+/* A descriptor for event loops, one for each wait queue: readable while ready(arg), and now and then when it is not, until it is
  * looked at by mp_shm_wait_set_look. Closed with this process's last use of the object h. -EMFILE, -ENOENT (no /proc) and such. */
 int mp_shm_wait_set_fd(mp_shm_handle h, const mp_shm_wait_source *s);
 extern MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_fds; /* how many this process has */
-/* Called by whoever has taken something, or found nothing to take, at that bell: when nothing is there, its descriptor is not
+/* Called by whoever has taken something, or found nothing to take, at that wait queue: when nothing is there, its descriptor is not
  * readable from now on. */
 void mp_shm_wait_set_look_slowly(mp_shm_wait_queue *b);
 static inline void mp_shm_wait_set_look(mp_shm_wait_queue *b) {
   if (__builtin_expect(mp_shm_wait_set_fds != 0, 0)) mp_shm_wait_set_look_slowly(b);
 }
 
-/* What this process watches, for watch_wait.c and watch_fd.c. Entries below mp_shm_wait_set_kept are descriptors', the rest a wait's. */
+/* What this process observes, for wait_set_wait.c and wait_set_fd.c. Entries below mp_shm_wait_set_kept are descriptors', the rest a wait's. */
 extern MP_PROCESS_LOCAL uint64_t mp_shm_wait_set_table; /* the chunk + 1 of this process's table, or 0 */
 extern MP_PROCESS_LOCAL uint32_t mp_shm_wait_set_kept;
 bool mp_shm_wait_set_reserve(uint32_t n); /* room for n entries; false: there is none, and slices must do */
@@ -68,7 +68,7 @@ void mp_shm_wait_set_put(uint32_t i, mp_shm_wait_queue *b, int pipe,
                          uint64_t inode); /* b NULL: nothing. i < what was reserved */
 void mp_shm_wait_set_count(uint32_t n);   /* the entries below n stand */
 void mp_shm_wait_set_release(void);       /* gives the table back if nothing is kept. Never waits */
-/* Before looking whether it is ready: who rings it from now on wakes its watchers. mp_shm_wait_set_armed after the last one. */
+/* Before looking whether it is ready: who wakes it from now on wakes its observers. mp_shm_wait_set_armed after the last one. */
 void mp_shm_wait_set_arm(mp_shm_wait_queue *b);
 static inline void mp_shm_wait_set_armed(void) { atomic_thread_fence(memory_order_seq_cst); }
 

@@ -17,11 +17,11 @@
 enum { NO_FD = -1, MOST = 1 << 16, NOBODY = MOST };
 
 typedef struct place {
-  mp_shm_wait_source of; /* bell NULL: free */
+  mp_shm_wait_source of; /* wait queue NULL: free */
   uint64_t inode;
   uint32_t slot; /* the object's */
   int set, pipe;
-  bool listed; /* in the table of watches, at the place's own index */
+  bool listed; /* in the table of observes, at the place's own index */
 } place;
 
 MP_BSS_TAIL place mp_shm_wait_set_places[MOST];
@@ -31,7 +31,7 @@ static int beat_fd = NO_FD, alarm_fd = NO_FD;
 static uint32_t sentry = NOBODY;
 static uint64_t due; /* the next beat */
 
-static bool is_used(const place *p) { return p->of.bell != NULL; }
+static bool is_used(const place *p) { return p->of.wait_queue != NULL; }
 static bool is_ready(const place *p) { return p->of.ready(p->of.arg); }
 
 /* --- looking --- */
@@ -39,14 +39,14 @@ static bool is_ready(const place *p) { return p->of.ready(p->of.arg); }
 static void list_it(uint32_t i) {
   place *p = &places[i];
   if (p->listed || !mp_shm_wait_set_reserve(mp_shm_wait_set_kept)) return;
-  mp_shm_wait_set_put(i, p->of.bell, p->pipe, p->inode);
+  mp_shm_wait_set_put(i, p->of.wait_queue, p->pipe, p->inode);
   mp_shm_wait_set_count(mp_shm_wait_set_kept);
   p->listed = true;
 }
 
 static void arm(uint32_t i) {
   list_it(i);
-  mp_shm_wait_set_arm(places[i].of.bell);
+  mp_shm_wait_set_arm(places[i].of.wait_queue);
 }
 
 /* It was not ready: not readable from now on, until it is. */
@@ -84,7 +84,7 @@ static void beat(uint32_t served) {
 
 void mp_shm_wait_set_look_slowly(mp_shm_wait_queue *b) {
   for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++) {
-    if (places[i].of.bell != b) continue;
+    if (places[i].of.wait_queue != b) continue;
     if (!is_ready(&places[i])) rest(i);
     beat(i);
     return;
@@ -156,7 +156,7 @@ static void take_place(uint32_t i, const place *p) {
 static void leave_place(uint32_t i) {
   if (places[i].listed) mp_shm_wait_set_put(i, NULL, NO_FD, 0);
   close_fds(&places[i]);
-  places[i].of.bell = NULL;
+  places[i].of.wait_queue = NULL;
   if (sentry == i) sentry = NOBODY;
   if (--mp_shm_wait_set_fds == 0) close_all();
 }
@@ -178,7 +178,7 @@ static int make(mp_shm_handle h, const mp_shm_wait_source *s) {
 
 int mp_shm_wait_set_fd(mp_shm_handle h, const mp_shm_wait_source *s) {
   for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++)
-    if (places[i].of.bell == s->bell) return places[i].set;
+    if (places[i].of.wait_queue == s->wait_queue) return places[i].set;
   return make(h, s);
 }
 
@@ -192,7 +192,7 @@ static void forget(void) {
   for (uint32_t i = 0; i < mp_shm_wait_set_kept; i++) {
     if (!is_used(&places[i])) continue;
     close_fds(&places[i]);
-    places[i].of.bell = NULL;
+    places[i].of.wait_queue = NULL;
   }
   close_timers();
   mp_shm_wait_set_fds = mp_shm_wait_set_kept = 0;

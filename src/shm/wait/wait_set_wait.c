@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for many things at once: look at all; then, with every bell armed on one wake pipe, look again and poll the
+ * Waiting for many things at once: look at all; then, with every wait queue armed on one wake pipe, look again and poll the
  * pipe, the descriptors and the ends of processes, a slice at a time.
  */
 #include <errno.h>
@@ -30,7 +30,7 @@ static void list_fds(vigil *v) {
 static void arm(vigil *v) {
   if (v->pipe == NO_FD) return;
   for (size_t i = 0; i < v->n; i++)
-    if (v->s[i].bell) mp_shm_wait_set_arm(v->s[i].bell);
+    if (v->s[i].wait_queue) mp_shm_wait_set_arm(v->s[i].wait_queue);
   mp_shm_wait_set_armed();
 }
 
@@ -55,7 +55,7 @@ static int note_fds(vigil *v) {
   return bad ? bad : more;
 }
 
-/* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a bell was rung; -EINTR, -EBADF, or what poll says. */
+/* How many are ready by `until`; -ETIMEDOUT; -EAGAIN: a wait queue was woken; -EINTR, -EBADF, or what poll says. */
 static int pass(vigil *v, uint64_t until) {
   if (!MP_MUTANT(LOOK)) arm(v);
   int found = look(v);
@@ -85,33 +85,33 @@ static void close_pidfds(vigil *v) {
   }
 }
 
-static uint32_t count_bells(const vigil *v) {
+static uint32_t count_wait_queues(const vigil *v) {
   uint32_t n = 0;
-  for (size_t i = 0; i < v->n; i++) n += v->s[i].bell != NULL;
+  for (size_t i = 0; i < v->n; i++) n += v->s[i].wait_queue != NULL;
   return n;
 }
 
-static void enter_bells(vigil *v, uint64_t inode) {
+static void enter_wait_queues(vigil *v, uint64_t inode) {
   uint32_t at = mp_shm_wait_set_kept;
   for (size_t i = 0; i < v->n; i++)
-    if (v->s[i].bell) mp_shm_wait_set_put(at++, v->s[i].bell, v->pipe, inode);
+    if (v->s[i].wait_queue) mp_shm_wait_set_put(at++, v->s[i].wait_queue, v->pipe, inode);
   mp_shm_wait_set_count(at);
 }
 
 /* Without descriptors or memory for it, slices must do. */
-static void watch_bells(vigil *v) {
+static void observe_wait_queues(vigil *v) {
   uint64_t inode;
-  uint32_t n = count_bells(v);
+  uint32_t n = count_wait_queues(v);
   if (!n || !mp_shm_wait_set_reserve(mp_shm_wait_set_kept + n)) return;
   int pipe = mp_os_wake_open(&inode);
   if (pipe < 0) return;
   v->pipe = pipe;
-  enter_bells(v, inode);
+  enter_wait_queues(v, inode);
 }
 
 static void begin(vigil *v) {
   open_pidfds(v);
-  watch_bells(v);
+  observe_wait_queues(v);
   list_fds(v);
 }
 
@@ -133,7 +133,7 @@ static bool any_ready(void *arg) {
 
 /* Only what is in memory can be looked at so often. */
 static bool spin(vigil *v) {
-  if (!v->n || v->n > SPIN_MOST || count_bells(v) < v->n) return false;
+  if (!v->n || v->n > SPIN_MOST || count_wait_queues(v) < v->n) return false;
   return mp_shm_wait_queue_spin(any_ready, v);
 }
 
@@ -163,7 +163,7 @@ static int sleep_until(vigil *v, const mp_shm_wait *w) {
 /* Their descriptors, if they have any, are not readable any more when nothing is there. */
 static void look_for_loops(const vigil *v) {
   for (size_t i = 0; i < v->n && mp_shm_wait_set_fds; i++)
-    if (v->s[i].bell) mp_shm_wait_set_look(v->s[i].bell);
+    if (v->s[i].wait_queue) mp_shm_wait_set_look(v->s[i].wait_queue);
 }
 
 int mp_shm_wait_set_wait(mp_shm_wait_source *s, size_t n, mp_os_pollfd *fds, const mp_shm_wait *w) {
