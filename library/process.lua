@@ -129,7 +129,7 @@ function p:close() end
 ---@field pid? integer nil when it had not been started then
 ---@field ident? integer the same as `pid`, or nil
 ---@field daemon boolean whether it ends with its parent
----@field package ref integer names it in the whole tree of processes
+---@field package _ref integer names it in the whole tree of processes
 local peer = {}
 
 --- Whether it runs. Any process of the tree may ask.

@@ -25,7 +25,7 @@ local INTEGERS = { 0, 1, 2, -1, 3, 255, 4096, 1 << 16, 1 << 24, 1 << 31, 1 << 32
 local NUMBERS = { 0.0, -0.5, 1e300, math.huge, -math.huge, 0 / 0 }
 local REGISTERED_NAMES = { "mproc.Condition", "mproc.Barrier", "mproc.Peer", "mproc.Died", "mproc.PoolError" }
 -- What objects of tables keep: in order, and by these names.
-local KEYS = { 1, 2, 3, 4, "name", "pid", "ref", "pid", "ref", "ident", "daemon", "message", "kind", "code", "signal",
+local KEYS = { 1, 2, 3, 4, "name", "pid", "_ref", "pid", "_ref", "ident", "daemon", "message", "kind", "code", "signal",
   "item", "traceback", "exitcode", "index", "process", "lock", "condition", "barrier", "state", "action", "parties" }
 
 -- Tables of the library's modules, by which bytes can name a metatable.

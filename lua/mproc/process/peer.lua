@@ -16,7 +16,7 @@ core.register("mproc.Peer", Peer)
 
 -- Anywhere in the tree.
 function Peer:is_alive()
-  return core.peer_alive(self.ref)
+  return core.peer_alive(self._ref)
 end
 
 -- Also once it has died, and the system has given this process to another.
@@ -32,7 +32,7 @@ function Peer:join(timeout)
     errors.raise("process '%s' (pid %d) is neither a child nor the parent of this process; its parent can join it",
       self.name, self.pid)
   end
-  return core.peer_wait(self.ref, self.pid, timeout)
+  return core.peer_wait(self._ref, self.pid, timeout)
 end
 
 function Peer:__tostring()
@@ -46,16 +46,16 @@ function Peer:__mproc_wait()
   elseif not self.pid then
     return nil, ("process '%s' was not started when this handle was made"):format(self.name)
   end
-  return core.peer(self.ref, self.pid)
+  return core.peer(self._ref, self.pid)
 end
 
 Peer.__eq = function(a, b)
-  return rawget(a, "ref") == rawget(b, "ref")
+  return rawget(a, "_ref") == rawget(b, "_ref")
 end
 
 -- ref: core's name for the process in the whole tree, 0 when it was never started.
 function peer.new(name, pid, ref, daemon)
-  return setmetatable({ name = name, pid = pid, ident = pid, ref = ref, daemon = daemon }, Peer)
+  return setmetatable({ name = name, pid = pid, ident = pid, _ref = ref, daemon = daemon }, Peer)
 end
 
 return peer

@@ -74,6 +74,10 @@ local function fork_between_hooks(self, record)
   record.handle = handle
   tree.add_child(self)
   local hooks = fork.before()
+  if record.closed then
+    fork.parent(hooks)
+    states.check_open(record)
+  end
   record.hooks = hooks
   tree.begin_fork(self, record.number)
   local ok, started, message, name = core.outside(core.fork, handle, record.daemon, record.name, record.close_fds,
