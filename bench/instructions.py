@@ -14,8 +14,9 @@ COUNT = 2000
 LUA = os.environ.get("LUA", "lua5.4")
 PAGE = 4096
 NAMES = [
-    "put_get_integer", "put_get_record", "put_get_kib_string", "put_many_get_many_10", "put", "get_from_empty",
-    "encode_decode_record", "lock_unlock", "semaphore", "value_add",
+    "two_empty_calls", "one_empty_field",
+    "put_get_integer", "put_get_record", "put_get_kib_string", "put_many_get_many_10", "put_many_get_many_100", "put",
+    "get_from_empty", "encode_decode_record", "lock_unlock", "semaphore", "value_add", "value_get",
 ]
 
 disassembled = {}

@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- One operation, so and so many times, in one process: what bench/instructions.py counts. Usage: operations.lua NAME N
 
+package.cpath = (os.getenv("BUILD") or "build") .. "/bench/?.so;" .. package.cpath
+
 local mproc = require("mproc")
+local raw = require("raw")
 local values = require("bench.codec_values")
 
 local WARM_UP = 300
@@ -16,6 +19,8 @@ local function put_get(value)
     q:get()
   end
 end
+
+local empty, indexed = raw.objects()
 
 local ten = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }
 local hundred = {}
@@ -48,6 +53,11 @@ local operations = {
     semaphore:release()
   end,
   value_add = function() shared:add(1) end,
+  two_empty_calls = function()
+    empty:first()
+    empty:second()
+  end,
+  one_empty_field = function() return indexed.value end,
   value_get = function() return shared.value end,
 }
 

@@ -179,9 +179,44 @@ static int raw_stream(lua_State *L) {
   return 1;
 }
 
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* A field that a C function finds, as `value` of a Value is. */
+static int one(lua_State *L) {
+  lua_pushinteger(L, 1);
+  return 1;
+}
+
+static void push_object(lua_State *L, bool indexed) {
+  static const luaL_Reg methods[] = {{"first", nothing}, {"second", nothing}, {NULL, NULL}};
+  lua_newuserdatauv(L, 1, 0);
+  lua_createtable(L, 0, 1);
+  if (indexed)
+    lua_pushcfunction(L, one);
+  else
+    luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
+
+/* objects() -> an object whose methods do nothing, and one whose fields are all 1: what a call costs at least */
+static int raw_objects(lua_State *L) {
+  push_object(L, false);
+  push_object(L, true);
+  return 2;
+}
+
 static const luaL_Reg functions[] = {
-    {"one_cpu", raw_one_cpu},       {"now", raw_now},       {"fork_wait", raw_fork_wait},
-    {"round_trip", raw_round_trip}, {"stream", raw_stream}, {NULL, NULL},
+    {"one_cpu", raw_one_cpu},
+    {"now", raw_now},
+    {"fork_wait", raw_fork_wait},
+    {"round_trip", raw_round_trip},
+    {"stream", raw_stream},
+    {"objects", raw_objects},
+    {NULL, NULL},
 };
 
 int luaopen_raw(lua_State *L);

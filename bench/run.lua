@@ -14,6 +14,7 @@ local PROGRAMS = {
   "bench/condition.lua",
   "MPROC_SPIN=0 bench/condition.lua",
   "bench/integers.lua",
+  "bench/batches.lua",
   "bench/tables.lua",
   "bench/kib_strings.lua",
   "bench/mib_strings.lua",

@@ -19,7 +19,7 @@ bench: all $(BUILD)/bench/raw.so $(BUILD)/bench/codec_floats ## all rows, or BEN
 	@$(TREE_ENV) PYTHON="$(PYTHON)" $(LUA) bench/run.lua $(BENCH)
 	@$(BUILD)/bench/codec_floats
 
-bench-instructions: all ## instructions of each operation: the same on a busy machine
+bench-instructions: all $(BUILD)/bench/raw.so ## instructions of each operation: the same on a busy machine
 	@$(TREE_ENV) LUA="$(LUA)" $(PYTHON) bench/instructions.py
 
 bench-deps: ## install what bench compares with, and gnuplot for its charts

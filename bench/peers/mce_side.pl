@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The same jobs with Perl's MCE: prints one number. Usage: mce_side.pl JOB COUNT
+# The same jobs with Perl's MCE: prints one number. Usage: mce_side.pl JOB COUNT [SIZE]
 use strict;
 use warnings;
 
@@ -49,6 +49,26 @@ sub one_way {
   return $count / $seconds;
 }
 
+# The same, `size` integers at a time.
+sub batches {
+  my ($count, $size) = @_;
+  my ($data, $go) = map { MCE::Channel->new(impl => 'Simple') } 1 .. 2;
+  my $pid = fork() // die;
+  if (!$pid) {
+    my @list = 123456001 .. 123456000 + $size;
+    $go->recv;
+    $data->enqueue(@list) for 1 .. $count / $size;
+    require POSIX;
+    POSIX::_exit(0);
+  }
+  my $began = now();
+  $go->send(1);
+  for (1 .. $count / $size) { my @got = $data->dequeue($size) }
+  my $seconds = now() - $began;
+  waitpid $pid, 0;
+  return $count / $seconds;
+}
+
 # Millions of tasks a second, each a chunk of its own.
 sub pool_map {
   my ($count) = @_;
@@ -65,10 +85,12 @@ sub pool_map {
 my %jobs = (
   round_trip => \&round_trip,
   integers => sub { one_way($_[0]) / 1e6 },
+  batches => sub { batches(@_) / 1e6 },
   tables => sub { one_way($_[0], $small_table) / 1e6 },
   kib_strings => sub { one_way($_[0], 'x' x 1024) / 1e6 },
   mib_strings => sub { one_way($_[0], 'x' x (1 << 20)) * (1 << 20) / 1e9 },
   pool_map => \&pool_map,
 );
 
-print $jobs{ $ARGV[0] }->($ARGV[1]), "\n";
+my $job = shift @ARGV;
+print $jobs{$job}->(@ARGV), "\n";
