@@ -24,9 +24,10 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 3
+#define MP_LAYOUT 4
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
+#define MP_SIZES 256 /* of chunks: see chunk.h */
 #define MP_OBJECT_MOST (1u << 20)
 #define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
 
@@ -55,7 +56,7 @@ typedef struct mp_shm_arena {
   /* caches, rebuilt by recovery; all under lock */
   uint32_t free_object, dying; /* heads of lists through mp_shm_object.next, slot + 1 */
   uint64_t hot_bytes;
-  uint32_t hot[MP_ORDERS], cold[MP_ORDERS]; /* heads of lists through mp_shm_chunk.next, index + 1 */
+  uint32_t hot[MP_SIZES], cold[MP_ORDERS]; /* heads of lists through mp_shm_chunk.next, index + 1 */
   /* high-water marks: raised before the first use of what lies below them, never lowered */
   uint32_t top_object;
   uint64_t top_page;

@@ -161,7 +161,7 @@ static bool is_mine(const mp_shm_incoming *g) {
 static bool commit_delivery(const mp_shm_incoming *g) {
   uint64_t i = (uint64_t)g->large;
   mp_shm_chunk *c = mp_shm_chunk_at(i);
-  uint64_t delivered = MP_ST(MP_HELD, mp_shm_chunk_order(c->st), mp_shm_my_slot);
+  uint64_t delivered = MP_ST(MP_HELD, mp_shm_chunk_size(c->st), mp_shm_my_slot);
   if (g->nhandles && mp_shm_arena_lock(NULL) != 0) return false;
   if (g->nhandles) mp_shm_transit_begin(mp_shm_offset(g->handles), g->nhandles, mp_shm_offset(&c->st), delivered, -1);
   atomic_store_explicit(&c->st, delivered, memory_order_release);
@@ -229,7 +229,7 @@ static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
   c->seq = g->seq;
   q->had_large = 1;
   if (g->nhandles && mp_shm_arena_lock(NULL) == 0) {
-    uint64_t on_flight = MP_ST(MP_READING, mp_shm_chunk_order(c->st), mp_shm_my_slot);
+    uint64_t on_flight = MP_ST(MP_READING, mp_shm_chunk_size(c->st), mp_shm_my_slot);
     mp_shm_transit_begin(mp_shm_chunk_offset((uint64_t)i) + sizeof(mp_shm_large), g->nhandles, mp_shm_offset(&c->st),
                          on_flight, 1);
     atomic_store_explicit(&c->st, on_flight, memory_order_release);

@@ -108,7 +108,7 @@ static void repair(mp_shm_queue *q) {
   q->fresh = 0;
   uint32_t x = q->publishing;
   if (x && !k.publishing && !MP_MUTANT(UNPUBLISHED) &&
-      mp_shm_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_shm_chunk_order(mp_shm_chunk_at(x - 1)->st), q->slot))
+      mp_shm_chunk_at(x - 1)->st == MP_ST(MP_QUEUED, mp_shm_chunk_size(mp_shm_chunk_at(x - 1)->st), q->slot))
     mp_shm_chunk_free(x - 1);
   q->publishing = 0;
   drop_cut_lease(q);
@@ -263,7 +263,7 @@ void mp_shm_queue_drop_messages(mp_shm_queue *q) {
 static void drop_large(mp_shm_queue *q, uint64_t i) {
   mp_shm_chunk *c = mp_shm_chunk_at(i);
   mp_shm_large *x = mp_shm_chunk_data(i);
-  uint64_t ours = MP_ST(MP_USED, mp_shm_chunk_order(c->st), q->slot);
+  uint64_t ours = MP_ST(MP_USED, mp_shm_chunk_size(c->st), q->slot);
   if (x->nhandles) {
     mp_shm_transit_begin(mp_shm_offset(x + 1), x->nhandles, mp_shm_offset(&c->st), ours, -1);
     atomic_store_explicit(&c->st, ours, memory_order_release);
@@ -304,7 +304,7 @@ static void free_chain(mp_shm_queue *q) {
 /* A large message whose put was cut short before its commit: its handles are not on flight. */
 static void drop_unpublished(mp_shm_queue *q) {
   uint64_t i = q->publishing - 1, st = mp_shm_chunk_at(i)->st;
-  if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_shm_chunk_order(st), q->slot)) mp_shm_chunk_free(i);
+  if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_shm_chunk_size(st), q->slot)) mp_shm_chunk_free(i);
   atomic_store_explicit(&q->publishing, 0, memory_order_release);
 }
 
