@@ -3,7 +3,6 @@
 #include "bind/container.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "bind/check.h"
@@ -18,19 +17,11 @@ _Alignas(16) MP_BSS_TAIL char mp_lua_container_buffer[MP_ITEM_ROOM];
 _Alignas(16) MP_BSS_TAIL char mp_lua_container_pieces[MP_INLINE_MOST];
 static bool buffer_busy;
 
-int mp_lua_container_misuse(lua_State *L, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  const char *text = lua_pushvfstring(L, format, args);
-  va_end(args);
-  return mp_lua_misuse(L, text);
-}
-
 int mp_lua_container_fail(lua_State *L, int err, const char *what) {
   if (err == -EINTR) return mp_lua_interrupted(L);
   if (err == -ENOMEM) return mp_lua_misuse(L, MP_NO_ROOM);
-  if (err == -EFBIG) return mp_lua_container_misuse(L, "the entry takes more than the %s's max_bytes", what);
-  return mp_lua_container_misuse(L, "%s: %s", what, strerror(-err));
+  if (err == -EFBIG) return mp_lua_refuse(L, "the entry takes more than the %s's max_bytes", what);
+  return mp_lua_refuse(L, "%s: %s", what, strerror(-err));
 }
 
 int mp_lua_container_none(lua_State *L) {
@@ -49,13 +40,11 @@ static int refuse_key(lua_State *L, int idx) {
       return mp_lua_misuse(L, "key must not be nil");
     case LUA_TTABLE:
     case LUA_TFUNCTION:
-      return mp_lua_container_misuse(
-          L, "a %s cannot be a key: it is another one in each process; use a string or a number",
-          luaL_typename(L, idx));
+      return mp_lua_refuse(L, "a %s cannot be a key: it is another one in each process; use a string or a number",
+                           luaL_typename(L, idx));
     default:
-      return mp_lua_container_misuse(
-          L, "key must be a string, a number, a boolean or an mproc object such as a queue, got %s",
-          mp_lua_show(L, idx));
+      return mp_lua_refuse(L, "key must be a string, a number, a boolean or an mproc object such as a queue, got %s",
+                           mp_lua_show(L, idx));
   }
 }
 
@@ -82,7 +71,7 @@ static void read_string_key(lua_State *L, int idx, mp_lua_key *key) {
   size_t n;
   key->k.p = lua_tolstring(L, idx, &n);
   if (n > MP_KEY_MOST)
-    mp_lua_container_misuse(L, "key has %I bytes, more than the %d that a key may have", (lua_Integer)n, MP_KEY_MOST);
+    mp_lua_refuse(L, "key has %I bytes, more than the %d that a key may have", (lua_Integer)n, MP_KEY_MOST);
   key->k.n = (uint32_t)n;
   key->k.type = MP_ITEM_STRING;
 }
@@ -354,23 +343,22 @@ void mp_lua_update_again(lua_State *L, int at_tries, int at_since) {
   lua_replace(L, at_tries);
   if (tries == 1) lua_pushinteger(L, now), lua_replace(L, at_since);
   if (tries >= TRIES_LEAST && now >= lua_tointeger(L, at_since) + TRIES_TIME)
-    mp_lua_container_misuse(L,
-                            "update: the value has changed each of the %I times that f ran; f must not change it "
-                            "itself, and who changes it often should hold its container's lock() for it",
-                            tries);
+    mp_lua_refuse(L,
+                  "update: the value has changed each of the %I times that f ran; f must not change it "
+                  "itself, and who changes it often should hold its container's lock() for it",
+                  tries);
 }
 
 void mp_lua_update_check(lua_State *L, int at_f) {
   if (lua_type(L, at_f) != LUA_TFUNCTION)
-    mp_lua_container_misuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                            mp_lua_show(L, at_f));
+    mp_lua_refuse(L, "f must be a function that is given the value and returns the new one, got %s",
+                  mp_lua_show(L, at_f));
 }
 
 /* --- numbers to add --- */
 
 void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n) {
-  if (lua_type(L, idx) != LUA_TNUMBER)
-    mp_lua_container_misuse(L, "%s must be a number, got %s", what, mp_lua_show(L, idx));
+  if (lua_type(L, idx) != LUA_TNUMBER) mp_lua_refuse(L, "%s must be a number, got %s", what, mp_lua_show(L, idx));
   read_number(L, idx, n);
 }
 
@@ -381,13 +369,13 @@ int mp_lua_number_refuse(lua_State *L, int err, const mp_shm_item *there, const 
                                                    [MP_ITEM_LONG_STRING] = "a string"};
   if (err != -EINVAL) return mp_lua_container_fail(L, err, what);
   const char *kind = kinds[there->type] ? kinds[there->type] : "a table or an object";
-  return mp_lua_container_misuse(L, "add: %s is there, and no number", kind);
+  return mp_lua_refuse(L, "add: %s is there, and no number", kind);
 }
 
 /* --- boxes --- */
 
 void *mp_lua_container_again(lua_State *L, const mp_lua_box *b, const char *what) {
-  if (!b->object) mp_lua_container_misuse(L, "the %s was closed while the call went on", what);
+  if (!b->object) mp_lua_refuse(L, "the %s was closed while the call went on", what);
   return b->object;
 }
 

@@ -118,8 +118,6 @@ int mp_lua_container_scope(lua_State *L);
 /* lock() and with(f, ...) of self. */
 int mp_lua_container_lock(lua_State *L);
 int mp_lua_container_with(lua_State *L);
-/* Raises with a text. */
-int mp_lua_container_misuse(lua_State *L, const char *format, ...);
 /* Gives class `name` an __index and a __newindex that know its methods, their first upvalue; index NULL: as it is. */
 void mp_lua_container_class(lua_State *L, const char *name, lua_CFunction index, lua_CFunction newindex);
 /* The metatable of held items. Once per Lua state. */

@@ -78,7 +78,7 @@ static int dict_has(lua_State *L) { return mp_lua_dict_has(L, check(L)); }
 static uint64_t deadline_of(lua_State *L, int idx, const mp_shm_dict *d) {
   if (!idx || lua_isnoneornil(L, idx)) return d->options.ttl ? mp_os_now() + d->options.ttl : 0;
   if (lua_type(L, idx) != LUA_TNUMBER || !(lua_tonumber(L, idx) > 0))
-    mp_lua_container_misuse(L, "ttl must be a number of seconds above 0, got %s", mp_lua_show(L, idx));
+    mp_lua_refuse(L, "ttl must be a number of seconds above 0, got %s", mp_lua_show(L, idx));
   uint64_t deadline = mp_os_deadline((double)lua_tonumber(L, idx));
   return deadline == MP_FOREVER ? 0 : deadline;
 }
@@ -118,7 +118,7 @@ static int dict_newindex(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
-      return mp_lua_container_misuse(L, "a Dict has a method of that name; use d:set(\"%s\", ...)", lua_tostring(L, 2));
+      return mp_lua_refuse(L, "a Dict has a method of that name; use d:set(\"%s\", ...)", lua_tostring(L, 2));
     lua_settop(L, 4);
   }
   mp_lua_dict_store(L, b, 2, 3, 4, NULL);
@@ -158,7 +158,7 @@ static mp_lua_held *hold_current(lua_State *L, const mp_lua_box *b, int idx) {
 }
 
 static void need_value(lua_State *L, int idx, const char *what) {
-  if (lua_isnoneornil(L, idx)) mp_lua_container_misuse(L, "%s must not be nil", what);
+  if (lua_isnoneornil(L, idx)) mp_lua_refuse(L, "%s must not be nil", what);
 }
 
 /* setdefault(k, v) -> what is there, or v */
@@ -209,7 +209,7 @@ static int dict_pop(lua_State *L) {
 static void check_comparable(lua_State *L, int idx) {
   int type = lua_type(L, idx);
   if (type == LUA_TTABLE || type == LUA_TFUNCTION)
-    mp_lua_container_misuse(
+    mp_lua_refuse(
         L, "old must be nil, a boolean, a number, a string or an mproc object: a %s is a copy, which equals no other",
         luaL_typename(L, idx));
 }

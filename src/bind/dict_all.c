@@ -179,7 +179,7 @@ static void check_pairs(lua_State *L, int idx) {
     int type = lua_type(L, -1);
     if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TBOOLEAN &&
         mp_codec_unsendable(L, lua_gettop(L), "value"))
-      mp_lua_container_misuse(L, "cannot send %s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+      mp_lua_refuse(L, "cannot send %s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     lua_pop(L, 1);
   }
 }
@@ -189,7 +189,7 @@ static int dict_set_many(lua_State *L) {
   mp_lua_box *b = check(L);
   lua_settop(L, 2);
   if (lua_type(L, 2) != LUA_TTABLE)
-    return mp_lua_container_misuse(L, "set_many takes a table of keys and values, got %s", mp_lua_show(L, 2));
+    return mp_lua_refuse(L, "set_many takes a table of keys and values, got %s", mp_lua_show(L, 2));
   check_pairs(L, 2);
   lua_pushnil(L);
   while (lua_next(L, 2)) {

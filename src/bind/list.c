@@ -25,8 +25,8 @@ static uint64_t length(const mp_lua_box *b) { return mp_shm_list_count(b->object
 
 int mp_lua_list_refuse(lua_State *L, const mp_lua_box *b, int idx, const char *hint) {
   lua_Integer n = (lua_Integer)length(b);
-  if (!n) return mp_lua_container_misuse(L, "index %s: the list is empty%s", mp_lua_show(L, idx), hint);
-  return mp_lua_container_misuse(L, "index must be 1 to %I, the list's length, got %s%s", n, mp_lua_show(L, idx), hint);
+  if (!n) return mp_lua_refuse(L, "index %s: the list is empty%s", mp_lua_show(L, idx), hint);
+  return mp_lua_refuse(L, "index must be 1 to %I, the list's length, got %s%s", n, mp_lua_show(L, idx), hint);
 }
 
 /* True when the value at idx is an integer from 1 on. */
@@ -99,7 +99,7 @@ static bool store(lua_State *L, const mp_lua_box *b, int at_index, int idx, cons
 static int list_newindex(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
   if (lua_type(L, 2) == LUA_TSTRING)
-    return mp_lua_container_misuse(L, "a List has items by index alone, got %s", mp_lua_show(L, 2));
+    return mp_lua_refuse(L, "a List has items by index alone, got %s", mp_lua_show(L, 2));
   store(L, b, 2, 3, NULL);
   return 0;
 }

@@ -33,7 +33,7 @@ static int read_batch(lua_State *L) {
   while (t->read < t->n) {
     lua_settop(L, 3);
     lua_Integer at = t->read + 1;
-    if (lua_geti(L, 2, at) == LUA_TNIL) return mp_lua_container_misuse(L, "list[%I] is nil: a List has no holes", at);
+    if (lua_geti(L, 2, at) == LUA_TNIL) return mp_lua_refuse(L, "list[%I] is nil: a List has no holes", at);
     int type = lua_type(L, 4);
     bool plain = type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TBOOLEAN;
     mp_lua_item_read(L, 4, plain ? "" : lua_pushfstring(L, "list[%I]", at), &t->items[t->read]);
@@ -45,7 +45,7 @@ static int read_batch(lua_State *L) {
 }
 
 static lua_Integer list_length(lua_State *L, int idx) {
-  if (lua_type(L, idx) != LUA_TTABLE) mp_lua_container_misuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
+  if (lua_type(L, idx) != LUA_TTABLE) mp_lua_refuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
   lua_getfield(L, idx, "n");
   int exact = 1;
   lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : lua_tointegerx(L, -1, &exact);
@@ -111,7 +111,7 @@ static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer 
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (lua_isnoneornil(L, arg)) return otherwise;
   lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
-  if (!exact) mp_lua_container_misuse(L, "%s must be an integer, got %s", what, mp_lua_show(L, arg));
+  if (!exact) mp_lua_refuse(L, "%s must be an integer, got %s", what, mp_lua_show(L, arg));
   return n;
 }
 
@@ -134,7 +134,7 @@ static int list_find(lua_State *L) {
   int type = lua_type(L, 2);
   lua_settop(L, 2);
   if (type == LUA_TTABLE || type == LUA_TFUNCTION)
-    return mp_lua_container_misuse(L, "index: a %s is a copy, which equals no other", luaL_typename(L, 2));
+    return mp_lua_refuse(L, "index: a %s is a copy, which equals no other", luaL_typename(L, 2));
   mp_shm_list_part all = {0, MP_LIST_MOST, 0};
   lua_Integer n = push_items(L, b, &all);
   for (lua_Integer i = 1; i <= n; i++) {
@@ -193,7 +193,7 @@ static int list_sort(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
   lua_settop(L, COMPARE);
   if (!lua_isnil(L, COMPARE) && !lua_isfunction(L, COMPARE))
-    return mp_lua_container_misuse(L, "cmp must be a function of two items, got %s", mp_lua_show(L, COMPARE));
+    return mp_lua_refuse(L, "cmp must be a function of two items, got %s", mp_lua_show(L, COMPARE));
   for (;;) {
     lua_settop(L, COMPARE);
     mp_shm_list_part all = {0, MP_LIST_MOST, 0};
