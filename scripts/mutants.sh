@@ -9,7 +9,8 @@ work=$1
 shift
 uncaught=0
 names=${*:-$(sed -n 's/^  MP_MUTANT_\([A-Z]*\),.*/\1/p' src/shm/arena/mutants.h | grep -v -e NOTHING -e COUNT)}
-all=$(cd ctest && printf '%s\n' *_campaign_test.c *_kill_test.c killpoints_test.c wake_test.c rung_often_test.c | sed 's/\.c$//')
+all=$(cd ctest && find . -name '*_campaign_test.c' -o -name '*_kill_test.c' -o -name 'killpoints_test.c' -o -name 'wake_test.c' \
+  -o -name 'rung_often_test.c' -o -path '*/container/*_meeting_test.c' | sed 's#^\./##; s/\.c$//' | sort)
 
 first_for() {
   case $1 in
@@ -24,6 +25,10 @@ first_for() {
     CLAIM | GOAL) echo semaphore_kill_test ;;
     TELL) echo event_kill_test ;;
     OFTEN) echo rung_often_test ;;
+    VERSION | STILL | MENDED | MASK) echo container/dict_meeting_test ;;
+    SHAPE) echo container/list_meeting_test ;;
+    PART | SLOT | FRESH | OLD | COUNTED) echo container/dict_kill_test ;;
+    RETIRED | WATCHED) echo container/dict_handles_kill_test ;;
     *) echo killpoints_test ;;
   esac
 }
@@ -34,10 +39,10 @@ caught_by() { # name, directory
   first=$(first_for "$1")
   for test in $first $(echo "$all" | grep -vx "$first"); do
     make -s BUILD="$2" CFLAGS="-O2 -DMP_ACTIVE_MUTANT=MP_MUTANT_$1" "$2/ctest/$test" >/dev/null || exit 1
-    MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/$test.log" 2>&1
+    MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/${test##*/}.log" 2>&1
     status=$?
     case $status in 0 | 124 | 137) continue ;; esac
-    text=$(grep -v -e ' points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/$test.log" | head -n 1)
+    text=$(grep -v -e ' points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/${test##*/}.log" | head -n 1)
     echo "$test|$((SECONDS - began))|${text:-status $status}"
     return
   done

@@ -35,6 +35,11 @@ static void set_up(void) {
   if (sc->prepare) sc->prepare();
 }
 
+static void again(void *arg) {
+  (void)arg;
+  t_set_text(sc->n, 2);
+}
+
 static void go_on(void) {
   t_set_text(sc->n, 2); /* the first to lock */
   CHECK(t_look(sc->n) == 3);
@@ -80,12 +85,76 @@ static long run_scene(const scene *s) {
   return points;
 }
 
-/* --- the second death: of the one that recovers --- */
+/* --- the last instructions of a scene, nearly all of them: windows that a stride would step over --- */
 
-static void again(void *arg) {
-  (void)arg;
-  t_set_text(sc->n, 2);
+enum { TAIL = 700 };
+
+static long count_steps(void) {
+  long n = 0;
+  set_up();
+  pid_t pid = t_trace(sc->run, NULL);
+  while (!t_step(pid, 1)) n++;
+  t_end(pid);
+  mp_shm_sweep();
+  go_on();
+  return n;
 }
+
+static long run_tail(const scene *s) {
+  long points = 0, stride = t_stride() > 5 ? t_stride() / 5 : 1;
+  sc = s;
+  t_what = s->name;
+  t_deadline(60);
+  for (long k = count_steps() - TAIL; !kill_at(k); k += stride, points++) t_deadline(60);
+  printf("  the end of %-25s %6ld kill points\n", s->name, points);
+  return points;
+}
+
+/* --- other stripes claim chunks before the dead one's is recovered --- */
+
+enum { CROWD = 2000, CROWD_END = 2600, SAME_STRIPE = 5000 };
+
+static uint32_t stripe_of(uint64_t n) { return mp_shm_stripe_index(t_key(&n).hash, MP_DICT_STRIPES - 1); }
+
+static void with_full_stripe(void) {
+  const uint64_t span = sizeof(mp_shm_entry) + 8 + T_TEXT;
+  mp_shm_dict_split_at = 2;
+  t_set_text(sc->n, 0);
+  CHECK(t_d->mask);
+  mp_shm_stripe *s = mp_shm_dict_stripe(t_d, stripe_of(sc->n));
+  for (uint64_t i = SAME_STRIPE; s->copies == 0 || mp_shm_dict_has_room(s, span); i++)
+    if (stripe_of(i) == stripe_of(sc->n)) t_set_text(i, 0);
+}
+
+static void check_crowd(void) {
+  for (uint64_t i = CROWD; i < CROWD_END; i++) CHECK(stripe_of(i) == stripe_of(sc->n) || t_look(i) == 1);
+}
+
+static bool kill_in_stripe(long k) {
+  t_point = k;
+  set_up();
+  bool done = t_kill_after(k, sc->run, NULL, NULL);
+  mp_shm_sweep();
+  for (uint64_t i = CROWD; i < CROWD_END; i++)
+    if (stripe_of(i) != stripe_of(sc->n)) t_set_text(i, 0);
+  again(NULL);
+  CHECK(t_look(sc->n) == 3);
+  check_crowd();
+  mp_shm_object_unuse(t_h);
+  t_nothing_left();
+  return done;
+}
+
+static long run_crowd(const scene *s) {
+  long points = 0;
+  sc = s;
+  t_what = s->name;
+  for (long k = t_first(); !kill_in_stripe(k); k += t_stride(), points++) t_deadline(60);
+  printf("  %-36s %6ld kill points\n", s->name, points);
+  return points;
+}
+
+/* --- the second death: of the one that recovers --- */
 
 /* 1: a point; 0: the recovery had ended before; -1: the operation had. */
 static int kill_both(long j, long k) {
@@ -170,10 +239,12 @@ int main(void) {
       {"insert that splits", 12, 3999, with_split_due, set_text, 0, 2, 61},
       {"replace in one of many stripes", 6, 3, with_split_done, set_text, 1, 2, 1},
   };
+  static const scene crowd = {"other stripes claim meanwhile", 6, 3, with_full_stripe, set_text, 1, 2, 1};
   static const int recovered[] = {0, 2, 6, 7, 9, 12};
   long points = 0;
   t_start();
   for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += run_scene(&scenes[i]);
+  points += run_tail(&scenes[10]) + run_tail(&scenes[12]) + run_crowd(&crowd);
   for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++) points += run_recovery(&scenes[recovered[i]]);
   printf("ok %ld\n", points);
   return 0;

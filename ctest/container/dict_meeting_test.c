@@ -4,6 +4,8 @@
  * It must answer what was there before, or what is there after.
  */
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "container/dict_scene.h"
 #include "meeting.h"
@@ -32,6 +34,7 @@ static void number(void) {
   with_texts(5, 99, 107, 108);
   t_set_integer(99, 7);
 }
+static void last_to_none(void) { with_texts(5, 5, 1, 0); }
 static void absent(void) { with_texts(5, 99, 0, 2); }
 static void many(void) { with_texts(30, 3, 1, 1); }
 static void many_full(void) {
@@ -50,6 +53,15 @@ static void delete (void) { CHECK(t_delete(n) == 1); }
 static void delete_and_insert(void) {
   delete ();
   t_set_text(n, 2);
+}
+
+/* The last entry goes, a writer dies, and the next one, who repairs, may write where that entry was. */
+static void delete_and_repair(void) {
+  delete ();
+  pid_t pid = fork();
+  if (pid == 0) _exit(mp_os_mutex_try(&t_d->first.lock));
+  waitpid(pid, NULL, 0);
+  t_set_text(OTHERS, 2);
 }
 
 /* Writes other keys until the table has been replaced twice. */
@@ -106,6 +118,7 @@ int main(void) {
       {"get meets insert", absent, read_one, replace, audit},
       {"get meets delete", five_to_none, read_one, delete, audit},
       {"get meets delete and insert", five_to_third, read_one, delete_and_insert, audit},
+      {"get meets delete, death, repair and insert", last_to_none, read_one, delete_and_repair, audit},
       {"get meets two new tables", many, read_one, new_tables, audit},
       {"get meets two new tables, of a full one", many_full, read_one, new_tables, audit},
       {"get meets the split", many, read_one, split, audit},

@@ -177,6 +177,7 @@ static int put(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, cons
   if (err) return err;
   uint64_t place = s->end, slot = mp_shm_slot_word(k->hash, place);
   bool fresh = !at->p && *at->gap == 0;
+  if (!at->p && !fresh) atomic_store_explicit(&s->reused, s->reused + 1, memory_order_release);
   if (MP_MUTANT(SLOT)) atomic_store(at->p ? at->p : at->gap, slot);
   mp_shm_stripe_append(s, k, v);
   err = commit(d, st, at, slot, place, w);

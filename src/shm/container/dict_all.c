@@ -95,13 +95,16 @@ static int copy_table(const mp_shm_store *st, uint64_t w, copy *c) {
   return 0;
 }
 
+/* A key that is deleted and set again could be met twice where another took its first slot: that shows by `reused`. */
 static int copy_free(mp_shm_dict *d, const mp_shm_store *st, copy *c) {
   c->used = 0;
   c->mask = mp_shm_dict_mask(d);
   uint64_t version = mp_shm_stripe_version(st->s);
+  uint32_t reused = atomic_load_explicit(&st->s->reused, memory_order_acquire);
   if (c->mask != mp_shm_dict_mask(d)) return -EAGAIN;
   int err = copy_table(st, mp_shm_stripe_table(st->s), c);
-  return mp_shm_stripe_still(st->s, version) ? err : -EAGAIN;
+  if (!mp_shm_stripe_still(st->s, version)) return -EAGAIN;
+  return atomic_load_explicit(&st->s->reused, memory_order_relaxed) == reused ? err : -EAGAIN;
 }
 
 static int copy_locked(mp_shm_dict *d, const mp_shm_store *st, copy *c, const mp_shm_wait *w) {

@@ -26,6 +26,8 @@
  *            coming off transit
  * dirty      who finds the lock abandoned, before it makes  recovery is due; cleared by recovery
  *            it consistent
+ * reused     (a dict's) +1 before a deleted slot gets        a copy of all is one of each key if it stayed the same
+ *            another key
  * live used dead busy copies   caches and counts            recovery counts live, used and dead
  *
  * Rules: chunks name their stripe (`part`), so that recovery frees none that another stripe has claimed since. Readers store
@@ -55,6 +57,7 @@ typedef struct mp_shm_stripe {
   uint32_t used;                      /* entries in the index; slots that were ever filled */
   _Atomic uint32_t fresh, old, dirty; /* chunk index + 1; 0: none */
   uint32_t busy, copies;
+  _Atomic uint32_t reused;
 } mp_shm_stripe;
 _Static_assert(sizeof(mp_shm_stripe) == MP_LINE, "a stripe is a line");
 
