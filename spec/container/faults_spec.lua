@@ -141,7 +141,7 @@ describe("with failing allocations", function()
       function() return d:update("k", function(t) return { t[1] + 1, q, long } end) end,
       function() return d:exchange("k", { 1, q }) end,
       function() return d:totable(), d:keys(), d:values() end,
-      function() for _ in pairs(d) do break end end,
+      function() return pairs(d)() end,
       function() return d:compare_exchange("n", nil, q), d:compare_exchange("n", q, nil) end,
       function() return d:setdefault("s", { q }), d:pop("s") end,
       function() d:set_many{ a = 1, b = { q }, c = long } end,

@@ -148,6 +148,29 @@ describe("the example", function()
     assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
   end)
 
+  it("shared_wordcount counts into one table", function()
+    local tree = os.tmpname()
+    os.remove(tree)
+    assert(lfs.mkdir(tree))
+    for i = 1, 30 do
+      local file <close> = assert(io.open(("%s/f%d"):format(tree, i), "w"))
+      file:write(("Foo bar foo\n"):rep(i))
+    end
+    local out = output("shared_wordcount.lua", { tree })
+    os.execute("rm -rf " .. program.quote(tree))
+    assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
+  end)
+
+  it("shared_cache makes what is hot hardly more than once", function()
+    local out = output("shared_cache.lua", { 2000 })
+    local pattern = "^2000 requests; (%d+) times .- (%d+) times .- has (%d+) entries; (%d+) went\n$"
+    local hot, cold, kept, went = out:match(pattern)
+    assert.truthy(went, out)
+    assert.is_true(tonumber(hot) >= 50 and tonumber(hot) < 500, out)
+    assert.is_true(tonumber(cold) > 100, out)
+    assert.is_true(tonumber(kept) <= 200, out)
+  end)
+
   it("pool_primes finds the first one, and the first twins", function()
     assert.same({
       "the first prime above 1000000000000 is 1000000000039, candidate number 20",
