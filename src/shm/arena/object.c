@@ -75,7 +75,7 @@ static bool held_by_another(uint32_t slot) {
   return false;
 }
 
-/* The reference bitmap behind those of the processes: which objects must be settled when a holder dies. */
+/* The reference bitmap behind those of the processes: which objects must be reaped when a holder dies. */
 static _Atomic uint64_t *settling(void) { return row(mp_shm_header->nprocs); }
 
 static uint64_t words_in_use(void) { return (mp_shm_header->top_object + 63) / 64; }

@@ -6,7 +6,7 @@
  * ready   how many per-process slots have been cleared. Raised, never lowered, by a process that needs its own slot, under the
  *         object's inner lock and after the clearing: one killed between the two leaves per-process slots that are cleared again.
  * slot[p] process p's; what it means, and who else may write it, each object says. A slot of a process that died is
- *         put to 0 by the object's settle, before the slot can be another's.
+ *         put to 0 by the object's reap, before the slot can be another's.
  *
  * Memory is touched up to the highest slot that used the object, so that a slot costs 8 bytes for each process there is.
  */

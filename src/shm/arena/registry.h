@@ -15,12 +15,13 @@
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
  * pid        the reserver once it has forked, and       0: not known yet
  *            the process itself, before LIVE: the same
- * nclaimed     the process itself                         chunks it holds in state HELD or READING; raised before the
+ * nclaimed   the process itself                         chunks it holds in state HELD or READING; raised before the
  *                                                       claim, lowered after the release: 0 in a dead slot means no scan
  * asleep     the process itself                         a hint for spinning; wrong values cost time only
- * wait_set     the process itself                         the chunk (index + 1) that says what it observes (wait_set.h), or 0;
- *                                                       in a dead slot meaningless
- * private wait        the process itself, asleep: ARMED, awake:  the word of wait_queue.h that it alone sleeps on
+ * wait_set   the process itself                         the chunk (index + 1) that says what it observes (wait_set.h),
+ *                                                       or 0; in a dead slot meaningless
+ * private_wait                                          the word of wait_queue.h that it alone sleeps on
+ *            the process itself, asleep: ARMED, awake:
  *            IDLE; a waker: ARMED->IDLE (CAS)
  * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */

@@ -4,12 +4,12 @@
  *
  * word      written by                                        what a survivor sees
  * slot[p]   p: raised before it takes a message, under the     of a dead process: whatever it says, that process will
- *           consumers' lock; lowered by whoever says that a    finish nothing: settle clears it. So it need not agree
+ *           consumers' lock; lowered by whoever says that a    finish nothing: reap clears it. So it need not agree
  *           task is done (its own first), by CAS               with the queue at its owner's death
- * lost      settle, when it clears a slot; cleared by join     a task was given up with the process that had it
+ * lost      reap, when it clears a slot; cleared by join     a task was given up with the process that had it
  *
- * Nothing is unfinished when no message is in the queue or coming back and all per-process slots are 0. A taker raises its slot
- * before the message leaves the queue, and who says that a task is done has put its successors before: so a look at
+ * Nothing is unfinished when no message is in the queue or coming back and all per-process slots are 0. A taker raises its
+ * slot before the message leaves the queue, and who says that a task is done has put its successors before: so a look at
  * the queue and then at the per-process slots, with both locks held, is exact.
  */
 #ifndef MP_SHM_QUEUE_JOINABLE_H

@@ -5,7 +5,7 @@
  * Records lie in a chain of segments (64 KiB chunks). The queue's own chunk is one of them, with less room: a queue
  * through which little went takes a page. A drained segment goes back to the producers, as `spare` or, the own one, `vacant`, so
  * that a queue whose reader keeps up runs in two segments that stay in the cache; a queue without a reader grows by
- * segments, and shrinks by them. Messages over MP_INLINE_MAX lie in large messages: chunks of their own, written and read
+ * segments, and shrinks by them. Large messages, those over MP_INLINE_MAX, lie in chunks of their own, written and read
  * with no lock held; their record only names them.
  *
  * A record is 16 bytes {bytes, handles, type, seq} and its payload {handles, data} rounded up to 16. A segment always
@@ -22,7 +22,8 @@
  * vacant      consumers 0->1, producers 1->0 after the commit  the chain says whether the own segment is in it
  * drained     consumers, before head leaves it; cleared when   still in the chain (head did not move), or spare, vacant or
  *             it is spare, vacant or freed                     freed
- * publishing  producers: a large message, set before it turns QUEUED in a record, or freed by recovery
+ * publishing  producers: a large message's chunk, set before  in a record, or freed by recovery
+ *             it turns QUEUED
  * leasing     consumers: the copy of a short message for its  head still lease_head: the copy is freed; moved: it is
  *             lessee, set before it is READING, cleared when  the message, which goes back if its lessee is dead
  *             head has moved; lease_head is head before that
@@ -32,12 +33,15 @@
  * nput ngot   each after its commit                            caches; recovery walks head..tail
  * nret        consumers' lock                                  cache; recovery counts RETURNED chunks
  *             A lease counts as taken; what may still come back is found in the chunk table (mp_shm_queue_out)
- *             Who waits on ngot or nret must not trust them while consumers is abandoned or needs_recovery stands: it recovers first
- * needs_recovery       who got a lock whose owner had died              set before that lock is made consistent; cleared by recovery
- * closed      under both locks; in a pipe (end.h) under the    0 -> 1, once
- *             arena lock, once an end has lost its last holder
+ *             Who waits on ngot or nret must not trust them while consumers is abandoned or needs_recovery stands: it
+ *             recovers first
+ * needs_recovery
+ *             who got a lock whose owner had died              set before that lock is made consistent; cleared by
+ *                                                              recovery
+ * closed      under both locks; in a pipe (pipe_end.h), under  0 -> 1, once
+ *             the arena lock, once an end has lost its last holder
  *
- * Recovery runs under both locks and the arena lock, so its first act is to settle an interrupted move of handles.
+ * Recovery runs under both locks and the arena lock, so its first act is to finish or undo an interrupted move of handles.
  */
 #ifndef MP_SHM_QUEUE_QUEUE_H
 #define MP_SHM_QUEUE_QUEUE_H
@@ -137,7 +141,7 @@ void mp_shm_lease_give_back(mp_shm_incoming *g);
 /* Takes what a dead lessee had, oldest first, to be ended by mp_shm_queue_done or mp_shm_orphan_return. -EAGAIN: none. */
 int mp_shm_queue_orphan(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w);
 pid_t mp_shm_orphan_lessee(const mp_shm_incoming *g);
-/* Whether that process has leases of it; of a dead one: that are not settled yet. Once false, what it had is an orphan. */
+/* Whether that process has leases of it; of a dead one: that are not reaped yet. Once false, what it had is an orphan. */
 bool mp_shm_queue_leased_by(mp_shm_queue *q, pid_t pid);
 void mp_shm_orphan_return(mp_shm_incoming *g);
 /* The same, but takes the message only if it passes. -EMSGSIZE: there is one that does not, and it stays. */

@@ -16,13 +16,15 @@
  * slot[p]  gen << 2 | 0 nothing, IN, MARKED. IN(g): process p came, or is about to, stored by itself before its CAS. A dead
  *          process that is IN breaks g, were it killed a moment before it was counted. IN(g)->MARKED(g): CAS by who
  *          finishes a reset, so that p, looking when turn has gone on to g + 1, tells that g was not released. 0: p has
- *          left, or settle has seen to its death; before the slot is another's.
- * wait queues    those of g sleep on wait queues[g % 4], and are ready all at once: nobody whose time has not come gets into the
+ *          left, or reap has seen to its death; before the slot is another's.
+ * wait_queues
+ *          those of g sleep on wait_queues[g % 4], and are ready all at once: nobody whose time has not come gets into the
  *          line before them, unless three generations have passed meanwhile. Who finds g full sleeps there too.
- * slots_lock held to make one's slot the first time; nothing to recover.
+ * slots_lock
+ *          held to make one's slot the first time; nothing to recover.
  *
  * So a sleeper looks at one word that no death leaves half changed. What it cannot see, a death among those of g, the
- * sweep of its slice finds (settle) and the last to come.
+ * sweep of its slice finds (reap) and the last to come.
  */
 #ifndef MP_SHM_SYNC_BARRIER_H
 #define MP_SHM_SYNC_BARRIER_H

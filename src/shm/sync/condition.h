@@ -4,7 +4,7 @@
  * The lock is an mp_shm_mutex of another object, or the same part of one, in all calls; who says "the lock" means that.
  *
  * word      written by, order                                what a survivor sees
- * m         notify, and whoever settles; a few dozen         nothing under it needs recovery
+ * m         notify, and whoever reaps; a few dozen           nothing under it needs recovery
  *           instructions, the innermost but the arena's
  * ticket    a waiter, holding the lock, before its slot      the last number given; a gap means nothing
  * upto      notify, under the lock and m: ITS COMMIT         who waits with a ticket up to this one is notified; only grows
@@ -14,20 +14,20 @@
  *   TAKEN     p, which was notified and has the lock again   wait has succeeded; the release of the lock, or the next wait,
  *                                                            uses the notification up
  *   0         p, CAS from WAITING under the lock, at its     p does not wait
- *             time's end; at the release of the lock; the settler
- *   | LEFT    p, ended by Ctrl-C, when it can have neither   whoever has m next settles the slot as if p were dead
+ *             time's end; at the release of the lock; the reaper
+ *   | LEFT    p, ended by Ctrl-C, when it can have neither   whoever has m next reaps the slot as if p were dead
  *             the lock nor m
  *
  * One store notifies any number of waiters. It is the ticket of the nth oldest living one: tickets at or below it that
  * nobody waits with are of the dead, whose per-process slots notify puts to 0 first, or have been notified before.
  *
- * Settling. A process that was notified and died, or left, before it used that up owes it to the oldest that waits:
- * the settler gives it (one CAS), puts the slot to 0, and wakes. Killed between the first two it leaves a
+ * Reaping. A process that was notified and died, or left, before it used that up owes it to the oldest that waits:
+ * the reaper gives it (one CAS), puts the slot to 0, and wakes. Killed between the first two it leaves a
  * notification that is given once more: never one too few. What TAKEN owes is given only when p was killed: a process
  * that ends in order has ended its work, though it should have released the lock.
  *
- * A waiter needs m never, but after Ctrl-C. It sleeps on its own word (wait_queue.h). A notifier wakes once it has released the
- * lock: who is woken before that could only go to sleep again, in line for the lock. A notifier killed in between wakes
+ * A waiter needs m never, but after Ctrl-C. It sleeps on its own word (wait_queue.h). A notifier wakes once it has released
+ * the lock: who is woken before that could only go to sleep again, in line for the lock. A notifier killed in between wakes
  * for nobody, and those it notified look when their slice ends. The first that wakes wakes for the others as well.
  */
 #ifndef MP_SHM_SYNC_CONDITION_H

@@ -5,15 +5,17 @@
  * word    written by, order                              what a survivor sees
  * state   set, by CAS: generation + 1 and the flag;      all there is to know. Set already: set changes nothing. THE COMMIT
  *         clear: the flag off                            of both
- * wait queue    a crowd's (wait_queue.h): who waits arms and sleeps  its word is pending while its maker may owe a wake: the system
- *         on its word; set wakes for all                 then wakes one who sleeps
- * broadcast_gen  set, after a wake that woke those who slept:   the generation of which everybody asleep has been told. Another
- *         its generation; who was woken, after his own   than state's: a wake may have been a dying process's, and the
- *                                                        only one
+ * wait_queue
+ *         a crowd's (wait_queue.h): who waits arms and   its word is pending while its maker may owe a wake: the system
+ *         sleeps on its word; set wakes all              then wakes one who sleeps
+ * broadcast_gen
+ *         set, after a wake that reached those who       the generation of which everybody asleep has been told. Another
+ *         slept: its generation; who was woken, after    than state's: a wake may have been a dying process's, and the
+ *         his own                                        only one
  *
  * Who waits is released when the flag is up or the generation is not the one it found: a clear() right after the set()
- * takes nothing from it. Who was woken, released or not, wakes all others unless `broadcast_gen` says that they know, and has the
- * word pending until then: whoever is killed, setter or waiter, hands the duty to one who sleeps.
+ * takes nothing from it. Who was woken, released or not, wakes all others unless `broadcast_gen` says that they know,
+ * and has the word pending until then: whoever is killed, setter or waiter, hands the duty to one who sleeps.
  */
 #ifndef MP_SHM_SYNC_EVENT_H
 #define MP_SHM_SYNC_EVENT_H

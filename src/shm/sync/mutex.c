@@ -8,7 +8,7 @@
 #include "shm/arena/proc.h"
 #include "shm/wait/wait_queue.h"
 
-#define HUNGRY_AFTER MP_MS
+#define STARVING_AFTER MP_MS
 #define PASS_AFTER (4 * MP_MS)
 #define NAP (50 * MP_MS / 1000) /* some task switches */
 #define SPINS 100u
@@ -164,7 +164,7 @@ static bool take_place(mp_shm_mutex *x, const mp_shm_wait *w, int *m) {
 
 /* By the next one. */
 static int wait_for(mp_shm_mutex *x, const mp_shm_wait *w) {
-  uint64_t patience = HUNGRY_AFTER;
+  uint64_t patience = STARVING_AFTER;
   for (;;) {
     int r = try_for(&x->m, &patience, w);
     if (r != -ETIMEDOUT) return r;

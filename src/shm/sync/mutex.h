@@ -5,17 +5,18 @@
  * word     written by, order                              what a survivor sees
  * m        acquire, release: THE COMMIT of both           the system gives a dead owner's on, marked abandoned
  * line     who waits holds it while it is the next one    abandoned: the one behind it goes on in its place
- * starving   the next one, once it has waited HUNGRY_AFTER; 1 though nobody waits: whoever comes stands in line,
+ * starving the next one, once it has waited STARVING_AFTER; 1 though nobody waits: whoever comes stands in line,
  *          cleared when it has m or gives up, and by who  becomes the next one, and clears it
  *          takes m from behind it
- * contended  1: who stands behind the next one; 0: who      a hint: a wrong one costs one private wait
+ * contended
+ *          1: who stands behind the next one; 0: who      a hint: a wrong one costs one short sleep
  *          found the line empty
  * owner    the owner, after m, and 0 before it goes       a name for messages only; m tells the truth
  * depth    the owner                                      meaningless while nobody holds m
  *
  * Who comes while nobody is starving may take m before those who wait (that is fast: no sleep between release and
  * acquire); who is starving has it next. The line, a mutex, goes to whom the system runs first: who finds it contended
- * private waits before joining it, so that those who stand in it already are run. Who stands in it looks at m now and then, and
+ * sleeps shortly before joining it, so that those who stand in it already are run. Who stands in it looks at m now and then, and
  * takes it if it is free: a next one that is stopped, or is not run, holds nobody up. A process counts what it holds,
  * and keeps those objects alive.
  */

@@ -9,15 +9,16 @@
  *            it releases, or     -> phase + 1, 0 (TORN stays when it gives up): THE COMMIT of both
  *            gives up
  *            who finds m         CLOSED | WRITES -> CLOSED | TORN. A writer goes on from there, in the same phase; a reader,
- *            abandoned           or settle, goes on to phase + 1, TORN or 0
+ *            abandoned           or reap, goes on to phase + 1, TORN or 0
  * slot[p]  depth << 2 | READS, or WAITS, GIVEN, or 0. Process p: 0 -> READS, then a look at gate: closed, it steps back.
  *          -> WAITS while it sleeps. WAITS -> GIVEN: CAS by m's holder before it opens gate, so that who waited reads
  *          before the next write, however soon that comes; GIVEN -> READS: CAS by p when it wakes; GIVEN -> WAITS: CAS by
  *          the next holder of m, when p has not come for a slice (it may be stopped). A writer waits while any living
- *          process is at READS or GIVEN; what a dead one left means nothing, and settle puts it to 0.
+ *          process is at READS or GIVEN; what a dead one left means nothing, and reap puts it to 0.
  * readers  those who found gate closed in a phase sleep on readers[phase % 4], and are ready all at once
  * drained  m's holder sleeps there; woken by who stops reading, after the store of its slot
- * slots_lock held to make one's slot the first time; nothing to recover.
+ * slots_lock
+ *          held to make one's slot the first time; nothing to recover.
  *
  * A sleeping reader looks at its slot and gate, and whether m is abandoned: then it opens gate itself. A sleeping writer
  * looks at all per-process slots and at the life of those that read. Neither is a cache that a death can leave stale.

@@ -7,20 +7,21 @@
  *
  * word      written by, order                                what a survivor sees
  * value     plain: acquire and release, by CAS: THE COMMIT   the truth
- *           bounded: under m, after the commit               a cache, max - the per-process slots' sum; who waits must not trust it
- *                                                            while m is abandoned: it recovers
+ *           bounded: under m, after the commit               a cache, max - the sum of slots; who waits must not trust
+ *                                                            it while m is abandoned: it recovers
  *  bounded only, under m:
  * slot[p]   acquire by p, +1: THE COMMIT of acquire          how many permits p has out. THE TRUTH while target is 0
- *           settle, 0: THE COMMIT of settle
+ *           reap, 0: THE COMMIT of reap
  *           release, down, after target                        between target - 1 and the sum before: recovery goes on
- * releaser     release, before target                             whose slot is lowered first
- * target      release: 1 + what shall be out: THE COMMIT of    0: no release was under way. Else it has happened, and recovery
- *           release; 0 once per-process slots and value say so           lowers per-process slots, in the same order, until their sum is target - 1
+ * releaser  release, before target                           whose slot is lowered first
+ * target    release: 1 + what shall be out: THE COMMIT of    0: no release was under way. Else it has happened, and
+ *           release; 0 once slots and value say so           recovery lowers slots, in the same order, until their sum
+ *                                                            is target - 1
  *
  * A store that lets somebody in is made with the wait queue pending, so a waiter is woken whoever dies; it then finds the
  * value, or m abandoned. Any process may release what another took: its own slot is lowered first, then the others' in
- * their order. A slot that is not 0 stands in an object its process holds: a claim (object.h). Nobody watches a
- * semaphore (watch.h).
+ * their order. A slot that is not 0 stands in an object its process holds: a claim (object.h). Nobody observes a
+ * semaphore (wait_set.h).
  */
 #ifndef MP_SHM_SYNC_SEMAPHORE_H
 #define MP_SHM_SYNC_SEMAPHORE_H

@@ -5,19 +5,22 @@
  * word   MP_WORD_ARMED while the one sleeper sleeps or is about to; MP_WORD_IDLE otherwise. The sleeper stores both,
  *        a waker turns ARMED to IDLE by CAS and wakes. Its low 30 bits are always 0, so that the kernel passes the wake
  *        on when a process is killed that had named it in its pending entry.
- * sleeper_lock  a robust mutex: its holder is the one sleeper; others who wait, wait for it.
- * observed  arming << 1 | 1 while somebody waits for this wait queue and others at once (wait_set.h); a waker clears the bit.
+ * sleeper_lock
+ *        a robust mutex: its owner is the one sleeper; others who wait, wait for it.
+ * observed
+ *        arming << 1 | 1 while somebody waits for this wait queue and others at once (wait_set.h); a waker clears the bit.
  *
- * A waker: pending(word); the store that others shall see; mp_shm_wait_queue_wake; pending(NULL). Killed before its store it has
- * changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the sleeper lock to the next, who looks first.
+ * A waker: pending(word); the store that others shall see; mp_shm_wait_queue_wake; pending(NULL). Killed before its
+ * store it has changed nothing; after it, the kernel wakes. A sleeper killed asleep leaves the sleeper lock to the next,
+ * who looks first.
  * Slices (MP_SLICE) make the rest correct: whatever wake is lost, somebody looks again.
  *
- * A crowd's wait queue: where one store releases all who wait, each of them sleeps on the word and nobody takes the sleeper lock. Then
- * IDLE is a bit, and beside it PHASE changes with every wake that finds the word armed: who looked before a wake and
+ * A crowd's wait queue: where one store releases all who wait, each of them sleeps on the word and nobody takes the
+ * sleeper lock. Then IDLE is a bit, and beside it PHASE changes with every wake that finds the word armed: who looked before a wake and
  * sleeps after it is not fooled by another who has armed the word since. Who arms clears IDLE, who wakes sets it.
  *
- * A private wait is the same sleep without a sleeper lock, on the word in the process's own slot (mp_shm_proc.private_wait): for objects that know whom
- * they wake. Who sleeps there is always the one, so that a wake that comes late, or to the slot's next process, only
+ * A private wait is the same sleep without a sleeper lock, on the word in the process's own slot
+ * (mp_shm_proc.private_wait): for objects that know whom they wake. Who sleeps there is always the one, so that a wake that comes late, or to the slot's next process, only
  * makes it look once more.
  */
 #ifndef MP_SHM_WAIT_WAIT_QUEUE_H

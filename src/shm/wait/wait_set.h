@@ -3,22 +3,23 @@
  * Wait sets (layer 1): waiting for many things at once, and descriptors for the event loops of others. Called by L3; the
  * queue tells it when it has been looked at.
  *
- * A wait set is a wait queue and a wake pipe of the process that observes (os/event.h). Who wakes a wait queue that is observed pokes the
- * pipes of all who observe it. Nothing waits here under a lock, and nothing is owed to the dead: a wake that is lost, because
+ * A wait set is wait queues and a wake pipe of the process that observes them (os/event.h). Who wakes a wait queue that
+ * is observed writes a byte into the pipes of all who observe it. Nothing waits here under a lock, and nothing is owed to the dead: a wake that is lost, because
  * its waker was killed before it or could not open the pipe, costs the observer its slice (MP_SLICE), no more.
  *
  * word               written by, order                           what a survivor sees
- * wait_queue.observed       arming << 1 | 1. An observer, once its entry   1: somebody may observe. A waker killed on the way leaves
- *                    stands: +1 arming and 1 (CAS), then it       it so, and the next one wakes them
- *                    looks, then it sleeps. A waker, after its
- *                    committing store: reads it; pokes; clears
- *                    the bit by CAS, if nobody has armed it since
- * mp_shm_proc.wait_set      the observer: its table's chunk + 1, once     that table; of a dead or departed process nobody looks
- *                    the table is whole; 0 before that is freed
- * table: owner room  the observer, before mp_shm_proc.wait_set            constant
- *        n           the observer, after the entries it counts     entries beyond it say nothing
- *        wait queue pipe   the observer: the pipe, then its wait queue;         any mixture of old and new: a pipe is known by its inode,
- *                    wait queue 0: nothing                              so that a wrong one is never written to
+ * mp_shm_wait_queue  arming << 1 | 1. An observer, once its       1: somebody may observe. A waker killed on the way leaves
+ *   .observed        entry stands: +1 arming and 1 (CAS), then    it so, and the next one wakes them
+ *                    it looks, then it sleeps. A waker, after its
+ *                    committing store: reads it; writes into the
+ *                    pipes; clears the bit by CAS, if nobody has
+ *                    armed it since
+ * mp_shm_proc        the observer: its table's chunk + 1, once    that table; of a process that is dead or has
+ *   .wait_set        the table is whole; 0 before that is freed   unregistered nobody looks
+ * table: owner room  the observer, before that                    constant
+ *        n           the observer, after the entries it counts    entries beyond it say nothing
+ *        entry       the observer: the pipe, then its wait        any mixture of old and new: a pipe is known by its
+ *                    queue; wait queue 0: nothing                 inode, so that a wrong one is never written to
  *
  * The table is a chunk HELD by its process, so that it is freed like all that a dead process had in hand. It may be freed,
  * and be another's, while a waker reads it: the waker believes what has the right owner and a possible size, reads
