@@ -63,6 +63,157 @@ describe("a pool's message", function()
   end)
 end)
 
+describe("what a single task returned", function()
+  leaks.watch()
+
+  it("is one value, a table with n, unless it was asked for", function()
+    local queue, inbox = new_inbox()
+    for _, values in ipairs({ pack(), pack(nil), pack(1), pack(1, nil, "b", nil), pack({ 1 }, ("x"):rep(50000)) }) do
+      protocol.post(queue, 1, 0, protocol.RETURNED, 1, 1, 0, "result", table.unpack(values, 1, values.n))
+      local got = pack(protocol.receive(inbox, 0))
+      assert.equal(10, got.n)
+      assert.same({ true, values }, { got[9], got[10] })
+      protocol.done(inbox, got[1])
+    end
+    post(queue, 1, setmetatable({ "x" }, Hooked))
+    local failing = setmetatable({ "x" }, Hooked)
+    protocol.post(queue, 1, 0, protocol.RETURNED, 1, 1, 0, "result", failing)
+    protocol.done(inbox, (protocol.receive(inbox, 0)))
+    hooked.on = function() error("no", 0) end
+    local got = pack(protocol.receive(inbox, 0))
+    hooked.on = nothing
+    assert.same({ false, "no" }, { got[9], got[10] })
+    protocol.done(inbox, got[1])
+  end)
+end)
+
+describe("absorbing results", function()
+  leaks.watch()
+
+  local LAST = 9 -- offset of the chunk's last item
+
+  -- A book as pool/owner/inflight.lua keeps it, with one chunk, number 1, of ten items after the fifth.
+  local function new_book(more)
+    local job = { plain = true, ended = false, values = {}, errors = {}, arrived = 3, arrivals = false }
+    for name, value in pairs(more or {}) do
+      job[name] = value
+    end
+    local chunk = { job = job, base = 5, count = 10, left = 10, next = 0, reported = false, cuts = false }
+    return { chunks = { chunk }, count = 100, done = 7, moves = 50, noting = false }, chunk, job
+  end
+
+  local function item(queue, offset, value, more)
+    more = more or {}
+    protocol.post(queue, more.chunk or 1, offset, more.kind or DONE, 0, more.slot or 2, more.nanoseconds or 0, "result",
+      value)
+  end
+
+  it("notes all that follow one another, but the chunk's last", function()
+    local queue, inbox = new_inbox()
+    local book, chunk, job = new_book()
+    for k = 0, LAST do
+      item(queue, k, k * 10)
+    end
+    assert.same({ 9, 2 }, { protocol.absorb(inbox, book) })
+    assert.same({ [6] = 0, [7] = 10, [8] = 20, [9] = 30, [10] = 40, [11] = 50, [12] = 60, [13] = 70, [14] = 80 },
+      job.values)
+    assert.same({ 9, 1, 12, 91, 16, 59 }, { chunk.next, chunk.left, job.arrived, book.count, book.done, book.moves })
+    assert.equal(0, (protocol.absorb(inbox, book)))
+    local got = pack(protocol.receive(inbox, 0))
+    assert.same({ LAST, 90 }, { got[3], got[10] })
+    protocol.done(inbox, got[1])
+  end)
+
+  it("notes what is nil, and lists arrivals", function()
+    local queue, inbox = new_inbox()
+    local NIL = {}
+    local book, _, job = new_book({ nil_value = NIL, arrivals = { [4] = 77 }, arrivals_to = 4 })
+    item(queue, 0, nil)
+    item(queue, 1, true)
+    assert.equal(2, (protocol.absorb(inbox, book)))
+    assert.equal(NIL, job.values[6])
+    assert.is_true(job.values[7])
+    assert.same({ [4] = 77, [5] = 6, [6] = 7 }, job.arrivals)
+    assert.equal(6, job.arrivals_to)
+  end)
+
+  it("stops before anything that is not so simple", function()
+    for _, case in ipairs({
+      { 1, "an item" }, { 0, 1, { kind = FAILED } }, { 0, 1, { nanoseconds = 5 } }, { 0, 1, { chunk = 2 } },
+      { 0, 1, { kind = protocol.RETURNED } }, { 0, 1, { kind = protocol.READY } },
+    }) do
+      local queue, inbox = new_inbox()
+      local book, chunk = new_book()
+      item(queue, case[1], case[2], case[3])
+      assert.equal(0, (protocol.absorb(inbox, book)))
+      assert.same({ 0, 10, 100 }, { chunk.next, chunk.left, book.count })
+      assert.equal(1, protocol.pending(inbox))
+      protocol.done(inbox, (protocol.receive(inbox, 0)))
+    end
+    for _, change in ipairs({
+      function(book) book.noting = {} end, function(_, chunk) chunk.reported = {} end,
+      function(_, _, job) job.plain = false end, function(_, _, job) job.ended = true end,
+      function(_, chunk) chunk.left = 1 end, function(book) book.chunks = {} end,
+    }) do
+      local queue, inbox = new_inbox()
+      local book, chunk, job = new_book()
+      change(book, chunk, job)
+      item(queue, 0, 1)
+      assert.equal(0, (protocol.absorb(inbox, book)))
+      assert.equal(3, job.arrived)
+      protocol.done(inbox, (protocol.receive(inbox, 0)))
+    end
+  end)
+
+  it("stops where the next one is another worker's, or another chunk's", function()
+    local queue, inbox = new_inbox()
+    local book, chunk = new_book()
+    item(queue, 0, "a")
+    item(queue, 1, 1)
+    item(queue, 2, 2, { slot = 3 })
+    item(queue, 0, 2, { chunk = 2 })
+    local absorbed = {}
+    repeat
+      local n, slot = protocol.absorb(inbox, book)
+      absorbed[#absorbed + 1] = n .. " of " .. slot
+    until n == 0
+    assert.same({ "2 of 2", "1 of 3", "0 of 2" }, absorbed)
+    assert.equal(3, chunk.next)
+    protocol.done(inbox, (protocol.receive(inbox, 0)))
+  end)
+
+  it("takes values whose decoding runs the program's code, and looks again at what that has done", function()
+    local queue, inbox = new_inbox()
+    local book, chunk, job = new_book()
+    local acts = {
+      nothing,
+      function() book.chunks = {} end,
+      function() book.chunks[1] = chunk job.ended = true end,
+      function() job.ended = false chunk.next = 2 end,
+      function() -- another use of the pool takes it first
+        hooked.on = nothing
+        assert.equal(0, (protocol.absorb(inbox, book)))
+        assert(protocol.done(inbox, (protocol.receive(inbox, 0))))
+      end,
+      function() error("no", 0) end,
+    }
+    local counts = {}
+    for i, act in ipairs(acts) do
+      chunk.next = i == 1 and 0 or 1
+      item(queue, chunk.next, setmetatable({ "v" .. i }, Hooked))
+      hooked.on = act
+      counts[i] = (protocol.absorb(inbox, book))
+      hooked.on = nothing
+      while protocol.pending(inbox) > 0 do
+        protocol.done(inbox, (protocol.receive(inbox, 0)))
+      end
+    end
+    assert.same({ 1, 0, 0, 0, 0, 0 }, counts)
+    assert.same({ [6] = "v1" }, job.values)
+    assert.same({ 4, 9, 99 }, { job.arrived, chunk.left, book.count })
+  end)
+end)
+
 describe("an inbox", function()
   leaks.watch()
 
@@ -240,7 +391,7 @@ describe("asking for a result", function()
   it("gives its own result, done, or another message, which is not", function()
     local tasks, results = core.queue(), core.queue()
     local inbox = protocol.inbox(results)
-    protocol.post(results, 5, 0, DONE, 1, 3, 1234, "result", "a", nil)
+    protocol.post(results, 5, 0, protocol.RETURNED, 1, 3, 1234, "result", "a", nil)
     local got = pack(protocol.ask(tasks, inbox, 5, 1, 1, { 1 }))
     assert.same({ true, 3, 1234 }, { got[1], got[2], got[3] })
     assert.same(pack("a", nil), pack(table.unpack(got, 5, got.n)))

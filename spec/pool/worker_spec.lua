@@ -11,7 +11,8 @@ local protocol = require("mproc.pool.protocol")
 local worker_slot = require("spec.support.worker_slot")
 
 local CALL, MAP, STAR = protocol.CALL, protocol.MAP, protocol.STAR
-local DONE, FAILED, SKIPPED, CUT = protocol.DONE, protocol.FAILED, protocol.SKIPPED, protocol.CUT
+local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
+local SKIPPED, CUT = protocol.SKIPPED, protocol.CUT
 
 -- A worker that is ready.
 local function start(more)
@@ -46,7 +47,7 @@ describe("a worker", function()
   it("runs single tasks, whose function travels in them or came before", function()
     local w = start()
     local report = w:call(function(...) return select("#", ...), ... end, 1, nil)
-    assert.same({ 1, 0, DONE, 1, 3, true }, { report.chunk, report.offset, report.status, report.count, report.slot,
+    assert.same({ 1, 0, RETURNED, 1, 3, true }, { report.chunk, report.offset, report.status, report.count, report.slot,
       report.ok })
     assert.same({ 2, 1 }, { report[1], report[2] })
     local double = w:publish(function(x) return x * 2 end)
@@ -117,7 +118,7 @@ describe("a worker", function()
     report = w:call(function() return table.unpack({}, 1, protocol.RESULTS_MAX + 1) end)
     assert.equal(FAILED, report.status)
     assert.truthy(report[1]:find("at most 200000 can travel", 1, true), report[1])
-    assert.equal(DONE, w:call(function() end).status)
+    assert.equal(RETURNED, w:call(function() end).status)
     w:finish()
   end)
 
@@ -208,7 +209,7 @@ describe("a worker", function()
     w:task(MAP, function() return 1 end, { flag = first, count = 7 }, { 1, 2, 3, 4, 5, 6, 7 })
     assert.same({ SKIPPED, 7 }, { w:report().status, 7 })
     w:task(CALL, function() return 1 end, { flag = second })
-    assert.equal(DONE, w:report().status)
+    assert.equal(RETURNED, w:report().status)
     assert.is_true(protocol.has_begun(flags, second))
     assert.is_false((protocol.try_cancel(flags, second)))
     w:finish()
@@ -302,9 +303,9 @@ describe("a worker", function()
   it("leaves after the task that has made it too large", function()
     local w = start({ max_memory = protocol.resident() + (64 << 20) })
     for _ = 1, 3 do
-      assert.equal(DONE, w:call(function() return 1 end).status)
+      assert.equal(RETURNED, w:call(function() return 1 end).status)
     end
-    assert.equal(DONE, w:call(function()
+    assert.equal(RETURNED, w:call(function()
       mproc_spec_ballast = ("x"):rep(100 << 20) -- luacheck: ignore
     end).status)
     assert.equal(0, w:join())

@@ -33,8 +33,10 @@ local function read(self, generation, chunk, offset, status, count, who, value, 
     return nil
   end
   protocol.done(self.inbox, generation)
-  return { chunk = chunk, offset = offset, status = status, count = count, slot = who, nanoseconds = value, ok = ok,
-    ... }
+  local values = status == protocol.RETURNED and ok and (...) or { ... }
+  return table.move(values, 1, values.n or #values, 1, {
+    chunk = chunk, offset = offset, status = status, count = count, slot = who, nanoseconds = value, ok = ok,
+  })
 end
 
 -- The next report; nil when there is none in time.

@@ -5,8 +5,9 @@
  * the owner's code, or uses the pool while a message is decoded, finds it here and accounts for it instead.
  * Called by lua/mproc/pool/.
  *
- * An entry is in the list `first` from the time it is fetched until it is done, oldest first. While it is decoded its
- * `depth` counts by how many: one that is done meanwhile is freed by the last of these. A decode hook or a finalizer that
+ * Messages are fetched into a block, several at once where many are wanted. An entry is in the list `first` from the time
+ * it is fetched until it is done, oldest first. While it is decoded its `depth` counts by how many: one that is done
+ * meanwhile is freed by the last of these; a block serves again when all its entries are. A decode hook or a finalizer that
  * receives decodes the same message once more, since it may be waiting for just that; the next one inside gets others.
  * Invariant: an entry's message is ended once, in the process that made the inbox.
  */
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 
 #include "bind/pool_message.h"
+#include "codec/codec.h"
 
 #define NS_PER_S 1e9
 
@@ -21,24 +23,36 @@ enum { DEPTH_MAX = 2 };
 enum { ARGUMENTS_MAX = 8 /* of ask; these find room on the stack */ };
 
 /* User values of an inbox. */
-enum { QUEUE = 1, ENTRIES };
+enum { QUEUE = 1, BLOCKS };
+
+enum { BATCH = 64 /* messages fetched at once */ };
+enum { NOBODY = -1 /* no chunk */ };
+
+typedef struct block block;
 
 typedef struct entry {
   struct entry *next;
+  block *in;
   mp_shm_incoming got;
   mp_lua_pool_header head;
   lua_Integer generation;
   int depth;
   bool done;
-  _Alignas(16) char buffer[MP_INLINE_MAX];
 } entry;
+
+struct block {
+  _Alignas(16) char buffer[MP_INLINE_MAX];
+  uint32_t live; /* entries that are not free */
+  entry entries[BATCH];
+};
 
 typedef struct inbox {
   const char *class; /* what it is known by, as boxes are */
   mp_lua_box *queue;
   mp_shm_proc_ref maker;
   bool orphans; /* it takes what dead lessees had */
-  entry *first, *spare;
+  entry *first;
+  block *spare;
   lua_Integer generation; /* of the last entry */
 } inbox;
 
@@ -52,40 +66,44 @@ static inbox *check(lua_State *L, int idx) {
 
 /* --- entries --- */
 
-/* All entries that there are, the spare one included, are keys of a table. */
-static entry *new_entry(lua_State *L, int idx) {
+/* All blocks that there are, the spare one included, are values of a table. */
+static block *new_block(lua_State *L, int idx) {
   luaL_checkstack(L, 3, NULL);
-  lua_getiuservalue(L, idx, ENTRIES);
-  entry *e = lua_newuserdatauv(L, sizeof *e, 0);
-  lua_rawsetp(L, -2, e);
+  lua_getiuservalue(L, idx, BLOCKS);
+  block *k = lua_newuserdatauv(L, sizeof *k, 0);
+  lua_rawsetp(L, -2, k);
   lua_pop(L, 1);
-  return e;
+  return k;
 }
 
-static void forget_entry(lua_State *L, int idx, entry *e) {
-  lua_getiuservalue(L, idx, ENTRIES);
+/* The block is empty: one is kept. */
+static void drop_block(lua_State *L, int idx, inbox *b, block *k) {
+  if (!b->spare) {
+    b->spare = k;
+    return;
+  }
+  lua_getiuservalue(L, idx, BLOCKS);
   lua_pushnil(L);
-  lua_rawsetp(L, -2, e);
+  lua_rawsetp(L, -2, k);
   lua_pop(L, 1);
 }
 
-static void add(inbox *b, entry *e) {
+/* What was fetched into the block, got and got.more others, goes to the end of the list. */
+static void add(inbox *b, block *k, mp_shm_incoming got) {
   entry **at = &b->first;
   while (*at) at = &(*at)->next;
-  e->next = NULL;
-  e->depth = 0;
-  e->done = false;
-  e->head = mp_lua_pool_header_of(&e->got);
-  e->generation = ++b->generation;
-  *at = e;
+  for (k->live = 0;; mp_shm_incoming_next(&got)) {
+    entry *e = &k->entries[k->live++];
+    *e = (entry){NULL, k, got, mp_lua_pool_header_of(&got), ++b->generation, 0, false};
+    *at = e;
+    at = &e->next;
+    if (!got.more) break;
+  }
 }
 
 static void free_entry(lua_State *L, int idx, inbox *b, entry *e) {
   mp_shm_queue_done(&e->got);
-  if (b->spare)
-    forget_entry(L, idx, e);
-  else
-    b->spare = e;
+  if (--e->in->live == 0) drop_block(L, idx, b, e->in);
 }
 
 /* Takes the entry out of the list. False when it is not there: it was done before. */
@@ -102,46 +120,53 @@ static bool end_entry(lua_State *L, int idx, inbox *b, lua_Integer generation) {
 
 /* --- receiving --- */
 
-static int fetch(inbox *b, entry *e, const mp_shm_wait *w) {
+static int get(inbox *b, void *buffer, uint32_t most, mp_shm_incoming *got, const mp_shm_wait *w) {
   static const mp_shm_wait now = {0, NULL, NULL};
-  if (!b->orphans) return mp_shm_queue_get(b->queue->object, e->buffer, &e->got, w);
+  if (!b->orphans) return mp_shm_queue_get_many(b->queue->object, buffer, most, got, w);
   mp_shm_sweep();
-  int err = mp_shm_queue_orphan(b->queue->object, &e->got, &now);
+  int err = mp_shm_queue_orphan(b->queue->object, got, &now);
   return err == -EAGAIN ? -ETIMEDOUT : err;
+}
+
+/* Fetches up to `most` messages: 0 or an error. */
+static int fetch(lua_State *L, int idx, inbox *b, uint32_t most, const mp_shm_wait *w) {
+  mp_shm_incoming got;
+  block *k = b->spare;
+  b->spare = NULL;
+  if (!k) k = new_block(L, idx);
+  int err = get(b, k->buffer, most, &got, w);
+  if (err)
+    drop_block(L, idx, b, k);
+  else
+    add(b, k, got);
+  return err;
 }
 
 /* The oldest message that is not being decoded twice already, or the next one of the queue. 0 or an error. */
 static int next_entry(lua_State *L, int idx, inbox *b, const mp_shm_wait *w, entry **out) {
-  entry *e = b->first;
-  while (e && e->depth >= DEPTH_MAX) e = e->next;
-  if (!e) {
-    e = b->spare;
-    b->spare = NULL;
-    if (!e) e = new_entry(L, idx);
-    int err = fetch(b, e, w);
-    if (err) {
-      if (b->spare)
-        forget_entry(L, idx, e);
-      else
-        b->spare = e;
-      return err;
-    }
-    add(b, e);
+  for (int err = 0;; err = fetch(L, idx, b, 1, w)) {
+    if (err) return err;
+    entry *e = b->first;
+    while (e && e->depth >= DEPTH_MAX) e = e->next;
+    *out = e;
+    if (e) return 0;
   }
-  *out = e;
-  return 0;
 }
 
-/* Pushes generation, the header, bytes (of an orphan: its dead holder's pid), true, values... | false, error. False, with
- * nothing pushed, when another has accounted for the message meanwhile. */
-static bool push_message(lua_State *L, int idx, inbox *b, entry *e) {
+/* Pushes generation, the header, bytes (of an orphan: its dead holder's pid), true, values... | false, error. What a single
+ * task returned is a table of values, unless its chunk is `unpacked`. False, with nothing pushed, when another has accounted
+ * for the message meanwhile. */
+static bool push_message(lua_State *L, int idx, inbox *b, entry *e, lua_Integer unpacked) {
   int top = lua_gettop(L);
   luaL_checkstack(L, 12, NULL);
   lua_pushinteger(L, e->generation);
   mp_lua_pool_push_header(L, &e->head);
   lua_pushinteger(L, b->orphans ? mp_shm_orphan_lessee(&e->got) : (lua_Integer)e->got.len);
   e->depth++;
-  mp_lua_pool_push_values(L, &e->got);
+  if (e->head.kind == MP_POOL_RETURNED && !b->orphans && e->head.chunk != unpacked)
+    mp_lua_pool_push_packed(L, &e->got);
+  else
+    mp_lua_pool_push_values(L, &e->got);
   e->depth--;
   if (!e->done) return true;
   lua_settop(L, top);
@@ -150,13 +175,14 @@ static bool push_message(lua_State *L, int idx, inbox *b, entry *e) {
 }
 
 /* As receive: 0 with the message of *e pushed, or an error with nothing pushed. */
-static int receive(lua_State *L, int idx, inbox *b, mp_shm_wait *w, entry **e) {
+static int receive(lua_State *L, int idx, inbox *b, lua_Integer unpacked, mp_shm_wait *w, entry **e) {
   int err;
-  while ((err = next_entry(L, idx, b, w, e)) == 0 && !push_message(L, idx, b, *e)) w->deadline = 0;
+  while ((err = next_entry(L, idx, b, w, e)) == 0 && !push_message(L, idx, b, *e, unpacked)) w->deadline = 0;
   return err;
 }
 
-/* receive(inbox[, timeout]) -> generation, chunk, offset, kind, count, who, value, bytes, true, values... | …, false, error
+/* receive(inbox[, timeout]) -> generation, chunk, offset, kind, count, who, value, bytes, true, values... | …, false, error;
+ * what a single task RETURNED is one value, a table with n
  * | nil when there is none in time, or nobody will put one any more | false of orphans, when that cannot be told now.
  * It is the same message until done() is called. */
 static int inbox_receive(lua_State *L) {
@@ -164,7 +190,7 @@ static int inbox_receive(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
   entry *e;
   lua_settop(L, 1);
-  int err = receive(L, 1, b, &w, &e);
+  int err = receive(L, 1, b, NOBODY, &w, &e);
   if (!err) return lua_gettop(L) - 1;
   if (err == -ETIMEDOUT || err == -EPIPE) return 0;
   if (!b->orphans) return mp_lua_queue_push_no_message(L, err);
@@ -185,6 +211,138 @@ static int inbox_pending(lua_State *L) {
   for (const entry *e = check(L, 1)->first; e; e = e->next) n++;
   lua_pushinteger(L, n);
   return 1;
+}
+
+/* --- plain results, many at once --- */
+
+/* The arguments of absorb, a decoded value, and what of a chunk and its job lies behind them. */
+enum { BOOK = 2, DECODED, CHUNK_OF, JOB_OF, VALUES_OF, NIL_OF, ARRIVALS_OF };
+
+static lua_Integer integer_field(lua_State *L, int idx, const char *name) {
+  lua_getfield(L, idx, name);
+  lua_Integer n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static void add_to_field(lua_State *L, int idx, const char *name, lua_Integer n) {
+  lua_pushinteger(L, integer_field(L, idx, name) + n);
+  lua_setfield(L, idx, name);
+}
+
+static bool is_true(lua_State *L, int idx, const char *name) {
+  lua_getfield(L, idx, name);
+  bool it_is = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return it_is;
+}
+
+/* Pushes the chunk, its job, and the job's tables. False when its results are not simply noted one after another. */
+static bool push_chunk(lua_State *L, lua_Integer number) {
+  lua_settop(L, DECODED);
+  lua_getfield(L, BOOK, "chunks");
+  lua_rawgeti(L, -1, number);
+  lua_remove(L, -2);
+  if (!lua_istable(L, CHUNK_OF) || is_true(L, CHUNK_OF, "reported") || is_true(L, BOOK, "noting")) return false;
+  lua_getfield(L, CHUNK_OF, "job");
+  if (!is_true(L, JOB_OF, "plain") || is_true(L, JOB_OF, "ended")) return false;
+  lua_getfield(L, JOB_OF, "values");
+  lua_getfield(L, JOB_OF, "nil_value");
+  lua_getfield(L, JOB_OF, "arrivals");
+  return lua_istable(L, VALUES_OF);
+}
+
+/* Pushes the message's value, if that is a scalar, which alone cannot run user code. */
+static bool push_scalar(lua_State *L, const entry *e) {
+  const size_t head = sizeof e->head;
+  return e->got.large < 0 && !e->got.nhandles && e->got.len > head &&
+         mp_codec_decode_scalar(L, (const char *)e->got.data + head, e->got.len - head);
+}
+
+/* Stores results of the chunk, from the entry on, that follow one another: how many. The last item of a chunk, and those
+ * that tell times, are not among them. The first has been decoded, or all are scalars. */
+static lua_Integer store_values(lua_State *L, const entry *e, bool decoded) {
+  const mp_lua_pool_header first = e->head;
+  lua_Integer base = integer_field(L, CHUNK_OF, "base"), next = integer_field(L, CHUNK_OF, "next"), n = 0;
+  lua_Integer left = integer_field(L, CHUNK_OF, "left"), arrivals = integer_field(L, JOB_OF, "arrivals_to");
+  bool lists = lua_istable(L, ARRIVALS_OF);
+  for (; e && n < left - 1; e = e->next, n++, decoded = false) {
+    const mp_lua_pool_header *h = &e->head;
+    if (h->chunk != first.chunk || h->kind != MP_POOL_DONE || h->value || h->who != first.who || e->depth ||
+        h->offset != next + n)
+      break;
+    if (decoded)
+      lua_pushvalue(L, DECODED);
+    else if (!push_scalar(L, e))
+      break;
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_pushvalue(L, NIL_OF);
+    }
+    lua_rawseti(L, VALUES_OF, base + next + n + 1);
+    if (lists) {
+      lua_pushinteger(L, base + next + n + 1);
+      lua_rawseti(L, ARRIVALS_OF, arrivals + n + 1);
+    }
+  }
+  return n;
+}
+
+/* Decodes the entry's message, the oldest one. False when it cannot be decoded, or somebody else has accounted for it. */
+static bool decode_first(lua_State *L, inbox *b, entry *e) {
+  lua_settop(L, DECODED);
+  e->depth++;
+  mp_lua_pool_push_values(L, &e->got);
+  e->depth--;
+  if (e->done && e->depth == 0) free_entry(L, 1, b, e);
+  if (b->first != e || !lua_toboolean(L, DECODED + 1)) return false;
+  lua_settop(L, DECODED + 2);
+  lua_replace(L, DECODED);
+  return true;
+}
+
+/* The same for a value that is no scalar. Decoding it may run user code, so all is looked at again. */
+static lua_Integer store_others(lua_State *L, inbox *b, entry *e) {
+  const mp_lua_pool_header head = e->head;
+  if (head.value || e->depth || head.offset != integer_field(L, CHUNK_OF, "next") ||
+      integer_field(L, CHUNK_OF, "left") < 2 || !decode_first(L, b, e) || !push_chunk(L, head.chunk))
+    return 0;
+  return store_values(L, e, true);
+}
+
+/* What was stored is accounted for: sets fields that exist, which cannot fail. */
+static void commit(lua_State *L, lua_Integer n) {
+  add_to_field(L, CHUNK_OF, "next", n);
+  add_to_field(L, CHUNK_OF, "left", -n);
+  if (lua_istable(L, ARRIVALS_OF)) add_to_field(L, JOB_OF, "arrivals_to", n);
+  add_to_field(L, JOB_OF, "arrived", n);
+  add_to_field(L, BOOK, "count", -n);
+  add_to_field(L, BOOK, "done", n);
+  add_to_field(L, BOOK, "moves", n);
+}
+
+/* absorb(inbox, book) -> how many, slot: takes results that are there already, and that only have to be noted, of one chunk
+ * in their order, as receive, inflight.report and done would one by one; 0: there are none, or receive has something else.
+ * book: state.inflight, in pool/owner/inflight.lua. */
+static int inbox_absorb(lua_State *L) {
+  static const mp_shm_wait now = {0, NULL, NULL};
+  inbox *b = check(L, 1);
+  luaL_checktype(L, BOOK, LUA_TTABLE);
+  lua_settop(L, BOOK);
+  lua_pushinteger(L, 0);
+  if (!b->first && fetch(L, 1, b, BATCH, &now)) return 1;
+  entry *e = b->first;
+  const mp_lua_pool_header head = e->head;
+  lua_Integer n = 0;
+  if (head.kind == MP_POOL_DONE && push_chunk(L, head.chunk)) {
+    n = store_values(L, e, false);
+    if (!n) n = store_others(L, b, e);
+    if (n) commit(L, n);
+  }
+  for (lua_Integer i = 0; i < n; i++) end_entry(L, 1, b, b->first->generation);
+  lua_pushinteger(L, n);
+  lua_pushinteger(L, head.who);
+  return 2;
 }
 
 /* --- asking --- */
@@ -240,9 +398,9 @@ static int inbox_ask(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, sent + patience);
   lua_settop(L, ARGUMENTS);
   lua_pushboolean(L, 0);
-  if (receive(L, INBOX, b, &w, &e)) return 1;
+  if (receive(L, INBOX, b, task.chunk, &w, &e)) return 1;
   const mp_lua_pool_header head = e->head;
-  if (head.chunk != task.chunk || head.kind != MP_POOL_DONE || !lua_toboolean(L, OK) || !lua_checkstack(L, 1))
+  if (head.chunk != task.chunk || head.kind != MP_POOL_RETURNED || !lua_toboolean(L, OK) || !lua_checkstack(L, 1))
     return lua_gettop(L) - SENT + 1;
   end_entry(L, INBOX, b, e->generation);
   return give_result(L, &head, (lua_Number)(mp_os_now() - sent) / NS_PER_S);
@@ -261,7 +419,7 @@ static int new_inbox(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, QUEUE);
   lua_newtable(L);
-  lua_setiuservalue(L, -2, ENTRIES);
+  lua_setiuservalue(L, -2, BLOCKS);
   luaL_setmetatable(L, MP_INBOX_TYPE);
   return 1;
 }
@@ -278,8 +436,9 @@ static int inbox_gc(lua_State *L) {
 
 void mp_lua_open_pool_inbox(lua_State *L) {
   static const luaL_Reg metamethods[] = {{"__gc", inbox_gc}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"inbox", new_inbox},       {"receive", inbox_receive}, {"done", inbox_done},
-                                       {"pending", inbox_pending}, {"ask", inbox_ask},         {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"inbox", new_inbox},     {"receive", inbox_receive}, {"done", inbox_done}, {"pending", inbox_pending},
+      {"absorb", inbox_absorb}, {"ask", inbox_ask},         {NULL, NULL}};
   luaL_newmetatable(L, MP_INBOX_TYPE);
   luaL_setfuncs(L, metamethods, 0);
   lua_pop(L, 1);

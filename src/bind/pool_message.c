@@ -76,7 +76,7 @@ static int message_report(lua_State *L) {
   return message_post(L);
 }
 
-static int decode_protected(lua_State *L) {
+static int decode(lua_State *L) {
   const mp_shm_incoming *g = lua_touserdata(L, 1);
   lua_settop(L, 0);
   int n = mp_codec_decode(L, (const char *)g->data + sizeof(mp_lua_pool_header), g->len - sizeof(mp_lua_pool_header),
@@ -84,18 +84,38 @@ static int decode_protected(lua_State *L) {
   return n < 0 ? lua_error(L) : n;
 }
 
-void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
-  const size_t head = sizeof(mp_lua_pool_header);
+static int decode_packed(lua_State *L) {
+  int n = decode(L);
+  lua_createtable(L, n, 1);
+  lua_insert(L, 1);
+  for (int i = n; i >= 1; i--) lua_rawseti(L, 1, i);
+  lua_pushinteger(L, n);
+  lua_setfield(L, 1, "n");
+  return 1;
+}
+
+/* Pushes true and what f gives for the message, or false and the error. */
+static void push_protected(lua_State *L, const mp_shm_incoming *g, lua_CFunction f) {
   lua_pushboolean(L, 1);
-  if (g->large < 0 && !g->nhandles && g->len > head &&
-      mp_codec_decode_scalar(L, (const char *)g->data + head, g->len - head))
-    return;
   int ok = lua_gettop(L);
-  lua_pushcfunction(L, decode_protected);
+  lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, (void *)g);
   if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK) return;
   lua_pushboolean(L, 0);
   lua_replace(L, ok);
+}
+
+void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g) { push_protected(L, g, decode_packed); }
+
+void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
+  const size_t head = sizeof(mp_lua_pool_header);
+  if (g->large >= 0 || g->nhandles || g->len <= head ||
+      !mp_codec_decode_scalar(L, (const char *)g->data + head, g->len - head)) {
+    push_protected(L, g, decode);
+    return;
+  }
+  lua_pushboolean(L, 1);
+  lua_insert(L, -2);
 }
 
 mp_lua_pool_header mp_lua_pool_header_of(const mp_shm_incoming *g) {
@@ -124,13 +144,28 @@ static const struct {
   const char *name;
   lua_Integer value;
 } constants[] = {
-    {"MAP", MP_POOL_MAP},         {"STAR", MP_POOL_STAR},           {"CALL", MP_POOL_CALL},
-    {"RETIRE", MP_POOL_RETIRE},   {"VERB_MASK", MP_POOL_VERB_MASK}, {"NO_RESULT", MP_POOL_NO_RESULT},
-    {"TEST", MP_POOL_TEST},       {"WHOLE", MP_POOL_WHOLE},         {"TIMED", MP_POOL_TIMED},
-    {"DONE", MP_POOL_DONE},       {"FAILED", MP_POOL_FAILED},       {"SKIPPED", MP_POOL_SKIPPED},
-    {"CUT", MP_POOL_CUT},         {"READY", MP_POOL_READY},         {"BROKEN", MP_POOL_BROKEN},
-    {"LEAVING", MP_POOL_LEAVING}, {"FUNCTION", MP_POOL_FUNCTION},   {"FORGET", MP_POOL_FORGET},
-    {"PATHS", MP_POOL_PATHS},     {"COUNT_MAX", UINT32_MAX},        {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
+    {"MAP", MP_POOL_MAP},
+    {"STAR", MP_POOL_STAR},
+    {"CALL", MP_POOL_CALL},
+    {"RETIRE", MP_POOL_RETIRE},
+    {"VERB_MASK", MP_POOL_VERB_MASK},
+    {"NO_RESULT", MP_POOL_NO_RESULT},
+    {"TEST", MP_POOL_TEST},
+    {"WHOLE", MP_POOL_WHOLE},
+    {"TIMED", MP_POOL_TIMED},
+    {"DONE", MP_POOL_DONE},
+    {"RETURNED", MP_POOL_RETURNED},
+    {"FAILED", MP_POOL_FAILED},
+    {"SKIPPED", MP_POOL_SKIPPED},
+    {"CUT", MP_POOL_CUT},
+    {"READY", MP_POOL_READY},
+    {"BROKEN", MP_POOL_BROKEN},
+    {"LEAVING", MP_POOL_LEAVING},
+    {"FUNCTION", MP_POOL_FUNCTION},
+    {"FORGET", MP_POOL_FORGET},
+    {"PATHS", MP_POOL_PATHS},
+    {"COUNT_MAX", UINT32_MAX},
+    {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
 };
 
 static const luaL_Reg functions[] = {

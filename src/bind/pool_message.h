@@ -46,13 +46,14 @@ enum {
 
 /* What a worker reports: of an item up to CUT, of itself from READY on. */
 enum {
-  MP_POOL_DONE,
-  MP_POOL_FAILED,
-  MP_POOL_SKIPPED, /* of `count` items */
-  MP_POOL_CUT,     /* the chunk was cut before this offset */
-  MP_POOL_READY,   /* it has started; chunk: its pid */
-  MP_POOL_BROKEN,  /* its initializer failed; value: the error */
-  MP_POOL_LEAVING  /* it was told to leave, and does; chunk: its pid */
+  MP_POOL_DONE,     /* value: what an item gave */
+  MP_POOL_RETURNED, /* of a single task; values: all that it returned */
+  MP_POOL_FAILED,   /* value: the error */
+  MP_POOL_SKIPPED,  /* of `count` items */
+  MP_POOL_CUT,      /* the chunk was cut before this offset */
+  MP_POOL_READY,    /* it has started; chunk: its pid */
+  MP_POOL_BROKEN,   /* its initializer failed; value: the error */
+  MP_POOL_LEAVING   /* it was told to leave, and does; chunk: its pid */
 };
 
 enum { MP_POOL_FUNCTION, MP_POOL_FORGET, MP_POOL_PATHS }; /* value: the function; -; package.path and package.cpath */
@@ -72,6 +73,8 @@ mp_lua_pool_header mp_lua_pool_header_of(const mp_shm_incoming *g);
 void mp_lua_pool_push_header(lua_State *L, const mp_lua_pool_header *head);
 /* Pushes true and the message's values, or false and the error. */
 void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g);
+/* Pushes true and a table of the values with their n, or false and the error. */
+void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g);
 
 /* pool_inbox.c, pool_worker.c: add their functions to the table at the top. */
 void mp_lua_open_pool_inbox(lua_State *L);

@@ -113,7 +113,7 @@ static bool answer(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *task
   int top = lua_gettop(L);
   size_t bytes;
   lua_Number took = (mp_lua_pool_now() - began) * NS_PER_S;
-  const mp_lua_pool_header head = {task->chunk,  task->offset, 1, MP_POOL_DONE, (uint32_t)lua_tointeger(L, SLOT),
+  const mp_lua_pool_header head = {task->chunk,  task->offset, 1, MP_POOL_RETURNED, (uint32_t)lua_tointeger(L, SLOT),
                                    (int64_t)took};
   mp_os_flush();
   if (mp_lua_pool_post(L, q, &head, "result", CALLED, &bytes)) {

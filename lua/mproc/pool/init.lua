@@ -157,7 +157,8 @@ end
 local function close_transport(state)
   state.results = nil
   state.transport = {
-    tasks = false, receive = function() end, done = function() end,
+    tasks = false, receive = function() end, done = function() end, absorb = function() return 0 end,
+    pending = function() return 0 end,
     post = function() return nil, "the pool is terminated", "EPIPE" end,
   }
 end

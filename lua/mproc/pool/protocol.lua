@@ -143,7 +143,8 @@ end
 function protocol.transport(tasks, results)
   return {
     inline = false, tasks = tasks, inbox = protocol.inbox(results), orphans = protocol.inbox(tasks, "orphans"),
-    post = protocol.post, receive = protocol.receive, done = protocol.done,
+    post = protocol.post, receive = protocol.receive, done = protocol.done, absorb = protocol.absorb,
+    pending = protocol.pending,
   }
 end
 

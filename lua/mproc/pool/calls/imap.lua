@@ -24,6 +24,7 @@ local LOOK_EVERY = 16 -- results given between two looks for what is to be done
 local NIL = {} -- a nil result, and what stands for one that failed
 
 local Stream = job_of.class({ verb = "imap", nil_value = NIL, failed_value = NIL })
+Stream.plain = true
 
 -- All has arrived; what is ready may be fetched later.
 function Stream:note()

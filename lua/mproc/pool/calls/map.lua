@@ -19,6 +19,7 @@ local shield, of_pool = core.shield, record.of_pool
 
 -- A job whose results make a list. first_failed: the lowest index that failed, if any.
 local List = job_of.class({ verb = "map", run_callbacks = future.run_callbacks })
+List.plain = true
 
 local function is_over(job)
   return job.ended

@@ -96,8 +96,8 @@ local function search(pool, verb, f, wanted, at_once, ...)
   local from, options = map.read(state, verb, f, ...)
   local keeping = at_once and from or keep_items(from)
   local job = map.run(state, {
-    verb = verb, f = f, mode = protocol.MAP | protocol.TEST, source = keeping, note = note_test, wanted = wanted,
-    at_once = at_once, upto = 0, seen = {},
+    verb = verb, f = f, mode = protocol.MAP | protocol.TEST, source = keeping, note = note_test, plain = false,
+    wanted = wanted, at_once = at_once, upto = 0, seen = {},
   }, options)
   return job.decisive, keeping
 end

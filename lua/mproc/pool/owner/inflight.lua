@@ -18,8 +18,7 @@ local protocol = require("mproc.pool.protocol")
 
 local inflight = {}
 
-local CALL, DONE, SKIPPED, CUT = protocol.CALL, protocol.DONE, protocol.SKIPPED, protocol.CUT
-local pack = table.pack
+local CALL, RETURNED, SKIPPED, CUT = protocol.CALL, protocol.RETURNED, protocol.SKIPPED, protocol.CUT
 local retire = job_of.retire
 local SMOOTH = 0.3 -- the weight of a new measurement
 
@@ -163,7 +162,7 @@ local function commit(book, chunk, id, offset, failure, value)
     job.arrivals[arrivals_to + 1] = index
     job.arrivals_to = arrivals_to + 1
   end
-  book.noting, book.noting_index = job, index
+  book.noting, book.noting_index = (failure or chunk.left == 1 or not job.plain) and job, index
   job.arrived = job.arrived + 1
   chunk.left, book.count, book.moves = chunk.left - 1, book.count - 1, book.moves + 1
   if chunk.left == 0 then
@@ -181,17 +180,12 @@ local function measure(book, job, count, nanoseconds, bytes)
 end
 
 -- An item's outcome. Prepares all that needs memory, then commits unless somebody else has done so meanwhile.
-local function account(state, chunk, id, offset, ok, ...)
-  local book, failure, value = state.inflight, nil, nil
+local function account(state, chunk, id, offset, ok, value)
+  local book, failure = state.inflight, nil
   if not ok then
-    failure = { (...) }
-  elseif chunk.single then
-    value = pack(...)
-  else
-    value = ...
-    if value == nil then
-      value = chunk.job.nil_value
-    end
+    failure, value = { value }, nil
+  elseif value == nil then
+    value = chunk.job.nil_value
   end
   if book.noting then
     conclude(state)
@@ -208,7 +202,9 @@ local function account(state, chunk, id, offset, ok, ...)
   else
     book.failed = book.failed + 1
   end
-  conclude(state)
+  if book.noting then
+    conclude(state)
+  end
   return true
 end
 
@@ -220,7 +216,7 @@ end
 
 -- A report about items of a chunk, as a message has it; ok: whether its values could be decoded. Late ones, of items
 -- that were given up or have been reported before their worker died, change nothing. True when it counted.
-function inflight.report(state, id, offset, status, count, nanoseconds, bytes, ok, ...)
+function inflight.report(state, id, offset, status, count, nanoseconds, bytes, ok, value)
   local chunk = state.inflight.chunks[id]
   if not chunk then
     return false
@@ -234,10 +230,10 @@ function inflight.report(state, id, offset, status, count, nanoseconds, bytes, o
   if nanoseconds > 0 then
     measure(state.inflight, chunk.job, count, nanoseconds, bytes)
   end
-  if status == DONE then
-    return account(state, chunk, id, offset, ok, ...)
+  if status <= RETURNED and ok then
+    return account(state, chunk, id, offset, true, value)
   end
-  return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, (...)))
+  return account(state, chunk, id, offset, false, pool_errors.explain(chunk.job, value))
 end
 
 -- An item that fails here.

@@ -7,7 +7,8 @@
 -- and granule (dispatch.lua); sent and arrived (items), exhausted (no more to send), messages (chunks in flight); cost
 -- (seconds an item), bytes and item_bytes (of a result, of an item); ended, failed, err; read (its error was seen).
 -- values[index], errors[index] = { err }; of a single task results (packed) and failure. A class has note(job, index):
--- what follows from the outcome of that item; it may be called again for the same one.
+-- what follows from the outcome of that item; it may be called again for the same one. A `plain` job's does nothing
+-- while there are other items in the chunk, but for errors.
 --
 -- state.jobs, which this file alone writes: live (number -> job), nlive, nended, ntimed (those with a
 -- timeout); sending: a list of jobs with more to
@@ -78,7 +79,7 @@ function job.class(class)
   class.sent, class.arrived, class.messages, class.bytes, class.item_bytes = 0, 0, 0, 0, 0
   class.ended, class.failed, class.single, class.exhausted, class.timeout = false, false, false, false, false
   class.cancel, class.version, class.arrivals = 0, false, false
-  class.window, class.is_future, class.source = false, false, false
+  class.window, class.is_future, class.source, class.plain = false, false, false, false
   return class
 end
 

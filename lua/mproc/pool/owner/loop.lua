@@ -22,8 +22,9 @@ local LOOK_EVERY = 16 -- rounds that a result ended at once, between two looks f
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
 
-local READY, DONE = protocol.READY, protocol.DONE
-local report, count_report, outside = inflight.report, workers.count_report, core.outside
+local READY, RETURNED = protocol.READY, protocol.RETURNED
+local report, outside = inflight.report, core.outside
+local count_report, count_plain = workers.count_report, workers.count_plain
 
 loop.SHORT = SHORT
 
@@ -91,13 +92,13 @@ loop.run_due = run_due
 
 -- A message, as transport.receive gives it. It stays in the inbox, for whoever uses the pool meanwhile, until it has
 -- been accounted for. False when there was none.
-local function take_in(state, way, generation, chunk, offset, status, count, slot, nanoseconds, bytes, ok, ...)
+local function take_in(state, way, generation, chunk, offset, status, count, slot, nanoseconds, bytes, ok, value)
   if not generation then
     return false
   elseif status >= READY then
-    workers.report(state, status, chunk, slot, (...))
-  elseif report(state, chunk, offset, status, count, nanoseconds, bytes, ok, ...) then
-    count_report(state, slot, nanoseconds, status ~= DONE)
+    workers.report(state, status, chunk, slot, value)
+  elseif report(state, chunk, offset, status, count, nanoseconds, bytes, ok, value) then
+    count_report(state, slot, nanoseconds, not ok or status > RETURNED)
   end
   way.done(way.inbox, generation)
   return true
@@ -109,16 +110,25 @@ local function fetch(state, timeout)
   return take_in(state, way, way.receive(way.inbox, timeout))
 end
 
+-- Takes in what is there: at least `most` results, unless there are fewer; no fetched one stays behind.
 local function take_batch(state, most)
   local n = 0
-  while n < most and fetch(state, 0) do
-    n = n + 1
+  while true do
+    local way = state.transport
+    local plain, slot = way.absorb(way.inbox, state.inflight)
+    if plain > 0 then
+      count_plain(state, slot, plain)
+      n = n + plain
+    elseif (n < most or way.pending(way.inbox) > 0) and fetch(state, 0) then
+      n = n + 1
+    else
+      return n
+    end
   end
-  return n
 end
 
 local function drain(state)
-  repeat until not fetch(state, 0)
+  take_batch(state, math.huge)
 end
 
 -- --- one round ---

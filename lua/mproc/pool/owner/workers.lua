@@ -461,6 +461,14 @@ function workers.count_report(state, slot, nanoseconds, failed)
   worker.working = worker.working + nanoseconds * 1e-9
 end
 
+-- `n` items' results came from it.
+function workers.count_plain(state, slot, n)
+  local worker = state.workers.list[slot]
+  if worker then
+    worker.done = worker.done + n
+  end
+end
+
 -- --- limits ---
 
 -- Whether something that runs may take too long.

@@ -85,12 +85,16 @@ end
 
 local function keep(self, chunk, offset, status, count, nanoseconds, ...)
   local transport = self.transport
-  if status == protocol.DONE or status == protocol.FAILED then
+  if status <= protocol.FAILED then
     note_report(transport, chunk, offset)
   end
   local generation = transport.generation + 1
   transport.generation = generation
-  append(transport.reports, pack(generation, chunk, offset, status, count, INDEX, nanoseconds, 0, true, ...))
+  local report = pack(generation, chunk, offset, status, count, INDEX, nanoseconds, 0, true, ...)
+  if status == protocol.RETURNED then
+    report = pack(generation, chunk, offset, status, count, INDEX, nanoseconds, 0, true, pack(...))
+  end
+  append(transport.reports, report)
   return core.time()
 end
 
@@ -199,6 +203,11 @@ local function done(transport, generation)
   return false
 end
 
+-- As protocol.absorb and protocol.pending.
+local function nothing()
+  return 0
+end
+
 -- The orderly end: runs the finalizer, once.
 local function finish(transport)
   if transport.state == "ready" or transport.state == "new" then
@@ -213,7 +222,7 @@ end
 -- given: initializer, initargs (packed), finalizer, inherited (function number -> its packed form), flags.
 function inline.new(given)
   local transport = {
-    inline = true, post = post, receive = receive, done = done, finish = finish,
+    inline = true, absorb = nothing, pending = nothing, post = post, receive = receive, done = done, finish = finish,
     waiting = new_list(), reports = new_list(), generation = 0, state = "new", running = nil,
   }
   transport.tasks, transport.inbox = transport, transport

@@ -16,7 +16,8 @@ local run = {
 
 local time, describe, text_of = core.time, context.describe, context.text_of
 local send, begin, call_user = protocol.report, protocol.begin, protocol.call
-local DONE, FAILED, CUT, SKIPPED = protocol.DONE, protocol.FAILED, protocol.CUT, protocol.SKIPPED
+local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
+local CUT, SKIPPED = protocol.CUT, protocol.SKIPPED
 
 local REPORT_SECONDS = 0.001 -- how often the time that items took is told
 local CUT_SECONDS = 0.004 -- a chunk that has run for so long is shared with workers that have nothing to do
@@ -35,12 +36,13 @@ end
 -- A result that cannot be sent, or finds no room, becomes an error; so does an error. What a hook raised stays what it
 -- is, if it can travel.
 local function report_failure(slot, chunk, offset, status, count, nanoseconds, reason, ...)
+  local was_result = status == DONE or status == RETURNED
   local function tell(value)
-    return protocol.post(slot.results, chunk, offset, status == DONE and FAILED or status, count, slot.index,
+    return protocol.post(slot.results, chunk, offset, was_result and FAILED or status, count, slot.index,
       nanoseconds, "error", value)
   end
   local text = text_of(reason)
-  if status ~= DONE then
+  if not was_result then
     text = ("%s; the error said: %s"):format(text, text_of((...)))
   elseif reason ~= nil and type(reason) ~= "string" and tell(reason) then
     return time()
@@ -248,7 +250,7 @@ function run.answer(slot, task, began, ok, ...)
     is_stopped(slot)
   end
   slot.record.tasks_done = slot.record.tasks_done + 1
-  report(slot, task.chunk, task.offset, ok and DONE or FAILED, 1, (time() - began) * NANO // 1 | 0, ...)
+  report(slot, task.chunk, task.offset, ok and RETURNED or FAILED, 1, (time() - began) * NANO // 1 | 0, ...)
 end
 
 function run.single(slot, f, task, began, ...)
