@@ -80,12 +80,12 @@ static int decode_float(mp_codec_decoder *d) {
 
 /* Keeps the value at the top on the stack, when there is room and nothing else at its place. */
 static int keep_near(mp_codec_decoder *d, lua_Integer key) {
-  mp_codec_ref_cache *near = d->near;
-  if (!near || near->count == MP_REF_CACHE || key < 0 || lua_isnil(d->L, -1)) return 0;
-  unsigned char *at = &near->at[key % MP_REF_CACHE_PLACES];
+  mp_codec_ref_cache *ref_cache = d->ref_cache;
+  if (!ref_cache || ref_cache->count == MP_REF_CACHE || key < 0 || lua_isnil(d->L, -1)) return 0;
+  unsigned char *at = &ref_cache->at[key % MP_REF_CACHE_PLACES];
   if (*at) return 0;
-  near->offset[near->count] = (size_t)key;
-  *at = (unsigned char)++near->count;
+  ref_cache->offset[ref_cache->count] = (size_t)key;
+  *at = (unsigned char)++ref_cache->count;
   lua_copy(d->L, -1, d->refs + *at);
   return 1;
 }
@@ -104,8 +104,8 @@ void mp_codec_decode_remember(mp_codec_decoder *d, lua_Integer key) {
 
 /* Pushes the value if it is on the stack. */
 static int recall_near(mp_codec_decoder *d, lua_Integer key) {
-  unsigned i = d->near && key >= 0 ? d->near->at[key % MP_REF_CACHE_PLACES] : 0;
-  if (!i || d->near->offset[i - 1] != (size_t)key) return 0;
+  unsigned i = d->ref_cache && key >= 0 ? d->ref_cache->at[key % MP_REF_CACHE_PLACES] : 0;
+  if (!i || d->ref_cache->offset[i - 1] != (size_t)key) return 0;
   lua_pushvalue(d->L, d->refs + (int)i);
   return 1;
 }
@@ -371,10 +371,10 @@ const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
   return byte < 0x80 && v == n - at ? p + at : NULL;
 }
 
-static mp_codec_ref_cache *open_near(mp_codec_ref_cache *near) {
-  near->count = 0;
-  memset(near->at, 0, sizeof near->at);
-  return near;
+static mp_codec_ref_cache *open_ref_cache(mp_codec_ref_cache *ref_cache) {
+  ref_cache->count = 0;
+  memset(ref_cache->at, 0, sizeof ref_cache->at);
+  return ref_cache;
 }
 
 /* Takes what lies between the index `refs` and the `count` values at the top from under them. */
@@ -388,10 +388,10 @@ static void drop_refs(lua_State *L, int refs, int count) {
 
 /* Pushes the place of references, and decodes above it. */
 static int decode_above(mp_codec_decoder *d, size_t n) {
-  mp_codec_ref_cache near;
+  mp_codec_ref_cache ref_cache;
   d->refs = lua_gettop(d->L) + 1;
-  if (n >= MP_REF_CACHE_BYTES) d->near = open_near(&near);
-  lua_settop(d->L, d->near ? d->refs + MP_REF_CACHE : d->refs);
+  if (n >= MP_REF_CACHE_BYTES) d->ref_cache = open_ref_cache(&ref_cache);
+  lua_settop(d->L, d->ref_cache ? d->refs + MP_REF_CACHE : d->refs);
   return decode_message(d);
 }
 

@@ -42,8 +42,8 @@ typedef struct mp_codec_decoder {
    * metatable of a designator, or the index of an upvalue. */
   int refs;
   int has_refs;
-  mp_codec_ref_cache *near; /* or NULL */
-  const char *why;          /* of a failure */
+  mp_codec_ref_cache *ref_cache; /* or NULL */
+  const char *why;               /* of a failure */
 } mp_codec_decoder;
 
 /* Volatile: another process may write there, and what was checked must be what
