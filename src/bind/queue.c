@@ -106,6 +106,27 @@ static int queue_put_nowait(lua_State *L) {
   return put(L, 0);
 }
 
+/* send(queue, value, what) -> true, or nil and what the codec says: `what` names the value in it; or nil, message, NAME */
+static int send_named(lua_State *L) {
+  mp_codec_message m;
+  mp_lua_box *b = mp_lua_queue_box_at(L, 1);
+  const char *what = luaL_checkstring(L, 3);
+  lua_settop(L, 3);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  if (mp_codec_encode(L, 2, what, &m) != 0) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  mp_shm_outgoing out = mp_lua_outgoing(&m);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = mp_shm_queue_put(b->object, &out, &w);
+  mp_codec_release(L, &m);
+  if (err) return mp_lua_queue_failed(L, err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* --- get --- */
 
 static int decode_protected(lua_State *L) {
@@ -271,7 +292,7 @@ static const luaL_Reg metamethods[] = {
     {"__tostring", queue_tostring},
     {NULL, NULL},
 };
-static const luaL_Reg makers[] = {{"queue", new_queue}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"queue", new_queue}, {"send", send_named}, {NULL, NULL}};
 
 static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
   luaL_getmetatable(L, name);

@@ -55,21 +55,6 @@ static int snapshot_unpack(lua_State *L) {
   return values < 0 ? lua_error(L) : values;
 }
 
-/* try_unpack(bytes) -> value, or nil and the error of a decode hook. Raises for want of memory alone: the bytes may serve
- * another time. */
-static int snapshot_try_unpack(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TSTRING);
-  lua_settop(L, 1);
-  lua_pushcfunction(L, snapshot_unpack);
-  lua_insert(L, 1);
-  int status = lua_pcall(L, 1, 1, 0);
-  if (status == LUA_OK) return 1;
-  if (status == LUA_ERRMEM) return lua_error(L);
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
-}
-
 /* unpack_in_child(bytes) -> value, in which ends of pipes are those that this process has already, where it has them. */
 static int snapshot_unpack_in_child(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
@@ -85,7 +70,6 @@ static int snapshot_unpack_in_child(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"pack", snapshot_pack},
     {"unpack", snapshot_unpack},
-    {"try_unpack", snapshot_try_unpack},
     {"unpack_in_child", snapshot_unpack_in_child},
     {NULL, NULL},
 };

@@ -30,11 +30,14 @@ local function describe(err)
   return err
 end
 
--- Sends what can be sent: the text first, the value only if it survives the way there and back.
+-- Sends the text first, then the value if that can travel. What the child wrote is out before.
 local function send_failure(record, err, text, lines)
-  local bytes = type(err) ~= "string" and core.pack(err, "error") or nil
+  local more = err ~= nil and type(err) ~= "string" and core.unsendable(err) == nil
   core.flush()
-  record.results:put({ false, text, lines, bytes })
+  core.send(record.results, { failed = true, text = text, trace = lines, more = more or nil }, "error")
+  if more then
+    core.send(record.results, { err }, "error")
+  end
 end
 
 local function report(record, err)
@@ -45,15 +48,20 @@ local function report(record, err)
   pcall(send_failure, record, err, text, lines)
 end
 
--- What the child wrote is out before its results can be had.
+-- The exit code. What cannot be sent, for its kind or for want of room, is the process's error.
 local function send_results(record, ...)
-  local bytes, reason = core.pack(table.pack(...), "result")
   core.flush()
-  if bytes then
-    record.results:put({ true, bytes })
-  else
-    record.results:put({ false, text_of(reason) })
+  local sent, reason = core.send(record.results, table.pack(...), "result")
+  if sent then
+    return 0
   end
+  local text = text_of(reason)
+  if not core.send(record.results, { failed = true, text = text }, "error") then
+    core.write_stderr(("mproc: process '%s' (pid %d) cannot send its results: %s\n"):format(record.name, core.getpid(),
+      text))
+    return 1
+  end
+  return 0
 end
 
 -- No results, nothing to say: the exit code tells the parent.
@@ -62,7 +70,7 @@ local function finish(record, ok, ...)
     report(record, (...))
     return 1
   elseif select("#", ...) > 0 then
-    send_results(record, ...)
+    return send_results(record, ...)
   end
   return 0
 end

@@ -72,8 +72,9 @@ local function construct(methods, ...)
     number = number,
     daemon = tree.current_process().daemon,
     owner_pid = core.getpid(),
+    message = false, outcome = false,
     freeze_heap = nil, close_fds = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
-    exitcode = nil, returned = nil, outcome = nil, closed = nil,
+    why = nil, exitcode = nil, returned = nil, closed = nil, starting = nil, hooks = nil,
   }
   local self = setmetatable({ [RECORD] = record }, metatables[methods])
   methods.init(self, ...)

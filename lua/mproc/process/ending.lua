@@ -118,7 +118,7 @@ function ending.close(self)
     errors.raise("%s still runs; join() or terminate() it before close()", title(record))
   end
   local handle = record.handle
-  record.closed, record.handle, record.results, record.message, record.outcome = true, nil, nil, nil, nil
+  record.closed, record.handle, record.results, record.message, record.outcome = true, nil, nil, false, false
   record.args, record.bytes, record.target = nil, nil, nil
   if handle then
     handle:close()

@@ -1,16 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- What a process came to: its results, its error, or its death. Used by states.lua, ending.lua and init.lua.
+-- What a process came to: its results, its error, or its death. Used by states.lua, ending.lua and start.lua.
 --
--- A record's `results` is the queue that the child puts one message into, if it has anything to say; `message` is that,
--- until its outcome is known; `outcome` is { ok = true, n =, ... } or { ok = false, error = }. Each of these steps may
--- be interrupted, and is then taken again: a message that has left the queue stays in the record.
+-- A record's `results` is the queue that the child puts what it has to say into:
+--   { n =, ... }                                   the results, if there are any
+--   { failed = true, text =, trace =, more = }     the error; when `more` is true its value follows in a message of its
+--                                                  own, { value }: it may not survive the way, and the text has to
+-- What has been taken from the queue stands in the record, and there is room for it there: so that a step that fails,
+-- for want of memory or interrupted, is taken again. `message` is false or one of those; an error's `more` becomes its
+-- value's message, or false when that cannot be decoded. `outcome` is false, or what is known: { n =, ... } or
+-- { failed = true, error = }.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 
 local result = {}
 
-local NOTHING = { ok = true, n = 0 }
+local NOTHING = { n = 0 }
+local UNDECODED = { failed = true } -- the message; `why` in the record says why not
 
 -- How long a child that has sent its results may keep the parent from noticing: it may wait for children of its own.
 local LOOK_SECONDS = 0.1
@@ -33,53 +39,70 @@ function result.give_back_queue(queue)
   spare.queue, spare.owner_pid = queue, core.getpid()
 end
 
-local function remote_error(record, text, trace, bytes)
-  if bytes then
-    local ok, value = pcall(core.unpack, bytes)
-    if ok and value ~= nil then
-      return value
-    end
+local function error_of(record, message)
+  if message == UNDECODED then
+    return record.why
   end
-  if not trace then
-    return text
+  local value = message.more and message.more[1]
+  if message.more and value ~= nil then
+    return value
+  elseif not message.trace then
+    return message.text
   end
-  return ("%s\nremote traceback of process '%s' (pid %d):\n%s"):format(text, record.name, record.pid, trace)
+  return ("%s\nremote traceback of process '%s' (pid %d):\n%s"):format(message.text, record.name, record.pid,
+    message.trace)
 end
 
-local function outcome_of(record, message)
-  if not message[1] then
-    return { ok = false, error = remote_error(record, table.unpack(message, 2, 4)) }
+local function settle(record)
+  local message = record.message
+  record.outcome = message.failed and { failed = true, error = error_of(record, message) } or message
+  record.results, record.message, record.why = nil, false, nil
+end
+
+-- Takes the next message into the record. False when there is none.
+local function take(record)
+  local queue, message = record.results, record.message
+  local ok, next_message = pcall(queue.get, queue, 0)
+  if not ok and not queue:empty() then
+    error(next_message, 0) -- there is no memory for it here and now, and it stays
+  elseif ok and next_message == nil then
+    return false
+  elseif message then
+    message.more = ok and next_message
+    return true
+  elseif ok then
+    record.message = next_message
+    return true
   end
-  local values, why = core.try_unpack(message[2])
-  if not values then
-    return { ok = false, error = why }
-  end
-  values.ok = true
-  return values
+  record.why, record.message = next_message, UNDECODED
+  return true
 end
 
 -- Looks into the queue. True when the outcome is known now.
 local function look(record)
-  if not record.outcome and record.results then
-    record.message = record.message or record.results:get(0)
-    if record.message then
-      record.outcome = outcome_of(record, record.message)
-      record.results, record.message = nil, nil
+  while not record.outcome and record.results do
+    local message = record.message
+    if message and message.more ~= true then
+      settle(record)
+    elseif not take(record) then
+      return false
     end
   end
-  return record.outcome ~= nil
+  return record.outcome ~= false
 end
 
 -- Once its end is known. Without a message there were no results, or the process died. With one, it may stay unread.
 function result.resolve(record, exitcode, returned)
   local queue = record.results
-  if record.outcome or record.message or not queue or not queue:empty() then
+  if record.outcome or not queue or not queue:empty() then
     return
+  elseif record.message then
+    settle(record)
   elseif returned and exitcode == 0 then
     record.outcome = NOTHING
     result.give_back_queue(queue)
   else
-    record.outcome = { ok = false, error = errors.worker_died(record.name, record.pid, exitcode) }
+    record.outcome = { failed = true, error = errors.worker_died(record.name, record.pid, exitcode) }
   end
   record.results = nil
 end
@@ -102,7 +125,7 @@ end
 
 -- The values, or the error raised as it was.
 function result.deliver(outcome)
-  if not outcome.ok then
+  if outcome.failed then
     error(outcome.error, 0)
   end
   return table.unpack(outcome, 1, outcome.n)
