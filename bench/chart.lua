@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Draws docs/bench.svg and docs/scaling.svg from bench/results.json by gnuplot: this file writes the figures as
--- columns, the .gp files beside it say how they look. Without gnuplot it says so and draws nothing.
+-- Draws docs/headlines.svg, docs/bench.svg and docs/scaling.svg from bench/results.json by gnuplot: this file writes the
+-- figures as columns, the .gp files beside it say how they look. Without gnuplot it says so and draws nothing.
 
+local headlines = require("bench.headlines")
 local results = require("bench.results")
 
 local DATA = (os.getenv("BUILD") or "build") .. "/bench"
@@ -20,10 +21,24 @@ local function write(name, lines)
 end
 
 -- Draws with script.gp the columns in `lines`.
-local function draw(name, lines, height)
+local function draw(name, lines, height, peers)
   local data = write(name .. ".dat", lines)
-  local command = ("gnuplot -e \"data='%s'; out='%s/%s.svg'; rows=%d\" bench/%s.gp")
-  assert(os.execute(command:format(data, DOCS, name, height, name)), "gnuplot could not draw " .. name)
+  local command = ("gnuplot -e \"data='%s'; out='%s/%s.svg'; rows=%d; peers=%d\" bench/%s.gp")
+  assert(os.execute(command:format(data, DOCS, name, height, peers or 0, name)), "gnuplot could not draw " .. name)
+end
+
+-- What is written reads well on a light page and on a dark one.
+local STYLE = "<style>text { fill: #24292f } @media (prefers-color-scheme: dark) { text { fill: #d0d7de } }</style>"
+
+local function follow_the_page(name)
+  local path = DOCS .. "/" .. name .. ".svg"
+  local text
+  do
+    local file <close> = assert(io.open(path))
+    text = file:read("a")
+  end
+  local file <close> = assert(io.open(path, "w"))
+  assert(file:write((text:gsub("<svg.->", "%0\n" .. STYLE:gsub("%%", "%%%%"), 1))))
 end
 
 local function quoted(text)
@@ -44,6 +59,37 @@ local function comparisons()
   return lines
 end
 
+local function sides_of(row)
+  return table.move(row.peers, 1, #row.peers, row.python and 2 or 1, { row.python })
+end
+
+-- A block of the rows' names, and one for each peer: where, median and quartiles of how many times better mproc is.
+local function headline_blocks()
+  local names, blocks, order, place = {}, {}, {}, 0
+  for _, group in ipairs(headlines) do
+    place = place + 1
+    names[#names + 1] = ("%d %s"):format(place, quoted(group[1]:upper()))
+    for i = 2, #group do
+      local row = results.row(group[i][2])
+      place = place + 1
+      names[#names + 1] = ("%d %s"):format(place, quoted(group[i][1]))
+      for _, side in ipairs(row and sides_of(row) or {}) do
+        local name = side.name == "python" and "Python's multiprocessing" or side.name
+        if not blocks[name] then
+          order[#order + 1] = name
+          blocks[name] = {}
+        end
+        table.insert(blocks[name], ("%d %g %g %g"):format(place, side.times.median, side.times.q1, side.times.q3))
+      end
+    end
+  end
+  local lines = { table.concat(names, "\n"), "\n" }
+  for _, name in ipairs(order) do
+    table.move({ quoted(name), table.concat(blocks[name], "\n"), "\n" }, 1, 3, #lines + 1, lines)
+  end
+  return lines, place, #order
+end
+
 -- Blocks of x and y, one for each series of the scaling rows.
 local function scalings()
   local lines, found = {}, 0
@@ -60,6 +106,11 @@ local function scalings()
   return lines, found
 end
 
+local blocks, places, peers = headline_blocks()
+if peers > 0 then
+  draw("headlines", blocks, places, peers)
+  follow_the_page("headlines")
+end
 local compared = comparisons()
 if #compared > 0 then
   draw("bench", compared, #compared)

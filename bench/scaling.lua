@@ -67,6 +67,7 @@ end
 
 series({
   title = "16 x 16 of 1 x 1, times",
+  chart = "N producers and N consumers on one queue, M messages/s",
   x = "producers = consumers", y = "M messages/s", better = "more",
   xs = { 1, 2, 4, 8, 16 },
   measure = crowd,
@@ -104,6 +105,7 @@ end
 
 series({
   title = "1 GiB messages, GB/s",
+  chart = "strings of N bytes from another process, GB/s",
   x = "bytes of a message", y = "GB/s", better = "more",
   xs = doubling(8, 1 << 30),
   measure = stream,
@@ -114,9 +116,9 @@ series({
 })
 
 -- The rows of the rest: costs at the largest number by those at the smallest.
-local function flat(title, x, xs, measure)
+local function flat(title, chart, x, xs, measure)
   series({
-    title = title, x = x, y = "ns", better = "less", xs = xs, measure = measure, rounds = 3,
+    title = title, chart = chart, x = x, y = "ns", better = "less", xs = xs, measure = measure, rounds = 3,
     figure = function(at)
       return at[xs[#xs]] / at[xs[1]]
     end,
@@ -148,7 +150,8 @@ local function at_length(n)
   end)
 end
 
-flat("put + get, 10 M waiting, times", "messages that wait", { 1000, 10000, 100000, 1000000, 10000000 }, at_length)
+flat("put + get, 10 M waiting, times", "put + get while N messages wait, ns",
+  "messages that wait", { 1000, 10000, 100000, 1000000, 10000000 }, at_length)
 
 -- A message that is put while none waits and taken after n - 1 others.
 local function fill_and_drain(n)
@@ -164,8 +167,8 @@ local function fill_and_drain(n)
   end) / n
 end
 
-flat("10 M filled and drained, times", "messages put, then got", { 1000, 10000, 100000, 1000000, 10000000 },
-  fill_and_drain)
+flat("10 M filled and drained, times", "N messages put, then got: ns for each",
+  "messages put, then got", { 1000, 10000, 100000, 1000000, 10000000 }, fill_and_drain)
 
 local PROCESSES = { 1, 10, 100, 500, 2000 }
 
@@ -199,8 +202,10 @@ local function start_join()
   end)
 end
 
-flat("put + get, 2,000 processes, times", "idle processes", PROCESSES, beside_processes(put_get))
-flat("start + join, 2,000 processes, times", "idle processes", PROCESSES, beside_processes(start_join))
+flat("put + get, 2,000 processes, times", "put + get while N processes idle, ns",
+  "idle processes", PROCESSES, beside_processes(put_get))
+flat("start + join, 2,000 processes, times", "start + join while N processes idle, ns",
+  "idle processes", PROCESSES, beside_processes(start_join))
 
 local OBJECTS = { 1, 10, 100, 1000, 10000, 100000 }
 
@@ -229,7 +234,11 @@ local function make_drop()
   end)
 end
 
-flat("put + get, 100,000 objects, times", "objects", OBJECTS, beside_objects(put_get))
-flat("make + drop, 2,000 processes, times", "idle processes", PROCESSES, beside_processes(make_drop))
-flat("make + drop, 100,000 objects, times", "objects", OBJECTS, beside_objects(make_drop))
-flat("start + join, 100,000 objects, times", "objects", OBJECTS, beside_objects(start_join))
+flat("put + get, 100,000 objects, times", "put + get beside N other queues, ns",
+  "objects", OBJECTS, beside_objects(put_get))
+flat("make + drop, 2,000 processes, times", "make + drop an event while N processes idle, ns",
+  "idle processes", PROCESSES, beside_processes(make_drop))
+flat("make + drop, 100,000 objects, times", "make + drop an event beside N queues, ns",
+  "objects", OBJECTS, beside_objects(make_drop))
+flat("start + join, 100,000 objects, times", "start + join beside N queues, ns",
+  "objects", OBJECTS, beside_objects(start_join))

@@ -23,7 +23,7 @@ local function words_of(points)
   return table.concat(words, "  ")
 end
 
--- claim: title; x and y (what they are, with units); xs (list); measure (of an x, gives a y); figure (of a function
+-- claim: title; chart (its title there: what is varied, N, and what is measured, with its unit); x and y (what they are); xs (list); measure (of an x, gives a y); figure (of a function
 -- that gives the y of an x; left out: nothing is claimed); reach (words), reached (of the figure); rounds.
 return function(claim)
   local figures, busy, of_rounds = {}, {}, {}
@@ -47,7 +47,7 @@ return function(claim)
     median = statistics.median(of_rounds), best = statistics.best(of_rounds, claim.better),
     spread = statistics.spread(of_rounds), rounds = of_rounds, peers = {}, missing = {}, others = busy,
     reach = claim.reach or "", date = harness.date(), machine = machine.facts(),
-    series = { x = claim.x, y = claim.y, name = claim.title:match("^(.-),? ?[^,]*$"), points = points },
+    series = { x = claim.x, y = claim.y, name = claim.chart, points = points },
   }
   row.reached = claim.reached and claim.reached(row.median)
   results.keep(row)
