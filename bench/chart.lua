@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Draws docs/headlines.svg, docs/bench.svg and docs/scaling.svg from bench/results.json by gnuplot: this file writes the
--- figures as columns, the .gp files beside it say how they look. Without gnuplot it says so and draws nothing.
+-- Draws docs/headlines.svg, docs/bench.svg and docs/scaling.svg from bench/results.json by gnuplot: this file writes
+-- the figures as columns, the .gp files beside it say how they look. Without gnuplot it says so and draws nothing.
 
 local headlines = require("bench.headlines")
 local results = require("bench.results")

@@ -23,8 +23,9 @@ local function words_of(points)
   return table.concat(words, "  ")
 end
 
--- claim: title; chart (its title there: what is varied, N, and what is measured, with its unit); x and y (what they are); xs (list); measure (of an x, gives a y); figure (of a function
--- that gives the y of an x; left out: nothing is claimed); reach (words), reached (of the figure); rounds.
+-- claim: title; chart (its title there: what is varied, N, and what is measured, with its unit); x and y (what they
+-- are); xs (list); measure (of an x, gives a y); figure (of a function that gives the y of an x; left out: nothing is
+-- claimed); reach (words), reached (of the figure); rounds.
 return function(claim)
   local figures, busy, of_rounds = {}, {}, {}
   for i in ipairs(claim.xs) do
