@@ -42,7 +42,7 @@ $(BUILD)/fuzz_decode: $(call tree,ctest,fuzz_decode.c) $(filter src/codec/%,$(SO
 fuzz: $(BUILD)/fuzz_decode ## the decoder: FUZZ_SECONDS=60, FUZZ_RUNS=n
 	@mkdir -p $(BUILD)/fuzz-corpus
 	@cd $(BUILD) && ./fuzz_decode -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
-	  -print_final_stats=1 fuzz-corpus $(CURDIR)/ctest/corpus >fuzz.log 2>&1 || { tail -n 60 fuzz.log; exit 1; }
+	  -print_final_stats=1 fuzz-corpus $(CURDIR)/ctest/codec/corpus >fuzz.log 2>&1 || { tail -n 60 fuzz.log; exit 1; }
 	@grep '^stat::number_of_executed_units' $(BUILD)/fuzz.log
 
 SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined'

@@ -36,14 +36,14 @@ first_for() {
 # The first test that fails, and after how long. One that does not end has not failed: hangs are found by the tests.
 caught_by() { # name, directory
   local test status text began=$SECONDS first
-  first=$(first_for "$1")
+  first=$(echo "$all" | grep -E "(^|/)$(first_for "$1")\$")
   for test in $first $(echo "$all" | grep -vx "$first"); do
     make -s BUILD="$2" CFLAGS="-O2 -DMP_ACTIVE_MUTANT=MP_MUTANT_$1" "$2/ctest/$test" >/dev/null || exit 1
     MP_STRIDE=5 MP_OFFSET=2 MP_KILLS=500 setsid timeout -k 1 300 "$2/ctest/$test" >"$2/${test##*/}.log" 2>&1
     status=$?
     case $status in 0 | 124 | 137) continue ;; esac
     text=$(grep -v -e ' points$' -e '0 wakes lost$' -e MP_SEED -e 'planned kills' "$2/${test##*/}.log" | head -n 1)
-    echo "$test|$((SECONDS - began))|${text:-status $status}"
+    echo "${test##*/}|$((SECONDS - began))|${text:-status $status}"
     return
   done
 }

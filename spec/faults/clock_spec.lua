@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The wall clock steps (ctest/wallclock.c): waits keep to the monotonic one.
+-- The wall clock steps (ctest/modules/wallclock.c): waits keep to the monotonic one.
 
 local program = require("spec.support.program")
 

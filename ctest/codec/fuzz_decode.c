@@ -4,8 +4,8 @@
  * decodes is encoded and decoded again, and must be the same value, shared
  * references included.
  *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined ctest/fuzz_decode.c
- *     src/codec/[a-z]*.c -llua5.4 && ./a.out -max_len=4096 ctest/corpus
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined ctest/codec/fuzz_decode.c
+ *     src/codec/[a-z]*.c -llua5.4 && ./a.out -max_len=4096 ctest/codec/corpus
  */
 #include <lauxlib.h>
 #include <lualib.h>
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/codec/codec.h"
+#include "codec/codec.h"
 
 /* A Lua state serves so many inputs. */
 #define RUNS_PER_STATE 5000

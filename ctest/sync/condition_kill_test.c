@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "condition_scene.h"
+#include "sync/condition_scene.h"
 
 #define PROMPT (50 * MP_MS)
 #define YOUNG (40 * MP_MS) /* + PROMPT < MP_SLICE */

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "condition_scene.h"
+#include "sync/condition_scene.h"
 
 /* --- a dead waiter that was not notified has nothing to pass on, though upto goes by --- */
 
