@@ -140,7 +140,10 @@ static int dict_add(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_dict_add(b->object, &key.k, &n, &initial, &sum, &w);
   if (err) return mp_lua_number_refuse(L, err, &sum, "dict");
-  mp_lua_item_push(L, &sum);
+  if (sum.type == MP_ITEM_INTEGER)
+    lua_pushinteger(L, (lua_Integer)sum.word);
+  else
+    mp_lua_item_push(L, &sum);
   return 1;
 }
 

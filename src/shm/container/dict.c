@@ -253,28 +253,44 @@ int mp_shm_dict_delete(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_wait *w
 
 /* --- sums --- */
 
-int mp_shm_dict_add(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_item *n, const mp_shm_item *initial,
-                    mp_shm_item *sum, const mp_shm_wait *w) {
-  mp_shm_store st;
-  int err = lock_to_write(d, k->hash, &st, w);
-  if (err) return err;
-  spot at = find_spot(st.s, k);
+/* Integers, most often, are added where they are. */
+static bool add_in_place(mp_shm_stripe *s, const spot *at, const mp_shm_item *n, mp_shm_item *sum) {
+  if (!at->p || n->type != MP_ITEM_INTEGER) return false;
+  mp_shm_entry *e = entry_of(s, at);
+  if ((e->head >> 8 & 0xff) != MP_ITEM_INTEGER) return false; /* or one with a deadline */
+  sum->type = MP_ITEM_INTEGER;
+  sum->word = e->word + n->word;
+  atomic_store_explicit(&e->word, sum->word, memory_order_release);
+  return true;
+}
+
+static int add_locked(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, const mp_shm_item *n,
+                      const mp_shm_item *initial, mp_shm_item *sum, const mp_shm_wait *w) {
+  spot at = find_spot(st->s, k);
   mp_shm_item was = *initial;
+  if (add_in_place(st->s, &at, n, sum)) return 0;
   *sum = *n;
   sum->deadline = initial->deadline;
-  if (is_there(st.s, &at)) {
-    mp_shm_entry *e = entry_of(st.s, &at);
+  if (is_there(st->s, &at)) {
+    mp_shm_entry *e = entry_of(st->s, &at);
     mp_shm_shape s = mp_shm_entry_shape(e);
     was = (mp_shm_item){.type = s.vtype, .word = e->word};
     sum->deadline = s.expires ? e->more[0] : 0;
   }
   if (mp_shm_is_number(was.type)) {
     mp_shm_item_add(&was, n, sum);
-    err = put(d, &st, k, sum, &at, w);
-  } else {
-    sum->type = was.type;
-    err = -EINVAL;
+    return put(d, st, k, sum, &at, w);
   }
+  sum->type = was.type;
+  return -EINVAL;
+}
+
+int mp_shm_dict_add(mp_shm_dict *d, const mp_shm_key *k, const mp_shm_item *n, const mp_shm_item *initial,
+                    mp_shm_item *sum, const mp_shm_wait *w) {
+  mp_shm_store st;
+  int err = lock_to_write(d, k->hash, &st, w);
+  if (err) return err;
+  err = add_locked(d, &st, k, n, initial, sum, w);
   mp_shm_stripe_unlock(st.s);
   return err;
 }

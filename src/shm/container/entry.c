@@ -14,9 +14,8 @@ static bool read_shape(mp_shm_table *t, uint64_t place, mp_shm_shape *s, uint64_
 bool mp_shm_entry_has_key(mp_shm_table *t, uint64_t place, const mp_shm_key *k) {
   if (!mp_shm_inside(t, place + sizeof(mp_shm_entry))) return false;
   mp_shm_entry *e = mp_shm_entry_at(t, place);
-  mp_shm_shape s = mp_shm_entry_shape(e);
-  if (s.ktype != k->type || s.keylen != k->n) return false;
-  uint64_t at = mp_shm_at_key(&s);
+  uint64_t head = atomic_load_explicit(&e->head, memory_order_relaxed), at = mp_shm_head_at_key(head);
+  if (!mp_shm_head_has_key(head, k->type, k->n)) return false;
   return mp_shm_inside(t, place + sizeof *e + 8 * (at + mp_shm_words(k->n))) &&
          mp_shm_words_same(&e->more[at], k->p, k->n);
 }

@@ -90,6 +90,11 @@ static inline uint64_t mp_shm_head(const mp_shm_shape *s) {
 static inline mp_shm_shape mp_shm_entry_shape(mp_shm_entry *e) {
   return mp_shm_shape_of(atomic_load_explicit(&e->head, memory_order_relaxed));
 }
+/* Whether an entry with that head has a key of that type and length; where it is then, in words of `more`. */
+static inline bool mp_shm_head_has_key(uint64_t head, uint8_t type, uint32_t n) {
+  return ((head ^ ((uint64_t)n << 32 | type)) & UINT64_C(0xffffffff000000ff)) == 0;
+}
+static inline uint64_t mp_shm_head_at_key(uint64_t head) { return (head >> 16 & 0xffff) + (head >> 15 & 1); }
 static inline uint64_t mp_shm_at_handles(const mp_shm_shape *s) { return s->expires; }
 static inline uint64_t mp_shm_at_key(const mp_shm_shape *s) { return (uint64_t)s->expires + s->nhandles; }
 static inline uint64_t mp_shm_at_value(const mp_shm_shape *s) { return mp_shm_at_key(s) + mp_shm_words(s->keylen); }
@@ -107,6 +112,21 @@ static inline uint64_t mp_shm_entry_span(mp_shm_entry *e) {
 
 /* --- bytes by words --- */
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is a word's lowest");
+
+/* The last bytes, fewer than 8, as a word. */
+static inline uint64_t mp_shm_tail(const void *bytes, uint64_t n) {
+  const unsigned char *p = bytes;
+  if (n >= 4) {
+    uint32_t first, last;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + n - 4, 4);
+    return first | (uint64_t)last << 8 * (n - 4);
+  }
+  if (!n) return 0;
+  return p[0] | (uint64_t)p[n / 2] << 8 * (n / 2) | (uint64_t)p[n - 1] << 8 * (n - 1);
+}
+
 static inline void mp_shm_words_in(_Atomic uint64_t *to, const void *from, uint64_t bytes) {
   const char *p = from;
   uint64_t word;
@@ -114,10 +134,7 @@ static inline void mp_shm_words_in(_Atomic uint64_t *to, const void *from, uint6
     memcpy(&word, p, 8);
     atomic_store_explicit(to++, word, memory_order_relaxed);
   }
-  if (!bytes) return;
-  word = 0;
-  memcpy(&word, p, bytes);
-  atomic_store_explicit(to, word, memory_order_relaxed);
+  if (bytes) atomic_store_explicit(to, mp_shm_tail(p, bytes), memory_order_relaxed);
 }
 
 /* to: room for whole words. */
@@ -131,11 +148,12 @@ static inline void mp_shm_words_out(void *to, const _Atomic uint64_t *from, uint
 
 static inline bool mp_shm_words_same(const _Atomic uint64_t *a, const void *b, uint64_t bytes) {
   const char *p = b;
-  for (;; bytes -= 8, p += 8) {
-    uint64_t word = bytes ? atomic_load_explicit(a++, memory_order_relaxed) : 0;
-    if (bytes <= 8) return memcmp(&word, p, bytes) == 0;
-    if (memcmp(&word, p, 8) != 0) return false;
+  uint64_t word;
+  for (; bytes >= 8; bytes -= 8, p += 8) {
+    memcpy(&word, p, 8);
+    if (atomic_load_explicit(a++, memory_order_relaxed) != word) return false;
   }
+  return !bytes || atomic_load_explicit(a, memory_order_relaxed) == mp_shm_tail(p, bytes);
 }
 
 /* --- hashes: seeded, for keys that come from outside --- */
