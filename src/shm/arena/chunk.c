@@ -14,6 +14,7 @@
 
 #define HOT_LIMIT (UINT64_C(64) << 20) /* free bytes kept resident in the whole tree */
 #define HOT_MOST (HOT_LIMIT / 4)       /* larger chunks give their pages back at once */
+#define HOT_STEP (HOT_LIMIT / 8)       /* how much is given back at once: what that takes, one call waits for */
 #define RETIRED_MOST 8
 #define CUT_SHIFT 5  /* the bits of a size below are its order */
 #define RUN_TRIES 16 /* free blocks of one order that are looked at for a run */
@@ -231,7 +232,7 @@ void mp_shm_chunk_free(uint64_t i) {
   }
   push(i, MP_HOT, size);
   mp_shm_header->hot_bytes += bytes;
-  if (mp_shm_header->hot_bytes > HOT_LIMIT) cool_down_to(HOT_LIMIT / 2);
+  if (mp_shm_header->hot_bytes > HOT_LIMIT) cool_down_to(HOT_LIMIT - HOT_STEP);
 }
 
 static bool in_use(uint64_t st) { return mp_shm_chunk_state(st) >= MP_USED; }
