@@ -5,14 +5,10 @@
 
 local program = require("spec.support.program")
 
-local NO_NAME = "the text does not name the parameter"
 local N = "n is not checked"
 local HANGS = "hangs"
 
 local BROKEN = {
-  ["Connection:recv_bytes, the length"] = NO_NAME,
-  ["Queue:get_many"] = NO_NAME,
-  ["Queue:put_many, n of the list"] = "not enough memory, instead of the nil at 3",
   ["wait_all, n of the list"] = N,
   ["as_completed, n of the list"] = N,
   ["Pool, n of initargs"] = N,

@@ -163,6 +163,13 @@ static const luaL_Reg methods[] = {{"done", lease_done}, {"close", lease_close},
 static const luaL_Reg metamethods[] = {
     {"__gc", lease_close}, {"__close", lease_close}, {"__tostring", lease_tostring}, {NULL, NULL}};
 
+/* lease_is_open(lease): for debug mode */
+static int lease_is_open(lua_State *L) {
+  const lease *l = check(L, 1);
+  lua_pushboolean(L, is_open(l) && is_mine(l));
+  return 1;
+}
+
 void mp_lua_open_lease(lua_State *L) {
   luaL_newmetatable(L, MP_LEASE_TYPE);
   luaL_setfuncs(L, metamethods, 0);
@@ -170,4 +177,6 @@ void mp_lua_open_lease(lua_State *L) {
   luaL_setfuncs(L, methods, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
+  lua_pushcfunction(L, lease_is_open);
+  lua_setfield(L, -2, "lease_is_open");
 }

@@ -214,6 +214,13 @@ static int queue_full(lua_State *L) {
   return 1;
 }
 
+/* is_closed(queue): for debug mode */
+static int is_closed(lua_State *L) {
+  mp_shm_queue *q = mp_lua_queue_box_at(L, 1)->object;
+  lua_pushboolean(L, q->closed != 0);
+  return 1;
+}
+
 static int close_for_all(lua_State *L, mp_shm_queue *q) {
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_queue_close(q, &w);
@@ -292,7 +299,7 @@ static const luaL_Reg metamethods[] = {
     {"__tostring", queue_tostring},
     {NULL, NULL},
 };
-static const luaL_Reg makers[] = {{"queue", new_queue}, {"send", send_named}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"queue", new_queue}, {"send", send_named}, {"is_closed", is_closed}, {NULL, NULL}};
 
 static void add_methods(lua_State *L, const char *name, const luaL_Reg *more) {
   luaL_getmetatable(L, name);

@@ -22,8 +22,7 @@ local function text_of_lock(lock)
 end
 
 local function text_of_queue(queue)
-  local text = tostring(queue)
-  return not text:find(", closed", 1, true) and text
+  return not core.is_closed(queue) and tostring(queue)
 end
 
 -- Kind -> function(object): its name and state when it is open, else false.
@@ -33,7 +32,7 @@ local OPEN = {
   RWLock = function(lock) return (lock:reads() or lock:writes()) and tostring(lock) end,
   Pipe = function(connection) return not connection.closed and tostring(connection) end,
   Pool = function(pool) return not core.field(pool, records.STATE).finished and tostring(pool) end,
-  lease = function(lease) return tostring(lease):find("open", 1, true) and tostring(lease) end,
+  lease = function(lease) return core.lease_is_open(lease) and tostring(lease) end,
 }
 
 -- What a process may have at its end though another one made it.

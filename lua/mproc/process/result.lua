@@ -53,7 +53,7 @@ local function error_of(record, message)
     message.trace)
 end
 
-local function settle(record)
+local function conclude(record)
   local message = record.message
   record.outcome = message.failed and { failed = true, error = error_of(record, message) } or message
   record.results, record.message, record.why = nil, false, nil
@@ -83,7 +83,7 @@ local function look(record)
   while not record.outcome and record.results do
     local message = record.message
     if message and message.more ~= true then
-      settle(record)
+      conclude(record)
     elseif not take(record) then
       return false
     end
@@ -97,7 +97,7 @@ function result.resolve(record, exitcode, returned)
   if record.outcome or not queue or not queue:empty() then
     return
   elseif record.message then
-    settle(record)
+    conclude(record)
   elseif returned and exitcode == 0 then
     record.outcome = NOTHING
     result.give_back_queue(queue)
