@@ -140,8 +140,8 @@ static bool spin(vigil *v) {
 static bool is_nothing(int r) { return r == -EAGAIN || r == -ETIMEDOUT || r == -EINTR; }
 
 /* A slice at most: 0: nothing yet; how many are ready; or an error. */
-static int sleep_once(vigil *v, const mp_shm_wait *w) {
-  int r = pass(v, mp_shm_wait_slice(w));
+static int sleep_once(vigil *v, uint64_t *slice, const mp_shm_wait *w) {
+  int r = pass(v, mp_shm_wait_longer(w, slice, MP_SLICE_LOOKING));
   if (is_nothing(r)) mp_shm_wait_queue_woke(r);
   if (r == -EAGAIN || !is_nothing(r)) return r == -EAGAIN ? 0 : r;
   int over = mp_shm_wait_check(w);
@@ -151,9 +151,10 @@ static int sleep_once(vigil *v, const mp_shm_wait *w) {
 
 static int sleep_until(vigil *v, const mp_shm_wait *w) {
   int r;
+  uint64_t slice = MP_SLICE;
   begin(v);
   mp_shm_wait_queue_asleep(true);
-  do r = sleep_once(v, w);
+  do r = sleep_once(v, &slice, w);
   while (r == 0);
   mp_shm_wait_queue_asleep(false);
   end(v);
