@@ -37,7 +37,8 @@ uint64_t mp_lua_deadline_of(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return MP_FOREVER;
   lua_Number seconds = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : (lua_Number)NAN;
   if (isnan(seconds)) refuse_timeout(L, arg);
-  return mp_os_deadline((double)seconds);
+  uint64_t ns = mp_os_duration((double)seconds);
+  return ns == 0 || ns >= MP_FROM_NOW ? ns : MP_FROM_NOW | ns;
 }
 
 static lua_State *main_thread(lua_State *L) {

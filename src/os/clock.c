@@ -21,10 +21,14 @@ uint64_t mp_os_coarse_now(void) {
   return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-uint64_t mp_os_deadline(double seconds) {
+uint64_t mp_os_duration(double seconds) {
   if (!(seconds > 0)) return 0;
-  if (seconds > LONGEST_S) return MP_FOREVER;
-  return mp_os_now() + (uint64_t)(seconds * (double)NS_PER_S);
+  return seconds > LONGEST_S ? MP_FOREVER : (uint64_t)(seconds * (double)NS_PER_S);
+}
+
+uint64_t mp_os_deadline(double seconds) {
+  uint64_t ns = mp_os_duration(seconds);
+  return ns == 0 || ns == MP_FOREVER ? ns : mp_os_now() + ns;
 }
 
 int mp_os_sleep(uint64_t deadline) {

@@ -55,6 +55,8 @@ uint64_t mp_os_now(void);
 uint64_t mp_os_coarse_now(void);
 /* Absolute deadline for a relative number of seconds: <= 0 gives 0 (do not wait), overlong gives MP_FOREVER. */
 uint64_t mp_os_deadline(double seconds);
+/* That number in nanoseconds: 0, MP_FOREVER, or at most some centuries. */
+uint64_t mp_os_duration(double seconds);
 /* Sleeps until the deadline or a signal: 0 or -EINTR. */
 int mp_os_sleep(uint64_t deadline);
 

@@ -6,10 +6,16 @@
 
 #define SPINS 200
 
+uint64_t mp_shm_wait_deadline(const mp_shm_wait *w) {
+  uint64_t d = w->deadline;
+  if (d == MP_FOREVER || !(d & MP_FROM_NOW)) return d;
+  return ((mp_shm_wait *)(uintptr_t)w)->deadline = mp_os_now() + (d & ~MP_FROM_NOW);
+}
+
 uint64_t mp_shm_wait_longer(const mp_shm_wait *w, uint64_t *slice, uint64_t most) {
-  uint64_t end = mp_os_now() + *slice;
+  uint64_t deadline = mp_shm_wait_deadline(w), end = mp_os_now() + *slice;
   *slice = 2 * *slice < most ? 2 * *slice : most;
-  return w->deadline < end ? w->deadline : end;
+  return deadline < end ? deadline : end;
 }
 
 uint64_t mp_shm_wait_slice(const mp_shm_wait *w) {
@@ -19,7 +25,7 @@ uint64_t mp_shm_wait_slice(const mp_shm_wait *w) {
 
 int mp_shm_wait_check(const mp_shm_wait *w) {
   if (w->interrupted && w->interrupted(w->arg)) return -EINTR;
-  return w->deadline != MP_FOREVER && mp_os_now() >= w->deadline ? -ETIMEDOUT : 0;
+  return w->deadline != MP_FOREVER && mp_os_now() >= mp_shm_wait_deadline(w) ? -ETIMEDOUT : 0;
 }
 
 /* The owner is running or stopped. Its section is a few dozen instructions, so a call that must not wait still
@@ -32,7 +38,7 @@ static int lock_slowly(mp_os_mutex *m, const mp_shm_wait *w) {
       if (r != -EBUSY) return r;
     }
   }
-  mp_shm_wait late = *w;
+  mp_shm_wait late = {mp_shm_wait_deadline(w), w->interrupted, w->arg};
   if (late.deadline != MP_FOREVER) {
     uint64_t now = mp_os_now();
     late.deadline = (late.deadline > now ? late.deadline : now) + MP_GRACE;

@@ -19,11 +19,16 @@
 #define MP_GRACE (100 * MP_MS)
 
 typedef struct mp_shm_wait {
-  uint64_t deadline;             /* ns, MP_FOREVER, or 0: do not wait */
+  uint64_t deadline;             /* ns, MP_FOREVER, or 0: do not wait; or MP_FROM_NOW and so many ns */
   int (*interrupted)(void *arg); /* may be NULL; nonzero ends the wait with -EINTR. Must not throw. */
   void *arg;
 } mp_shm_wait;
 
+/* A deadline so many ns after the first time that somebody waits: a call that need not wait does not ask for the time. */
+#define MP_FROM_NOW (UINT64_C(1) << 62)
+/* The deadline as a time: whoever waits asks by this, not by the word. Then it is one for good, in *w too, which is no constant
+ * when it counts from now. */
+uint64_t mp_shm_wait_deadline(const mp_shm_wait *w);
 /* min(now + MP_SLICE, the deadline) */
 uint64_t mp_shm_wait_slice(const mp_shm_wait *w);
 /* The same with *slice, MP_SLICE at first, which doubles up to `most`. */

@@ -576,7 +576,7 @@ static int await_data_or_late(mp_shm_queue *q, const mp_shm_wait *w) {
   mp_shm_wait slice = {mp_shm_wait_slice(w), w->interrupted, w->arg};
   mp_shm_deferred_flush();
   int err = mp_shm_wait_queue_wait(&q->data, has_data, q, w->deadline ? &slice : w);
-  return err == -ETIMEDOUT && mp_os_now() < w->deadline ? 0 : err;
+  return err == -ETIMEDOUT && mp_os_now() < mp_shm_wait_deadline(w) ? 0 : err;
 }
 
 /* Who waits sweeps at each slice; so must who only ever polls, or a dead reader's large message would not come back to it, nor

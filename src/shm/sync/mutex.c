@@ -133,14 +133,15 @@ static bool spin(mp_shm_mutex *x, int *r) {
 
 static void sleep_shortly(const mp_shm_wait *w) {
   uint64_t until = mp_os_now() + NAP;
-  mp_os_sleep(w->deadline < until ? w->deadline : until);
+  uint64_t deadline = mp_shm_wait_deadline(w);
+  mp_os_sleep(deadline < until ? deadline : until);
 }
 
 /* Waits for `it`, longer each time: a lock that is much in demand is looked at often, one that is held for long seldom. */
 static int try_for(mp_os_mutex *object, uint64_t *patience, const mp_shm_wait *w) {
-  uint64_t until = mp_os_now() + *patience;
+  uint64_t deadline = mp_shm_wait_deadline(w), until = mp_os_now() + *patience;
   *patience = 2 * *patience < MP_SLICE ? 2 * *patience : MP_SLICE;
-  return mp_os_mutex_until(object, w->deadline < until ? w->deadline : until);
+  return mp_os_mutex_until(object, deadline < until ? deadline : until);
 }
 
 /* The next one's place, and -EBUSY in *m; or m, or why not, in *m. */

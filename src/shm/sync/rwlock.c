@@ -170,8 +170,7 @@ static bool no_reader(void *arg) {
 }
 
 static int await_no_reader(mp_shm_rwlock *x, const mp_shm_wait *w) {
-  mp_shm_wait first = *w;
-  first.deadline = mp_shm_wait_slice(w);
+  mp_shm_wait first = {mp_shm_wait_slice(w), w->interrupted, w->arg};
   int err = mp_shm_wait_queue_wait(&x->drained, no_reader, x, &first);
   if (err != -ETIMEDOUT || first.deadline == w->deadline) return err;
   take_back(x);
