@@ -288,7 +288,7 @@ typedef struct ahead { /* what items(n) has fetched and not given yet */
 
 /* In a fork of the process that fetched them they are the other's. */
 static bool is_there(ahead *a) {
-  if (a->there && a->owner != mp_shm_proc_self()) a->there = false;
+  if (a->there && mp_shm_inherited(a->owner)) a->there = false;
   return a->there;
 }
 

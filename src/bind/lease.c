@@ -27,7 +27,7 @@ static lease *check(lua_State *L, int idx) {
 }
 
 static bool is_open(const lease *l) { return l->queue && mp_shm_usable(); }
-static bool is_mine(const lease *l) { return l->holder == mp_shm_proc_self(); }
+static bool is_mine(const lease *l) { return !mp_shm_inherited(l->holder); }
 
 /* The message's fate is known. */
 static void end(lease *l) {

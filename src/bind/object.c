@@ -54,7 +54,7 @@ int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
 
 mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name) {
   mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (mp_lua_box){.class = f, .maker = getpid()};
+  *b = (mp_lua_box){.class = f, .maker = mp_shm_proc_self()};
   luaL_setmetatable(L, name);
   return b;
 }
@@ -65,7 +65,7 @@ void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h) {
   b->object = b->class->inside ? b->class->inside(block) : block;
 }
 
-bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->object && b->maker == getpid() && mp_shm_usable(); }
+bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->object && !mp_shm_inherited(b->maker) && mp_shm_usable(); }
 
 static void push_remembered(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &remembered) == LUA_TTABLE) return;

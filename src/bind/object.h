@@ -29,7 +29,7 @@ typedef struct mp_lua_box {
   const mp_lua_number_class *class;
   void *object; /* NULL until it is whole, and once it is closed or collected */
   mp_shm_handle handle;
-  pid_t maker; /* an inherited box's scope may end in a child: that ends nothing */
+  mp_shm_proc_ref maker; /* an inherited box's scope may end in a child: that ends nothing */
 } mp_lua_box;
 
 /* NULL unless it is a box of that class. */

@@ -391,7 +391,7 @@ static int inbox_ask(lua_State *L) {
   size_t bytes;
   entry *e;
   lua_settop(L, ARGUMENTS);
-  if (b->maker != mp_shm_proc_self() || b->first || push_arguments(L, ARGUMENTS) < 0 ||
+  if (mp_shm_inherited(b->maker) || b->first || push_arguments(L, ARGUMENTS) < 0 ||
       mp_lua_pool_post(L, tasks, &task, "args", ARGUMENTS + 1, &bytes))
     return 0;
   uint64_t sent = mp_os_now();
@@ -429,7 +429,7 @@ static int inbox_gc(lua_State *L) {
   inbox *b = check(L, 1);
   entry *e = b->first;
   b->first = NULL;
-  if (b->maker != mp_shm_proc_self() || !mp_shm_usable() || !b->queue->object) return 0;
+  if (mp_shm_inherited(b->maker) || !mp_shm_usable() || !b->queue->object) return 0;
   for (; e; e = e->next) mp_shm_queue_done(&e->got);
   return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * fork, and the handle of a child (layer 3). Called by lua/mproc/process.lua, child.lua, current.lua, which own the
  * policy; users never see a handle.
- * Invariant: a handle is its owner's alone (`owner_pid`): in any other process its methods only look at the
+ * Invariant: a handle is its owner's alone (`owner`): in any other process its methods only look at the
  * child's slot, and its finalizer does nothing. A child never returns into the stack that it inherited.
  */
 #include <errno.h>
@@ -21,12 +21,13 @@ enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
 
 typedef struct child_handle {
   mp_shm_proc_ref ref;
-  pid_t pid, owner_pid;
+  pid_t pid;
+  mp_shm_proc_ref owner;
   int place; /* in the owner's table; NO_PLACE: nothing to release */
 } child_handle;
 
 static child_handle *to_handle(lua_State *L) { return luaL_checkudata(L, 1, MP_CHILD_TYPE); }
-static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && h->owner_pid == getpid(); }
+static bool is_mine(const child_handle *h) { return h->place != NO_PLACE && !mp_shm_inherited(h->owner); }
 
 static void release(child_handle *h) {
   if (is_mine(h)) mp_process_child_drop(h->place);
@@ -119,7 +120,7 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   }
   h->place = place;
   h->pid = pid;
-  h->owner_pid = getpid();
+  h->owner = mp_shm_proc_self();
   mp_process_child_started(place, h->ref, pid, how.daemon, how.name);
   lua_pushboolean(L, 1);
   return 1;

@@ -29,7 +29,7 @@ static void arm(guard *g) {
 }
 
 static bool disarm(guard *g) {
-  bool held = g->holder && g->holder == mp_shm_proc_self();
+  bool held = !mp_shm_inherited(g->holder);
   g->holder = 0;
   if (held) stray.armed--;
   return held;
@@ -170,7 +170,7 @@ static int scope_with(lua_State *L) {
   mp_shm_proc_ref holder = mp_shm_proc_self();
   if (r == MP_ABANDONED) tell_abandoned(L, s, NULL);
   int status = lua_pcall(L, lua_gettop(L) - FUNCTION, LUA_MULTRET, 0);
-  if (holder == mp_shm_proc_self()) return end_with(L, s, status, OBJECT);
+  if (!mp_shm_inherited(holder)) return end_with(L, s, status, OBJECT);
   return status == LUA_OK ? lua_gettop(L) - OBJECT : lua_error(L);
 }
 

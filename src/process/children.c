@@ -19,7 +19,7 @@ MP_BSS_TAIL mp_process_child mp_process_child_table[MP_CHILD_MAX];
 static mp_process_child *const table = mp_process_child_table;
 static int top, free_list; /* places below top have been used; place + 1 of the first free one, or END_OF_LIST */
 static unsigned ends;
-static pid_t owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
+static mp_shm_proc_ref owner; /* whose children these are: a fork by anyone leaves a table that is not the child's */
 
 const mp_process_child *mp_process_child_at(int place) { return &table[place]; }
 
@@ -29,11 +29,11 @@ MP_HOT_AFTER_FORK void mp_process_children_forget(void) {
   top = 0;
   free_list = END_OF_LIST;
   ends = 0;
-  owner = getpid();
+  owner = mp_shm_proc_self();
 }
 
 static void own_table(void) {
-  if (owner != getpid()) mp_process_children_forget();
+  if (mp_shm_inherited(owner)) mp_process_children_forget();
 }
 
 static void free_place(int i) {
@@ -142,7 +142,7 @@ bool mp_process_child_ended(int place) {
 }
 
 MP_HOT_AFTER_FORK int mp_process_child_next(int place, bool daemon) {
-  if (owner != getpid()) return -1;
+  if (mp_shm_inherited(owner)) return -1;
   while (++place < top) {
     const mp_process_child *c = &table[place];
     if (c->used && !c->ended && c->daemon == daemon) return place;

@@ -18,16 +18,16 @@
 #define QUIET (2000 * MP_MS)      /* waiting for longer is said */
 enum { REPORT = 1024 };
 
-static pid_t made_here; /* this process, when mproc has forked it */
+static mp_shm_proc_ref made_here; /* this process, when mproc has forked it */
 
-static int failed_as;      /* what it ends with instead of 1, or 0 */
-static pid_t failed_where; /* in this process only */
+static int failed_as;                /* what it ends with instead of 1, or 0 */
+static mp_shm_proc_ref failed_where; /* in this process only */
 
-MP_HOT_AFTER_FORK void mp_process_children_forked(void) { made_here = getpid(); }
+MP_HOT_AFTER_FORK void mp_process_children_forked(void) { made_here = mp_shm_proc_self(); }
 
 void mp_process_children_exit_as(int status) {
   failed_as = status;
-  failed_where = getpid();
+  failed_where = mp_shm_proc_self();
 }
 
 static void log_daemons(void) {
@@ -89,12 +89,12 @@ MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
 static void at_exit(int status) {
   mp_os_sigint_default();
   mp_process_children_finish();
-  if (status == 1 && failed_as && failed_where == getpid()) {
+  if (status == 1 && failed_as && !mp_shm_inherited(failed_where)) {
     if (mp_shm_usable()) mp_shm_proc_set_exit(failed_as & 0xff);
     mp_shm_proc_unregister();
     mp_os_leave(failed_as);
   }
-  if (made_here != getpid() || status < 0) return;
+  if (mp_shm_inherited(made_here) || status < 0) return;
   if (mp_shm_usable()) mp_shm_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
   mp_shm_proc_unregister();
   mp_os_leave(status);

@@ -256,7 +256,7 @@ static MP_PROCESS_LOCAL mp_shm_proc_ref retirer;
 
 /* What a fork inherits is its parent's. */
 static void own_retired(void) {
-  if (retirer != mp_shm_proc_self()) mp_shm_chunk_retired = 0;
+  if (mp_shm_inherited(retirer)) mp_shm_chunk_retired = 0;
   retirer = mp_shm_proc_self();
 }
 

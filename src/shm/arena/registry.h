@@ -40,6 +40,9 @@ int mp_shm_attach(void);
 
 extern MP_PROCESS_LOCAL mp_shm_proc_ref mp_shm_my_ref; /* this process, or 0: not registered */
 static inline mp_shm_proc_ref mp_shm_proc_self(void) { return mp_shm_my_ref; }
+/* What a process keeps for itself says who noted it (mp_shm_proc_self). True when that was another, which was forked into
+ * this one, or nobody: then it is not this process's, which begins anew. */
+static inline bool mp_shm_inherited(mp_shm_proc_ref noted_by) { return !noted_by || noted_by != mp_shm_my_ref; }
 /* Reserves a slot for a child about to be forked by this process and copies this process's references into it.
  * The next fork() of this thread uses it (otherwise fork() reserves one by itself, in its atfork handler).
  * 0, -EUSERS (no slot is left), -EAGAIN (the arena lock was not to be had). */

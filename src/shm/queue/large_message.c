@@ -27,7 +27,7 @@ static MP_PROCESS_LOCAL mp_shm_proc_ref late_owner;
 
 /* A large message in our hands whose fate is decided, HELD: free, READING: back to its queue, which is kept alive for it. */
 static void defer(uint64_t i) {
-  if (late_owner != mp_shm_proc_self()) mp_shm_deferred = 0;
+  if (mp_shm_inherited(late_owner)) mp_shm_deferred = 0;
   late_owner = mp_shm_proc_self();
   mp_shm_object_use_kept(mp_shm_object_handle(mp_shm_chunk_at(i)->object));
   mp_shm_chunk_at(i)->next = mp_shm_deferred;
@@ -204,7 +204,7 @@ static void give_back_or_later(mp_shm_queue *q, uint64_t i) {
 }
 
 void mp_shm_deferred_flush(void) {
-  uint32_t list = late_owner == mp_shm_proc_self() ? mp_shm_deferred : 0;
+  uint32_t list = mp_shm_inherited(late_owner) ? 0 : mp_shm_deferred;
   mp_shm_deferred = 0;
   while (list) {
     uint64_t i = list - 1;

@@ -27,7 +27,7 @@ static MP_PROCESS_LOCAL mp_shm_proc_ref holder;
 
 /* A fork holds none of its parent's locks, only their objects. */
 static void own_list(void) {
-  if (holder == mp_shm_proc_self()) return;
+  if (!mp_shm_inherited(holder)) return;
   holder = mp_shm_proc_self();
   nasked = 0;
   while (nheld > 0) {
@@ -38,7 +38,7 @@ static void own_list(void) {
   }
 }
 
-unsigned mp_shm_mutex_count(void) { return holder == mp_shm_proc_self() ? nheld : 0; }
+unsigned mp_shm_mutex_count(void) { return mp_shm_inherited(holder) ? 0 : nheld; }
 
 MP_HOT_AFTER_FORK bool mp_shm_mutex_any(void) { return mp_shm_mutex_count() != 0; }
 
