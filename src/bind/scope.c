@@ -19,29 +19,38 @@ static const mp_lua_scope *scope_of(lua_State *L) { return lua_touserdata(L, lua
 /* --- what was acquired here, and may be held by a guard that Ctrl-C kept from reaching its variable --- */
 
 static struct {
-  unsigned armed; /* guards that hold */
-  bool caught;    /* SIGINT had a handler when somebody last looked */
+  mp_shm_proc_ref process; /* whose facts these are: a child begins anew */
+  unsigned armed;          /* guards that hold */
+  bool caught;             /* SIGINT had a handler when somebody last looked */
 } stray;
+
+static void begin_anew(void) {
+  stray.process = mp_shm_proc_self();
+  stray.armed = 0;
+  stray.caught = mp_os_sigint_caught();
+}
 
 static void arm(guard *g) {
   g->holder = mp_shm_proc_self();
+  if (stray.process != g->holder) begin_anew();
   stray.armed++;
 }
 
 static bool disarm(guard *g) {
   bool held = !mp_shm_inherited(g->holder);
   g->holder = 0;
-  if (held) stray.armed--;
+  if (held && stray.armed) stray.armed--;
   return held;
 }
 
 /* collect_strays(): lua.c's handler gives SIGINT its default action back when it strikes. Guards that hold may then be
  * without a variable: a collection finds them. For calls that wait for other processes. */
 static int collect_strays(lua_State *L) {
-  bool was_caught = stray.caught;
   if (!stray.armed) return 0;
+  if (stray.process != mp_shm_proc_self()) begin_anew();
+  bool was_caught = stray.caught;
   stray.caught = mp_os_sigint_caught();
-  if (was_caught && !stray.caught) lua_gc(L, LUA_GCCOLLECT);
+  if (stray.armed && was_caught && !stray.caught) lua_gc(L, LUA_GCCOLLECT);
   return 0;
 }
 
@@ -192,7 +201,6 @@ void mp_lua_open_scope(lua_State *L) {
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
-  stray.caught = mp_os_sigint_caught();
   lua_pushcfunction(L, collect_strays);
   lua_setfield(L, -2, "collect_strays");
 }
