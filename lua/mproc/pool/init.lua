@@ -125,7 +125,7 @@ end
 
 local function close(state)
   if state.phase == "open" then
-    state.phase = "closed"
+    state.phase, state.takes_calls, state.call = "closed", false, false
   end
 end
 
@@ -168,7 +168,7 @@ local function terminate(state, grace)
   if state.phase == "terminated" or state.finished then
     return
   end
-  state.phase, state.finishing = "terminated", true
+  state.phase, state.finishing, state.takes_calls, state.call = "terminated", true, false, false
   job.fail_all(state, pool_errors.terminated(), true)
   inflight.close(state)
   if grace then
@@ -277,8 +277,7 @@ local function new_state(...)
   state.owner, state.owner_pid, state.phase, state.size = core.self(), core.getpid(), "open", state.processes
   state.on_crash, state.retries = state.on_crash or "error", state.retries or 3
   state.broken, state.finishing, state.finished = false, false, false
-  state.at_once = not state.serial and not state.task_timeout
-  for _, part in ipairs({ inflight, functions, job, workers, loop }) do
+  for _, part in ipairs({ inflight, functions, job, workers, loop, apply }) do
     part.prepare(state)
   end
   return state

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A pool's calls for one task: apply, submit, apply_async.
 
+local ask = require("mproc.pool.owner.ask")
 local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
@@ -11,14 +12,12 @@ local job_of = require("mproc.pool.owner.job")
 local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local record = require("mproc.pool.record")
-local workers = require("mproc.pool.owner.workers")
 
 local calls = {}
 
 local shield, field, STATE = core.shield, core.field, record.STATE
-local unpack, of_pool, self_ref = table.unpack, record.of_pool, core.self
+local unpack, of_pool = table.unpack, record.of_pool
 local LOOK_SECONDS = 0.005 -- of waits for apply's results, between two looks for ends of workers
-local SHORT = loop.SHORT
 
 -- What all single tasks have in common: each is a job, and the one chunk of it.
 local Task = job_of.class({
@@ -27,10 +26,14 @@ local Task = job_of.class({
 })
 Task.single, Task.sent, Task.exhausted = true, 1, true
 
--- A chunk's job; a task's is itself.
-local function new_task(fields)
-  fields.job, fields.ended, fields.left, fields.results, fields.messages, fields.cancel = fields, false, 1, false, 0, 0
-  return setmetatable(fields, Task)
+-- With room for what is written later. A chunk has a job, which is itself here.
+local function new_task(f, verb, is_future, version)
+  local task = setmetatable({
+    f = f, verb = verb, is_future = is_future, version = version, state = false, job = false, number = 0, id = 0,
+    ended = false, left = 1, messages = 0, cancel = 0, results = false, told = false,
+  }, Task)
+  task.job = task
+  return task
 end
 
 function Task:note()
@@ -65,9 +68,16 @@ end
 -- it begins at once. Raises for what cannot travel.
 local function begin(state, job, alone, ...)
   loop.forget_interrupt(state)
-  job_of.check_function(job.f, "pool:%s(f, ...)", job.verb)
+  if type(job.f) ~= "function" then
+    job_of.check_function(job.f, "pool:%s(f, ...)", job.verb)
+  end
   job_of.check_open(state)
-  job.version = functions.use_known(state, job.f)
+  local version = functions.use_known(state, job.f)
+  if state.phase ~= "open" then -- packing it has ended the pool
+    functions.release(state, version)
+    job_of.check_open(state)
+  end
+  job.version = version
   job_of.begin(state, job)
   if state.broken then
     return job_of.fail(job, state.broken_error)
@@ -84,9 +94,11 @@ end
 
 -- A Future of f(...).
 calls.submit = shield(function(pool, f, ...)
-  local job = new_task({ f = f, verb = "submit", is_future = true })
-  begin(of_pool(pool), job, false, ...)
-  loop.run_inline(job.state)
+  local state, job = of_pool(pool), new_task(f, "submit", true, false)
+  begin(state, job, false, ...)
+  if state.serial then
+    loop.run_inline(state)
+  end
   return future.new(job)
 end)
 
@@ -140,10 +152,8 @@ end
 calls.apply_async = shield(function(pool, f, args, kwargs, options)
   local state = of_pool(pool)
   local given = read_async_options(options)
-  local job = new_task({
-    f = f, verb = "apply_async", is_future = true, callback = given.callback, error_callback = given.error_callback,
-    timeout = given.timeout or false,
-  })
+  local job = new_task(f, "apply_async", true, false)
+  job.callback, job.error_callback, job.timeout = given.callback, given.error_callback, given.timeout or false
   begin(state, job, false, unpack_args("apply_async", args, kwargs))
   loop.run_inline(state)
   return future.new(job)
@@ -169,54 +179,39 @@ end
 -- f(args..., kwargs), as every other task.
 local function apply(pool, f, args, kwargs)
   local state = of_pool(pool)
-  local job = new_task({ f = f, verb = "apply" })
+  local job = new_task(f, "apply", false, false)
   begin(state, job, true, unpack_args("apply", args, kwargs))
   return finish(state, job)
 end
 
--- slot, nanoseconds, seconds: of the worker that ran it, of its run, and of the wait for it. Returns the results.
-local function take_answer(state, slot, nanoseconds, seconds, ...)
-  state.asked = state.asked + seconds
-  workers.count_report(state, slot, nanoseconds, false)
-  return ...
+local function new_call(state)
+  local job = new_task(nil, "apply", false, false)
+  job.state = state
+  return job
 end
 
--- What came of inflight.ask.
-local function finish_asked(pool, state, job, args, what, ...)
-  if what == "done" then
-    return take_answer(state, ...)
-  elseif what == "unsent" then
-    job_of.finish(job)
-    return apply(pool, job.f, args)
-  elseif not loop.take_in(state, state.transport, ...) then
-    state.asked = state.asked + SHORT
-  end
-  return finish(state, job)
+function calls.prepare(state)
+  state.asked = 0
+  state.takes_calls = not state.serial and not state.task_timeout
+  state.call = state.takes_calls and new_call(state)
 end
 
--- Whether there is nothing else to do but to wait for one task, of a function that the workers have: its version.
-local function version_at_once(state, f, kwargs)
-  local version = state and kwargs == nil and state.at_once and state.functions.known[f]
-  if not version or not version.at_once or state.owner ~= self_ref() or state.phase ~= "open" or state.broken
-    or state.jobs.nlive > 0
-    or state.asked >= LOOK_SECONDS or state.inflight.count >= state.size
-    or state.jobs.due_from <= state.jobs.due_to or not version.fixed and not functions.unchanged(version) then
-    return nil
+local function finish_asked(pool, state, f, args, kwargs, over, ...)
+  if over then
+    return ...
+  elseif over == false then
+    return finish(state, (...))
   end
-  return version
+  return apply(pool, f, args, kwargs)
 end
 
 -- f(args..., kwargs), run by a worker: all its results.
 calls.apply = shield(function(pool, f, args, kwargs)
   local state = field(pool, STATE)
-  local version = version_at_once(state, f, kwargs)
-  if not version or core.state.exit_as then
-    return apply(pool, f, args, kwargs)
+  if kwargs == nil then
+    return finish_asked(pool, state, f, args, kwargs, ask(state, f, args, new_call))
   end
-  local job = new_task({ f = f, version = version })
-  version.refs = version.refs + 1
-  job_of.begin(state, job)
-  return finish_asked(pool, state, job, args, inflight.ask(state, job, args, SHORT))
+  return apply(pool, f, args, kwargs)
 end)
 
 return calls

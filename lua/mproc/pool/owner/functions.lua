@@ -182,6 +182,9 @@ end
 -- A job that used it has been retired. A version that is used all the time stays on the list: it is looked through only
 -- when it is full.
 function functions.release(state, version)
+  if not version then
+    return
+  end
   local known, refs = state.functions, version.refs - 1
   version.refs = refs
   if refs == 0 and not version.idle and not version.gone then

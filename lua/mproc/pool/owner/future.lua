@@ -48,7 +48,12 @@ end
 
 local function await(self, name, timeout)
   local job = job_for(self, name)
-  check.timeout(timeout)
+  if timeout ~= nil then
+    check.timeout(timeout)
+  end
+  if job.ended and not job.state.jobs.showing[1] then
+    return true, job
+  end
   return loop.await(job.state, is_over, job, loop.deadline(timeout)), job
 end
 

@@ -197,10 +197,10 @@ local function account(state, chunk, id, offset, ok, value)
     return false
   end
   commit(book, chunk, id, offset, failure, value)
-  if ok then
-    book.done = book.done + 1
-  else
+  if not ok then
     book.failed = book.failed + 1
+  elseif ok == true then
+    book.done = book.done + 1
   end
   if book.noting then
     conclude(state)
@@ -210,8 +210,24 @@ end
 
 local function skip(state, id, chunk, offset, count)
   for k = offset, offset + count - 1 do
-    account(state, chunk, id, k, true, nil) -- its job has ended: nobody hears
+    account(state, chunk, id, k, "skipped", nil) -- its job has ended: nobody hears
   end
+end
+
+-- In short what report() does for what a single task returned. False when it is not so simple, and nothing was done.
+function inflight.accept_task(state, id, nanoseconds, results)
+  local book = state.inflight
+  local task = book.chunks[id]
+  if not task or not task.single or task.left == 0 or book.noting then
+    return false
+  end
+  book.chunks[id] = nil -- from here to the next comment without a call
+  book.noting, book.noting_index = task, 1
+  task.results, task.left, task.messages, task.arrived = results, 0, 0, 1
+  book.count, book.moves, book.done, book.cost = book.count - 1, book.moves + 1, book.done + 1, nanoseconds * 1e-9
+  job_of.finish(task) -- what note() comes to
+  book.noting = false
+  return true
 end
 
 -- A report about items of a chunk, as a message has it; ok: whether its values could be decoded. Late ones, of items
@@ -393,30 +409,11 @@ function inflight.close(state)
   book.chunks, book.count, book.noting = {}, 0, false
 end
 
--- --- the short cut ---
+-- A single task that another way sends, and takes back.
+inflight.claim_task = claim_task
 
-local function asked(state, job, id, mine, ...)
-  local book = state.inflight
-  if mine then
-    local _, nanoseconds = ...
-    book.chunks[id] = nil
-    book.count, book.moves, book.done, job.messages = book.count - 1, book.moves + 1, book.done + 1, 0
-    book.cost = nanoseconds * 1e-9
-    job_of.finish(job)
-    return "done", ...
-  elseif mine == nil then
-    settle(state, id, job, 1)
-    return "unsent"
-  end
-  return "sent", ...
-end
-
--- Sends a single task of a simple kind and takes the next result, for which it waits `seconds`, in one call:
--- "done", the worker's slot, nanoseconds that it ran, seconds that it was waited for, results... | "sent", what
--- transport.receive gives | "unsent" when it is not so simple.
-function inflight.ask(state, job, args, seconds)
-  local id, way = claim_task(state, job), state.transport
-  return asked(state, job, id, protocol.ask(way.tasks, way.inbox, id, job.version.id, seconds, args))
+function inflight.settle_task(state, task)
+  settle(state, task.id, task, 1)
 end
 
 -- The job whose chunk that is, if it is in flight.

@@ -10,7 +10,7 @@
 -- what follows from the outcome of that item; it may be called again for the same one. A `plain` job's does nothing
 -- while there are other items in the chunk, but for errors.
 --
--- state.jobs, which this file alone writes: live (number -> job), nlive, nended, ntimed (those with a
+-- state.jobs, which this file alone writes: live (number -> job), nlive, nended, calling, ntimed (those with a
 -- timeout); sending: a list of jobs with more to
 -- send; due: ended jobs that somebody is to be told of; unread: failed futures that nobody has asked.
 -- Invariant: live holds the jobs that have not ended, and each ends once, by job.finish. What ends a job are plain
@@ -30,6 +30,7 @@ function job.prepare(state)
   state.jobs = {
     live = {}, nlive = 0, ntimed = 0, nended = 0, next_number = 1,
     busy = 0, busy_since = 0, -- seconds in which some job was live; since when one is
+    calling = false, -- the job that is out by the short cut (ask.lua)
     sending = {}, showing = {}, -- jobs with more to send; those whose progress is shown
     due = {}, due_from = 1, due_to = 0,
     unread = {}, unread_more = 0, -- and how many there are besides
@@ -83,17 +84,18 @@ function job.class(class)
   return class
 end
 
--- It lives from now on.
-function job.begin(state, self)
+-- It lives from now on. number: its own, if it was taken before.
+function job.begin(state, self, number)
   local jobs = state.jobs
-  local now = time()
-  local number = jobs.next_number
-  jobs.next_number = number + 1
-  self.state, self.number = state, number
-  jobs.live[number] = self
-  if jobs.nlive == 0 then
-    jobs.busy_since = now
+  if not number then
+    number = jobs.next_number
+    jobs.next_number = number + 1
   end
+  self.state, self.number = state, number
+  if jobs.nlive == 0 then
+    jobs.busy_since = time()
+  end
+  jobs.live[number] = self
   jobs.nlive = jobs.nlive + 1
   if self.timeout then
     jobs.ntimed = jobs.ntimed + 1
@@ -127,24 +129,31 @@ function job.finish(self)
   if self.ended then
     return retire(self)
   end
-  local jobs, now = self.state.jobs, time()
+  local jobs = self.state.jobs
+  local now = jobs.nlive == 1 and time() or 0
   if self.ended then
     return
-  end
-  if self.is_future then
-    jobs.due[jobs.due_to + 1] = self
-    jobs.due_to = jobs.due_to + 1
+  elseif self.is_future and (self.failed or self.callbacks or self.callback) then
+    local due_to = jobs.due_to + 1
+    jobs.due[due_to] = self
+    jobs.due_to = due_to
+  else
+    self.told = true
   end
   self.ended, self.exhausted = true, true
   jobs.nended = jobs.nended + 1
-  jobs.live[self.number], jobs.nlive = nil, jobs.nlive - 1
-  if self.timeout then
-    jobs.ntimed = jobs.ntimed - 1
+  if jobs.live[self.number] == self then
+    jobs.live[self.number], jobs.nlive = nil, jobs.nlive - 1
+    if self.timeout then
+      jobs.ntimed = jobs.ntimed - 1
+    end
+    if jobs.nlive == 0 then
+      jobs.busy = jobs.busy + now - jobs.busy_since
+    end
   end
-  if jobs.nlive == 0 then
-    jobs.busy = jobs.busy + now - jobs.busy_since
+  if self.messages == 0 then
+    return retire(self)
   end
-  return retire(self)
 end
 
 function job.fail(self, err)
@@ -204,6 +213,9 @@ function job.fail_all(state, err, told)
     numbers[#numbers + 1] = number
   end
   table.sort(numbers)
+  if state.jobs.calling then
+    job.fail(state.jobs.calling, err)
+  end
   for _, number in ipairs(numbers) do
     local self = state.jobs.live[number]
     if self then -- none of the others' ends has ended it

@@ -23,7 +23,7 @@ local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at 
 local INTERRUPTED_STATUS = 130
 
 local READY, RETURNED = protocol.READY, protocol.RETURNED
-local report, outside = inflight.report, core.outside
+local accept_task, report, outside = inflight.accept_task, inflight.report, core.outside
 local count_report, count_plain = workers.count_report, workers.count_plain
 
 loop.SHORT = SHORT
@@ -95,6 +95,8 @@ loop.run_due = run_due
 local function take_in(state, way, generation, chunk, offset, status, count, slot, nanoseconds, bytes, ok, value)
   if not generation then
     return false
+  elseif status == RETURNED and ok and accept_task(state, chunk, nanoseconds, value) then
+    count_report(state, slot, nanoseconds, false)
   elseif status >= READY then
     workers.report(state, status, chunk, slot, value)
   elseif report(state, chunk, offset, status, count, nanoseconds, bytes, ok, value) then

@@ -169,6 +169,7 @@ function workers.break_down(state, err)
     return
   end
   state.broken, state.broken_error = true, err
+  state.takes_calls, state.call = false, false
   workers.kill(state)
   inflight.close(state)
   job.fail_all(state, err)
@@ -458,7 +459,9 @@ function workers.count_report(state, slot, nanoseconds, failed)
   else
     worker.done = worker.done + 1
   end
-  worker.working = worker.working + nanoseconds * 1e-9
+  if nanoseconds > 0 then
+    worker.working = worker.working + nanoseconds * 1e-9
+  end
 end
 
 -- `n` items' results came from it.
