@@ -45,11 +45,11 @@ function List:pull(n)
 end
 
 -- A list that is read by code of the user's, its __index; what that raises ends the items.
-local Foreign = { close = close_nothing, packed = false, busy = false, suspended = false }
+local Foreign = { close = close_nothing, packed = false, busy = false }
 Foreign.__index = Foreign
 
 -- Several lists: an item is a list of an element of each.
-local Zip = { close = close_nothing, packed = true, busy = false, suspended = false }
+local Zip = { close = close_nothing, packed = true, busy = false }
 Zip.__index = Zip
 
 function Foreign:item(i)
@@ -77,8 +77,8 @@ local Reading = {}
 
 function Reading.__close(reading)
   local self = reading.source
-  if self.suspended then
-    self.busy, self.suspended, self.left = false, false, true
+  if self then
+    self.busy, self.left = false, true
   end
 end
 
@@ -92,10 +92,10 @@ local function pull_outside(self, read, n)
     batch.waiting = true
     return batch
   end
-  self.busy, self.suspended = true, true
-  local _ <close> = setmetatable({ source = self }, Reading)
+  self.busy = true
+  local reading <close> = setmetatable({ source = self }, Reading)
   local ok, err = outside(read, self, batch, n)
-  self.suspended = false
+  reading.source = nil
   if not ok then
     batch.failed, batch.err, batch.interrupted = true, err, ok == nil
   end
@@ -119,7 +119,7 @@ Zip.pull, Zip.counted = pull_singly, counted
 
 -- --- iterators ---
 
-local Iterator = { busy = false, suspended = false, ended = false, counted = counted }
+local Iterator = { busy = false, ended = false, counted = counted }
 Iterator.__index = Iterator
 
 -- Items so far that were one value each become lists of one.
