@@ -63,31 +63,40 @@ local function sides_of(row)
   return table.move(row.peers, 1, #row.peers, row.python and 2 or 1, { row.python })
 end
 
+-- Adds what a row says of each peer to the peer's list in `found`, at that place of the chart.
+local function add_sides(found, row, place)
+  for _, side in ipairs(sides_of(row)) do
+    local name = side.name == "python" and "Python's multiprocessing" or side.name
+    if not found[name] then
+      found[name] = {}
+      found[#found + 1] = name
+    end
+    table.insert(found[name], ("%d %g %g %g"):format(place, side.times.median, side.times.q1, side.times.q3))
+  end
+end
+
 -- A block of the rows' names, and one for each peer: where, median and quartiles of how many times better mproc is.
+-- Rows that were never measured are left out.
 local function headline_blocks()
-  local names, blocks, order, place = {}, {}, {}, 0
+  local names, found = {}, {}
+  local function name(text)
+    names[#names + 1] = ("%d %s"):format(#names + 1, quoted(text))
+    return #names
+  end
   for _, group in ipairs(headlines) do
-    place = place + 1
-    names[#names + 1] = ("%d %s"):format(place, quoted(group[1]:upper()))
+    name(group[1]:upper())
     for i = 2, #group do
       local row = results.row(group[i][2])
-      place = place + 1
-      names[#names + 1] = ("%d %s"):format(place, quoted(group[i][1]))
-      for _, side in ipairs(row and sides_of(row) or {}) do
-        local name = side.name == "python" and "Python's multiprocessing" or side.name
-        if not blocks[name] then
-          order[#order + 1] = name
-          blocks[name] = {}
-        end
-        table.insert(blocks[name], ("%d %g %g %g"):format(place, side.times.median, side.times.q1, side.times.q3))
+      if row then
+        add_sides(found, row, name(group[i][1]))
       end
     end
   end
   local lines = { table.concat(names, "\n"), "\n" }
-  for _, name in ipairs(order) do
-    table.move({ quoted(name), table.concat(blocks[name], "\n"), "\n" }, 1, 3, #lines + 1, lines)
+  for _, peer in ipairs(found) do
+    table.move({ quoted(peer), table.concat(found[peer], "\n"), "\n" }, 1, 3, #lines + 1, lines)
   end
-  return lines, place, #order
+  return lines, #names, #found
 end
 
 -- Blocks of x and y, one for each series of the scaling rows.
