@@ -92,7 +92,8 @@ uninstall: ## what install has put there
 
 # LuaRocks packs from an address, which for this commit is an archive of it.
 ROCK = mproc-scm-1
-rock: all ## a source rock of this commit, in BUILD
+rock: ## a source rock of this commit, in BUILD
+	@mkdir -p $(BUILD)
 	git archive --prefix=$(ROCK)/ -o $(BUILD)/$(ROCK).tar.gz HEAD
 	@sed 's|url = ".*"|url = "file://$(abspath $(BUILD)/$(ROCK).tar.gz)"|' $(ROCK).rockspec >$(BUILD)/$(ROCK).rockspec
 	cd $(BUILD) && $(LUAROCKS) --lua-version=$(LUA_VERSION) pack $(ROCK).rockspec
