@@ -4,6 +4,7 @@
 #include "shm/arena/object.h"
 #include "shm/container/blob.h"
 #include "shm/container/dict.h"
+#include "shm/container/frozen.h"
 #include "shm/container/list.h"
 #include "shm/number/array.h"
 #include "shm/queue/pipe_end.h"
@@ -32,6 +33,7 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_DICT] = &mp_shm_dict_type,
     [MP_TYPE_BLOB] = &mp_shm_blob_type,
     [MP_TYPE_LIST] = &mp_shm_list_type,
+    [MP_TYPE_FROZEN] = &mp_shm_frozen_type,
 };
 
 void mp_shm_types_setup(void) {
