@@ -42,6 +42,11 @@ local mproc = {
   Namespace = lazy.call("mproc.shared", "Namespace"),
   wait = lazy.call("mproc.wait", "wait"),
 
+  freeze = core.freeze,
+  thaw = core.thaw,
+  is_frozen = core.is_frozen,
+  frozen_info = core.frozen_info,
+
   current_process = tree.current_process,
   parent_process = tree.parent_process,
   active_children = core.shield(tree.active_children),

@@ -19,7 +19,7 @@ static const char *name_of(const void *block) {
   return MP_BARRIER_BOX;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_BARRIER, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_BARRIER, 0, name_of, NULL, NULL};
 
 /* The box in a barrier, or NULL. */
 static mp_lua_box *box_at(lua_State *L, int idx) {

@@ -20,7 +20,7 @@ static const char *name_of(const void *block) {
   return CORE_TYPE;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_CONDITION, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_CONDITION, 0, name_of, NULL, NULL};
 
 typedef struct self {
   mp_lua_box *condition, *lock;

@@ -124,7 +124,7 @@ void mp_lua_container_class(lua_State *L, const char *name, lua_CFunction index,
 void mp_lua_open_container(lua_State *L);
 
 /* What the box of a container is: a box of one of these classes, and open; or raises. */
-extern const mp_lua_number_class mp_lua_dict_class, mp_lua_dict_view_class;
+extern const mp_lua_object_class mp_lua_dict_class, mp_lua_dict_view_class;
 mp_lua_box *mp_lua_dict_box(lua_State *L, uint32_t kind, const char *what);
 
 #pragma GCC visibility pop

@@ -16,8 +16,8 @@ static const char *view_name(const void *block) {
   return MP_DICT_TYPE;
 }
 
-const mp_lua_number_class mp_lua_dict_class = {MP_TYPE_DICT, 0, name_of, NULL};
-const mp_lua_number_class mp_lua_dict_view_class = {MP_TYPE_DICT, MP_PART_VIEW, view_name, NULL};
+const mp_lua_object_class mp_lua_dict_class = {MP_TYPE_DICT, 0, name_of, NULL, NULL};
+const mp_lua_object_class mp_lua_dict_view_class = {MP_TYPE_DICT, MP_PART_VIEW, view_name, NULL, NULL};
 
 mp_lua_box *mp_lua_dict_box(lua_State *L, uint32_t kind, const char *what) {
   mp_lua_box *b = mp_lua_box_test(L, 1, &mp_lua_dict_class);

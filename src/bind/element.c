@@ -11,7 +11,7 @@ static const char *name_of(const void *block) {
   return a->kind == MP_ARRAY_VALUE ? MP_VALUE_TYPE : MP_ARRAY_TYPE;
 }
 
-const mp_lua_number_class mp_lua_array_class = {MP_TYPE_ARRAY, 0, name_of, NULL};
+const mp_lua_object_class mp_lua_array_class = {MP_TYPE_ARRAY, 0, name_of, NULL, NULL};
 
 /* --- types --- */
 

@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 
 /* Value and Array are one type of object, told apart by the block's kind. */
-extern const mp_lua_number_class mp_lua_array_class;
+extern const mp_lua_object_class mp_lua_array_class;
 
 /* The type named at arg; raises for anything else. */
 unsigned mp_lua_element_type(lua_State *L, int arg);

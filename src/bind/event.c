@@ -11,7 +11,7 @@ static const char *name_of(const void *block) {
   return MP_EVENT_TYPE;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_EVENT, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_EVENT, 0, name_of, NULL, NULL};
 
 static mp_shm_wait_queue *wait_queue(void *object) { return &((mp_shm_event *)object)->wait_queue; }
 static bool ready(void *object) { return mp_shm_event_is_set(object); }

@@ -248,8 +248,7 @@ static uint64_t shape_of(walk *x, uint32_t n) {
   }
   lua_settop(x->L, key - 1);
   for (uint32_t i = 0; i < n; i++)
-    x->numbers[i] =
-        (uint32_t)((uint64_t *)bsearch(&x->last_keys[i], x->keys, n, sizeof *x->keys, by_word) - x->keys);
+    x->numbers[i] = (uint32_t)((uint64_t *)bsearch(&x->last_keys[i], x->keys, n, sizeof *x->keys, by_word) - x->keys);
   x->nlast = n;
   x->last_shape = at;
   return at;
@@ -422,8 +421,7 @@ static int walk_protected(lua_State *L) {
   uint64_t root = table_place(x, ROOT);
   uint64_t handles = take(x, x->nhandles * sizeof *x->handles);
   if (x->nhandles) memcpy(part(x, handles), x->handles, x->nhandles * sizeof *x->handles);
-  *(mp_shm_frozen *)part(x, 0) =
-      (mp_shm_frozen){x->end, x->seed, root, x->tables, x->strings, x->shapes, handles, 0};
+  *(mp_shm_frozen *)part(x, 0) = (mp_shm_frozen){x->end, x->seed, root, x->tables, x->strings, x->shapes, handles, 0};
   return 0;
 }
 

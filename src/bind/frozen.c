@@ -4,6 +4,10 @@
 
 #include <errno.h>
 
+#include "bind/check.h"
+#include "codec/codec.h"
+#include "codec/names.h"
+
 #define FROZEN_TYPE "mproc.Frozen"
 #define HOME_TYPE "mproc.Frozen.home"
 
@@ -15,7 +19,7 @@ static const char *home_name(const void *block) {
   return HOME_TYPE;
 }
 static int push_root(lua_State *L, mp_shm_handle h);
-static const mp_lua_number_class home_class = {MP_TYPE_FROZEN, 0, home_name, NULL, push_root};
+static const mp_lua_object_class home_class = {MP_TYPE_FROZEN, 0, home_name, NULL, push_root};
 
 /* --- a block's proxies --- */
 
@@ -201,8 +205,8 @@ static void push_value(lua_State *L, const mp_lua_frozen *p, int self, uint64_t 
 static int64_t find_big(const mp_lua_frozen *p, lua_Integer i) {
   int64_t there;
   for (uint32_t k = 0; k < p->shape->n; k++)
-    if (mp_shm_frozen_tag(p->shape->keys[k]) == MP_FROZEN_BIG && mp_shm_frozen_big(p->view, p->shape->keys[k], &there) &&
-        there == i)
+    if (mp_shm_frozen_tag(p->shape->keys[k]) == MP_FROZEN_BIG &&
+        mp_shm_frozen_big(p->view, p->shape->keys[k], &there) && there == i)
       return k;
   return -1;
 }
@@ -259,7 +263,8 @@ static int frozen_index(lua_State *L) {
 /* Goes on to the table that words[at] is: false when it is none. */
 static bool step_into(mp_lua_frozen *p, uint64_t at) {
   uint64_t w = p->table->words[at];
-  if ((at < p->table->narr && p->table->kind != MP_FROZEN_WORDS) || mp_shm_frozen_tag(w) != MP_FROZEN_TABLE) return false;
+  if ((at < p->table->narr && p->table->kind != MP_FROZEN_WORDS) || mp_shm_frozen_tag(w) != MP_FROZEN_TABLE)
+    return false;
   p->table = mp_shm_frozen_table_at(p->view, (w & MP_FROZEN_PAYLOAD) * 8, &p->shape);
   return p->table != NULL;
 }
@@ -289,26 +294,34 @@ static int frozen_newindex(lua_State *L) {
   return mp_lua_misuse(L, "a frozen table cannot be changed; mproc.thaw gives a copy that can");
 }
 
-/* Upvalue: the position, in a userdata of its own: a generic for hands it to nobody. */
+typedef struct walk { /* of a generic for, which hands it to nobody */
+  const mp_lua_frozen *p;
+  uint64_t at, narr, n;
+} walk;
+
+/* Upvalues: the walk; the proxy. */
 static int frozen_step(lua_State *L) {
-  uint64_t *position = lua_touserdata(L, lua_upvalueindex(1)), at = *position;
-  const mp_lua_frozen *p = self_at(L, 1);
-  if (at >= p->table->narr + (p->shape ? (uint64_t)p->shape->n : 0)) return 0;
-  *position = at + 1;
-  if (at < p->table->narr)
+  walk *w = lua_touserdata(L, lua_upvalueindex(1));
+  const mp_lua_frozen *p = w->p;
+  uint64_t at = w->at;
+  if (at >= w->n) return 0;
+  if (!p->table) self_at(L, lua_upvalueindex(2));
+  w->at = at + 1;
+  if (at < w->narr)
     lua_pushinteger(L, (lua_Integer)at + 1);
   else
-    push_word(L, p, 1, p->shape->keys[at - p->table->narr]);
-  push_value(L, p, 1, at);
+    push_word(L, p, lua_upvalueindex(2), p->shape->keys[at - w->narr]);
+  push_value(L, p, lua_upvalueindex(2), at);
   return 2;
 }
 
 static int frozen_pairs(lua_State *L) {
-  self_at(L, 1);
-  *(uint64_t *)lua_newuserdatauv(L, sizeof(uint64_t), 0) = 0;
-  lua_pushcclosure(L, frozen_step, 1);
+  const mp_lua_frozen *p = self_at(L, 1);
+  uint64_t narr = p->table->narr;
+  *(walk *)lua_newuserdatauv(L, sizeof(walk), 0) = (walk){p, 0, narr, narr + (p->shape ? p->shape->n : 0)};
   lua_pushvalue(L, 1);
-  return 2;
+  lua_pushcclosure(L, frozen_step, 2);
+  return 1;
 }
 
 static int frozen_eq(lua_State *L) {
@@ -345,7 +358,7 @@ static int frozen_tostring(lua_State *L) {
 
 /* --- travelling --- */
 
-int mp_lua_frozen_handle(lua_State *L, int idx, uint64_t *handle) {
+static int frozen_handle(lua_State *L, int idx, uint64_t *handle) {
   const mp_lua_frozen *p = mp_lua_frozen_test(L, idx);
   if (!p) return 0;
   if (!p->table) {
@@ -382,10 +395,13 @@ static int frozen_within(lua_State *L) {
 
 /* --- functions --- */
 
-/* freeze(t) -> frozen | nil, message, NAME */
+/* freeze(t) -> frozen | nil, message, NAME. What is frozen is given back. */
 static int freeze(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
+  if (mp_lua_frozen_test(L, 1)) return self_at(L, 1), 1;
+  if (!lua_istable(L, 1))
+    return mp_lua_misuse(L, lua_pushfstring(L, "freeze takes a table, got %s", mp_lua_show(L, 1)));
+  mp_codec_open(L);
   mp_lua_box *home = mp_lua_box_push(L, &home_class, HOME_TYPE);
   mp_shm_handle h;
   int err = mp_lua_freeze(L, &h);
@@ -450,11 +466,15 @@ static void thaw_fields(lua_State *L, const mp_lua_frozen *t, int depth) {
   }
 }
 
+/* The copy at the top gets the metatable that is registered here by the name that it had. */
 static void thaw_meta(lua_State *L, const mp_lua_frozen *t) {
   if (!t->table->meta) return;
+  int copy = lua_gettop(L);
+  mp_codec_names_push(L, MP_SLOT_BY_NAME);
   push_string(L, t, t->table->meta / 8);
-  if (mp_codec_push_registered(L, lua_gettop(L))) lua_setmetatable(L, -3);
-  lua_pop(L, 1);
+  if (lua_istable(L, -2) && lua_rawget(L, -2) == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TTABLE)
+    lua_setmetatable(L, copy);
+  lua_settop(L, copy);
 }
 
 static void thaw_table(lua_State *L, const mp_lua_frozen *p, uint64_t place, int depth) {
@@ -488,17 +508,26 @@ static int thaw(lua_State *L) {
 
 void mp_lua_open_frozen(lua_State *L) {
   static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg meta[] = {
-      {"__index", frozen_index}, {"__newindex", frozen_newindex}, {"__len", frozen_len},
-      {"__call", frozen_call},   {"__pairs", frozen_pairs},       {"__eq", frozen_eq},
-      {"__close", frozen_close}, {"__tostring", frozen_tostring}, {"__mproc_encode", frozen_encode},
-      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"freeze", freeze},         {"thaw", thaw},
-                                       {"is_frozen", is_frozen},   {"frozen_info", frozen_info},
-                                       {"frozen_within", frozen_within}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__index", frozen_index},
+                                  {"__newindex", frozen_newindex},
+                                  {"__len", frozen_len},
+                                  {"__call", frozen_call},
+                                  {"__pairs", frozen_pairs},
+                                  {"__eq", frozen_eq},
+                                  {"__close", frozen_close},
+                                  {"__tostring", frozen_tostring},
+                                  {"__mproc_encode", frozen_encode},
+                                  {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"freeze", freeze}, {"thaw", thaw}, {"is_frozen", is_frozen}, {"frozen_info", frozen_info}, {NULL, NULL}};
   mp_lua_box_class(L, HOME_TYPE, &home_class, none, NULL);
-  luaL_newmetatable(L, FROZEN_TYPE);
-  luaL_setfuncs(L, meta, 0);
+  mp_lua_box_travels(frozen_handle);
+  if (luaL_newmetatable(L, FROZEN_TYPE)) {
+    luaL_setfuncs(L, meta, 0);
+    lua_pushcfunction(L, frozen_within);
+    mp_codec_register(L, FROZEN_TYPE, -2, -1);
+    lua_pop(L, 1);
+  }
   lua_pop(L, 1);
   luaL_setfuncs(L, functions, 0);
 }

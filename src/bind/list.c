@@ -11,7 +11,7 @@ static const char *name_of(const void *block) {
   return MP_LIST_TYPE;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_LIST, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_LIST, 0, name_of, NULL, NULL};
 
 mp_lua_box *mp_lua_list_self(lua_State *L) { return mp_lua_box_self(L, &class, "list"); }
 

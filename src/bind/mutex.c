@@ -14,11 +14,11 @@ static const char *name_of(const void *block) {
 }
 
 /* Locks, and the locks of arrays and containers: what their blocks begin with. */
-static const mp_lua_number_class families[] = {
-    {MP_TYPE_MUTEX, 0, name_of, NULL},
-    {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL},
-    {MP_TYPE_DICT, MP_PART_LOCK, name_of, NULL},
-    {MP_TYPE_LIST, MP_PART_LOCK, name_of, NULL},
+static const mp_lua_object_class families[] = {
+    {MP_TYPE_MUTEX, 0, name_of, NULL, NULL},
+    {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL, NULL},
+    {MP_TYPE_DICT, MP_PART_LOCK, name_of, NULL, NULL},
+    {MP_TYPE_LIST, MP_PART_LOCK, name_of, NULL, NULL},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

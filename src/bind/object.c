@@ -7,31 +7,31 @@
 
 enum { FAMILIES = 2 * MP_TYPES };
 
-static const mp_lua_number_class *families[FAMILIES];
+static const mp_lua_object_class *families[FAMILIES];
 static const char *closed_texts[FAMILIES]; /* of classes whose boxes can be closed */
 static int nfamilies;
 static const char remembered; /* registry key: handle -> box, weak */
 static bool reuse;
 
-static void know(const mp_lua_number_class *f) {
+static void know(const mp_lua_object_class *f) {
   for (int i = 0; i < nfamilies; i++)
     if (families[i] == f) return;
   if (nfamilies < FAMILIES) families[nfamilies++] = f;
 }
 
-static const mp_lua_number_class *class_of(int type, unsigned part) {
+static const mp_lua_object_class *class_of(int type, unsigned part) {
   for (int i = 0; i < nfamilies; i++)
     if (families[i]->type == type && families[i]->part == part) return families[i];
   return NULL;
 }
 
-static const char **closed_text(const mp_lua_number_class *f) {
+static const char **closed_text(const mp_lua_object_class *f) {
   int i = 0;
   while (families[i] != f) i++;
   return &closed_texts[i];
 }
 
-void mp_lua_box_can_close(const mp_lua_number_class *f, const char *text) { *closed_text(f) = text; }
+void mp_lua_box_can_close(const mp_lua_object_class *f, const char *text) { *closed_text(f) = text; }
 
 mp_lua_box *mp_lua_box_any(lua_State *L, int idx) {
   mp_lua_box *b = lua_touserdata(L, idx);
@@ -52,7 +52,7 @@ int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
   return mp_lua_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
 }
 
-mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name) {
+mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name) {
   mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (mp_lua_box){.class = f, .maker = mp_shm_proc_self()};
   luaL_setmetatable(L, name);
@@ -106,9 +106,10 @@ static int push_again(lua_State *L, uint64_t handle) {
 int mp_lua_box_push_handle(lua_State *L, uint64_t handle) {
   if (push_again(L, handle)) return 1;
   int type = mp_shm_usable() ? mp_shm_object_type_of(handle) : 0;
-  const mp_lua_number_class *f = type ? class_of(type, mp_shm_handle_part(handle)) : NULL;
+  const mp_lua_object_class *f = type ? class_of(type, mp_shm_handle_part(handle)) : NULL;
   void *block = f ? mp_shm_object_block(handle, type) : NULL;
   if (!block) return 0;
+  if (f->push) return f->push(L, handle);
   mp_lua_box *b = mp_lua_box_push(L, f, f->name(block));
   if (*closed_text(f)) remember(L, -1, handle);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
@@ -127,9 +128,13 @@ const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref) {
   return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_shm_proc_pid(ref));
 }
 
+static int (*others_handle)(lua_State *L, int idx, uint64_t *handle);
+
+void mp_lua_box_travels(int (*handle)(lua_State *L, int idx, uint64_t *handle)) { others_handle = handle; }
+
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   mp_lua_box *b = mp_lua_box_any(L, idx);
-  if (!b) return 0;
+  if (!b) return others_handle ? others_handle(L, idx, handle) : 0;
   if (!b->object) {
     const char *closed = *closed_text(b->class);
     lua_pushstring(L, closed ? closed : "it is gone");
@@ -157,7 +162,7 @@ static int box_eq(lua_State *L) {
 
 static const luaL_Reg shared[] = {{"__gc", box_gc}, {"__eq", box_eq}, {NULL, NULL}};
 
-void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
+void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_object_class *f, const luaL_Reg *methods,
                       const luaL_Reg *metamethods) {
   know(f);
   luaL_newmetatable(L, name);

@@ -16,24 +16,26 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct mp_lua_number_class { /* static: its address is what a box of it begins with */
+typedef struct mp_lua_object_class { /* static: its address is what a box of it begins with */
   int type;                          /* MP_TYPE_* */
   unsigned part;                     /* 0, or the part of a handle that names it */
   /* The metatable's name for what lies in the block. */
   const char *(*name)(const void *block);
   /* Where it lies in the block; NULL: at its start. */
   void *(*inside)(void *block);
-} mp_lua_number_class;
+  /* Pushes what a handle becomes instead of a box: 1; or 0, nothing pushed, when no such object lives. NULL: a box. */
+  int (*push)(lua_State *L, mp_shm_handle h);
+} mp_lua_object_class;
 
 typedef struct mp_lua_box {
-  const mp_lua_number_class *class;
+  const mp_lua_object_class *class;
   void *object; /* NULL until it is whole, and once it is closed or collected */
   mp_shm_handle handle;
   mp_shm_proc_ref maker; /* an inherited box's scope may end in a child: that ends nothing */
 } mp_lua_box;
 
 /* NULL unless it is a box of that class. */
-static inline mp_lua_box *mp_lua_box_test(lua_State *L, int idx, const mp_lua_number_class *f) {
+static inline mp_lua_box *mp_lua_box_test(lua_State *L, int idx, const mp_lua_object_class *f) {
   mp_lua_box *b = lua_touserdata(L, idx);
   return b && lua_rawlen(L, idx) == sizeof *b && b->class == f ? b : NULL;
 }
@@ -41,7 +43,7 @@ static inline mp_lua_box *mp_lua_box_test(lua_State *L, int idx, const mp_lua_nu
 mp_lua_box *mp_lua_box_any(lua_State *L, int idx);
 /* Self of a method; raises for anything else, and where mproc may not be used. what: "queue", "lock". */
 int mp_lua_box_refuse(lua_State *L, int idx, const char *what);
-static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_number_class *f, const char *what) {
+static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_object_class *f, const char *what) {
   mp_lua_box *b = mp_lua_box_test(L, 1, f);
   if (!b || !b->object) mp_lua_box_refuse(L, 1, what);
   if (!mp_shm_usable()) mp_lua_enter(L);
@@ -49,15 +51,17 @@ static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_number_clas
 }
 
 /* Pushes an empty box with the metatable of that name. */
-mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_number_class *f, const char *name);
+mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name);
 /* Fills it: this process holds h and counts one use for it, as after mp_shm_object_new. */
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
+/* What else travels as a handle: as handle_of of codec.h. */
+void mp_lua_box_travels(int (*handle_of)(lua_State *L, int idx, uint64_t *handle));
 /* Lets its use go at once, as its finalizer would. */
 void mp_lua_box_empty(mp_lua_box *b);
 /* Pushes a box of that class on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */
 int mp_lua_box_push_handle(lua_State *L, uint64_t handle);
 /* Boxes of that class, known by mp_lua_box_class, are closed one by one; `text` is said of one that was. */
-void mp_lua_box_can_close(const mp_lua_number_class *f, const char *text);
+void mp_lua_box_can_close(const mp_lua_object_class *f, const char *text);
 /* Remembers the open box at idx, of a class that can be closed, for mp_lua_box_reuse. */
 void mp_lua_box_remember(lua_State *L, int idx);
 /* While it is on, mp_lua_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
@@ -72,7 +76,7 @@ bool mp_lua_box_is_makers(const mp_lua_box *b);
 
 /* Makes the metatable `name` of boxes of class f: methods as __index, metamethods, and what all boxes share. Once per
  * Lua state. Boxes of the class then travel in messages. Another metatable may be of the same class. */
-void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_number_class *f, const luaL_Reg *methods,
+void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_object_class *f, const luaL_Reg *methods,
                       const luaL_Reg *metamethods);
 /* Adds with and guard to the methods of the class `name`. */
 void mp_lua_box_scope(lua_State *L, const char *name, const mp_lua_scope *s);

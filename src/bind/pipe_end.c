@@ -32,7 +32,7 @@ static const char *name_of(const void *block) {
   return open_names[kind < MP_PIPE_END_KINDS ? kind : MP_PIPE_END_DUPLEX];
 }
 
-static const mp_lua_number_class class = {MP_TYPE_PIPE_END, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_PIPE_END, 0, name_of, NULL, NULL};
 
 static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "connection"); }
 

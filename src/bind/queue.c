@@ -29,7 +29,7 @@ static const char *name_of(const void *block) {
   return type_of(q->kind);
 }
 
-static const mp_lua_number_class class = {MP_TYPE_QUEUE, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_QUEUE, 0, name_of, NULL, NULL};
 
 mp_lua_box *mp_lua_queue_box(lua_State *L) { return mp_lua_box_self(L, &class, "queue"); }
 

@@ -11,7 +11,7 @@ static const char *name_of(const void *block) {
   return MP_RWLOCK_TYPE;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_RWLOCK, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_RWLOCK, 0, name_of, NULL, NULL};
 
 static mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "read-write lock"); }
 

@@ -12,7 +12,7 @@ static const char *name_of(const void *block) {
   return s->kind == MP_SEMAPHORE_BOUNDED ? MP_BOUNDED_SEMAPHORE_TYPE : MP_SEMAPHORE_TYPE;
 }
 
-static const mp_lua_number_class class = {MP_TYPE_SEMAPHORE, 0, name_of, NULL};
+static const mp_lua_object_class class = {MP_TYPE_SEMAPHORE, 0, name_of, NULL, NULL};
 
 static inline mp_lua_box *check(lua_State *L) { return mp_lua_box_self(L, &class, "semaphore"); }
 

@@ -9,7 +9,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef struct mp_lua_watchable { /* static; `it` is a box's */
-  const mp_lua_number_class *class;
+  const mp_lua_object_class *class;
   mp_shm_wait_queue *(*wait_queue)(
       void *object);           /* woken whenever ready(it) may have become true; NULL: this one cannot be waited for */
   bool (*ready)(void *object); /* without a lock: what is waited for is there. Looks and hardly waits, calls no Lua */

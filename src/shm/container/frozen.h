@@ -35,7 +35,15 @@
 
 enum { MP_TYPE_FROZEN = 13 };
 
-enum { MP_FROZEN_FALSE = 1, MP_FROZEN_TRUE, MP_FROZEN_INT, MP_FROZEN_BIG, MP_FROZEN_STRING, MP_FROZEN_TABLE, MP_FROZEN_OBJECT };
+enum {
+  MP_FROZEN_FALSE = 1,
+  MP_FROZEN_TRUE,
+  MP_FROZEN_INT,
+  MP_FROZEN_BIG,
+  MP_FROZEN_STRING,
+  MP_FROZEN_TABLE,
+  MP_FROZEN_OBJECT
+};
 enum { MP_FROZEN_WORDS, MP_FROZEN_INTEGERS, MP_FROZEN_FLOATS };
 enum { MP_FROZEN_SCAN = 8, MP_FROZEN_SHIFT = 47, MP_FROZEN_PLACE_BITS = 35, MP_FROZEN_HASH_BITS = 12 };
 
@@ -43,7 +51,7 @@ enum { MP_FROZEN_SCAN = 8, MP_FROZEN_SHIFT = 47, MP_FROZEN_PLACE_BITS = 35, MP_F
 #define MP_FROZEN_NAN UINT64_C(0xfff8000000000000)
 #define MP_FROZEN_PAYLOAD ((UINT64_C(1) << MP_FROZEN_SHIFT) - 1)
 #define MP_FROZEN_PLACE ((UINT64_C(1) << MP_FROZEN_PLACE_BITS) - 1)
-#define MP_FROZEN_MOST (MP_FROZEN_PLACE * 8)           /* bytes of a block */
+#define MP_FROZEN_MOST (MP_FROZEN_PLACE * 8)                     /* bytes of a block */
 #define MP_FROZEN_INT_MOST (INT64_C(1) << (MP_FROZEN_SHIFT - 1)) /* the first integer that is big */
 
 typedef struct mp_shm_frozen { /* the block's head */
