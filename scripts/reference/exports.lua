@@ -14,7 +14,7 @@ local NO_SUCH = "no_such_option"
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Inbox"] = true,
   ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Queue.ahead"] = true, ["mproc.Command"] = true,
-  ["mproc.held"] = true, ["mproc.copy"] = true,
+  ["mproc.held"] = true, ["mproc.copy"] = true, ["mproc.Frozen.home"] = true,
 }
 
 -- names: class -> set of members. Everything goes in here.
@@ -43,6 +43,7 @@ end
 
 -- is_record: its fields are for users. Other tables have fields that are their own affair, in their class as well.
 local function add_object(names, of, object, is_record)
+  names[of] = names[of] or {}
   local index = debug.getmetatable(object) and debug.getmetatable(object).__index
   if type(index) == "function" then
     add_upvalues(names, of, index)
@@ -102,6 +103,9 @@ local function shared_objects(add)
   add("mproc.List", mproc.List())
   add("mproc.Set", mproc.Set())
   add("mproc.Namespace", mproc.Namespace())
+  local frozen = mproc.freeze({ a = 1 })
+  add("mproc.Frozen", frozen)
+  add("mproc.FrozenInfo", mproc.frozen_info(frozen), true)
   local guard <close> = mproc.Lock():guard()
   add("mproc.Guard", guard)
   local q = mproc.Queue()

@@ -148,6 +148,10 @@ describe("the example", function()
     assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
   end)
 
+  it("hot_config replaces what is read, and nobody sees a mixture", function()
+    assert.equal("all requests saw one version each, the last one 100\n", output("hot_config.lua"))
+  end)
+
   it("shared_wordcount counts into one table", function()
     local tree = os.tmpname()
     os.remove(tree)

@@ -198,6 +198,11 @@ local function is_list(value)
     and has_method(value, "__index")
 end
 
+-- A frozen table is a list, though it can be called as well.
+local function is_iterator(value)
+  return check.is_callable(value) and not core.is_frozen(value)
+end
+
 local KNOWN = { "chunksize", "zip", "progress", "timeout" }
 
 -- Options are a table with a known option's name and nothing at [1].
@@ -268,7 +273,7 @@ local function zip(lists, n)
   local shortest = math.huge
   for i = 1, n do
     local list = lists[i]
-    if not is_list(list) or check.is_callable(list) then
+    if not is_list(list) or is_iterator(list) then
       errors.raise("with zip = true, items is a list of lists, as in { { 1, 2 }, { \"a\", \"b\" } }; its element %d is "
         .. "%s", i, errors.show(list))
     end
@@ -339,7 +344,7 @@ end
 
 -- What stands behind f in a call. Returns the source, and the options as a table: chunksize, progress, timeout.
 function source.read(items, ...)
-  if check.is_callable(items) then
+  if is_iterator(items) then
     return from_iterator(items, select("#", ...), ...)
   elseif not is_list(items) then
     errors.raise("items must be a list or an iterator, got %s", errors.show(items))
