@@ -1,5 +1,5 @@
--- Workers serve requests from a configuration that another process replaces all the time. It is frozen, so nobody copies
--- it, and a Dict's value, so one store replaces it: each request sees one version of it, whole.
+-- Workers serve requests from a configuration that another process replaces all the time. It is frozen, so that nobody
+-- copies it, and a Dict's value, so that one store replaces it: each request sees one version of it, whole.
 
 local mproc = require("mproc")
 
