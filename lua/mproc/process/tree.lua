@@ -23,24 +23,27 @@ local shared = core.state
 
 -- All fields are there from the start, false for none: so that adopt_identity, once it has begun, needs no memory.
 for _, key in ipairs({
-  "pid", "process", "parent", "identity", "children", "starting", "starting_number", "peer", "ends", "main",
+  "pid", "process", "parent", "identity", "children", "starting", "starting_identity", "peer", "ends", "main",
 }) do
   shared[key] = shared[key] or false
 end
-shared.generation, shared.count = shared.generation or 0, shared.count or 0
+shared.generation, shared.starting_generation = shared.generation or 0, shared.starting_generation or 0
+shared.count = shared.count or 0
 
 local function child_identity(base, number)
   return base and base .. ":" .. number or tostring(number)
 end
 
--- A process that something else than mproc has forked is a main process of its own.
+-- A process that something else than mproc has forked is a main process of its own. Interrupted before the pid is
+-- there, it is done again, with what the parent has left for it.
 local function adopt_identity(pid)
   local process, children = shared.starting, {}
-  local identity = process and child_identity(shared.identity, shared.starting_number)
-  shared.generation = shared.generation + (process and 1 or 0)
-  shared.identity, shared.process, shared.parent = identity, process, process and shared.peer
+  shared.generation = process and shared.starting_generation or shared.generation
+  shared.identity, shared.process = process and shared.starting_identity, process
+  shared.parent = process and shared.peer
   shared.children, shared.count, shared.ends = children, 0, false
-  shared.pid, shared.peer, shared.starting = pid, false, false
+  shared.pid = pid
+  shared.peer, shared.starting = false, false
 end
 
 -- What is known about this very process.
@@ -86,7 +89,9 @@ function tree.begin_fork(process, number)
   if not shared.peer or shared.peer.name ~= me.name then
     shared.peer = peer.new(me.name, core.getpid(), core.self(), me.daemon)
   end
-  shared.starting_number, shared.starting = number, process
+  shared.starting_identity = child_identity(shared.identity, number)
+  shared.starting_generation = shared.generation + 1
+  shared.starting = process
 end
 
 -- In the parent, whatever came of it.
