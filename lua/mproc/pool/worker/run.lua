@@ -190,6 +190,7 @@ local function run_some(slot, run_of, k)
   local chunk, before, mode, record = task.chunk, task.offset - 1, task.mode, slot.record
   local timed, shaped, tell_at = run_of.timed, run_of.shaped, run_of.began + REPORT_SECONDS
   local most = slot.max_memory and 0 or slot.max_tasks
+  local results, index = slot.results, slot.index -- no queue in a serial pool
   local now = run_of.now
   while true do
     if timed then
@@ -208,7 +209,8 @@ local function run_some(slot, run_of, k)
       report_time(slot, run_of, k, status, v)
       return k + 1
     end
-    now = report(slot, chunk, before + k, status, 0, 0, v)
+    now = results and send(results, chunk, before + k, status, 0, index, 0, "result", v)
+      or report(slot, chunk, before + k, status, 0, 0, v)
     k = k + 1
   end
 end
