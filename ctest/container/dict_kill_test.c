@@ -89,14 +89,17 @@ static long run_scene(const scene *s) {
 
 enum { TAIL = 700 };
 
-static long count_steps(void) {
+static long count_steps(bool audit) {
   long n = 0;
   set_up();
   pid_t pid = t_trace(sc->run, NULL);
   while (!t_step(pid, 1)) n++;
   t_end(pid);
   mp_shm_sweep();
-  go_on();
+  if (audit)
+    go_on();
+  else
+    mp_shm_object_unuse(t_h);
   return n;
 }
 
@@ -105,7 +108,7 @@ static long run_tail(const scene *s) {
   sc = s;
   t_what = s->name;
   t_deadline(60);
-  for (long k = count_steps() - TAIL; !kill_at(k); k += stride, points++) t_deadline(60);
+  for (long k = count_steps(true) - TAIL; !kill_at(k); k += stride, points++) t_deadline(60);
   printf("  the end of %-25s %6ld kill points\n", s->name, points);
   return points;
 }
@@ -145,11 +148,13 @@ static bool kill_in_stripe(long k) {
   return done;
 }
 
+/* At the end as well: that is where chunks are freed. */
 static long run_crowd(const scene *s) {
-  long points = 0;
+  long points = 0, stride = t_stride() > 5 ? t_stride() / 5 : 1;
   sc = s;
   t_what = s->name;
-  for (long k = t_first(); !kill_in_stripe(k); k += t_stride(), points++) t_deadline(60);
+  t_deadline(60);
+  for (long k = count_steps(false) - TAIL; !kill_in_stripe(k); k += stride, points++) t_deadline(60);
   printf("  %-36s %6ld kill points\n", s->name, points);
   return points;
 }
@@ -232,10 +237,10 @@ int main(void) {
       {"delete", 5, 3, NULL, delete, 1, 0, 1},
       {"delete the last", 1, 1, NULL, delete, 1, 0, 1},
       {"clear one", 1, 1, NULL, clear, 1, 0, 1},
-      {"insert, a chunk for a table", 5, 3999, with_full_table, set_text, 0, 2, 1},
-      {"insert, a larger chunk", 24, 3999, with_full_table, set_text, 0, 2, 3},
-      {"replace, a larger chunk", 24, 3, with_full_table, set_text, 1, 2, 3},
-      {"delete, a smaller chunk", 60, 3, with_drained_table, delete, 1, 0, 1},
+      {"insert, a chunk for a table", 5, 3999, with_full_table, set_text, 0, 2, 7},
+      {"insert, a larger chunk", 24, 3999, with_full_table, set_text, 0, 2, 7},
+      {"replace, a larger chunk", 24, 3, with_full_table, set_text, 1, 2, 7},
+      {"delete, a smaller chunk", 60, 3, with_drained_table, delete, 1, 0, 7},
       {"insert that splits", 12, 3999, with_split_due, set_text, 0, 2, 61},
       {"replace in one of many stripes", 6, 3, with_split_done, set_text, 1, 2, 1},
   };
@@ -243,8 +248,8 @@ int main(void) {
   static const int recovered[] = {0, 2, 6, 7, 9, 12};
   long points = 0;
   t_start();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += run_scene(&scenes[i]);
   points += run_tail(&scenes[10]) + run_tail(&scenes[12]) + run_crowd(&crowd);
+  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += run_scene(&scenes[i]);
   for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++) points += run_recovery(&scenes[recovered[i]]);
   printf("ok %ld\n", points);
   return 0;
