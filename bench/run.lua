@@ -23,6 +23,8 @@ local PROGRAMS = {
   "bench/lock.lua",
   "bench/value_add.lua",
   "bench/array_bulk.lua",
+  "bench/dict.lua",
+  "bench/dict_readers.lua",
   "bench/barrier.lua",
   "bench/pool_map.lua",
   "bench/pool_apply.lua",

@@ -47,6 +47,16 @@ local PEERS = {
     run = PERL .. " bench/peers/mce_side.pl",
     version = PERL .. " -MMCE -e 'print \"MCE $MCE::VERSION, Perl $^V\"'",
   },
+  redis = {
+    name = "Redis",
+    run = LUA .. " bench/peers/redis_side.lua",
+    version = "redis-server --version && " .. LUA .. " -e \"require('socket.unix')\"",
+  },
+  shared_mem = {
+    name = "Hash::SharedMem",
+    run = PERL .. " bench/peers/shared_mem_side.pl",
+    version = PERL .. " -MHash::SharedMem -e 'print \"Hash::SharedMem $Hash::SharedMem::VERSION, Perl $^V\"'",
+  },
   ruby = {
     name = "parallel",
     run = RUBY .. " bench/peers/parallel_side.rb",

@@ -9,7 +9,8 @@ command -v apt-get >/dev/null || {
   exit 1
 }
 
-wanted="python3 libmce-perl ruby ruby-parallel lua-luv lua-cqueues lua-messagepack lua-cjson luajit gnuplot-nox"
+wanted="python3 libmce-perl ruby ruby-parallel lua-luv lua-cqueues lua-messagepack lua-cjson luajit gnuplot-nox
+  redis-server lua-socket libhash-sharedmem-perl"
 missing=
 for name in $wanted; do
   if dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed'; then
