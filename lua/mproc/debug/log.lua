@@ -22,9 +22,11 @@ local function apply(mproc, level)
   if level == "debug" then
     state.debug = { child = lazy.load("mproc.debug.globals").watch, run = lazy.load("mproc.debug.misuse").run }
     lazy.load("mproc.debug.leaks").watch(mproc)
+    lazy.load("mproc.debug.containers").watch()
   elseif state.debug then
     state.debug = nil
     lazy.load("mproc.debug.leaks").unwatch()
+    lazy.load("mproc.debug.containers").unwatch()
   end
 end
 
@@ -44,6 +46,7 @@ end
 -- mproc.log([level]) -> the level before. The level is that of this process and of those that it starts from now on.
 function log.bind(mproc)
   lazy.unit("mproc.debug.globals")
+  lazy.unit("mproc.debug.containers")
   local level = not state.log_begun and level_of_environment() or core.log_level()
   state.log_begun = true -- a module that is loaded anew finds the level as it was
   apply(mproc, level)
