@@ -5,22 +5,7 @@
 
 local program = require("spec.support.program")
 
-local N = "n is not checked"
-local HANGS = "hangs"
-
-local BROKEN = {
-  ["wait_all, n of the list"] = N,
-  ["as_completed, n of the list"] = N,
-  ["Pool, n of initargs"] = N,
-  ["Pool:apply, n of args"] = "the worker raises, with a path of mproc's",
-  ["Pool:starmap, n of an item"] = N,
-  ["Pool:map, n of the items"] = HANGS,
-  ["Pool:map, chunksize"] = HANGS,
-  ["Pool:imap, chunksize"] = HANGS,
-  ["Pool:reduce, chunksize"] = HANGS,
-  ["Pool:resize"] = "forks until the system refuses",
-  ["Pool, processes"] = "forks until the system refuses",
-}
+local BROKEN = {} -- name -> why that is known not to hold
 
 local SHARES = 3
 local COMPLETE = os.getenv("MPROC_FAULTS_COMPLETE")

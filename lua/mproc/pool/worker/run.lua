@@ -8,6 +8,7 @@
 local context = require("mproc.pool.worker.context")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local pool_errors = require("mproc.pool.errors")
 local protocol = require("mproc.pool.protocol")
 
 local run = {
@@ -103,11 +104,19 @@ local function call_map(_, f, item)
   return call_user(f, describe, item)
 end
 
+local function show_item(item)
+  if type(item) == "table" and item.n ~= nil then
+    return "a table whose n is " .. errors.show(item.n)
+  end
+  return errors.show(item)
+end
+
 local function call_star(slot, f, item)
   local n = type(item) == "table" and (item.n or #item)
   if math.type(n) ~= "integer" or n < 0 or n > ARGUMENTS_MAX then
     return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
-      .. "this item is %s; use map for one argument"):format(ARGUMENTS_MAX, errors.show(item))
+      .. "this item is %s; use map for one argument (%s)"):format(ARGUMENTS_MAX, show_item(item),
+      pool_errors.name_function(f))
   end
   return call(slot, f, table.unpack(item, 1, n))
 end
