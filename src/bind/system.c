@@ -56,6 +56,13 @@ MP_HOT_AFTER_FORK static int system_field(lua_State *L) {
   return 1;
 }
 
+/* inherited(pid): true of what another process has made, where that noted its pid: a fork brought it here, and it is only
+ * looked at. */
+MP_HOT_AFTER_FORK static int system_inherited(lua_State *L) {
+  lua_pushboolean(L, lua_tointeger(L, 1) != getpid());
+  return 1;
+}
+
 static int system_getppid(lua_State *L) {
   lua_pushinteger(L, getppid());
   return 1;
@@ -160,6 +167,7 @@ static const luaL_Reg functions[] = {
     {"time", system_time},
     {"getpid", system_getpid},
     {"getppid", system_getppid},
+    {"inherited", system_inherited},
     {"cpu_count", system_cpu_count},
     {"cpu_quota", system_cpu_quota},
     {"random", system_random},

@@ -57,7 +57,7 @@ end
 local function lines_of_open()
   local groups, list = {}, {}
   for object, facts in pairs(made) do
-    local open = (facts.pid == core.getpid() or IS_LOCK[facts.kind]) and OPEN[facts.kind](object)
+    local open = (not core.inherited(facts.pid) or IS_LOCK[facts.kind]) and OPEN[facts.kind](object)
     if open then
       local key = facts.where .. facts.kind
       if not groups[key] then

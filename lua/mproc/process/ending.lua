@@ -53,7 +53,7 @@ function ending.is_alive(self)
     return false
   elseif record.pid == core.getpid() then
     return true
-  elseif record.owner_pid == core.getpid() then
+  elseif not core.inherited(record.owner_pid) then
     return not poll_exit(self, record)
   end
   return record.exitcode == nil and record.handle:alive()
@@ -112,7 +112,7 @@ function ending.close(self)
   local record = record_of(self)
   if record.closed then
     return
-  elseif record.owner_pid ~= core.getpid() or record.pid == core.getpid() then
+  elseif core.inherited(record.owner_pid) or record.pid == core.getpid() then
     errors.raise("%s is not a child of this process; only its parent can close it", title(record))
   elseif record.pid and not poll_exit(self, record) then
     errors.raise("%s still runs; join() or terminate() it before close()", title(record))
@@ -128,7 +128,7 @@ end
 -- The end of a scope: only where it was opened, not in a child that inherited it.
 function ending.leave_scope(self, err)
   local record = record_of(self)
-  if record.closed or record.owner_pid ~= core.getpid() or record.pid == core.getpid() then
+  if record.closed or core.inherited(record.owner_pid) or record.pid == core.getpid() then
     return
   elseif record.pid and not poll_exit(self, record) then
     if err ~= nil then

@@ -24,7 +24,7 @@ end
 -- inside one goes on with the next.
 local function run()
   local mine = state.exits
-  while mine.pid == core.getpid() and #mine.list > 0 do
+  while not core.inherited(mine.pid) and #mine.list > 0 do
     local f = mine.list[#mine.list]
     mine.list[#mine.list] = nil
     local ok, err = pcall(f)
@@ -56,7 +56,7 @@ end
 function exits.at_exit(f)
   check.callable("f", f)
   local mine = state.exits
-  if not mine or mine.pid ~= core.getpid() then
+  if not mine or core.inherited(mine.pid) then
     mine = { pid = core.getpid(), list = {}, run = run }
     state.exits = mine
     replace_exit()

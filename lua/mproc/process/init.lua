@@ -110,7 +110,7 @@ function properties.daemon(_, record)
 end
 
 function properties.exitcode(self, record)
-  if record.owner_pid == core.getpid() and record.pid ~= core.getpid() then
+  if not core.inherited(record.owner_pid) and record.pid ~= core.getpid() then
     Process.is_alive(self) -- it looks
   end
   return record.exitcode

@@ -29,7 +29,7 @@ local spare = setmetatable({}, { __mode = "v" })
 function result.take_queue()
   local queue = spare.queue
   spare.queue = nil
-  if queue and spare.owner_pid == core.getpid() then
+  if queue and not core.inherited(spare.owner_pid) then
     return queue
   end
   return core.queue()

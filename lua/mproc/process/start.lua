@@ -20,7 +20,7 @@ local title = states.title
 
 local function check_startable(self, record)
   states.check_open(record)
-  if record.owner_pid ~= core.getpid() then
+  if core.inherited(record.owner_pid) then
     errors.raise("%s was made by another process (pid %d), which alone can start it", title(record), record.owner_pid)
   elseif record.pid or record.starting then
     errors.raise("%s has already been started; a process runs once, make a new one", title(record))

@@ -44,7 +44,7 @@ function states.check_own_child(record, what)
   states.check_open(record)
   if record.pid == core.getpid() then
     errors.raise("%s cannot %s itself", states.title(record), what)
-  elseif record.owner_pid ~= core.getpid() then
+  elseif core.inherited(record.owner_pid) then
     errors.raise("%s is not a child of this process: only its parent (pid %d) can %s it", states.title(record),
       record.owner_pid, what)
   elseif not record.pid then
