@@ -37,7 +37,7 @@ struct cell {
   cell *next, *previous;
   int place;            /* 0: none */
   bool calls_user;      /* suspended by outside(), not by a yield of other code */
-  bool could_interrupt; /* SIGINT had a handler when that began */
+  bool could_interrupt; /* Ctrl-C was still to come when that began */
 };
 
 /* Upvalues of a shielded function; outside() has the last alone. */
@@ -163,6 +163,9 @@ static int fail(lua_State *L, cell *c) {
   return lua_error(L);
 }
 
+/* Whether Ctrl-C may still come: SIGINT has a handler, or that has run and its hook is to raise yet. */
+static bool can_interrupt(lua_State *L) { return mp_os_sigint_caught() || mp_lua_is_interrupted(L); }
+
 /* true; false for an error; nil for Ctrl-C: lua.c's handler gives SIGINT its default action back when it strikes. */
 static void push_outcome(lua_State *L, int status, bool could_interrupt) {
   if (status != LUA_OK && status != LUA_YIELD && could_interrupt && !mp_os_sigint_caught())
@@ -261,7 +264,7 @@ static int after_inside(lua_State *L, int status, lua_KContext could_interrupt) 
 static int outside(lua_State *L) {
   shield *s = lua_touserdata(L, lua_upvalueindex(OUTSIDE_SHIELD));
   cell *c = active_in(s, L);
-  bool could_interrupt = mp_os_sigint_caught();
+  bool could_interrupt = can_interrupt(L);
   luaL_checkany(L, 1);
   if (!c || !lua_isyieldable(L))
     return after_inside(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, could_interrupt, after_inside),
@@ -308,7 +311,14 @@ static int new_shielded(lua_State *L) {
   return 1;
 }
 
-/* catches_sigint(): whether SIGINT has a handler. Of an error, false after true says that it was Ctrl-C. */
+/* may_interrupt(): whether Ctrl-C may still come. Where it could, and catches_sigint() is false after an error, that
+ * was the error. */
+static int may_interrupt(lua_State *L) {
+  lua_pushboolean(L, can_interrupt(L));
+  return 1;
+}
+
+/* catches_sigint(): whether SIGINT has a handler */
 static int catches_sigint(lua_State *L) {
   lua_pushboolean(L, mp_os_sigint_caught());
   return 1;
@@ -332,7 +342,7 @@ static void add(lua_State *L, int idx, const luaL_Reg *functions, int n) {
 void mp_lua_open_shield(lua_State *L) {
   static const luaL_Reg makers[] = {{"shield", new_shielded}, {NULL, NULL}};
   static const luaL_Reg callers[] = {{"outside", outside}, {NULL, NULL}};
-  static const luaL_Reg others[] = {{"catches_sigint", catches_sigint}, {NULL, NULL}};
+  static const luaL_Reg others[] = {{"catches_sigint", catches_sigint}, {"may_interrupt", may_interrupt}, {NULL, NULL}};
   int module = lua_gettop(L);
   make_class(L);
   lua_createtable(L, PLACES, 0);

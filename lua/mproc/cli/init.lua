@@ -54,7 +54,7 @@ local function run(verb, arguments)
 end
 
 local function run_verb(verb, arguments)
-  local could_interrupt = core.catches_sigint()
+  local could_interrupt = core.may_interrupt()
   local ok, status = xpcall(run, describe, verb, arguments)
   if ok then
     return status

@@ -4,7 +4,8 @@
 --
 -- A scenario is a table: make() -> env; call(env), which is interrupted; audit(env, what), which raises for what must
 -- not be. what: { raised = whether the call raised, inside = whether the hook found mproc's own Lua running }.
--- Optional: once = true when call(env) cannot be repeated.
+-- Optional, for Ctrl-C at a random moment: once = true when call(env) cannot be repeated, catches = true when it
+-- catches errors itself; env.times then is how often it was called.
 
 local engine = {}
 

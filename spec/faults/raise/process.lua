@@ -101,6 +101,7 @@ scenarios["Process:result, its time over"] = {
   make = running, call = function(env) env.p:result(0.002) end, audit = audit_end,
 }
 scenarios["Process:result, an error"] = {
+  catches = true,
   make = function() return { p = mproc.Process(error, { code = 7 }):start() } end,
   call = function(env)
     local ok, err = pcall(env.p.result, env.p)

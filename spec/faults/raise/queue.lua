@@ -91,6 +91,7 @@ scenarios["Queue:orphans"] = {
 }
 
 scenarios["Queue:put"] = {
+  once = true,
   make = function() return { q = mproc.Queue(), put = 0 } end,
   call = function(env)
     for i = 1, 5 do
@@ -106,6 +107,7 @@ scenarios["Queue:put"] = {
   end,
 }
 scenarios["Queue:put_many"] = {
+  once = true,
   make = function() return { q = mproc.Queue() } end,
   call = function(env) env.result = env.q:put_many({ 1, 2, 3, 4, 5 }, 1) end,
   audit = function(env, what)

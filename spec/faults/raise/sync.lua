@@ -76,6 +76,7 @@ for kind, made in pairs(KINDS) do
   }
   scenarios[kind .. ":with, of a function that raises"] = {
     make = function() return { x = made[1]() } end,
+    catches = true,
     call = function(env) pcall(env.x.with, env.x, error, "the function's own") end,
     audit = function(env)
       engine.collect()

@@ -31,7 +31,7 @@ loop.SHORT = SHORT
 function loop.prepare(state)
   -- rounds since ends of workers were looked for; seconds that apply has waited since then
   state.unlooked, state.asked = 0, 0
-  state.may_interrupt = core.catches_sigint()
+  state.may_interrupt = core.may_interrupt()
 end
 
 -- --- user code ---
@@ -50,7 +50,7 @@ function loop.forget_interrupt(state)
   if core.state.exit_as then
     core.state.exit_as = nil
     core.exit_as(0)
-    state.may_interrupt = core.catches_sigint()
+    state.may_interrupt = core.may_interrupt()
   end
 end
 

@@ -67,7 +67,7 @@ local function outcome(self, could_interrupt, outer, ok, ...)
 end
 
 local function call(self, f, ...)
-  return outcome(self, core.catches_sigint(), core.outside(xpcall, f, context.describe, ...))
+  return outcome(self, core.may_interrupt(), core.outside(xpcall, f, context.describe, ...))
 end
 
 -- --- reports ---
