@@ -102,6 +102,18 @@ static int interrupts(lua_State *L) {
   return 1;
 }
 
+static void raise_again(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  luaL_error(L, "interrupted!");
+}
+
+/* interrupt_again(): Ctrl-C that came where it could not be raised ends what comes next, as lua.c's hook does. */
+static int interrupt_again(lua_State *L) {
+  lua_sethook(main_thread(L), raise_again, LUA_C_MASK, 1);
+  return 0;
+}
+
 static char ours[4096]; /* what the sources of mproc's own Lua files begin with */
 
 static bool is_ours(const char *source) { return ours[0] && strncmp(source, ours, strlen(ours)) == 0; }
@@ -183,7 +195,8 @@ int mp_lua_push_failure(lua_State *L, int err, const char *what) {
 
 void mp_lua_open_errors(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"own_sources", own_sources}, {"where", where}, {"misuse", misuse}, {"interrupts", interrupts}, {NULL, NULL}};
+      {"own_sources", own_sources},         {"where", where}, {"misuse", misuse}, {"interrupts", interrupts},
+      {"interrupt_again", interrupt_again}, {NULL, NULL}};
   learn_scripts_hook(L);
   luaL_setfuncs(L, functions, 0);
 }

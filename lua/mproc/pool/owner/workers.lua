@@ -102,12 +102,25 @@ local function note_start(state, worker, process)
   end
 end
 
+local function after(before, ok, ...)
+  if not ok and before and not core.may_interrupt() then
+    core.interrupt_again()
+    return true
+  end
+  return ok, ...
+end
+
+-- pcall for steps that can be taken again: Ctrl-C in one of them is no error of its, and comes again outside.
+local function quietly(f, ...)
+  return after(core.may_interrupt(), pcall(f, ...))
+end
+
 local function start_process(worker, slot, state)
   local process = Process{
     target = function() return worker_side.main(slot) end, name = "PoolWorker-" .. worker.index, daemon = true,
     freeze_heap = state.freeze_heap, close_fds = state.close_fds,
   }
-  local ok, started, message, name = pcall(process.start, process)
+  local ok, started, message, name = quietly(process.start, process)
   if process.pid then
     return process, not ok and started or nil
   elseif ok then
@@ -271,7 +284,7 @@ end
 -- else, which had just ended, is innocent.
 local function death_of(worker)
   local process = worker.process
-  local in_order = pcall(process.result, process, 0)
+  local in_order = quietly(process.result, process, 0)
   local death = {
     pid = worker.pid, name = process.name, exitcode = in_order and 0 or process.exitcode or 1, limit = worker.limit,
     limited_by = worker.limited_by, told_to_end = worker.told_to_end, leaving = worker.leaving,
@@ -295,7 +308,7 @@ local function drop(state, worker)
   retired.done, retired.failed = retired.done + worker.done, retired.failed + worker.failed
   retired.working = retired.working + worker.working
   retired.living = retired.living + core.time() - worker.started
-  pcall(worker.process.close, worker.process)
+  quietly(worker.process.close, worker.process)
 end
 
 -- Workers that never come up are not started for ever, however they end.
