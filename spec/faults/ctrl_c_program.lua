@@ -52,7 +52,7 @@ function program.provoke(seed)
 end
 
 function program.audit()
-  sender:join()
+  if sender then sender:join() end -- else the signal came before start had returned
   sender = nil
   for i, env in ipairs(envs) do
     scenario.audit(env, { raised = not env.finished, fired = true, inside = false })
@@ -63,7 +63,7 @@ function program.audit()
   io.stdout:flush()
 end
 
-if arg[1] then
+if arg[0]:find("ctrl_c_program", 1, true) then
   program.prepare(arg[1], arg[2])
   local ok, err = pcall(program.provoke, tonumber(arg[3]))
   assert(not ok and tostring(err):find("interrupted!", 1, true), err)
