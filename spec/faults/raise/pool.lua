@@ -370,7 +370,7 @@ scenarios["Pool:terminate"] = {
   call = function(env) env.pool:terminate() end,
   audit = function(env)
     env.pool:terminate()
-    assert(#env.pool:workers() == 0, "workers are left")
+    engine.settles("workers are left", function() return #env.pool:workers() == 0 end)
     for i, future in ipairs(env.early) do
       local ok, value = pcall(future.get, future, SECONDS)
       assert(ok and value == i * 10 or not ok and value.kind == "terminated", "not its result: " .. tostring(value))
