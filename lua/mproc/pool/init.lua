@@ -163,14 +163,16 @@ local function close_transport(state)
   }
 end
 
--- Ends the workers whatever they do; with a grace, asks them first. What is pending fails.
+-- Ends the workers whatever they do; with a grace, asks them first. What is pending fails. Ctrl-C may end its waits: the
+-- next call goes on then.
 local function terminate(state, grace)
-  if state.phase == "terminated" or state.finished then
+  if state.finished then
     return
+  elseif state.phase ~= "terminated" then
+    state.phase, state.finishing, state.takes_calls, state.call = "terminated", true, false, false
+    job.fail_all(state, pool_errors.terminated(), true)
+    inflight.close(state)
   end
-  state.phase, state.finishing, state.takes_calls, state.call = "terminated", true, false, false
-  job.fail_all(state, pool_errors.terminated(), true)
-  inflight.close(state)
   if grace then
     workers.terminate(state, grace)
   end
