@@ -163,8 +163,8 @@ local function close_transport(state)
   }
 end
 
--- Ends the workers whatever they do; with a grace, asks them first. What is pending fails. Ctrl-C may end its waits: the
--- next call goes on then.
+-- Ends the workers whatever they do; with a grace, asks them first. What is pending fails. Ctrl-C may end its waits:
+-- the next call goes on then.
 local function terminate(state, grace)
   if state.finished then
     return
