@@ -271,13 +271,13 @@ static bool try_going_to_sleep(const scene *o, long k, bool *done) {
 static bool try_putting(const scene *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
-  pid_t ringer = t_trace(put_one, NULL);
-  *done = t_step(ringer, k);
+  pid_t waker = t_trace(put_one, NULL);
+  *done = t_step(waker, k);
   pid_t pid = start(o->watch);
   while (!seen->woken && !t_asleep(pid)) usleep(PAUSE_US);
-  let_run(ringer);
+  let_run(waker);
   bool prompt = woken_within(PROMPT);
-  t_end(ringer);
+  t_end(waker);
   t_end(pid);
   let_go();
   return prompt;
@@ -289,16 +289,16 @@ static bool try_coming_late(const scene *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
   mp_shm_wait_set_arm(&q->data); /* the other one, which has gone already */
-  pid_t ringer = t_trace(put_one, NULL);
-  *done = t_step(ringer, k);
+  pid_t waker = t_trace(put_one, NULL);
+  *done = t_step(waker, k);
   (void)t_get_number(q, now);
   pid_t pid = start(o->watch);
   while (!seen->woken && !(q->data.observed & 1 && t_asleep(pid))) usleep(PAUSE_US);
-  run_to_stop(ringer);
+  run_to_stop(waker);
   uint64_t since = mp_os_now();
   if (!seen->woken) t_put_number(q, LAST, SMALL);
   bool prompt = woken_within(2 * MP_SLICE) && seen->woken < since + PROMPT;
-  t_end(ringer);
+  t_end(waker);
   t_end(pid);
   let_go();
   return prompt;

@@ -58,7 +58,7 @@ describe("bytes that claim to be objects", function()
       local mproc = require("mproc")
       local function peer(pid, ref)
         local bytes = "\xB1\23\22\8\10mproc.Peer\9\0\3" .. "\8\4name\8\1x" .. ("\8\3pid\6<i8"):sub(1, 6)
-          .. ("<i8"):pack(pid) .. "\8\3ref\6" .. ("<i8"):pack(ref)
+          .. ("<i8"):pack(pid) .. "\8\4_ref\6" .. ("<i8"):pack(ref)
         return assert(mproc.decode(bytes))
       end
       for bit = 0, 63 do

@@ -14,18 +14,18 @@ static const char *name_of(const void *block) {
 }
 
 /* Locks, and the locks of arrays and containers: what their blocks begin with. */
-static const mp_lua_object_class families[] = {
+static const mp_lua_object_class classes[] = {
     {MP_TYPE_MUTEX, 0, name_of, NULL, NULL},
     {MP_TYPE_ARRAY, MP_PART_LOCK, name_of, NULL, NULL},
     {MP_TYPE_DICT, MP_PART_LOCK, name_of, NULL, NULL},
     {MP_TYPE_LIST, MP_PART_LOCK, name_of, NULL, NULL},
 };
-enum { FAMILIES = sizeof families / sizeof *families };
+enum { CLASSES = sizeof classes / sizeof *classes };
 
 static inline mp_lua_box *lock_box(lua_State *L, int idx) {
   mp_lua_box *b = lua_touserdata(L, idx);
   if (!b || lua_rawlen(L, idx) != sizeof *b) return NULL;
-  return (uintptr_t)b->class - (uintptr_t)families < sizeof families ? b : NULL;
+  return (uintptr_t)b->class - (uintptr_t)classes < sizeof classes ? b : NULL;
 }
 
 mp_lua_box *mp_lua_mutex_box(lua_State *L, int idx) { return lock_box(L, idx); }
@@ -141,7 +141,7 @@ static int lock_tostring(lua_State *L) {
 static int make(lua_State *L, uint32_t kind, const char *name) {
   mp_shm_handle h;
   mp_lua_enter(L);
-  mp_lua_box *b = mp_lua_box_push(L, &families[0], name);
+  mp_lua_box *b = mp_lua_box_push(L, &classes[0], name);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_mutex_new(kind, &w, &h);
   if (err) return mp_lua_push_failure(L, err, "lock");
@@ -171,8 +171,8 @@ static const luaL_Reg metamethods[] = {{"__tostring", lock_tostring}, {NULL, NUL
 static const luaL_Reg makers[] = {{"lock", new_lock}, {"rlock", new_rlock}, {NULL, NULL}};
 
 void mp_lua_open_mutex(lua_State *L) {
-  for (int i = 0; i < FAMILIES; i++) mp_lua_box_class(L, MP_LOCK_TYPE, &families[i], methods, metamethods);
-  mp_lua_box_class(L, MP_RLOCK_TYPE, &families[0], methods, metamethods);
+  for (int i = 0; i < CLASSES; i++) mp_lua_box_class(L, MP_LOCK_TYPE, &classes[i], methods, metamethods);
+  mp_lua_box_class(L, MP_RLOCK_TYPE, &classes[0], methods, metamethods);
   mp_lua_box_scope(L, MP_LOCK_TYPE, &scope);
   mp_lua_box_scope(L, MP_RLOCK_TYPE, &scope);
   luaL_setfuncs(L, makers, 0);

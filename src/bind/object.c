@@ -5,29 +5,29 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FAMILIES = 2 * MP_TYPES };
+enum { CLASSES = 2 * MP_TYPES };
 
-static const mp_lua_object_class *families[FAMILIES];
-static const char *closed_texts[FAMILIES]; /* of classes whose boxes can be closed */
-static int nfamilies;
+static const mp_lua_object_class *classes[CLASSES];
+static const char *closed_texts[CLASSES]; /* of classes whose boxes can be closed */
+static int nclasses;
 static const char remembered; /* registry key: handle -> box, weak */
 static bool reuse;
 
 static void know(const mp_lua_object_class *f) {
-  for (int i = 0; i < nfamilies; i++)
-    if (families[i] == f) return;
-  if (nfamilies < FAMILIES) families[nfamilies++] = f;
+  for (int i = 0; i < nclasses; i++)
+    if (classes[i] == f) return;
+  if (nclasses < CLASSES) classes[nclasses++] = f;
 }
 
 static const mp_lua_object_class *class_of(int type, unsigned part) {
-  for (int i = 0; i < nfamilies; i++)
-    if (families[i]->type == type && families[i]->part == part) return families[i];
+  for (int i = 0; i < nclasses; i++)
+    if (classes[i]->type == type && classes[i]->part == part) return classes[i];
   return NULL;
 }
 
 static const char **closed_text(const mp_lua_object_class *f) {
   int i = 0;
-  while (families[i] != f) i++;
+  while (classes[i] != f) i++;
   return &closed_texts[i];
 }
 
@@ -36,8 +36,8 @@ void mp_lua_box_can_close(const mp_lua_object_class *f, const char *text) { *clo
 mp_lua_box *mp_lua_box_any(lua_State *L, int idx) {
   mp_lua_box *b = lua_touserdata(L, idx);
   if (!b || lua_islightuserdata(L, idx) || lua_rawlen(L, idx) != sizeof *b) return NULL;
-  for (int i = 0; i < nfamilies; i++)
-    if (families[i] == b->class) return b;
+  for (int i = 0; i < nclasses; i++)
+    if (classes[i] == b->class) return b;
   return NULL;
 }
 

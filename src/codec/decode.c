@@ -201,7 +201,7 @@ static void fill_integers(mp_codec_decoder *d, lua_Integer first, uint64_t count
 /* Puts the run whose tag was read into the table at the top from index `first`
  * on. Returns its length, or 0. */
 static uint64_t decode_run(mp_codec_decoder *d, unsigned tag, uint64_t first, uint64_t items) {
-  unsigned width = tag == MP_RUN_FLOAT ? sizeof(lua_Number) : 1u << (tag - MP_RUN_INT8);
+  unsigned width = tag == MP_RUN_FLOAT ? (unsigned)sizeof(lua_Number) : 1u << (tag - MP_RUN_INT8);
   uint64_t count;
   if (decode_run_count(d, width, items - first + 1, &count)) return 0;
   if (tag == MP_RUN_FLOAT)

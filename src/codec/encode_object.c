@@ -279,7 +279,7 @@ int mp_codec_put_userdata(mp_codec_encoder *e, int idx) {
   mp_codec_entry_here(e, entry);
   uint64_t handle;
   int ours = objects.handle_of ? objects.handle_of(L, idx, &handle) : 0;
-  if (ours > 0) { /* held until it is on flight, whatever a hook does to the table it stood in */
+  if (ours > 0) { /* held until it is in transit, whatever a hook does to the table it stood in */
     if (!(e->mode & MP_MODE_ANCHORED)) mp_codec_anchor(e, idx);
     return put_object(e, handle);
   }

@@ -13,7 +13,7 @@
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define JUST_BEGUN (20 * MP_MS) /* two ticks of the clock by which the system tells when a process began */
-#define NAP (2 * MP_MS)         /* between looks, where the system has no pidfd to wait on */
+#define LOOK (2 * MP_MS)        /* between looks, where the system has no pidfd to wait on */
 
 MP_BSS_TAIL mp_process_child mp_process_child_table[MP_CHILD_MAX];
 static mp_process_child *const table = mp_process_child_table;
@@ -162,14 +162,14 @@ unsigned mp_process_children_reap(void) {
 
 /* Sleeps until pid ends, a slice is over or a signal comes. fd: its pidfd, or none yet. */
 static int sleep_on(pid_t pid, int fd, const mp_shm_wait *w) {
-  uint64_t slice = mp_shm_wait_slice(w), nap = mp_os_now() + NAP;
+  uint64_t slice = mp_shm_wait_slice(w), look = mp_os_now() + LOOK;
   int mine = fd == NO_FD ? mp_os_pidfd(pid) : fd;
   bool counted = mp_shm_usable(); /* exit() may come from a thread that is not ours */
   if (counted) mp_shm_wait_queue_asleep(true);
   if (mine >= 0)
     mp_os_poll(mine, slice);
   else if (mine != -ESRCH)
-    mp_os_sleep(slice < nap ? slice : nap);
+    mp_os_sleep(slice < look ? slice : look);
   if (counted) mp_shm_wait_queue_asleep(false);
   if (fd == NO_FD && mine >= 0) mp_os_close(mine);
   return mp_shm_wait_check(w);

@@ -31,7 +31,7 @@
 #define MP_OBJECT_MOST (1u << 20)
 #define MP_LINE 128 /* what two cores must not share: a pair of cache lines */
 
-/* The interrupted operation on handles in flight: see object.c. */
+/* The interrupted operation on handles in transit: see object.c. */
 typedef struct mp_shm_transit_log {
   _Atomic uint64_t
       record; /* address (offset) of the record's handle list; 0: nothing under way. Written last, cleared last */

@@ -22,11 +22,11 @@ enum {
   MP_MUTANT_DRAIN,       /* a batch is taken with two stores */
   MP_MUTANT_TAKE,        /* head moves before a large message is marked as being read */
   MP_MUTANT_FREE,        /* a read large message is freed before it counts as delivered */
-  MP_MUTANT_REAP,        /* what a dead reader had in hand does not come back */
+  MP_MUTANT_REAP,        /* what a dead reader had claimed does not come back */
   MP_MUTANT_HOLDS,       /* the references of a dead process stay */
-  MP_MUTANT_FLIGHT,      /* an interrupted move of handles is not undone */
+  MP_MUTANT_TRANSIT,     /* an interrupted move of handles is not undone */
   MP_MUTANT_LISTS,       /* the arena's lists are not rebuilt */
-  MP_MUTANT_INHAND,      /* a chunk is claimed before it is counted as in hand */
+  MP_MUTANT_CLAIMED,     /* a chunk is claimed before it is counted as claimed */
   MP_MUTANT_LEASE,       /* the copy of a lease that was cut short stays */
   MP_MUTANT_UNPUBLISHED, /* a large message whose put was cut short stays */
   MP_MUTANT_CELLS,       /* what objects noted of a dead process stays */

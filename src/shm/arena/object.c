@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The directory of objects, who holds them, and handles in flight. States and commit rules stand in object.h. */
+/* The directory of objects, who holds them, and handles in transit. States and commit rules stand in object.h. */
 #include "shm/arena/object.h"
 
 #include <errno.h>
@@ -94,7 +94,7 @@ static void push_dying(uint32_t slot) {
 
 static void die_if_unheld(uint32_t slot) {
   mp_shm_object *o = mp_shm_object_at(slot);
-  if (mp_shm_object_state(slot) != MP_OBJECT_LIVE || o->flight || held_by_anyone(slot)) return;
+  if (mp_shm_object_state(slot) != MP_OBJECT_LIVE || o->in_transit || held_by_anyone(slot)) return;
   uint64_t st = o->state;
   atomic_store_explicit(&o->state, (st & ~UINT64_C(0xff)) | MP_OBJECT_DYING, memory_order_release);
   push_dying(slot);
@@ -154,7 +154,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   }
   mp_shm_object *o = mp_shm_object_at((uint32_t)slot);
   o->chunk = (uint32_t)chunk;
-  o->flight = 0;
+  o->in_transit = 0;
   init((uint32_t)slot, mp_shm_chunk_data((uint64_t)chunk), arg);
   mark_settling((uint32_t)slot, type, mp_shm_chunk_data((uint64_t)chunk));
   hold_set((uint32_t)slot);
@@ -214,7 +214,7 @@ static void drop_hold(uint32_t slot) {
   mp_shm_object *o = mp_shm_object_at(slot);
   bool (*claimed)(void *, uint32_t) = mp_shm_object_type_at(slot)->claimed;
   if (claimed && !MP_MUTANT(CLAIM) && claimed(mp_shm_chunk_data(o->chunk), mp_shm_my_slot) &&
-      (o->flight || held_by_another(slot))) {
+      (o->in_transit || held_by_another(slot))) {
     late = true;
     return;
   }
@@ -326,9 +326,9 @@ int mp_shm_references_reap(uint32_t proc) {
   return err;
 }
 
-/* --- handles in flight --- */
+/* --- handles in transit --- */
 
-static uint32_t flight_slot(uint64_t record, uint32_t i) { return slot_of(((mp_shm_handle *)mp_shm_at(record))[i]); }
+static uint32_t transit_slot(uint64_t record, uint32_t i) { return slot_of(((mp_shm_handle *)mp_shm_at(record))[i]); }
 
 void mp_shm_transit_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta) {
   mp_shm_transit_log *log = &mp_shm_header->log;
@@ -339,9 +339,9 @@ void mp_shm_transit_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t v
   atomic_store_explicit(&log->step, NO_STEP, memory_order_release);
   atomic_store_explicit(&log->record, record, memory_order_release);
   for (uint32_t i = 0; i < n; i++) {
-    mp_shm_object *o = mp_shm_object_at(flight_slot(record, i));
-    atomic_store_explicit(&log->step, (uint64_t)i << 32 | o->flight, memory_order_release);
-    o->flight += (uint32_t)delta;
+    mp_shm_object *o = mp_shm_object_at(transit_slot(record, i));
+    atomic_store_explicit(&log->step, (uint64_t)i << 32 | o->in_transit, memory_order_release);
+    o->in_transit += (uint32_t)delta;
   }
 }
 
@@ -350,12 +350,12 @@ void mp_shm_transit_end(void) {
   uint64_t record = log->record;
   bool taken = (int32_t)log->delta < 0;
   atomic_store_explicit(&log->record, 0, memory_order_release);
-  for (uint32_t i = 0; taken && i < log->count; i++) die_if_unheld(flight_slot(record, i));
+  for (uint32_t i = 0; taken && i < log->count; i++) die_if_unheld(transit_slot(record, i));
 }
 
 void mp_shm_transit_retain(uint64_t record, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t slot = flight_slot(record, i);
+    uint32_t slot = transit_slot(record, i);
     hold_set(slot);
     mp_shm_object_uses[slot]++;
   }
@@ -365,18 +365,18 @@ static void undo_steps(mp_shm_transit_log *log) {
   uint64_t step = log->step;
   if (step == NO_STEP) return;
   uint32_t last = (uint32_t)(step >> 32);
-  mp_shm_object_at(flight_slot(log->record, last))->flight = (uint32_t)step;
+  mp_shm_object_at(transit_slot(log->record, last))->in_transit = (uint32_t)step;
   while (last-- > 0) {
-    mp_shm_object *o = mp_shm_object_at(flight_slot(log->record, last));
-    atomic_store_explicit(&log->step, (uint64_t)last << 32 | (o->flight - log->delta), memory_order_release);
-    o->flight -= log->delta;
+    mp_shm_object *o = mp_shm_object_at(transit_slot(log->record, last));
+    atomic_store_explicit(&log->step, (uint64_t)last << 32 | (o->in_transit - log->delta), memory_order_release);
+    o->in_transit -= log->delta;
   }
 }
 
 void mp_shm_transit_recover(void) {
   mp_shm_transit_log *log = &mp_shm_header->log;
   if (!log->record) return;
-  if (*(_Atomic uint64_t *)mp_shm_at(log->commit_word) != log->commit_value && !MP_MUTANT(FLIGHT)) undo_steps(log);
+  if (*(_Atomic uint64_t *)mp_shm_at(log->commit_word) != log->commit_value && !MP_MUTANT(TRANSIT)) undo_steps(log);
   atomic_store_explicit(&log->record, 0, memory_order_release);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Objects (layer 1): the directory of what lives in the arena, who holds it and which messages carry it.
  *
- * An object lives while some process's reference bitmap has its bit or `flight` is not 0. All of this is written under the
+ * An object lives while some process's reference bitmap has its bit or `in_transit` is not 0. All of this is written under the
  * arena lock, a bitmap's bits only for oneself, for a child being reserved, or for a dead process being cleaned.
  *
  * word        states
@@ -10,7 +10,7 @@
  *             before it). LIVE->DYING ends it: no handle is valid any more; whoever has the arena lock then takes
  *             it apart, recovery included. DYING->FREE, gen + 1, is last.
  * flight      records between head and tail (and large messages not yet delivered) that carry it. Moves by the arena's
- *             flight log, which makes count and commit one step for a survivor.
+ *             transit log, which makes count and commit one step for a survivor.
  */
 #ifndef MP_SHM_ARENA_OBJECT_H
 #define MP_SHM_ARENA_OBJECT_H
@@ -38,7 +38,7 @@ enum { MP_TYPES = 16 };
 typedef struct mp_shm_object {
   _Atomic uint64_t state;
   uint32_t chunk; /* index of its block */
-  uint32_t flight;
+  uint32_t in_transit;
   uint32_t next; /* list of free or dying slots, slot + 1 */
   uint32_t pad[3];
 } mp_shm_object;
@@ -96,7 +96,7 @@ bool mp_shm_object_live(mp_shm_handle h); /* of whatever type */
 /* The block of a live object of that type, or NULL. Valid while this process holds it. */
 void *mp_shm_object_block(mp_shm_handle h, int type);
 
-/* Process-local uses of an object: userdata and pins. The first takes the reference, the last lets it go.
+/* Process-local uses of an object: userdata, and what a receiver retains. The first takes the reference, the last lets it go.
  * _use: 0, or -ENOENT when no such object lives. _use_held: for one that this process is known to hold. */
 int mp_shm_object_use(mp_shm_handle h, int type, const mp_shm_wait *w);
 void mp_shm_object_use_held(mp_shm_handle h);
@@ -108,19 +108,19 @@ void mp_shm_object_unuse(mp_shm_handle h);
 /* The same by one who may wait: 0; -EINTR, -ETIMEDOUT: one use less, but the reference is let go later. */
 int mp_shm_object_release(mp_shm_handle h, const mp_shm_wait *w);
 
-/* Handles in flight, with the arena lock held. record: offset of n distinct handles. Between begin and end the
+/* Handles in transit, with the arena lock held. record: offset of n distinct handles. Between begin and end the
  * caller makes the one store that commits: `value` at offset `word`. A survivor that finds another value there
  * undoes the counts. end marks what has lost its last holder; mp_shm_object_destroy_dead takes that apart. */
 void mp_shm_transit_begin(uint64_t record, uint32_t n, uint64_t word, uint64_t value, int delta);
 void mp_shm_transit_end(void);
-/* One more local use of each: what a receiver does before it takes them off flight. */
+/* One more local use of each: what a receiver does before it takes them out of transit. */
 void mp_shm_transit_retain(uint64_t record, uint32_t n);
 void mp_shm_object_destroy_dead(bool thorough);
 
 /* Without a lock: mp_shm_references_flush, unless the arena lock is busy. */
 void mp_shm_references_flush_if_free(void);
 /* This process, which ends, uses no object of that type any more. Waits for MP_GRACE at most. Where that is over, or the
- * process has a message in hand, whose queue must live, they go with the process. */
+ * process has a message claimed, whose queue must live, they go with the process. */
 void mp_shm_references_drop(int type);
 
 /* types.c: makes all types and hooks known. Once per process tree. */
@@ -128,11 +128,11 @@ void mp_shm_types_setup(void);
 
 /* For the registry, with the arena lock held. */
 void mp_shm_references_copy(uint32_t from_proc, uint32_t to_proc);
-void mp_shm_references_clear(uint32_t proc); /* and buries what nobody holds now */
-/* Settles all that a dead process held. Without a lock. 0 or the first error. */
+void mp_shm_references_clear(uint32_t proc); /* and destroys what nobody refers to now */
+/* Reaps all that a dead process referred to. Without a lock. 0 or the first error. */
 int mp_shm_references_reap(uint32_t proc);
 void mp_shm_references_flush(void); /* lets go what could not be let go when its last use ended */
-void mp_shm_transit_recover(void);  /* for recovery, in this order: the flight log, */
+void mp_shm_transit_recover(void);  /* for recovery, in this order: the transit log, */
 void mp_shm_object_rebuild(void);   /* the lists, and what was dying */
 uint32_t mp_shm_object_count(void);
 

@@ -44,7 +44,7 @@ static inline void mp_shm_proc_add_claimed(int delta) {
   atomic_store_explicit(&p->nclaimed, n + (uint32_t)delta, memory_order_release);
 }
 
-/* Gives back what a dead process had in its hands: chunks to their queues or the heap, then its references.
+/* Gives back what a dead process had claimed: chunks to their queues or the heap, then its references.
  * The caller owns that slot's life. -EINTR or 0. In sweep.c. */
 int mp_shm_proc_reap(uint32_t slot);
 

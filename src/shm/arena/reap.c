@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a dead process had in its hands goes back. For registry.c, whose elected cleaner calls it. */
+/* What a dead process had claimed goes back. For registry.c, whose elected cleaner calls it. */
 #include <errno.h>
 
 #include "shm/arena/chunk.h"
@@ -60,7 +60,7 @@ int mp_shm_proc_reap(uint32_t slot) {
   return 0;
 }
 
-/* Not with something in hand, nor with a lock: its object must live until the system has released it. Then a sweep
+/* Not with a chunk claimed, nor with a lock: its object must live until the system has released it. Then a sweep
  * does it. Nor when nobody can wait for it: whoever reaps it clears its references, for less than the pages cost it here. */
 MP_HOT_AFTER_FORK void mp_shm_proc_unregister(void) {
   if (!mp_shm_is_usable) return;

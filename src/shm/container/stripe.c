@@ -182,7 +182,7 @@ void mp_shm_stripe_init(mp_shm_stripe *s) {
   mp_shm_robust_init(&s->lock);
 }
 
-/* Version first: what is found dead may be written to again. With the arena lock an interrupted move of handles is settled. */
+/* Version first: what is found dead may be written to again. With the arena lock an interrupted move of handles is resolved. */
 static int repair(const mp_shm_store *st, const mp_shm_wait *w) {
   mp_shm_stripe *s = st->s;
   if (!MP_MUTANT(MENDED)) grow_version(s);

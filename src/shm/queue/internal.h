@@ -100,7 +100,7 @@ static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
     to += m->pieces[i].len;
   }
 }
-/* A chunk with the parcel in it, HELD by this process: its index, -ENOMEM, -EINTR, -ETIMEDOUT. */
+/* A chunk with the message in it, HELD by this process: its index, -ENOMEM, -EINTR, -ETIMEDOUT. */
 int64_t mp_shm_large_make(mp_shm_queue *q, const mp_shm_outgoing *m, const mp_shm_wait *w);
 /* Frees it, HELD by this process; -1 is none. */
 void mp_shm_large_drop(int64_t i);

@@ -44,9 +44,9 @@ static uint64_t large_data_at(uint32_t nhandles) {
 static int64_t claim_large(mp_shm_queue *q, uint64_t bytes, const mp_shm_wait *w) {
   int err = mp_shm_arena_lock(w);
   if (err) return err;
-  if (!MP_MUTANT(INHAND)) mp_shm_proc_add_claimed(1);
+  if (!MP_MUTANT(CLAIMED)) mp_shm_proc_add_claimed(1);
   int64_t i = mp_shm_chunk_claim(bytes, MP_HELD, mp_shm_my_slot, q->slot, NULL);
-  if (MP_MUTANT(INHAND)) mp_shm_proc_add_claimed(1);
+  if (MP_MUTANT(CLAIMED)) mp_shm_proc_add_claimed(1);
   if (i < 0) mp_shm_proc_add_claimed(-1);
   mp_shm_arena_unlock();
   return i;
@@ -157,7 +157,7 @@ static bool is_mine(const mp_shm_incoming *g) {
   return mp_shm_chunk_state(st) == MP_READING && mp_shm_chunk_tag(st) == mp_shm_my_slot;
 }
 
-/* Delivered: the store that makes the large message HELD, with its handles coming off flight in the same step. */
+/* Delivered: the store that makes the large message HELD, with its handles coming out of transit in the same step. */
 static bool commit_delivery(const mp_shm_incoming *g) {
   uint64_t i = (uint64_t)g->large;
   mp_shm_chunk *c = mp_shm_chunk_at(i);
@@ -218,7 +218,7 @@ void mp_shm_deferred_flush(void) {
   }
 }
 
-/* An inline message comes back as a large message; its handles go on flight again with the store that makes it RETURNED. */
+/* An inline message comes back as a large message; its handles go in transit again with the store that makes it RETURNED. */
 static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
   static const mp_shm_wait for_ever = {MP_FOREVER, NULL, NULL};
   mp_shm_iovec piece = {g->data, g->len};

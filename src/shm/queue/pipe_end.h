@@ -9,17 +9,17 @@
  * kind in    the maker, before the end is LIVE              constant
  * out queues
  * holding    the maker: 0 -> 1, THE COMMIT that puts its     0: its queues are not counted, and nobody else knows it yet
- *            queues on flight; destroy: 1 -> 0, the commit   1: they live as long as it does
+ *            queues in transit; destroy: 1 -> 0, the commit   1: they live as long as it does
  *            that takes them off
  *
  * When the last hold goes (close, the end of the process, SIGKILL, the collector), destroy marks both queues closed and
- * wakes their wait queues; what was on its way to the dead end comes off flight (mp_shm_queue_drop_messages), for nobody can take it any
+ * wakes their wait queues; what was on its way to the dead end comes out of transit (mp_shm_queue_drop_messages), for nobody can take it any
  * more: an end in it is as good as closed. All under the arena lock, all of it to be run again by whoever recovers that.
  *
  * Why `closed` may be stored without the queue's locks:
  * - `in` has no consumer left, only producers at the other end. A put that looked at closed before the store
  *   succeeds as one that came a moment earlier would have; one that carries handles looks again under the arena lock, so
- *   that none goes on flight behind forsake's back. The consumers' lock may be abandoned: nobody takes it again but to recover.
+ *   that none goes in transit behind mp_shm_queue_drop_messages' back. The consumers' lock may be abandoned: nobody takes it again but to recover.
  * - `out` has no producer left, only consumers at the other end. Each producer's last store to tail came before it let its
  *   hold go under the arena lock, or before its death was seen in its life's mutex, hence before this store; a
  *   consumer looks at closed, then at tail, so that whoever sees 1 sees the last tail too. A producer killed in its put, lock

@@ -186,7 +186,7 @@ static bool all_live(uint64_t list, uint32_t n) {
   return true;
 }
 
-/* As commit_tail, with n handles at `list` going on flight in the same step. */
+/* As commit_tail, with n handles at `list` going in transit in the same step. */
 static int commit_with_handles(mp_shm_queue *q, uint64_t tail, uint64_t list, uint32_t n, const mp_shm_wait *w) {
   int err = mp_shm_arena_lock(w);
   if (err) return err;
@@ -444,7 +444,7 @@ static void commit_head(mp_shm_queue *q, uint64_t head, uint64_t seq) {
   mp_shm_pending(NULL);
 }
 
-/* As commit_head, with the record's handles coming off flight into this process in the same step. */
+/* As commit_head, with the record's handles coming out of transit into this process in the same step. */
 static int commit_head_with_handles(mp_shm_queue *q, uint64_t head, const mp_shm_record *r, const mp_shm_wait *w) {
   int err = mp_shm_arena_lock(w);
   if (err) return err;

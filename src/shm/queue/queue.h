@@ -134,7 +134,7 @@ int mp_shm_queue_get_many(mp_shm_queue *q, void *buf, uint32_t most, mp_shm_inco
 /* Makes g, whose `more` is not 0, the next one. */
 void mp_shm_incoming_next(mp_shm_incoming *g);
 /* The same, but the message stays this process's until mp_shm_queue_done (delivered) or mp_shm_lease_give_back; its death
- * gives it back, or makes it an orphan. Never inline; its handles stay on flight. -ENOMEM too. */
+ * gives it back, or makes it an orphan. Never inline; its handles stay in transit. -ENOMEM too. */
 int mp_shm_queue_lease(mp_shm_queue *q, mp_shm_incoming *g, const mp_shm_wait *w);
 /* For finalizers: never waits. */
 void mp_shm_lease_give_back(mp_shm_incoming *g);
@@ -158,7 +158,7 @@ int mp_shm_queue_return(mp_shm_queue *q, mp_shm_incoming *g);
 int mp_shm_queue_close(mp_shm_queue *q, const mp_shm_wait *w); /* 0 -EINTR -ETIMEDOUT */
 /* For the arena lock's holder, who knows that no producer, or no consumer, is left: closes it and wakes who waits. */
 void mp_shm_queue_mark_closed(mp_shm_queue *q);
-/* Likewise; it is marked closed and nobody can take its messages any more: their handles come off flight. May be cut
+/* Likewise; it is marked closed and nobody can take its messages any more: their handles come out of transit. May be cut
  * short anywhere and run again. */
 void mp_shm_queue_drop_messages(mp_shm_queue *q);
 /* Messages there; exact while nobody else moves it. The second looks without a lock: a hint. */

@@ -208,7 +208,7 @@ int mp_shm_queue_reap(uint64_t i, uint32_t proc) {
 
 /* --- the end: under the arena lock, nobody else can reach the queue --- */
 
-/* The store that takes n handles off flight is to the word that says how many there are. */
+/* The store that takes n handles out of transit is to the word that says how many there are. */
 static void drop_handles(uint64_t list, uint32_t n, uint64_t word, uint64_t without) {
   mp_shm_transit_begin(list, n, word, without, -1);
   atomic_store_explicit((_Atomic uint64_t *)mp_shm_at(word), without, memory_order_release);
@@ -301,7 +301,7 @@ static void free_chain(mp_shm_queue *q) {
   free_segment(q, q->fresh);
 }
 
-/* A large message whose put was cut short before its commit: its handles are not on flight. */
+/* A large message whose put was cut short before its commit: its handles are not in transit. */
 static void drop_unpublished(mp_shm_queue *q) {
   uint64_t i = q->publishing - 1, st = mp_shm_chunk_at(i)->st;
   if (!walk_records(q).publishing && st == MP_ST(MP_QUEUED, mp_shm_chunk_size(st), q->slot)) mp_shm_chunk_free(i);

@@ -6,7 +6,7 @@
  * state   set, by CAS: generation + 1 and the flag;      all there is to know. Set already: set changes nothing. THE COMMIT
  *         clear: the flag off                            of both
  * wait_queue
- *         a crowd's (wait_queue.h): who waits arms and   its word is pending while its maker may owe a wake: the system
+ *         broadcast (wait_queue.h): who waits arms and   its word is pending while its maker may owe a wake: the system
  *         sleeps on its word; set wakes all              then wakes one who sleeps
  * broadcast_gen
  *         set, after a wake that reached those who       the generation of which everybody asleep has been told. Another

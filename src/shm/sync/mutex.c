@@ -10,7 +10,7 @@
 
 #define STARVING_AFTER MP_MS
 #define PASS_AFTER (4 * MP_MS)
-#define NAP (50 * MP_MS / 1000) /* some task switches */
+#define STEP_BACK (50 * MP_MS / 1000) /* some task switches */
 #define SPINS 100u
 
 /* What this process holds; of another process, after a fork, until `holder` says otherwise. */
@@ -18,7 +18,7 @@ typedef struct mp_shm_mutex_held_list {
   mp_shm_handle lock;
   mp_shm_handle before, after; /* objects in use for what comes before and after the release; 0: none */
   _Atomic uint64_t *slot;
-  void (*ring)(void *block);
+  void (*wake)(void *block);
   void *block;
 } mp_shm_mutex_held_list;
 MP_PROCESS_LOCAL_LARGE mp_shm_mutex_held_list mp_shm_mutex_held[MP_MUTEX_MOST];
@@ -78,7 +78,7 @@ static void do_before(mp_shm_mutex_held_list *e) {
 
 static void do_after(mp_shm_mutex_held_list *e) {
   if (!e->after) return;
-  e->ring(e->block);
+  e->wake(e->block);
   let_go(&e->after);
 }
 
@@ -92,14 +92,14 @@ void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic 
   e->slot = slot;
 }
 
-void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*ring)(void *), void *block) {
+void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*wake)(void *), void *block) {
   mp_shm_mutex_held_list *e = find(h);
   if (e->after == object) return;
   do_after(e);
   mp_shm_object_use_held(object);
   nasked++;
   e->after = object;
-  e->ring = ring;
+  e->wake = wake;
   e->block = block;
 }
 
@@ -132,7 +132,7 @@ static bool spin(mp_shm_mutex *x, int *r) {
 }
 
 static void sleep_shortly(const mp_shm_wait *w) {
-  uint64_t until = mp_os_now() + NAP;
+  uint64_t until = mp_os_now() + STEP_BACK;
   uint64_t deadline = mp_shm_wait_deadline(w);
   mp_os_sleep(deadline < until ? deadline : until);
 }

@@ -15,7 +15,7 @@
  * who looks first.
  * Slices (MP_SLICE) make the rest correct: whatever wake is lost, somebody looks again.
  *
- * A crowd's wait queue: where one store releases all who wait, each of them sleeps on the word and nobody takes the
+ * A broadcast wait queue: where one store releases all who wait, each of them sleeps on the word and nobody takes the
  * sleeper lock. Then IDLE is a bit, and beside it PHASE changes with every wake that finds the word armed: who looked before a wake and
  * sleeps after it is not fooled by another who has armed the word since. Who arms clears IDLE, who wakes sets it.
  *
@@ -41,7 +41,7 @@ typedef struct mp_shm_wait_queue {
   _Atomic uint32_t word;
   _Atomic uint32_t observed; /* beside word: a waker looks at both */
 } mp_shm_wait_queue;
-_Static_assert(offsetof(mp_shm_wait_queue, observed) < 64, "one cache line for all that a ringer looks at");
+_Static_assert(offsetof(mp_shm_wait_queue, observed) < 64, "one cache line for all that a waker looks at");
 
 int mp_shm_wait_queue_init(mp_shm_wait_queue *b);
 void mp_shm_word_wake(_Atomic uint32_t *word);
@@ -87,7 +87,7 @@ bool mp_shm_wait_queue_may_spin(void);
 /* MPROC_SPIN, NULL where there is none, and whether it is "0", "1" or empty. */
 const char *mp_shm_wait_queue_setting(bool *valid);
 
-/* For a crowd: arms the wait queue, before a look; the value of the word to sleep on. */
+/* For broadcasts: arms the wait queue, before a look; the value of the word to sleep on. */
 uint32_t mp_shm_wait_queue_arm(mp_shm_wait_queue *b);
 /* Wakes as mp_shm_wait_queue_wake_sleeper does, for all. True when they slept and have been woken by this call. */
 bool mp_shm_wait_queue_wake_all(mp_shm_wait_queue *b);

@@ -21,7 +21,7 @@
  *        entry       the observer: the pipe, then its wait        any mixture of old and new: a pipe is known by its
  *                    queue; wait queue 0: nothing                 inode, so that a wrong one is never written to
  *
- * The table is a chunk HELD by its process, so that it is freed like all that a dead process had in hand. It may be freed,
+ * The table is a chunk HELD by its process, so that it is freed like all that a dead process had claimed. It may be freed,
  * and be another's, while a waker reads it: the waker believes what has the right owner and a possible size, reads
  * again when mp_shm_proc.wait_set has changed meanwhile, and is at worst wrong about whom it wakes.
  *
@@ -78,7 +78,7 @@ static inline void mp_shm_wait_set_armed(void) { atomic_thread_fence(memory_orde
 void mp_shm_wait_set_last_use(uint32_t slot);
 /* In a fresh fork, where nothing else has run: closes the parent's descriptors. */
 void mp_shm_wait_set_forked(void);
-/* This process ends in order: nothing is looked at any more, and the table must not be in hand. */
+/* This process ends in order: nothing is looked at any more, and the table must not stay claimed. */
 void mp_shm_wait_set_leaves(void);
 
 #pragma GCC visibility pop
