@@ -76,6 +76,25 @@ describe("without memory", function()
     end
   end)
 
+  it("a message of many pieces is sent whole, or not at all", function()
+    local queue = core.queue(0, "reports")
+    local inbox = protocol.inbox(queue)
+    local values = {}
+    for i = 1, 40 do
+      values[i] = tostring(i):rep(3000) -- long strings are pieces of their own
+    end
+    each_allocation(function()
+      return (protocol.post(queue, 1, 0, protocol.DONE, 1, 1, 0, "result", values))
+    end, function(ok, result)
+      assert.is_true(ok or result == "not enough memory", tostring(result))
+      assert.equal(0, core.scratch_used())
+    end)
+    local generation = protocol.receive(inbox, 0)
+    assert.same(values, (select(10, protocol.receive(inbox, 0))))
+    protocol.done(inbox, generation)
+    assert.is_nil((protocol.receive(inbox, 0)))
+  end)
+
   it("absorbing results notes each once", function()
     local queue = core.queue(0, "reports")
     local inbox = protocol.inbox(queue)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec/codec.h"
@@ -19,12 +20,14 @@ enum { QUEUE = 1, CHUNK, OFFSET, KIND, COUNT, WHO, VALUE, WHAT, VALUES };
 
 static int send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const mp_codec_message *m) {
   const mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  mp_shm_iovec few[PIECES + 1], *pieces = few;
-  if (m->niov > PIECES) pieces = lua_newuserdatauv(L, (m->niov + 1) * sizeof *pieces, 0);
+  mp_shm_iovec few[PIECES + 1], *pieces = m->niov > PIECES ? malloc((m->niov + 1) * sizeof *pieces) : few;
+  if (!pieces) return -ENOMEM; /* raised, it would leave the codec's message unreleased */
   pieces[0] = (mp_shm_iovec){head, sizeof *head};
   for (size_t i = 0; i < m->niov; i++) pieces[i + 1] = (mp_shm_iovec){m->iov[i].base, m->iov[i].len};
   mp_shm_outgoing p = {pieces, m->niov + 1, m->len + sizeof *head, m->handles, m->nhandles};
-  return mp_shm_queue_put(q, &p, &w);
+  int err = mp_shm_queue_put(q, &p, &w);
+  if (pieces != few) free(pieces);
+  return err;
 }
 
 /* The error of an encoding stands at the top. */
