@@ -56,7 +56,7 @@ $(MODULE): $(OBJECTS) $(BUILD)/link.txt
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/compile.txt
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(if $(filter ctest/%,$<),-Ictest/support) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(if $(filter ctest/%,$<),-Ictest -Ictest/support) -MMD -MP -c -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 

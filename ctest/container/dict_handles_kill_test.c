@@ -3,7 +3,7 @@
  * Values of dictionaries that carry handles: a writer is killed at every instruction. What the dictionary has is alive, and
  * what it lost is gone, whether somebody recovers or the dictionary ends first; and nothing is left.
  */
-#include "container/dict_scene.h"
+#include "dict_scene.h"
 #include "shm/container/blob.h"
 
 typedef struct scene {

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "container/dict_scene.h"
+#include "dict_scene.h"
 #include "meeting.h"
 
 enum { SPLIT_KEY = 5000, OTHERS = 4000 };

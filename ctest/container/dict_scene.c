@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "container/dict_scene.h"
+#include "dict_scene.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * A reader of a list is stopped at each of its instructions, while a writer does all that writers do; then it goes on. It
  * must answer what was at that index before, or what is there after: numbers here, 0 for none.
  */
-#include "container/dict_scene.h"
+#include "dict_scene.h"
 #include "meeting.h"
 #include "shm/container/list.h"
 #include "shm/container/list_internal.h"
