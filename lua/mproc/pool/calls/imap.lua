@@ -114,15 +114,20 @@ local function job_for(self)
   return job
 end
 
+-- Keeps its first argument from being collected while the others are found: that would end the job.
+local function keeping(_, ...)
+  return ...
+end
+
 Iterator.__call = shield(function(self)
-  return next_item(job_for(self))
+  return keeping(self, next_item(job_for(self)))
 end)
 
 -- Index, value; nil at the end; nil, "timeout".
 Iterator.next = shield(function(self, timeout)
   local job = job_for(self)
   check.timeout(timeout)
-  return next_item(job, timeout)
+  return keeping(self, next_item(job, timeout))
 end)
 
 -- Stops what has not begun, and lets go of what was not fetched.
