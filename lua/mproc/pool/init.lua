@@ -40,6 +40,7 @@ local report = require("mproc.pool.report")
 local search = require("mproc.pool.calls.search")
 local inline = require("mproc.pool.worker.inline")
 local workers = require("mproc.pool.owner.workers")
+require("mproc.pool.owner.channels")
 
 local UNREAD_SHOWN = 10
 

@@ -8,10 +8,10 @@ local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local job_of = require("mproc.pool.owner.job")
+local limits = require("mproc.pool.owner.limits")
 local loop = require("mproc.pool.owner.loop")
 local pool_errors = require("mproc.pool.errors")
 local record = require("mproc.pool.record")
-local workers = require("mproc.pool.owner.workers")
 
 local future = {}
 
@@ -141,7 +141,7 @@ Future.terminate = shield(function(self)
   elseif not cancel(job) then
     job.read = true
     job_of.stop(job) -- first, so that nobody begins what is left
-    workers.end_job(job.state, job)
+    limits.end_job(job.state, job)
     job_of.fail(job, pool_errors.task_terminated(pool_errors.name_task(job)))
   end
   return true

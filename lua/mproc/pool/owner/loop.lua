@@ -4,9 +4,11 @@
 -- so between two calls of these nothing interrupts it but finalizers, and behind each of them the pool may have ended.
 
 local core = require("mproc.core")
+local deaths = require("mproc.pool.owner.deaths")
 local dispatch = require("mproc.pool.owner.dispatch")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
+local limits = require("mproc.pool.owner.limits")
 local pool_errors = require("mproc.pool.errors")
 local progress = require("mproc.pool.progress")
 local protocol = require("mproc.pool.protocol")
@@ -138,7 +140,7 @@ end
 -- How long nothing can be missed by not looking: while many small tasks are out, waking up for each would slow them.
 local function nap_seconds(state)
   local cost = state.inflight.cost
-  if not cost or cost >= NAP_MIN or workers.have_limits(state) then
+  if not cost or cost >= NAP_MIN or limits.have_limits(state) then
     return 0
   end
   return math.min(state.inflight.count * cost / state.size / 4, NAP_MAX)
@@ -156,7 +158,7 @@ local function wait_for_all(state, timeout, moves)
     return
   end
   local sources, n = workers.sources(state, results)
-  timeout = math.min(timeout, workers.are_unsettled(state) and SLICE or WAIT_SLICE)
+  timeout = math.min(timeout, deaths.are_unsettled(state) and SLICE or WAIT_SLICE)
   if moves == moves_of(state) and not core.wait(sources, n, timeout) then
     core.sleep(math.min(timeout, SLICE))
   end
@@ -169,8 +171,8 @@ local function wait_for_news(state, timeout, moves)
     core.sleep(nap)
     return fetch(state, 0)
   end
-  if workers.have_limits(state) then
-    timeout = math.min(timeout, math.max(0, workers.check_timeouts(state) - core.time()))
+  if limits.have_limits(state) then
+    timeout = math.min(timeout, math.max(0, limits.check_timeouts(state) - core.time()))
   end
   if fetch(state, timeout < SHORT and timeout or SHORT) then
     return true, true
@@ -185,10 +187,10 @@ local function look_after_workers(state)
   if state.serial or state.phase == "terminated" then
     return false
   end
-  if workers.have_limits(state) then
-    workers.check_timeouts(state)
+  if limits.have_limits(state) then
+    limits.check_timeouts(state)
   end
-  return workers.look(state, drain)
+  return deaths.look(state, drain)
 end
 
 local function has_due(state)
