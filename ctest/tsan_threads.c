@@ -36,14 +36,14 @@ static _Alignas(16) char buffers[THREADS][MP_INLINE_MAX];
 
 /* TSan does not know this one, and would not see the lock taken. It knows those that it is made of here. */
 int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struct timespec *until) {
-  const struct timespec nap = {0, 20000};
+  const struct timespec private_wait = {0, 20000};
   struct timespec t;
   for (;;) {
     int r = pthread_mutex_trylock(m);
     if (r != EBUSY) return r;
     clock_gettime(clock, &t);
     if (t.tv_sec > until->tv_sec || (t.tv_sec == until->tv_sec && t.tv_nsec >= until->tv_nsec)) return ETIMEDOUT;
-    nanosleep(&nap, NULL);
+    nanosleep(&private_wait, NULL);
   }
 }
 
@@ -65,9 +65,9 @@ static void make_queue(void) {
 static size_t size_of(int i) { return i % 10 == 0 ? LONG : i % 3 == 0 ? 2048 : 16; }
 
 static void put(int me, int i) {
-  mp_shm_iovec piece = {body[me], size_of(i)};
-  mp_shm_outgoing m = {&piece, 1, piece.len, &handles[1], i % 5 == 0};
-  body[me][0] = body[me][piece.len / 8 - 1] = (uint64_t)i + 1;
+  mp_shm_iovec iovec = {body[me], size_of(i)};
+  mp_shm_outgoing m = {&iovec, 1, iovec.len, &handles[1], i % 5 == 0};
+  body[me][0] = body[me][iovec.len / 8 - 1] = (uint64_t)i + 1;
   CHECK(mp_shm_queue_put(blocks[0], &m, &t_soon) == 0);
 }
 
@@ -170,7 +170,7 @@ static void use_rwlock(int me) {
   }
 }
 
-/* --- meeting --- */
+/* --- interleaving --- */
 
 static void make_condition(void) {
   mp_shm_handle h;
@@ -262,8 +262,8 @@ static void use_directory(int me) {
   mp_shm_handle h, ends[2];
   for (int i = 0; i < MANY / 4; i++) {
     CHECK(mp_shm_queue_new(0, 0, &t_soon, &h) == 0);
-    mp_shm_iovec piece = {body[me], LONG};
-    mp_shm_outgoing m = {&piece, 1, LONG, NULL, 0};
+    mp_shm_iovec iovec = {body[me], LONG};
+    mp_shm_outgoing m = {&iovec, 1, LONG, NULL, 0};
     CHECK(mp_shm_queue_put(mp_shm_object_block(h, MP_TYPE_QUEUE), &m, &t_soon) == 0);
     CHECK(mp_shm_pipe_new(true, &t_soon, ends) == 0);
     CHECK(mp_shm_pipe_end_send(mp_shm_object_block(ends[0], MP_TYPE_PIPE_END), &m, &t_soon) == 0);
@@ -276,13 +276,13 @@ static void use_directory(int me) {
 
 /* --- running --- */
 
-typedef struct scene {
+typedef struct scenario {
   const char *name;
   void (*make)(void);
   void (*use)(int me);
-} scene;
+} scenario;
 
-static const scene scenes[] = {
+static const scenario scenarios[] = {
     {"a queue", make_queue, use_queue},
     {"leases", make_queue, lease_from_queue},
     {"deaths with a message", make_queue, die_with_a_message},
@@ -297,23 +297,23 @@ static const scene scenes[] = {
     {"objects that come and go", make_nothing, use_directory},
 };
 
-static const scene *scene_now;
+static const scenario *scenario_now;
 
 static void *play(void *arg) {
   int me = (int)(intptr_t)arg;
   CHECK(mp_shm_attach() == 0);
   for (int i = 0; i < 2; i++)
     if (handles[i]) CHECK(mp_shm_object_use(handles[i], mp_shm_object_type_of(handles[i]), &t_soon) == 0);
-  scene_now->use(me);
+  scenario_now->use(me);
   return NULL;
 }
 
-static void run(const scene *s) {
+static void run(const scenario *s) {
   pthread_t threads[THREADS];
   pthread_attr_t attr;
   t_what = s->name;
   t_deadline(30);
-  scene_now = s;
+  scenario_now = s;
   memset(plain, 0, sizeof plain);
   memset(handles, 0, sizeof handles);
   s->make();
@@ -329,6 +329,6 @@ static void run(const scene *s) {
 
 int main(void) {
   t_start();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) run(&scenes[i]);
-  printf("ok %zu\n", sizeof scenes / sizeof *scenes);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) run(&scenarios[i]);
+  printf("ok %zu\n", sizeof scenarios / sizeof *scenarios);
 }

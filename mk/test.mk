@@ -62,7 +62,7 @@ campaign: all $(BUILD)/lua_trap.so $(CAMPAIGNS) ## users of everything, killed: 
 	@$(TREE_ENV) scripts/campaign.sh $(BUILD)/campaign $(KILLS) '$(SECONDS)' $(CAMPAIGNS) '$(LUA) soak/pool_campaign.lua'
 
 # Tests that step through instructions, or wait for wakes.
-STEPPED = $(foreach f,$(CTEST_SOURCES),$(if $(filter killpoints_test.c wake_test.c %_meeting_test.c %_interleaving_test.c \
+STEPPED = $(foreach f,$(CTEST_SOURCES),$(if $(filter killpoints_test.c wake_test.c %_interleaving_test.c \
   %_kill_test.c,$(notdir $f)),$f))
 
 killpoints: $(STEPPED:%.c=$(BUILD)/%) ## a kill at every instruction, all of them

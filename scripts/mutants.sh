@@ -10,7 +10,7 @@ shift
 uncaught=0
 names=${*:-$(sed -n 's/^  MP_MUTANT_\([A-Z]*\),.*/\1/p' src/shm/arena/mutants.h | grep -v -e NOTHING -e COUNT)}
 all=$(cd ctest && find . -name '*_campaign_test.c' -o -name '*_kill_test.c' -o -name 'killpoints_test.c' -o -name 'wake_test.c' \
-  -o -name 'rung_often_test.c' -o -path '*/container/*_meeting_test.c' | sed 's#^\./##; s/\.c$//' | sort)
+  -o -name 'woken_often_test.c' -o -path '*/container/*_interleaving_test.c' | sed 's#^\./##; s/\.c$//' | sort)
 
 first_for() {
   case $1 in
@@ -18,15 +18,15 @@ first_for() {
     WAKE | PENDING) echo wake_test ;;
     LEASE) echo lease_kill_test ;;
     BATCH | DRAIN) echo queue_batch_kill_test ;;
-    CELLS | MARK | PARTY) echo barrier_kill_test ;;
+    PER_PROCESS | MARK | PARTY) echo barrier_kill_test ;;
     TORN) echo rwlock_kill_test ;;
     END) echo pipe_kill_test ;;
-    WATCH | ARM | LOOK) echo watch_kill_test ;;
-    CLAIM | GOAL) echo semaphore_kill_test ;;
+    WATCH | ARM | LOOK) echo wait_set_kill_test ;;
+    CLAIM | TARGET) echo semaphore_kill_test ;;
     TELL) echo event_kill_test ;;
-    OFTEN) echo rung_often_test ;;
-    VERSION | STILL | MENDED | MASK) echo container/dict_meeting_test ;;
-    SHAPE) echo container/list_meeting_test ;;
+    OFTEN) echo woken_often_test ;;
+    VERSION | STILL | MENDED | MASK) echo container/dict_interleaving_test ;;
+    SHAPE) echo container/list_interleaving_test ;;
     PART | SLOT | FRESH | OLD | COUNTED) echo container/dict_kill_test ;;
     RETIRED | WATCHED) echo container/dict_handles_kill_test ;;
     *) echo killpoints_test ;;

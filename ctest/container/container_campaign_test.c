@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "campaign.h"
-#include "dict_scene.h"
+#include "dict_scenario.h"
 #include "shm/container/list.h"
 
 enum { WORKERS = 4, KEYS = 300, DICTS = 24, EPOCH_KILLS = 12, VERSIONS = 7, CARRIERS = 16 };

@@ -3,18 +3,18 @@
  * Values of dictionaries that carry handles: a writer is killed at every instruction. What the dictionary has is alive, and
  * what it lost is gone, whether somebody recovers or the dictionary ends first; and nothing is left.
  */
-#include "dict_scene.h"
+#include "dict_scenario.h"
 #include "shm/container/blob.h"
 
-typedef struct scene {
+typedef struct scenario {
   const char *name;
   uint64_t n; /* the key in question; 1 has `first` */
   void (*run)(void *);
   bool ends;  /* run is the dictionary's end */
   bool inner; /* `first` is a dictionary that holds a third */
-} scene;
+} scenario;
 
-static const scene *sc;
+static const scenario *sc;
 static mp_shm_handle first, second, third;
 
 static mp_shm_handle new_dict(void) {
@@ -67,12 +67,12 @@ static void after_end(void) {
   t_nothing_left();
 }
 
-static void audit(bool repair) {
+static void audit(bool recover) {
   mp_shm_handle x = t_look_handle(sc->n);
   CHECK(x == 0 || x == first || x == second);
   mp_shm_object_unuse(second);
   mp_shm_sweep();
-  if (repair) {
+  if (recover) {
     for (uint64_t i = 3000; i < 3005; i++) t_set_integer(i, 1);
     CHECK(t_look_handle(sc->n) == x);
     CHECK(mp_shm_object_live(first) == (sc->n != 1 || x == first));
@@ -84,22 +84,22 @@ static void audit(bool repair) {
   t_nothing_left();
 }
 
-static bool kill_at(long k, bool repair) {
+static bool kill_at(long k, bool recover) {
   set_up();
   bool done = t_kill_after(k, sc->run, NULL, sc->ends ? unuse_here : NULL);
   if (sc->ends)
     after_end();
   else
-    audit(repair);
+    audit(recover);
   return done;
 }
 
-static long run_scene(const scene *s, bool repair) {
+static long run_scenario(const scenario *s, bool recover) {
   long points = 0;
   sc = s;
   t_what = s->name;
-  for (long k = t_first(); !kill_at(k, repair); k += t_stride(), points++) t_deadline(60);
-  printf("  %-32s %-14s %6ld kill points\n", s->name, s->ends ? "" : repair ? "repaired" : "ended as it is", points);
+  for (long k = t_first(); !kill_at(k, recover); k += t_stride(), points++) t_deadline(60);
+  printf("  %-32s %-14s %6ld kill points\n", s->name, s->ends ? "" : recover ? "repaired" : "ended as it is", points);
   return points;
 }
 
@@ -109,8 +109,8 @@ static const mp_shm_handle *carried;
 
 static void make_blob(void *arg) {
   static char bytes[300];
-  const mp_shm_piece piece = {bytes, sizeof bytes};
-  const mp_shm_blob_source m = {&piece, 1, sizeof bytes, carried, 1};
+  const mp_shm_blob_iovec iovec = {bytes, sizeof bytes};
+  const mp_shm_blob_source m = {&iovec, 1, sizeof bytes, carried, 1};
   mp_shm_handle h;
   (void)arg;
   CHECK(mp_shm_blob_new(&m, &t_soon, &h) == 0);
@@ -130,21 +130,21 @@ static void after_blob(void) {
 }
 
 int main(void) {
-  static const scene scenes[] = {
+  static const scenario scenarios[] = {
       {"insert a handle", 99, insert, false, false},          {"replace a handle by another", 1, insert, false, false},
       {"delete a handle", 1, delete, false, false},           {"clear one with a handle", 1, clear, false, false},
       {"replace a dictionary in it", 1, insert, false, true},
   };
-  static const scene ends[] = {
+  static const scenario ends[] = {
       {"last use of one with handles", 1, unuse, true, false},
       {"last use of dictionaries in it", 1, unuse, true, true},
   };
   static const t_op blob = {"a blob with a handle", before_blob, make_blob, after_blob, NULL};
   long points = 0;
   t_start();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-    points += run_scene(&scenes[i], true) + run_scene(&scenes[i], false);
-  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) points += run_scene(&ends[i], false);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    points += run_scenario(&scenarios[i], true) + run_scenario(&scenarios[i], false);
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) points += run_scenario(&ends[i], false);
   points += t_run_op(&blob);
   printf("ok %ld\n", points);
   return 0;

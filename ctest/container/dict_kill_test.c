@@ -5,9 +5,9 @@
  * again before anybody recovers; then a survivor writes, counts, walks, fills, empties and lets go, and nothing is left.
  * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
  */
-#include "dict_scene.h"
+#include "dict_scenario.h"
 
-typedef struct scene {
+typedef struct scenario {
   const char *name;
   unsigned fill; /* keys 1..fill have texts of version 0 */
   uint64_t n;    /* the key in question */
@@ -15,9 +15,9 @@ typedef struct scene {
   void (*run)(void *);
   int before, after; /* what t_look(n) may say */
   long stride;
-} scene;
+} scenario;
 
-static const scene *sc;
+static const scenario *sc;
 static unsigned filled;
 static long states[2];
 
@@ -74,7 +74,7 @@ static bool kill_at(long k) {
   return done;
 }
 
-static long run_scene(const scene *s) {
+static long run_scenario(const scenario *s) {
   long points = 0;
   sc = s;
   t_what = s->name;
@@ -101,7 +101,7 @@ static long steps_to_table(mp_shm_stripe *s) {
   return n;
 }
 
-static long run_window(const scene *s) {
+static long run_window(const scenario *s) {
   long points = 0;
   sc = s;
   t_what = s->name;
@@ -150,7 +150,7 @@ static bool kill_in_stripe(long k) {
 }
 
 /* From the new table on: chunks are freed there. */
-static long run_crowd(const scene *s) {
+static long run_crowd(const scenario *s) {
   long points = 0, stride = t_stride() > 5 ? t_stride() / 5 : 1;
   sc = s;
   t_what = s->name;
@@ -182,7 +182,7 @@ static int kill_both(long j, long k) {
   return over ? -1 : !done;
 }
 
-static long run_recovery(const scene *s) {
+static long run_recovery(const scenario *s) {
   long points = 0;
   int r = 1;
   sc = s;
@@ -231,7 +231,7 @@ static void with_split_done(void) {
 }
 
 int main(void) {
-  static const scene scenes[] = {
+  static const scenario scenarios[] = {
       {"insert", 5, 99, NULL, set_text, 0, 2, 1},
       {"insert the first", 0, 99, NULL, set_text, 0, 2, 1},
       {"replace", 5, 3, NULL, set_text, 1, 2, 1},
@@ -248,13 +248,13 @@ int main(void) {
       {"insert that splits", 12, 3999, with_split_due, set_text, 0, 2, 61},
       {"replace in one of many stripes", 6, 3, with_split_done, set_text, 1, 2, 1},
   };
-  static const scene crowd = {"other stripes claim meanwhile", 6, 3, with_full_stripe, set_text, 1, 2, 1};
+  static const scenario crowd = {"other stripes claim meanwhile", 6, 3, with_full_stripe, set_text, 1, 2, 1};
   static const int recovered[] = {0, 2, 6, 7, 9, 12};
   long points = 0;
   t_start();
-  points += run_window(&scenes[10]) + run_window(&scenes[12]) + run_crowd(&crowd);
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += run_scene(&scenes[i]);
-  for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++) points += run_recovery(&scenes[recovered[i]]);
+  points += run_window(&scenarios[10]) + run_window(&scenarios[12]) + run_crowd(&crowd);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) points += run_scenario(&scenarios[i]);
+  for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++) points += run_recovery(&scenarios[recovered[i]]);
   printf("ok %ld\n", points);
   return 0;
 }

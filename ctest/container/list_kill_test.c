@@ -2,7 +2,7 @@
 /*
  * A writer of a list is stopped, and then killed, at every instruction of each operation: who reads beside it, and after
  * its death, finds the list as it was or as it will be; then a survivor goes on, and when all is let go nothing is left.
- * Items are texts that tell a number, or, in some scenes, dictionaries, which must be alive just while they are in it.
+ * Items are texts that tell a number, or, in some scenarios, dictionaries, which must be alive just while they are in it.
  * MP_STRIDE=n tries every nth instruction only, MP_OFFSET=m begins at the m modulo nth.
  */
 #include <string.h>
@@ -19,16 +19,16 @@ typedef struct state { /* the numbers of the items */
   uint64_t item[MOST];
 } state;
 
-typedef struct scene {
+typedef struct scenario {
   const char *name;
   unsigned fill; /* items 1..fill */
   void (*run)(void *);
   void (*model)(state *s); /* the same on numbers */
   bool objects;            /* items are these */
   bool full;               /* filled further, until the next needs a new table */
-} scene;
+} scenario;
 
-static const scene *sc;
+static const scenario *sc;
 static mp_shm_list *l;
 static mp_shm_handle h, objects[OBJECTS + 1]; /* [i]: what item i is */
 static state before, after;
@@ -195,7 +195,7 @@ static bool kill_at(long k) {
   return done;
 }
 
-static long run_scene(const scene *s) {
+static long run_scenario(const scenario *s) {
   long points = 0;
   sc = s;
   t_what = s->name;
@@ -205,7 +205,7 @@ static long run_scene(const scene *s) {
 }
 
 int main(void) {
-  static const scene scenes[] = {
+  static const scenario scenarios[] = {
       {"append", 4, append, model_append, false, false},
       {"append the first", 0, append, model_append, false, false},
       {"append, a new table", 4, append, model_append, false, true},
@@ -229,7 +229,7 @@ int main(void) {
   };
   long points = 0;
   t_start();
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) points += run_scene(&scenes[i]);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) points += run_scenario(&scenarios[i]);
   printf("ok %ld\n", points);
   return 0;
 }

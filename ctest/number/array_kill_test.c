@@ -22,7 +22,7 @@ static mp_shm_array *a;
 static mp_shm_handle h;
 static unsigned type;
 static uint64_t list[LENGTH]; /* NEW, in elements of that type */
-static bool holds;            /* this process holds the lock */
+static bool references;       /* this process holds the lock */
 static const mp_shm_wait now = {0, NULL, NULL};
 
 static mp_shm_handle lock_handle(void) { return mp_shm_handle_with_part(h, MP_PART_LOCK); }
@@ -65,7 +65,7 @@ static void drop_lock(void) { mp_shm_mutex_release(&a->lock, lock_handle()); }
 static void with_lock_held(void) {
   with_integers();
   take_lock();
-  holds = true;
+  references = true;
 }
 
 static void die_with_lock(void *arg) {
@@ -150,15 +150,15 @@ static void drop_with_lock_held(void *arg) {
 /* --- after --- */
 
 static void let_go(void) {
-  if (holds) drop_lock();
-  holds = false;
+  if (references) drop_lock();
+  references = false;
   mp_shm_object_unuse(h);
   t_nothing_left();
 }
 
 /* The lock is free or abandoned, at once. */
 static void lock_works(void) {
-  if (holds) return;
+  if (references) return;
   int r = mp_shm_mutex_acquire(&a->lock, lock_handle(), &now);
   CHECK(r == MP_LOCKED || r == MP_ABANDONED);
   drop_lock();
@@ -213,7 +213,7 @@ static void change_here(void) {
 
 static void release_here(void) {
   drop_lock();
-  holds = false;
+  references = false;
 }
 
 static const t_op ops[] = {

@@ -134,7 +134,7 @@ static void with_carried(void) {
   carried = t_queue(0, &carried_h);
 }
 
-static void carried_on_flight(void) {
+static void carried_on_transit(void) {
   with_carried();
   CHECK(t_put(q, "handle", 6, &carried_h, 1) == 0);
   mp_shm_object_unuse(carried_h);
@@ -296,11 +296,11 @@ static const t_op ops[] = {
     {"get inline, leaving a segment too many", before_free, get_one, after_get, NULL},
     {"get extent", two_big, get_one, after_get, NULL},
     {"get a returned extent", returned_big, get_one, after_get, NULL},
-    {"get with a handle", carried_on_flight, get_handle, after_handle, NULL},
+    {"get with a handle", carried_on_transit, get_handle, after_handle, NULL},
     {"get an extent with a handle", carried_in_large, get_handle, after_handle, NULL},
     {"return inline", two_small, get_and_return, after_get, NULL},
     {"return extent", two_big, get_and_return, after_get, NULL},
-    {"return with a handle", carried_on_flight, get_and_return, after_handle, NULL},
+    {"return with a handle", carried_on_transit, get_and_return, after_handle, NULL},
     {"make a queue", nothing, make_and_use, after_nothing, NULL},
     {"drop a full queue", full_queue, drop, after_nothing, let_go_here},
     {"close", two_small, close_it, after_close, NULL},

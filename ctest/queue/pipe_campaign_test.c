@@ -53,8 +53,8 @@ static void set_up(void) {
 
 static int send(mp_shm_pipe_end *e, uint64_t name) {
   size_t n = (16 + t_random() % (t_random() % 8 ? INLINE_MOST - 64 : EXTENT_MOST)) & ~(size_t)7;
-  mp_shm_iovec piece = {t_name_message(name, n), n};
-  mp_shm_outgoing m = {&piece, 1, n, NULL, 0};
+  mp_shm_iovec iovec = {t_name_message(name, n), n};
+  mp_shm_outgoing m = {&iovec, 1, n, NULL, 0};
   t_at(SEND);
   int err = mp_shm_pipe_end_send(e, &m, &t_soon);
   t_at(0);

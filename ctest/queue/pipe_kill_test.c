@@ -28,8 +28,8 @@ static const mp_shm_wait now = {0, NULL, NULL};
 /* near stays with the test; the child that is killed is the only one to hold far. */
 static mp_shm_handle near_h, far_h, inner_near_h, inner_far_h;
 static mp_shm_pipe_end *near, *far;
-static mp_shm_queue *parcel; /* lives while a message that carries it does */
-static mp_shm_handle parcel_h;
+static mp_shm_queue *outgoing; /* lives while a message that carries it does */
+static mp_shm_handle outgoing_h;
 static size_t size;
 static _Alignas(16) char buf[MP_INLINE_MAX];
 
@@ -51,8 +51,8 @@ static void new_pipe(size_t n) {
 }
 
 static int send_bytes(mp_shm_pipe_end *e, const void *p, size_t n, const mp_shm_handle *handles, uint32_t nhandles) {
-  mp_shm_iovec piece = {p, n};
-  mp_shm_outgoing m = {&piece, 1, n, handles, nhandles};
+  mp_shm_iovec iovec = {p, n};
+  mp_shm_outgoing m = {&iovec, 1, n, handles, nhandles};
   return mp_shm_pipe_end_send(e, &m, &t_soon);
 }
 
@@ -117,21 +117,21 @@ static void at_segment_end(void) {
 }
 
 /* On its way to far, in every kind of message: a queue with a message inside. */
-static void with_parcels(void) {
+static void with_outgoings(void) {
   mp_shm_incoming g;
   with_small();
-  parcel = t_queue(0, &parcel_h);
-  t_put_number(parcel, 1, SMALL);
-  send_handle(near, BIG, parcel_h);
+  outgoing = t_queue(0, &outgoing_h);
+  t_put_number(outgoing, 1, SMALL);
+  send_handle(near, BIG, outgoing_h);
   CHECK(mp_shm_queue_get(mp_shm_pipe_end_in(far), buf, &g, &now) == 0);
   CHECK(mp_shm_queue_return(mp_shm_pipe_end_in(far), &g) == 0);
-  send_handle(near, SMALL, parcel_h);
+  send_handle(near, SMALL, outgoing_h);
   mp_shm_queue_inline_max = MP_INLINE_MAX;
   for (uint64_t i = 0; i < CROSSING; i++) t_put_number(mp_shm_pipe_end_out(near), i, 20 * SMALL);
   mp_shm_queue_inline_max = SMALL;
-  send_handle(near, SMALL, parcel_h);
-  send_handle(near, BIG, parcel_h);
-  mp_shm_object_unuse(parcel_h);
+  send_handle(near, SMALL, outgoing_h);
+  send_handle(near, BIG, outgoing_h);
+  mp_shm_object_unuse(outgoing_h);
   t_prepare(1, SMALL);
 }
 
@@ -147,14 +147,14 @@ static void with_inner(void) {
   make(true, &inner_near_h, &inner_far_h);
 }
 
-static void inner_on_flight(size_t n) {
+static void inner_on_transit(size_t n) {
   with_inner();
   send_handle(near, n, inner_far_h);
   mp_shm_object_unuse(inner_far_h);
 }
 
-static void inner_inline(void) { inner_on_flight(SMALL); }
-static void inner_in_large(void) { inner_on_flight(BIG); }
+static void inner_inline(void) { inner_on_transit(SMALL); }
+static void inner_in_large(void) { inner_on_transit(BIG); }
 
 /* --- run: in the child, the only one to hold far --- */
 
@@ -242,10 +242,10 @@ static void after_close_one_way(void) {
   let_go();
 }
 
-static void after_close_with_parcels(void) {
+static void after_close_with_outgoings(void) {
   mp_shm_sweep();
   check_end();
-  CHECK(!mp_shm_object_live(parcel_h));
+  CHECK(!mp_shm_object_live(outgoing_h));
   let_go();
 }
 
@@ -324,7 +324,7 @@ static const t_op ops[] = {
     {"drop the ends", two_each_way, drop_ends, after_close, unuse_far},
     {"reserve a child's place", with_small, reserve, after_reserve, unuse_far},
     {"close, last of both ends", two_each_way, close_far, after_nothing, unuse_both},
-    {"close, parcels on the way", with_parcels, close_far, after_close_with_parcels, unuse_far},
+    {"close, parcels on the way", with_outgoings, close_far, after_close_with_outgoings, unuse_far},
     {"close, the other end on the way", with_itself, close_far, after_nothing, unuse_both},
     {"send", with_small, send_one, after_send, unuse_far},
     {"send, big", with_big, send_one, after_send, unuse_far},

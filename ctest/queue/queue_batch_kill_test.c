@@ -25,7 +25,7 @@ static unsigned allowed; /* bit k: that k messages were put, or taken, is as it 
 /* --- a batch --- */
 
 static uint64_t bytes[COUNT][BIG / 8];
-static mp_shm_iovec pieces[COUNT];
+static mp_shm_iovec iovecs[COUNT];
 static mp_shm_outgoing batch[COUNT];
 
 /* Messages 1 to COUNT; the one in the middle has that size and handle. */
@@ -34,8 +34,8 @@ static void make_batch(size_t middle, const mp_shm_handle *handle) {
     size_t n = i == COUNT / 2 ? middle : SMALL;
     for (size_t k = 0; k < n / 8; k++) bytes[i][k] = (i + 1) * (uint64_t)SALT + k;
     bytes[i][0] = i + 1;
-    pieces[i] = (mp_shm_iovec){bytes[i], n};
-    batch[i] = (mp_shm_outgoing){&pieces[i], 1, n, handle, handle && i == COUNT / 2};
+    iovecs[i] = (mp_shm_iovec){bytes[i], n};
+    batch[i] = (mp_shm_outgoing){&iovecs[i], 1, n, handle, handle && i == COUNT / 2};
   }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processes that put and get are killed (campaign.h). Two queues: a bounded one of plain messages, and an unbounded one of
- * parcels, each of which carries the handle of a queue made for it, with messages inside, that dies with it.
+ * outgoing messages, each of which carries the handle of a queue made for it, with messages inside, that dies with it.
  *
  * The audit, by name (names.h). Per producer stand the numbers it began (intent) and ended (done) to put. A name that was
  * never recorded as received needs an excuse:
@@ -10,7 +10,7 @@
  *         message has no moment between the commit of get and a note, so get copies it into a buffer that lies in the
  *         audit's memory: the copy comes before the commit, and so names it. One killed between the two excuses a
  *         message that is still there; it must not have been lost in just that put or get: killpoints_test's part.
- * A message inside a parcel is also excused by its parcel: unless that was recorded, its queue may have died with it.
+ * A message inside a outgoing message is also excused by its outgoing message: unless that was recorded, its queue may have died with it.
  * A message is recorded after mp_shm_queue_done, the point of delivery: recorded twice is delivered twice.
  */
 #include <errno.h>
@@ -21,7 +21,7 @@
 
 enum { PRODUCERS = 3, SENDERS = 2, CONSUMERS = 3, RECEIVERS = 2, PUTTERS = PRODUCERS + SENDERS };
 enum { WORKERS = PUTTERS + CONSUMERS + RECEIVERS };
-enum { INSIDE = 4 };        /* numbers per parcel; 1 to 3 are used */
+enum { INSIDE = 4 };        /* numbers per outgoing message; 1 to 3 are used */
 enum { ROOM = 256 };        /* plain messages in their queue */
 enum { PARCELS_MOST = 64 }; /* a sender pauses above */
 enum { INLINE_MOST = 1024, EXTENT_MOST = 40000, POLL_US = 200, SHOWN = 10 };
@@ -41,8 +41,8 @@ typedef struct book {
 } book;
 
 static book *b;
-static mp_shm_queue *plain, *parcels;
-static mp_shm_handle plain_h, parcels_h;
+static mp_shm_queue *plain, *outgoings;
+static mp_shm_handle plain_h, outgoings_h;
 static const mp_shm_wait now = {0, NULL, NULL};
 
 static bool puts_messages(unsigned i) { return i < PUTTERS; }
@@ -102,7 +102,7 @@ static int get_one(mp_shm_queue *q, unsigned stream, char *buf, _Atomic uint64_t
   return 0;
 }
 
-static unsigned inside(uint64_t parcel) { return 1 + (unsigned)(parcel % (INSIDE - 1)); }
+static unsigned inside(uint64_t outgoing) { return 1 + (unsigned)(outgoing % (INSIDE - 1)); }
 
 static unsigned empty(place *p, mp_shm_handle h) {
   unsigned n = 0;
@@ -116,10 +116,10 @@ static unsigned empty(place *p, mp_shm_handle h) {
   return n;
 }
 
-static int get_parcel(place *p, const mp_shm_wait *w) {
+static int get_outgoing(place *p, const mp_shm_wait *w) {
   mp_shm_incoming g;
   t_at(GET);
-  int err = mp_shm_queue_get(parcels, p->buf, &g, w);
+  int err = mp_shm_queue_get(outgoings, p->buf, &g, w);
   t_at(0);
   if (err) return err;
   uint64_t name = t_name_of(&g, PARCEL);
@@ -132,12 +132,12 @@ static int get_parcel(place *p, const mp_shm_wait *w) {
   return 0;
 }
 
-static void send_parcel(unsigned lane, uint64_t n) {
+static void send_outgoing(unsigned lane, uint64_t n) {
   mp_shm_handle h;
   t_at(MAKE);
   mp_shm_queue *q = t_queue(0, &h);
   for (unsigned i = 0; i < inside(n); i++) put(q, t_name(INNER, lane, n * INSIDE + i), 6, 0);
-  put(parcels, t_name(PARCEL, lane, n), 4, h);
+  put(outgoings, t_name(PARCEL, lane, n), 4, h);
   t_at(DROP);
   mp_shm_object_unuse(h);
 }
@@ -147,14 +147,14 @@ static void put_next(place *p, unsigned i) {
   if (stream_of(i) == PLAIN)
     put(plain, t_name(PLAIN, lane_of(i), n), 12, 0);
   else
-    send_parcel(lane_of(i), n);
+    send_outgoing(lane_of(i), n);
   p->done = n;
   t_ended();
 }
 
 static void put_all(place *p, unsigned i) {
   while (!t_stopping() && p->intent < T_NAMES_MOST / INSIDE - 1) {
-    while (stream_of(i) == PARCEL && mp_shm_queue_size(parcels) > PARCELS_MOST && !t_stopping()) usleep(POLL_US);
+    while (stream_of(i) == PARCEL && mp_shm_queue_size(outgoings) > PARCELS_MOST && !t_stopping()) usleep(POLL_US);
     put_next(p, i);
   }
   p->ended = 1;
@@ -163,7 +163,7 @@ static void put_all(place *p, unsigned i) {
 static void get_all(place *p, unsigned i) {
   int err;
   while ((err = stream_of(i) == PLAIN ? get_one(plain, PLAIN, p->buf, &p->nclaimed, &t_soon)
-                                      : get_parcel(p, &t_soon)) == 0)
+                                      : get_outgoing(p, &t_soon)) == 0)
     t_ended();
   CHECK(err == -EPIPE);
 }
@@ -183,7 +183,7 @@ static void died(unsigned i) {
   place *p = &b->places[i];
   unsigned stream = stream_of(i);
   t_count->abandoned +=
-      t_abandoned_locks(plain) + t_abandoned_locks(parcels) + mp_os_mutex_abandoned(&mp_shm_header->lock);
+      t_abandoned_locks(plain) + t_abandoned_locks(outgoings) + mp_os_mutex_abandoned(&mp_shm_header->lock);
   if (puts_messages(i)) {
     if (p->intent != p->done) t_name_note(t_name(stream, lane_of(i), p->intent), T_CUT);
     p->done = p->intent;
@@ -197,18 +197,18 @@ static void died(unsigned i) {
 }
 
 typedef struct verdict {
-  uint64_t cut, hand, with_parcel;
+  uint64_t cut, hand, with_outgoing;
 } verdict;
 
-static void judge(verdict *v, uint64_t name, bool parcel_unrecorded) {
+static void judge(verdict *v, uint64_t name, bool outgoing_unrecorded) {
   uint8_t facts = t_name_facts(name);
   if (facts & T_RECEIVED) return;
   if (facts & T_HAND)
     v->hand++;
   else if (facts & T_CUT)
     v->cut++;
-  else if (parcel_unrecorded)
-    v->with_parcel++;
+  else if (outgoing_unrecorded)
+    v->with_outgoing++;
   else if (t_count->lost++ < SHOWN)
     fprintf(stderr, "lost: stream %u, name %lx\n", t_name_stream(name), (long)name);
 }
@@ -227,15 +227,15 @@ static void audit(void) {
   place *p = &b->places[WORKERS];
   verdict v = {0, 0, 0};
   while (get_one(plain, PLAIN, p->buf, &p->nclaimed, &now) == 0) continue;
-  while (get_parcel(p, &now) == 0) continue;
+  while (get_outgoing(p, &now) == 0) continue;
   for (unsigned i = 0; i < PUTTERS; i++) judge_lane(&v, i);
   printf("  %lu messages, %lu parcels with %lu inside; %lu extents, %lu returned\n", (long)b->got[PLAIN],
          (long)b->got[PARCEL], (long)b->got[INNER], (long)b->had_large, (long)b->returned);
   printf("  not received: %lu cut short, %lu in a dead hand, %lu with their parcel\n", (long)v.cut, (long)v.hand,
-         (long)v.with_parcel);
+         (long)v.with_outgoing);
   CHECK(v.hand <= 2 * t_kills && v.cut <= t_kills);
   mp_shm_object_unuse(plain_h);
-  mp_shm_object_unuse(parcels_h);
+  mp_shm_object_unuse(outgoings_h);
 }
 
 /* --- beginning and end --- */
@@ -245,18 +245,18 @@ static void set_up(void) {
   t_names_set_up(STREAMS);
   b = t_shared(sizeof *b);
   plain = t_queue(ROOM, &plain_h);
-  parcels = t_queue(0, &parcels_h);
+  outgoings = t_queue(0, &outgoings_h);
 }
 
 static void stop(void) {
   for (unsigned i = 0; i < PUTTERS; i++)
     if (!b->places[i].ended) return;
-  CHECK(mp_shm_queue_close(plain, &t_soon) == 0 && mp_shm_queue_close(parcels, &t_soon) == 0);
+  CHECK(mp_shm_queue_close(plain, &t_soon) == 0 && mp_shm_queue_close(outgoings, &t_soon) == 0);
 }
 
 static void show(void) {
   t_show_queue("plain", plain);
-  t_show_queue("parcels", parcels);
+  t_show_queue("parcels", outgoings);
 }
 
 int main(void) {

@@ -54,8 +54,8 @@ mp_shm_queue *t_queue(uint64_t maxsize, mp_shm_handle *h) {
 }
 
 int t_put(mp_shm_queue *q, const void *p, size_t n, const mp_shm_handle *handles, uint32_t nhandles) {
-  mp_shm_iovec piece = {p, n};
-  mp_shm_outgoing m = {&piece, 1, n, handles, nhandles};
+  mp_shm_iovec iovec = {p, n};
+  mp_shm_outgoing m = {&iovec, 1, n, handles, nhandles};
   return mp_shm_queue_put(q, &m, &t_soon);
 }
 

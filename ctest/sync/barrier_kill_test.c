@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "shm/sync/barrier.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 #define PARTIES 3
 #define OTHERS 2
@@ -33,7 +33,7 @@ static void make(void *arg) {
 
 static void begin(void) { make(NULL); }
 
-static void sleep_in_wait(t_sleeper *s) {
+static void sleep_in_wait(t_waiter *s) {
   mp_shm_wait w = t_watched(s);
   uint64_t index = 0;
   s->result = mp_shm_barrier_wait(b, false, &w, &index);
@@ -60,7 +60,7 @@ static void works(void) {
   others_wait();
   CHECK(mp_shm_barrier_wait(b, false, &t_soon, &index) == 0 && index == OTHERS);
   all_came_to(0);
-  for (int i = 0; i < OTHERS; i++) CHECK(t_sleepers[i].number == (uint64_t)i);
+  for (int i = 0; i < OTHERS; i++) CHECK(t_waiters[i].number == (uint64_t)i);
   t_witness_end_all(OTHERS);
   mp_shm_object_unuse(bh);
   t_nothing_left();
@@ -255,7 +255,7 @@ static int after_make(bool done) {
 
 static void let_go(void) { mp_shm_object_unuse(bh); }
 
-static const t_witnessed scenes[] = {
+static const t_witnessed scenarios[] = {
     {"the last one comes", begin, come, others_wait, after_last, false},
     {"one comes too early and leaves", begin, come, one_waits, after_late, false},
     {"the first one comes and leaves", begin, come_first, NULL, after_first, false},
@@ -274,10 +274,10 @@ static const t_witnessed scenes[] = {
 };
 
 int main(int argc, char **argv) {
-  size_t n = sizeof scenes / sizeof *scenes;
-  t_sleepers_setup();
+  size_t n = sizeof scenarios / sizeof *scenarios;
+  t_waiters_setup();
   t_start();
-  if (t_run_witnessed(scenes, n, argc > 1 ? argv[1] : NULL)) return 1;
+  if (t_run_witnessed(scenarios, n, argc > 1 ? argv[1] : NULL)) return 1;
   if (argc < 2) n += beside_cleaners() > 0;
   printf("ok %zu\n", n);
   return 0;

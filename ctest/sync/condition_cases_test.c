@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sync/condition_scene.h"
+#include "sync/condition_scenario.h"
 
 /* --- a dead waiter that was not notified has nothing to pass on, though upto goes by --- */
 
@@ -21,7 +21,7 @@ static void dead_is_passed_over(void) {
   cond_start(1);
   t_end(cond_victim()->pid);
   cond_notify(1);
-  CHECK(cond_waiting() == 1); /* at once, and not when the dead one has been settled */
+  CHECK(cond_waiting() == 1); /* at once, and not when the dead one has been reaped */
   cond_must_wake(&cond_w[0]);
   mp_shm_sweep();
   cond_must_wait(1);

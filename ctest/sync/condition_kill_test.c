@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions: a waiter, a notifier, or the one that settles for a dead one is killed at every instruction while others
+ * Conditions: a waiter, a notifier, or the one that reaps for a dead one is killed at every instruction while others
  * wait. A notification either did not happen or reaches those it was for; what a dead waiter had not used up reaches the
- * next one; nobody is woken for nothing but by a settler that was killed itself. MP_STRIDE, MP_OFFSET as in
+ * next one; nobody is woken for nothing but by a reaper that was killed itself. MP_STRIDE, MP_OFFSET as in
  * killpoints_test.c.
  *
  * What was notified must also be prompt when its notifier is killed after it has released the lock, but for the few
@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sync/condition_scene.h"
+#include "sync/condition_scenario.h"
 
 #define PROMPT (50 * MP_MS)
 #define YOUNG (40 * MP_MS) /* + PROMPT < MP_SLICE */
@@ -25,7 +25,7 @@
 #define SPARSE 5
 #define LATE_MOST 40       /* instructions between a release and naming the first word in the pending entry */
 #define FIRST_MOST 900     /* instructions of a notify, about */
-#define MOST_FOR_NOTHING 8 /* instructions between a settler's two stores, times the two that may be given it */
+#define MOST_FOR_NOTHING 8 /* instructions between a reaper's two stores, times the two that may be given it */
 
 static uint64_t asked; /* how many the operation notifies */
 static long first_notifier;
@@ -169,8 +169,8 @@ static int try_notified_late(long k, bool *done) {
 
 static long too_many; /* woken for nothing */
 
-/* The heir has it. Another one has it too, if a settler was killed between its two stores. */
-static void settled(void) {
+/* The heir has it. Another one has it too, if a reaper was killed between its two stores. */
+static void reaped(void) {
   cond_must_wake(&cond_w[0]);
   too_many += cond_waiting() == 0;
   CHECK(too_many <= MOST_FOR_NOTHING && cond_waiting() <= 1);
@@ -193,7 +193,7 @@ static int interrupted_at(long k, bool *done, bool notified) {
   mp_shm_sweep();
   if (!notified) cond_must_wait(2);
   CHECK(notified || !cond_w[0].woken);
-  if (notified) settled();
+  if (notified) reaped();
   cond_finish();
   return IN_TIME;
 }
@@ -201,7 +201,7 @@ static int interrupted_at(long k, bool *done, bool notified) {
 static int try_interrupted(long k, bool *done) { return interrupted_at(k, done, false); }
 static int try_notified_interrupted(long k, bool *done) { return interrupted_at(k, done, true); }
 
-/* --- the one that settles for a dead waiter is killed --- */
+/* --- the one that reaps for a dead waiter is killed --- */
 
 static void run_sweep(void *arg) {
   (void)arg;
@@ -219,17 +219,17 @@ static void die_notified(long steps) {
   CHECK(!cond_victim()->releasing);
 }
 
-static int settler_at(long k, bool *done, long steps) {
+static int reaper_at(long k, bool *done, long steps) {
   cond_begin();
   die_notified(steps);
   *done = t_kill_after(k, run_sweep, NULL, NULL);
   mp_shm_sweep();
-  settled();
+  reaped();
   cond_finish();
   return IN_TIME;
 }
 
-static int try_settler(long k, bool *done) { return settler_at(k, done, 0); }
+static int try_reaper(long k, bool *done) { return reaper_at(k, done, 0); }
 
 /* --- nobody is killed: a waiter leaves at its time's end while it is given a dead one's notification --- */
 
@@ -327,12 +327,12 @@ int main(int argc, char **argv) {
     const char *name;
     try_one *f;
     bool slow;
-  } scenes[] = {
+  } scenarios[] = {
       {"a notified waiter", try_notified, false},
       {"a waiter notified after its time", try_notified_late, false},
       {"a waiter after Ctrl-C", try_interrupted, true},
       {"a notified waiter after Ctrl-C", try_notified_interrupted, true},
-      {"the settler of a notified waiter", try_settler, false},
+      {"the settler of a notified waiter", try_reaper, false},
       {"none, a waiter that leaves is given one", try_leaving, false},
   };
   cond_setup();
@@ -344,8 +344,8 @@ int main(int argc, char **argv) {
     points += run_notifies("notify all", UINT64_MAX);
     points += run_second_notifiers();
   }
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-    if (strstr(scenes[i].name, part)) points += run_points(scenes[i].name, scenes[i].f, scenes[i].slow);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    if (strstr(scenarios[i].name, part)) points += run_points(scenarios[i].name, scenarios[i].f, scenarios[i].slow);
   printf("%ld kill points, %ld woken for nothing\nok %ld\n", points, too_many, 4L + 4 + 6);
   return 0;
 }

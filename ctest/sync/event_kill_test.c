@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "shm/sync/event.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 static mp_shm_event *e;
 static mp_shm_handle h;
@@ -76,7 +76,7 @@ static const t_op ops[] = {
 
 /* --- others sleep --- */
 
-static void sleep_in_wait(t_sleeper *t) {
+static void sleep_in_wait(t_waiter *t) {
   mp_shm_wait w = t_watched(t);
   t->result = mp_shm_event_wait(e, &w);
   t->woken = mp_os_now();
@@ -100,12 +100,12 @@ static void pulse(void) {
   mp_shm_event_clear(e);
 }
 
-static void all_released(const t_sleeper *t) {
+static void all_released(const t_waiter *t) {
   for (int i = 0; i < 3; i++) CHECK(t[i].result == 0);
   CHECK(!mp_shm_event_is_set(e));
 }
 
-static const t_scene scene = {
+static const t_scenario scenario = {
     "three sleep, set killed", make, sleep_in_wait, run_set_killed, was_set, pulse, all_released, let_go, 3, false};
 
 /* --- a waiter is killed while others sleep --- */
@@ -113,14 +113,14 @@ static const t_scene scene = {
 static void run_sleep(void *arg) { sleep_in_wait(arg); }
 
 static void start_others(pid_t *pids) {
-  for (int i = 1; i < 3; i++) pids[i] = t_sleep(&t_sleepers[i], sleep_in_wait);
+  for (int i = 1; i < 3; i++) pids[i] = t_sleep(&t_waiters[i], sleep_in_wait);
   for (int i = 1; i < 3; i++) t_await_asleep(pids[i]);
 }
 
 static int judge_others(void) {
   uint64_t since = mp_os_now();
   for (int i = 1; i < 3; i++)
-    if (!t_woken_by(&t_sleepers[i], since + T_PROMPT)) return T_LATE;
+    if (!t_woken_by(&t_waiters[i], since + T_PROMPT)) return T_LATE;
   return T_IN_TIME;
 }
 
@@ -135,12 +135,12 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   make();
-  t_sleepers[0].woken = 0;
-  pids[0] = t_trace(run_sleep, &t_sleepers[0]);
-  *done = t_step_sleeper(pids[0], &t_sleepers[0], k);
+  t_waiters[0].woken = 0;
+  pids[0] = t_trace(run_sleep, &t_waiters[0]);
+  *done = t_step_waiter(pids[0], &t_waiters[0], k);
   start_others(pids);
   t_end(pids[0]);
-  int r = t_young(&t_sleepers[1]) ? T_IN_TIME : T_SLOW;
+  int r = t_young(&t_waiters[1]) ? T_IN_TIME : T_SLOW;
   pulse();
   if (r == T_IN_TIME) r = judge_others();
   end_others(pids);
@@ -162,15 +162,15 @@ static int try_passing_on(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   make();
-  t_sleepers[0].woken = 0;
-  pids[0] = t_trace(run_sleep, &t_sleepers[0]);
-  CHECK(t_step_sleeper(pids[0], &t_sleepers[0], LONG_MAX) && !t_sleepers[0].woken);
+  t_waiters[0].woken = 0;
+  pids[0] = t_trace(run_sleep, &t_waiters[0]);
+  CHECK(t_step_waiter(pids[0], &t_waiters[0], LONG_MAX) && !t_waiters[0].woken);
   start_others(pids);
   set_and_die();
-  bool young = t_young(&t_sleepers[1]) && t_young(&t_sleepers[2]);
+  bool young = t_young(&t_waiters[1]) && t_young(&t_waiters[2]);
   CHECK(waitpid(pids[0], &status, 0) == pids[0] && WIFSTOPPED(status));
-  *done = t_step_sleeper(pids[0], &t_sleepers[0], k - 1);
-  young = young && t_young(&t_sleepers[1]) && t_young(&t_sleepers[2]);
+  *done = t_step_waiter(pids[0], &t_waiters[0], k - 1);
+  young = young && t_young(&t_waiters[1]) && t_young(&t_waiters[2]);
   t_end(pids[0]);
   int r = judge_others();
   if (r == T_LATE && !young) r = T_SLOW;
@@ -179,7 +179,7 @@ static int try_passing_on(const void *arg, long k, bool *done) {
 }
 
 static long run_wakes(void) {
-  long lost = t_run_points(scene.name, t_try_scene, &scene);
+  long lost = t_run_points(scenario.name, t_try_scenario, &scenario);
   lost += t_run_points("first of three killed going to sleep", try_going_to_sleep, NULL);
   lost += t_run_points("first of three killed passing a wake on", try_passing_on, NULL);
   return lost;
@@ -189,14 +189,14 @@ static long run_wakes(void) {
 static void control(void) {
   t_control = true;
   printf("control: no pending cell\n");
-  CHECK(t_run_points(scene.name, t_try_scene, &scene) > 0);
+  CHECK(t_run_points(scenario.name, t_try_scenario, &scenario) > 0);
   t_control = false;
 }
 
 int main(void) {
   long points = 0;
   size_t n = sizeof ops / sizeof *ops;
-  t_sleepers_setup();
+  t_waiters_setup();
   t_start();
   for (size_t i = 0; !t_control && i < n; i++) points += t_run_op(&ops[i]);
   printf("%ld kill points\n", points);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "shm/sync/mutex.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 #define BRIEF (3 * MP_MS)           /* long enough to become starving */
 #define PATIENT_AFTER (140 * MP_MS) /* who has waited that long sleeps for whole slices */
@@ -145,7 +145,7 @@ static void run_recovery(void *arg) {
 
 /* --- others sleep --- */
 
-static void sleep_in_acquire(t_sleeper *t) {
+static void sleep_in_acquire(t_waiter *t) {
   mp_shm_wait w = t_watched(t);
   t->result = mp_shm_mutex_acquire(x, h, &w);
   uint64_t now_awake = mp_os_now();
@@ -160,29 +160,29 @@ static void run_release(void *arg) {
   release();
 }
 
-static pid_t start_sleeper(int i) {
-  pid_t pid = t_sleep(&t_sleepers[i], sleep_in_acquire);
+static pid_t start_waiter(int i) {
+  pid_t pid = t_sleep(&t_waiters[i], sleep_in_acquire);
   t_await_asleep(pid);
   return pid;
 }
 
 /* Who waits looks often at first. Once it sleeps for whole slices, and a new one has begun, a look is none of them. */
-static bool patient(const t_sleeper *t, uint64_t since) {
+static bool patient(const t_waiter *t, uint64_t since) {
   return mp_os_now() > since + PATIENT_AFTER && mp_os_now() < t->armed + FRESH;
 }
 
 static void await_patient(void) {
   uint64_t since = mp_os_now();
-  while (!patient(&t_sleepers[1], since)) usleep(50);
+  while (!patient(&t_waiters[1], since)) usleep(50);
 }
 
 static void await_both_patient(void) {
   uint64_t since = mp_os_now();
-  while (!patient(&t_sleepers[0], since) || !patient(&t_sleepers[1], since)) usleep(50);
+  while (!patient(&t_waiters[0], since) || !patient(&t_waiters[1], since)) usleep(50);
 }
 
 static int judge(int i, uint64_t since) {
-  return t_woken_by(&t_sleepers[i], since + T_PROMPT) && t_sleepers[i].result >= 0 ? T_IN_TIME : T_LATE;
+  return t_woken_by(&t_waiters[i], since + T_PROMPT) && t_waiters[i].result >= 0 ? T_IN_TIME : T_LATE;
 }
 
 /* Its death lets others in as well as its release. */
@@ -192,11 +192,11 @@ static int try_release(const void *arg, long k, bool *done) {
   make();
   pid_t owner = t_trace(run_release, NULL);
   t_run_to_stop(owner);
-  pid_t first = start_sleeper(0), second = start_sleeper(1);
+  pid_t first = start_waiter(0), second = start_waiter(1);
   await_both_patient();
   *done = t_step(owner, k);
   uint64_t since = mp_os_now();
-  int r = t_young(&t_sleepers[0]) && t_young(&t_sleepers[1]) ? T_IN_TIME : T_SLOW;
+  int r = t_young(&t_waiters[0]) && t_young(&t_waiters[1]) ? T_IN_TIME : T_SLOW;
   t_end(owner);
   if (r == T_IN_TIME) r = judge(0, since);
   if (r == T_IN_TIME) r = judge(1, since);
@@ -215,14 +215,14 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   make_held();
-  t_sleepers[0].woken = 0;
-  pid_t first = t_trace(run_sleep, &t_sleepers[0]);
-  *done = t_step_sleeper(first, &t_sleepers[0], k);
-  pid_t second = start_sleeper(1);
+  t_waiters[0].woken = 0;
+  pid_t first = t_trace(run_sleep, &t_waiters[0]);
+  *done = t_step_waiter(first, &t_waiters[0], k);
+  pid_t second = start_waiter(1);
   await_patient();
   t_end(first);
   uint64_t since = mp_os_now();
-  int r = t_young(&t_sleepers[1]) ? T_IN_TIME : T_SLOW;
+  int r = t_young(&t_waiters[1]) ? T_IN_TIME : T_SLOW;
   release();
   if (r == T_IN_TIME) r = judge(1, since);
   t_end(second);
@@ -237,17 +237,17 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   make_held();
-  t_sleepers[0].woken = 0;
-  pid_t first = t_trace(run_sleep, &t_sleepers[0]);
+  t_waiters[0].woken = 0;
+  pid_t first = t_trace(run_sleep, &t_waiters[0]);
   ptrace(PTRACE_CONT, first, NULL, NULL);
   while (!x->starving) usleep(50);
-  pid_t second = start_sleeper(1);
+  pid_t second = start_waiter(1);
   await_patient();
   CHECK(kill(first, SIGSTOP) == 0 && waitpid(first, &status, 0) == first);
   release();
-  *done = t_step_sleeper(first, &t_sleepers[0], k);
+  *done = t_step_waiter(first, &t_waiters[0], k);
   uint64_t since = mp_os_now();
-  int r = t_young(&t_sleepers[1]) ? T_IN_TIME : T_SLOW;
+  int r = t_young(&t_waiters[1]) ? T_IN_TIME : T_SLOW;
   t_end(first);
   if (r == T_IN_TIME) r = judge(1, since);
   t_end(second);
@@ -258,7 +258,7 @@ static int try_waking_up(const void *arg, long k, bool *done) {
 
 int main(void) {
   long points = 0, n = 0;
-  t_sleepers_setup();
+  t_waiters_setup();
   t_start();
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
   for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++, n++)

@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "shm/sync/rwlock.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 enum { CLOSED = 1, WRITES = 2, TORN = 4, PHASE = 8 }; /* white box: gate */
 #define BRIEF (2 * MP_MS)
@@ -49,7 +49,7 @@ static void write_here(bool told) {
 
 /* --- those who sleep --- */
 
-static void sleep_and_read(t_sleeper *s) {
+static void sleep_and_read(t_waiter *s) {
   mp_shm_wait w = t_watched(s);
   s->result = mp_shm_rwlock_read(x, &w);
   uint64_t now_awake = mp_os_now();
@@ -57,7 +57,7 @@ static void sleep_and_read(t_sleeper *s) {
   s->woken = now_awake; /* last: it may be ended then */
 }
 
-static void sleep_and_write(t_sleeper *s) {
+static void sleep_and_write(t_waiter *s) {
   mp_shm_wait w = t_watched(s);
   s->result = mp_shm_rwlock_write(x, xh, &w);
   uint64_t now_awake = mp_os_now();
@@ -278,7 +278,7 @@ static int after_turned_away(bool done) {
 
 /* --- a dead writer, found by one who is killed in turn --- */
 
-static void write_for_ever(t_sleeper *s) {
+static void write_for_ever(t_waiter *s) {
   s->result = mp_shm_rwlock_write(x, xh, &t_soon);
   for (;;) pause();
 }
@@ -377,7 +377,7 @@ static int after_life(bool done) {
   return T_IN_TIME;
 }
 
-static const t_witnessed scenes[] = {
+static const t_witnessed scenarios[] = {
     {"read", begin, run_read, NULL, after_then_write, false},
     {"read twice", begin, run_read_twice, NULL, after_then_sweep, false},
     {"write, then another reads", begin, run_write, NULL, after_then_read, false},
@@ -404,10 +404,10 @@ static const t_witnessed scenes[] = {
 };
 
 int main(int argc, char **argv) {
-  size_t n = sizeof scenes / sizeof *scenes;
-  t_sleepers_setup();
+  size_t n = sizeof scenarios / sizeof *scenarios;
+  t_waiters_setup();
   t_start();
-  if (t_run_witnessed(scenes, n, argc > 1 ? argv[1] : NULL)) return 1;
+  if (t_run_witnessed(scenarios, n, argc > 1 ? argv[1] : NULL)) return 1;
   printf("ok %zu\n", n);
   return 0;
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "shm/sync/semaphore.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 static mp_shm_semaphore *s;
 static mp_shm_handle h;
@@ -198,7 +198,7 @@ static void run_recovery(void *arg) {
 
 /* --- wakes --- */
 
-static void sleep_in_acquire(t_sleeper *t) {
+static void sleep_in_acquire(t_waiter *t) {
   mp_shm_wait w = t_watched(t);
   t->result = mp_shm_semaphore_acquire(s, &w);
   t->woken = mp_os_now();
@@ -227,7 +227,7 @@ static void run_clean(void *arg) {
 }
 
 /* A sleeper that has taken it but has not said so is helped needlessly, which does no harm. */
-static bool is_there(void) { return s->value > 0 || t_sleepers[0].woken; }
+static bool is_there(void) { return s->value > 0 || t_waiters[0].woken; }
 static bool is_released(void) { return s->target != 0 || own() == 0; }
 
 /* The one permit is another's than the dead process's, or nobody's. */
@@ -240,14 +240,14 @@ static bool is_taken_back(void) {
 static void help_by_release(void) { release(1); }
 static void help_by_release_both(void) { release(2); }
 
-static void after_one(const t_sleeper *t) { CHECK(t[0].result == 0); }
+static void after_one(const t_waiter *t) { CHECK(t[0].result == 0); }
 
-static void after_both(const t_sleeper *t) {
+static void after_both(const t_waiter *t) {
   CHECK(t[0].result == 0 && t[1].result == 0);
   if (s->kind == MP_SEMAPHORE_BOUNDED) CHECK(own() == 0 && value() == 0);
 }
 
-static const t_scene scenes[] = {
+static const t_scenario scenarios[] = {
     {"acquire sleeps, release killed", plain_0, sleep_in_acquire, run_release, is_there, help_by_release, after_one,
      let_go, 1, false},
     {"two sleep, release of two killed", plain_0, sleep_in_acquire, run_release_both, is_there, help_by_release_both,
@@ -265,13 +265,13 @@ static const t_scene scenes[] = {
 static void run_sleep(void *arg) { sleep_in_acquire(arg); }
 
 static pid_t start_second(void) {
-  pid_t pid = t_sleep(&t_sleepers[1], sleep_in_acquire);
+  pid_t pid = t_sleep(&t_waiters[1], sleep_in_acquire);
   t_await_asleep(pid);
   return pid;
 }
 
 static int judge_second(void (*help)(void)) {
-  const t_sleeper *t = &t_sleepers[1];
+  const t_waiter *t = &t_waiters[1];
   if (t->woken) return T_IN_TIME;
   if (!t_young(t)) return T_SLOW;
   uint64_t since = mp_os_now();
@@ -288,9 +288,9 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   const pair *o = arg;
   t_deadline(20);
   o->before();
-  t_sleepers[0].woken = 0;
-  pid_t first = t_trace(run_sleep, &t_sleepers[0]);
-  *done = t_step_sleeper(first, &t_sleepers[0], k);
+  t_waiters[0].woken = 0;
+  pid_t first = t_trace(run_sleep, &t_waiters[0]);
+  *done = t_step_waiter(first, &t_waiters[0], k);
   pid_t second = start_second();
   t_end(first);
   int r = judge_second(help_by_release);
@@ -311,9 +311,9 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   const pair *o = arg;
   t_deadline(20);
   o->before();
-  pid_t first = t_stopped_asleep(run_sleep, &t_sleepers[0], &s->wait_queue), second = start_second();
+  pid_t first = t_stopped_asleep(run_sleep, &t_waiters[0], &s->wait_queue), second = start_second();
   release(1);
-  *done = t_step_sleeper(first, &t_sleepers[0], k);
+  *done = t_step_waiter(first, &t_waiters[0], k);
   bool taken = s->kind == MP_SEMAPHORE_BOUNDED ? out_in_all() > 0 : s->value == 0;
   t_end(first);
   int r = judge_second(taken ? give_again : NULL);
@@ -328,8 +328,8 @@ static const pair pairs[] = {{"plain", plain_0}, {"bounded", all_out_1}};
 
 static long run_wakes(void) {
   long lost = 0;
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-    lost += t_run_points(scenes[i].name, t_try_scene, &scenes[i]);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    lost += t_run_points(scenarios[i].name, t_try_scenario, &scenarios[i]);
   for (size_t i = 0; i < 2; i++) {
     printf("  %s:\n", pairs[i].name);
     lost += t_run_points("first in line killed going to sleep", try_going_to_sleep, &pairs[i]);
@@ -342,14 +342,14 @@ static long run_wakes(void) {
 static void control(void) {
   t_control = true;
   printf("control: no pending cell\n");
-  CHECK(t_run_points(scenes[0].name, t_try_scene, &scenes[0]) > 0);
-  CHECK(t_run_points(scenes[2].name, t_try_scene, &scenes[2]) > 0);
+  CHECK(t_run_points(scenarios[0].name, t_try_scenario, &scenarios[0]) > 0);
+  CHECK(t_run_points(scenarios[2].name, t_try_scenario, &scenarios[2]) > 0);
   t_control = false;
 }
 
 int main(void) {
   long points = 0, n = 0, lost = 0;
-  t_sleepers_setup();
+  t_waiters_setup();
   t_start();
   me = mp_shm_my_slot;
   for (size_t i = 0; !t_control && i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
@@ -359,6 +359,6 @@ int main(void) {
   lost = run_wakes();
   if (!t_control) control();
   if (lost) return 1;
-  printf("ok %ld\n", n + (long)(sizeof scenes / sizeof *scenes) + 5);
+  printf("ok %ld\n", n + (long)(sizeof scenarios / sizeof *scenarios) + 5);
   return 0;
 }

@@ -15,7 +15,7 @@
 
 #include "shm/queue/internal.h"
 #include "shm/queue/pipe_end.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 #define SMALL 64
 #define BIG 96 /* a large message here */
@@ -29,7 +29,7 @@ static const mp_shm_wait now = {0, NULL, NULL};
 
 /* --- those who sleep --- */
 
-static void sleep_in_get(t_sleeper *s) {
+static void sleep_in_get(t_waiter *s) {
   static _Alignas(16) char buf[MP_INLINE_MAX];
   mp_shm_wait w = t_watched(s);
   mp_shm_incoming g;
@@ -42,16 +42,16 @@ static void sleep_in_get(t_sleeper *s) {
   s->woken = now_awake; /* last: it may be ended then */
 }
 
-static void sleep_in_put(t_sleeper *s) {
+static void sleep_in_put(t_waiter *s) {
   static char bytes[BIG] = {LAST};
   mp_shm_wait w = t_watched(s);
-  mp_shm_iovec piece = {bytes, size};
-  mp_shm_outgoing m = {&piece, 1, size, NULL, 0};
+  mp_shm_iovec iovec = {bytes, size};
+  mp_shm_outgoing m = {&iovec, 1, size, NULL, 0};
   s->result = mp_shm_queue_put(q, &m, &w);
   s->woken = mp_os_now();
 }
 
-/* --- the scenes --- */
+/* --- the scenarios --- */
 
 static void begin(uint64_t maxsize, size_t bytes) {
   size = bytes;
@@ -152,13 +152,13 @@ static void help_by_sweep(void) { mp_shm_sweep(), help_by_put(); }
 static void help_by_burial(void) { mp_shm_sweep(); }
 static void help_by_close(void) { CHECK(mp_shm_queue_close(q, &t_soon) == 0); }
 
-static void after_put(const t_sleeper *s) {
+static void after_put(const t_waiter *s) {
   CHECK(s->result == 0 && (s->number == 1 || s->number == LAST));
   CHECK(t_get_number(q, now) == 0);
 }
 
 /* The sleeper's message is there; before it, perhaps, the one a dead reader had. */
-static void after_get(const t_sleeper *s) {
+static void after_get(const t_waiter *s) {
   CHECK(s->result == 0);
   mp_shm_sweep();
   static _Alignas(16) char buf[MP_INLINE_MAX];
@@ -172,13 +172,13 @@ static void after_get(const t_sleeper *s) {
   CHECK(n == LAST && mp_shm_queue_get(q, buf, &g, &now) == -ETIMEDOUT);
 }
 
-static void after_return(const t_sleeper *s) {
+static void after_return(const t_waiter *s) {
   CHECK(s->result == 0 && (s->number == 1 || s->number == LAST));
   uint64_t n = t_get_number(q, now);
   CHECK(n == 0 || (n == LAST && s->number == 1));
 }
 
-static void after_close(const t_sleeper *s) { CHECK(s->result == -EPIPE); }
+static void after_close(const t_waiter *s) { CHECK(s->result == -EPIPE); }
 
 static void let_go(void) {
   mp_shm_object_unuse(qh);
@@ -187,7 +187,7 @@ static void let_go(void) {
   t_nothing_left();
 }
 
-static const t_scene scenes[] = {
+static const t_scenario scenarios[] = {
     {"get sleeps, put killed", empty_small, sleep_in_get, run_put, tail_moved, help_by_put, after_put, let_go, 1,
      false},
     {"get sleeps, put of an extent killed", empty_big, sleep_in_get, run_put, tail_moved, help_by_put, after_put,
@@ -212,14 +212,14 @@ static const t_scene scenes[] = {
 static void run_sleep_in_get(void *arg) { sleep_in_get(arg); }
 
 static pid_t start_second(void) {
-  pid_t pid = t_sleep(&t_sleepers[1], sleep_in_get);
+  pid_t pid = t_sleep(&t_waiters[1], sleep_in_get);
   t_await_asleep(pid);
   return pid;
 }
 
 /* A message is put now: the second one must have it, at once. */
 static int judge_second(uint64_t number) {
-  const t_sleeper *s = &t_sleepers[1];
+  const t_waiter *s = &t_waiters[1];
   if (!t_young(s)) return T_SLOW;
   uint64_t since = mp_os_now();
   t_put_number(q, number, SMALL);
@@ -231,9 +231,9 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   empty_small();
-  t_sleepers[0].woken = 0;
-  pid_t leader = t_trace(run_sleep_in_get, &t_sleepers[0]);
-  *done = t_step_sleeper(leader, &t_sleepers[0], k);
+  t_waiters[0].woken = 0;
+  pid_t leader = t_trace(run_sleep_in_get, &t_waiters[0]);
+  *done = t_step_waiter(leader, &t_waiters[0], k);
   pid_t second = start_second();
   t_end(leader);
   int r = judge_second(LAST);
@@ -243,7 +243,7 @@ static int try_going_to_sleep(const void *arg, long k, bool *done) {
 }
 
 /* The message was put before: the second one has it, or must get it now, or the dead one had it. */
-static int judge_either(const t_sleeper *second) {
+static int judge_either(const t_waiter *second) {
   if (second->woken) return T_IN_TIME;
   if (!t_young(second)) return T_SLOW;
   if (t_woken_by(second, mp_os_now() + (head_moved() ? T_PROMPT / 10 : T_PROMPT))) return T_IN_TIME;
@@ -255,13 +255,13 @@ static int try_waking_up(const void *arg, long k, bool *done) {
   (void)arg;
   t_deadline(20);
   empty_small();
-  pid_t leader = t_stopped_asleep(run_sleep_in_get, &t_sleepers[0], &q->data);
+  pid_t leader = t_stopped_asleep(run_sleep_in_get, &t_waiters[0], &q->data);
   CHECK(leader > 0);
   pid_t second = start_second();
   t_put_number(q, 1, SMALL);
-  *done = t_step_sleeper(leader, &t_sleepers[0], k);
+  *done = t_step_waiter(leader, &t_waiters[0], k);
   t_end(leader);
-  int r = judge_either(&t_sleepers[1]);
+  int r = judge_either(&t_waiters[1]);
   t_end(second);
   let_go();
   return r;
@@ -271,10 +271,10 @@ static int try_waking_up(const void *arg, long k, bool *done) {
 
 static bool chosen(const char *name, const char *part) { return !part || strstr(name, part); }
 
-static long run_scenes(const char *part) {
+static long run_scenarios(const char *part) {
   long lost = 0;
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-    if (chosen(scenes[i].name, part)) lost += t_run_points(scenes[i].name, t_try_scene, &scenes[i]);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    if (chosen(scenarios[i].name, part)) lost += t_run_points(scenarios[i].name, t_try_scenario, &scenarios[i]);
   if (t_control) return lost;
   if (chosen("first", part)) {
     lost += t_run_points("first in line killed going to sleep", try_going_to_sleep, NULL);
@@ -286,21 +286,21 @@ static long run_scenes(const char *part) {
 static void without_pending(const char *part) {
   t_control = true;
   printf("control: no pending cell\n");
-  long lost = run_scenes(part);
+  long lost = run_scenarios(part);
   t_what = "control";
   CHECK(lost > 0);
   t_control = false;
 }
 
-/* wake_test [part of a scene's name] */
+/* wake_test [part of a scenario's name] */
 int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : NULL;
-  t_sleepers_setup();
+  t_waiters_setup();
   t_start();
   mp_shm_queue_inline_max = SMALL;
-  long lost = run_scenes(part);
-  if (!t_control && !part) without_pending(scenes[0].name);
+  long lost = run_scenarios(part);
+  if (!t_control && !part) without_pending(scenarios[0].name);
   if (lost) return 1;
-  printf("ok %zu\n", sizeof scenes / sizeof *scenes + 3);
+  printf("ok %zu\n", sizeof scenarios / sizeof *scenarios + 3);
   return 0;
 }

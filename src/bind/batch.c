@@ -17,7 +17,7 @@
 
 /* A list's items as messages. Numbers, booleans and nil lie in `scalars`, which are quickly written; others are the codec's. */
 typedef struct scalar {
-  mp_shm_iovec piece;
+  mp_shm_iovec iovec;
   unsigned char bytes[MP_CODEC_SCALAR];
 } scalar;
 
@@ -65,8 +65,8 @@ static void encode_other(lua_State *L, batch *t) {
 
 static void add_scalar(batch *t, size_t len) {
   scalar *s = &t->scalars[t->encoded];
-  s->piece = (mp_shm_iovec){s->bytes, len};
-  t->out[t->encoded++] = (mp_shm_outgoing){&s->piece, 1, len, NULL, 0};
+  s->iovec = (mp_shm_iovec){s->bytes, len};
+  t->out[t->encoded++] = (mp_shm_outgoing){&s->iovec, 1, len, NULL, 0};
 }
 
 /* Encodes the next item, whatever it is. */
@@ -120,7 +120,7 @@ static int encode_batch(lua_State *L) {
 
 static void release_batch(lua_State *L, batch *t) {
   for (size_t i = 0; t->messages && i < t->encoded; i++)
-    if (t->out[i].pieces != &t->scalars[i].piece) mp_codec_release(L, &t->messages[i]);
+    if (t->out[i].iovecs != &t->scalars[i].iovec) mp_codec_release(L, &t->messages[i]);
 }
 
 /* So many nils may stand behind the elements of a list with an n. */

@@ -21,7 +21,7 @@ void mp_lua_encode(lua_State *L, int idx, const char *what, mp_codec_message *m)
 #define SHORT_MESSAGE 256
 #define ROOM_MAX (16u << 20)
 
-static void copy_pieces(char *to, const mp_codec_message *m) {
+static void copy_iovecs(char *to, const mp_codec_message *m) {
   for (size_t i = 0; i < m->niov; i++) {
     memcpy(to, m->iov[i].base, m->iov[i].len);
     to += m->iov[i].len;
@@ -51,7 +51,7 @@ static int join(lua_State *L) {
   } else if (m->niov == 1) {
     lua_pushlstring(L, m->iov[0].base, m->len);
   } else {
-    copy_pieces(luaL_buffinitsize(L, &b, m->len), m);
+    copy_iovecs(luaL_buffinitsize(L, &b, m->len), m);
     luaL_pushresultsize(&b, m->len);
   }
   return 1;
@@ -59,7 +59,7 @@ static int join(lua_State *L) {
 
 static int push_short(lua_State *L, mp_codec_message *m) {
   char bytes[SHORT_MESSAGE];
-  copy_pieces(bytes, m);
+  copy_iovecs(bytes, m);
   size_t len = m->len;
   mp_codec_release(L, m);
   lua_pushlstring(L, bytes, len);

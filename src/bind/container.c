@@ -14,7 +14,7 @@
 /* Where values are copied to that go on to Lua at once; and messages of several pieces, on their way in. While one is
  * decoded, which may run Lua code, whoever else looks something up has a buffer of its own. */
 _Alignas(16) MP_BSS_TAIL char mp_lua_container_buffer[MP_ITEM_ROOM];
-_Alignas(16) MP_BSS_TAIL char mp_lua_container_pieces[MP_INLINE_MOST];
+_Alignas(16) MP_BSS_TAIL char mp_lua_container_iovecs[MP_INLINE_MOST];
 static bool buffer_busy;
 
 int mp_lua_container_fail(lua_State *L, int err, const char *what) {
@@ -126,14 +126,14 @@ static void read_string(lua_State *L, int idx, mp_lua_item *v) {
     v->item = (mp_shm_item){.type = MP_ITEM_STRING, .p = s, .n = (uint32_t)n};
     return;
   }
-  const mp_shm_piece piece = {s, n};
-  make_blob(L, &(mp_shm_blob_source){&piece, 1, n, NULL, 0}, MP_ITEM_LONG_STRING, v);
+  const mp_shm_blob_iovec iovec = {s, n};
+  make_blob(L, &(mp_shm_blob_source){&iovec, 1, n, NULL, 0}, MP_ITEM_LONG_STRING, v);
 }
 
-static const void *join_pieces(const mp_codec_message *m) {
-  char *to = mp_lua_container_pieces;
+static const void *join_iovecs(const mp_codec_message *m) {
+  char *to = mp_lua_container_iovecs;
   for (size_t i = 0; i < m->niov; to += m->iov[i++].len) memcpy(to, m->iov[i].base, m->iov[i].len);
-  return mp_lua_container_pieces;
+  return mp_lua_container_iovecs;
 }
 
 static void read_message(lua_State *L, int idx, const char *what, mp_lua_item *v) {
@@ -141,12 +141,12 @@ static void read_message(lua_State *L, int idx, const char *what, mp_lua_item *v
   mp_lua_encode(L, idx, what, &v->message);
   v->encoded = true;
   if (m->len + 8 * (size_t)m->nhandles >= MP_INLINE_MOST) {
-    const mp_shm_blob_source from = {(const mp_shm_piece *)m->iov, m->niov, m->len, m->handles, m->nhandles};
+    const mp_shm_blob_source from = {(const mp_shm_blob_iovec *)m->iov, m->niov, m->len, m->handles, m->nhandles};
     make_blob(L, &from, MP_ITEM_LONG_MESSAGE, v);
     return;
   }
   v->item = (mp_shm_item){.type = MP_ITEM_MESSAGE,
-                          .p = m->niov == 1 ? m->iov[0].base : join_pieces(m),
+                          .p = m->niov == 1 ? m->iov[0].base : join_iovecs(m),
                           .n = (uint32_t)m->len,
                           .handles = m->handles,
                           .nhandles = m->nhandles};

@@ -87,12 +87,12 @@ static int pad(lua_State *L) {
   size_t room = (size_t)lua_tointeger(L, 2), n = 0;
   lua_newtable(L);
   while (!g->buckets) pad_with(L, g, ++n);
-  size_t goal = g->buckets / 2; /* to where it shrinks again if that will do */
-  size_t strings = goal > n ? goal - n : 0;
+  size_t target = g->buckets / 2; /* to where it shrinks again if that will do */
+  size_t strings = target > n ? target - n : 0;
   if (room < strings) room = strings;
-  while (goal - strings < room) goal *= 2;
-  while (g->buckets < goal) pad_with(L, g, ++n);
-  size_t least = goal / 4 + goal / 64;
+  while (target - strings < room) target *= 2;
+  while (g->buckets < target) pad_with(L, g, ++n);
+  size_t least = target / 4 + target / 64;
   if (least > strings) keep_padding(L, g, least - strings);
   return 0;
 }

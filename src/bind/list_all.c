@@ -19,7 +19,7 @@ static void release_batch(lua_State *L, batch *t) {
 }
 
 /* Messages of several pieces come joined in one buffer: each keeps its own copy. Leaves it on the stack. */
-static void keep_pieces(lua_State *L, mp_lua_item *v) {
+static void keep_iovecs(lua_State *L, mp_lua_item *v) {
   if (!v->encoded || v->message.niov == 1 || v->item.type != MP_ITEM_MESSAGE) return;
   char *copy = lua_newuserdatauv(L, v->item.n, 0), *to = copy;
   for (size_t i = 0; i < v->message.niov; to += v->message.iov[i++].len)
@@ -38,7 +38,7 @@ static int read_batch(lua_State *L) {
     bool plain = type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TBOOLEAN;
     mp_lua_item_read(L, 4, plain ? "" : lua_pushfstring(L, "list[%I]", at), &t->items[t->read]);
     t->read++;
-    keep_pieces(L, &t->items[t->read - 1]);
+    keep_iovecs(L, &t->items[t->read - 1]);
     for (int i = lua_gettop(L); i > 3; i--) lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
   }
   return 0;

@@ -20,13 +20,13 @@ enum { QUEUE = 1, CHUNK, OFFSET, KIND, COUNT, WHO, VALUE, WHAT, VALUES };
 
 static int send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const mp_codec_message *m) {
   const mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
-  mp_shm_iovec few[PIECES + 1], *pieces = m->niov > PIECES ? malloc((m->niov + 1) * sizeof *pieces) : few;
-  if (!pieces) return -ENOMEM; /* raised, it would leave the codec's message unreleased */
-  pieces[0] = (mp_shm_iovec){head, sizeof *head};
-  for (size_t i = 0; i < m->niov; i++) pieces[i + 1] = (mp_shm_iovec){m->iov[i].base, m->iov[i].len};
-  mp_shm_outgoing p = {pieces, m->niov + 1, m->len + sizeof *head, m->handles, m->nhandles};
+  mp_shm_iovec few[PIECES + 1], *iovecs = m->niov > PIECES ? malloc((m->niov + 1) * sizeof *iovecs) : few;
+  if (!iovecs) return -ENOMEM; /* raised, it would leave the codec's message unreleased */
+  iovecs[0] = (mp_shm_iovec){head, sizeof *head};
+  for (size_t i = 0; i < m->niov; i++) iovecs[i + 1] = (mp_shm_iovec){m->iov[i].base, m->iov[i].len};
+  mp_shm_outgoing p = {iovecs, m->niov + 1, m->len + sizeof *head, m->handles, m->nhandles};
   int err = mp_shm_queue_put(q, &p, &w);
-  if (pieces != few) free(pieces);
+  if (iovecs != few) free(iovecs);
   return err;
 }
 

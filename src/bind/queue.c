@@ -56,7 +56,7 @@ mp_shm_outgoing mp_lua_outgoing(const mp_codec_message *m) {
 /* Where the value at idx is written before it is put. */
 typedef struct envelope {
   mp_shm_outgoing out;
-  mp_shm_iovec piece;
+  mp_shm_iovec iovec;
   unsigned char bytes[MP_CODEC_SCALAR];
   mp_codec_message m;
 } envelope;
@@ -68,8 +68,8 @@ static inline void fill(lua_State *L, int idx, envelope *e) {
     mp_lua_encode(L, idx, "value", &e->m);
     e->out = mp_lua_outgoing(&e->m);
   } else {
-    e->piece = (mp_shm_iovec){e->bytes, n};
-    e->out = (mp_shm_outgoing){&e->piece, 1, n, NULL, 0};
+    e->iovec = (mp_shm_iovec){e->bytes, n};
+    e->out = (mp_shm_outgoing){&e->iovec, 1, n, NULL, 0};
   }
 }
 

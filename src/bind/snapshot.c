@@ -12,7 +12,7 @@
 #include "bind/object.h"
 #include "codec/codec.h"
 
-static void copy_pieces(char *to, const mp_codec_message *m) {
+static void copy_iovecs(char *to, const mp_codec_message *m) {
   for (size_t i = 0; i < m->niov; i++) {
     memcpy(to, m->iov[i].base, m->iov[i].len);
     to += m->iov[i].len;
@@ -24,7 +24,7 @@ static int make_string(lua_State *L) {
   const mp_codec_message *m = lua_touserdata(L, 1);
   luaL_Buffer b;
   char *to = luaL_buffinitsize(L, &b, m->len);
-  copy_pieces(to, m);
+  copy_iovecs(to, m);
   luaL_pushresultsize(&b, m->len);
   return 1;
 }

@@ -77,15 +77,15 @@ int mp_codec_put_reference(mp_codec_encoder *e, int idx, const void *ptr, mp_cod
 }
 
 /* Records a piece of len bytes that stay where they are. */
-static int add_piece(mp_codec_encoder *e, const char *s, size_t len) {
-  if (e->npieces == e->pieces_cap) {
-    size_t cap = e->pieces_cap ? 2 * e->pieces_cap : 8;
-    mp_shm_iovec *more = realloc(e->pieces, cap * sizeof *more);
+static int add_iovec(mp_codec_encoder *e, const char *s, size_t len) {
+  if (e->niovecs == e->iovecs_cap) {
+    size_t cap = e->iovecs_cap ? 2 * e->iovecs_cap : 8;
+    mp_shm_iovec *more = realloc(e->iovecs, cap * sizeof *more);
     if (!more) return MP_ENC_NOMEM;
-    e->pieces = more;
-    e->pieces_cap = cap;
+    e->iovecs = more;
+    e->iovecs_cap = cap;
   }
-  e->pieces[e->npieces++] = (mp_shm_iovec){e->len, s, len};
+  e->iovecs[e->niovecs++] = (mp_shm_iovec){e->len, s, len};
   e->gathered += len;
   return MP_ENC_OK;
 }
@@ -93,7 +93,7 @@ static int add_piece(mp_codec_encoder *e, const char *s, size_t len) {
 /* A long string: its bytes are not copied. */
 static int put_gathered(mp_codec_encoder *e, int idx, const char *s, size_t len) {
   if (mp_codec_put_byte(e, MP_STRING) || mp_codec_put_number(e, len)) return MP_ENC_NOMEM;
-  if (e->npieces) e->used |= MP_MODE_PROTECTED;
+  if (e->niovecs) e->used |= MP_MODE_PROTECTED;
   if (e->mode & MP_MODE_PROTECTED) {
     if (!(e->mode & MP_MODE_ANCHORED)) mp_codec_anchor(e, idx);
   } else if (e->anchored++) {
@@ -101,7 +101,7 @@ static int put_gathered(mp_codec_encoder *e, int idx, const char *s, size_t len)
   } else {
     lua_copy(e->L, idx, e->anchor);
   }
-  return add_piece(e, s, len);
+  return add_iovec(e, s, len);
 }
 
 static int put_bytes(mp_codec_encoder *e, const char *s, size_t len) {
@@ -124,7 +124,7 @@ __attribute__((noinline)) static int put_string(mp_codec_encoder *e, int idx) {
   if (len >= MP_REF_MIN) {
     int found;
     mp_codec_seen_entry *entry = len >= MP_STRING_CACHE_MIN && len <= MP_STRING_CACHE_MAX
-                                     ? mp_codec_string_cache_put(&e->recent, s, len, &found)
+                                     ? mp_codec_string_cache_put(&e->string_cache, s, len, &found)
                                      : mp_codec_seen_put(&e->seen, (uint64_t)(uintptr_t)s, MP_KIND_VALUE, &found);
     if (!entry) return MP_ENC_NOMEM;
     if (found) return mp_codec_put_ref(e, entry, MP_REF);
@@ -169,14 +169,14 @@ static int put_fetched(mp_codec_encoder *e, mp_codec_frame *f, mp_codec_run *r, 
   return MP_ENC_OK;
 }
 
-/* The items 1 to n of the table at idx, whose address is ptr and of which `near` lie in its array part. */
+/* The items 1 to n of the table at idx, whose address is ptr and of which `ref_cache` lie in its array part. */
 static int put_items(mp_codec_encoder *e, mp_codec_frame *f, int idx, int top, const void *ptr, lua_Integer n,
-                     lua_Integer near) {
+                     lua_Integer ref_cache) {
   mp_codec_run r = {0, 0, 0, 0, 0};
   int runs = n >= MP_RUN_MIN;
   for (lua_Integer i = 1; i <= n; i += MP_BATCH) {
     int k = n - i < MP_BATCH ? (int)(n - i) + 1 : MP_BATCH;
-    int added = runs && i + k - 1 <= near ? mp_codec_run_add_near(e, &r, ptr, i, k) : 0;
+    int added = runs && i + k - 1 <= ref_cache ? mp_codec_run_add_near(e, &r, ptr, i, k) : 0;
     if (added < 0) return -added;
     if (added) continue;
     int status = put_fetched(e, f, &r, idx, top, i, k, runs);
@@ -248,9 +248,9 @@ int mp_codec_put_table_body(mp_codec_encoder *e, int idx, const void *ptr) {
   mp_codec_frame f = {e->frame, MP_FRAME_ITEM, 0, 0};
   e->frame = &f;
   int top = lua_gettop(e->L);
-  size_t near = mp_codec_array_part(ptr);
-  int status = n ? put_items(e, &f, idx, top, ptr, (lua_Integer)n, (lua_Integer)near) : MP_ENC_OK;
-  if (!status) status = put_pairs(e, &f, idx, top + 1, (lua_Integer)n, near < n, hint);
+  size_t ref_cache = mp_codec_array_part(ptr);
+  int status = n ? put_items(e, &f, idx, top, ptr, (lua_Integer)n, (lua_Integer)ref_cache) : MP_ENC_OK;
+  if (!status) status = put_pairs(e, &f, idx, top + 1, (lua_Integer)n, ref_cache < n, hint);
   e->frame = f.up;
   return status;
 }

@@ -52,8 +52,8 @@ static int begin(mp_codec_encoder *e) {
   e->cap = e->block->cap - e->block->used;
   e->len = 0;
   mp_codec_seen_clear(&e->seen);
-  mp_codec_string_cache_clear(&e->recent);
-  e->npieces = e->gathered = e->nhandles = 0;
+  mp_codec_string_cache_clear(&e->string_cache);
+  e->niovecs = e->gathered = e->nhandles = 0;
   e->anchored = e->depth = 0;
   e->frame = NULL;
   e->want = e->used = 0;
@@ -64,11 +64,11 @@ static int begin(mp_codec_encoder *e) {
 static size_t cut(const mp_codec_encoder *e, mp_codec_iov *iov) {
   size_t n = 0;
   size_t at = 0;
-  for (size_t i = 0; i < e->npieces; i++) {
-    const mp_shm_iovec *piece = &e->pieces[i];
-    if (piece->at > at) iov[n++] = (mp_codec_iov){e->buf + at, piece->at - at};
-    iov[n++] = (mp_codec_iov){piece->base, piece->len};
-    at = piece->at;
+  for (size_t i = 0; i < e->niovecs; i++) {
+    const mp_shm_iovec *iovec = &e->iovecs[i];
+    if (iovec->at > at) iov[n++] = (mp_codec_iov){e->buf + at, iovec->at - at};
+    iov[n++] = (mp_codec_iov){iovec->base, iovec->len};
+    at = iovec->at;
   }
   if (e->len > at) iov[n++] = (mp_codec_iov){e->buf + at, e->len - at};
   return n;
@@ -77,13 +77,13 @@ static size_t cut(const mp_codec_encoder *e, mp_codec_iov *iov) {
 /* Lays the lists of pieces and handles behind the bytes of the message. */
 static int add_lists(mp_codec_encoder *e, mp_codec_message *m) {
   size_t bytes = e->len;
-  size_t pieces = e->npieces ? 2 * e->npieces + 1 : 0;
+  size_t iovecs = e->niovecs ? 2 * e->niovecs + 1 : 0;
   size_t align = -(e->block->used + bytes) % sizeof(mp_codec_iov);
-  if (!mp_codec_room(e, align + pieces * sizeof(mp_codec_iov) + e->nhandles * sizeof(uint64_t))) return MP_ENC_NOMEM;
-  mp_codec_iov *iov = pieces ? (mp_codec_iov *)(void *)(e->buf + bytes + align) : m->own;
+  if (!mp_codec_room(e, align + iovecs * sizeof(mp_codec_iov) + e->nhandles * sizeof(uint64_t))) return MP_ENC_NOMEM;
+  mp_codec_iov *iov = iovecs ? (mp_codec_iov *)(void *)(e->buf + bytes + align) : m->own;
   m->iov = iov;
   m->niov = cut(e, iov);
-  e->len += align + pieces * sizeof(mp_codec_iov);
+  e->len += align + iovecs * sizeof(mp_codec_iov);
   if (e->nhandles) {
     m->handles = memcpy(e->buf + e->len, e->handles, e->nhandles * sizeof(uint64_t));
     m->nhandles = (uint32_t)e->nhandles;
@@ -98,7 +98,7 @@ static int finish(mp_codec_encoder *e, mp_codec_message *m) {
   m->own[0] = (mp_codec_iov){e->buf, e->len};
   m->iov = m->own;
   m->niov = 1;
-  if ((e->npieces || e->nhandles) && add_lists(e, m)) return MP_ENC_NOMEM;
+  if ((e->niovecs || e->nhandles) && add_lists(e, m)) return MP_ENC_NOMEM;
   m->block = e->block;
   m->start = e->block->used;
   m->end = m->start + e->len;

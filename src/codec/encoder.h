@@ -86,9 +86,9 @@ typedef struct mp_codec_encoder {
   size_t len;
   size_t cap;
   mp_codec_seen seen;
-  mp_codec_string_cache recent;
-  mp_shm_iovec *pieces;
-  size_t npieces, pieces_cap;
+  mp_codec_string_cache string_cache;
+  mp_shm_iovec *iovecs;
+  size_t niovecs, iovecs_cap;
   size_t gathered; /* sum of the pieces */
   uint64_t *handles;
   size_t nhandles, handles_cap;

@@ -64,7 +64,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->row_words = a->nobjects / 64;
   a->procs = place(&at, a->nprocs * sizeof(mp_shm_proc));
   a->objects = place(&at, a->nobjects * sizeof(mp_shm_object));
-  a->holds = place(&at, ((uint64_t)a->nprocs + 1) * a->row_words * 8);
+  a->references = place(&at, ((uint64_t)a->nprocs + 1) * a->row_words * 8);
   a->npages = (size - at) / MP_PAGE;
   a->chunks = place(&at, a->npages * sizeof(mp_shm_chunk));
   a->data = round_up(at, size > 16 * DATA_ALIGN ? DATA_ALIGN : 64u << 10);

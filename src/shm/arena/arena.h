@@ -10,7 +10,7 @@
  * handles move. Its next owner after a death runs mp_arena_recover, which finishes or undoes the one interrupted
  * operation from `log` and rebuilds every list from the chunk and object tables.
  *
- * Lock order: turnstile -> a dead process's life -> queue's producers -> queue's consumers -> arena.
+ * Lock order: sleeper lock -> a dead process's life -> queue's producers -> queue's consumers -> arena.
  */
 #ifndef MP_SHM_ARENA_ARENA_H
 #define MP_SHM_ARENA_ARENA_H
@@ -48,8 +48,8 @@ typedef struct mp_shm_arena {
   uint64_t size, pid_namespace;
   uint32_t nprocs, nobjects;
   uint64_t npages;
-  uint64_t procs, objects, holds, chunks, data; /* offsets */
-  uint64_t row_words;                           /* 64-bit words in a reference bitmap of holds */
+  uint64_t procs, objects, references, chunks, data; /* offsets */
+  uint64_t row_words;                                /* 64-bit words in a reference bitmap of holds */
 
   _Alignas(MP_LINE) mp_os_mutex lock;
   mp_shm_transit_log log;

@@ -16,20 +16,20 @@ enum {
   MP_MUTANT_ROBUST,      /* locks die with their owners */
   MP_MUTANT_WAKE,        /* a waker wakes nobody */
   MP_MUTANT_PENDING,     /* a waker does not name the wait queue's word */
-  MP_MUTANT_REPAIR,      /* a queue whose lock was abandoned is used as it is */
+  MP_MUTANT_RECOVERY,    /* a queue whose lock was abandoned is used as it is */
   MP_MUTANT_COMMIT,      /* tail moves before the record is written */
   MP_MUTANT_BATCH,       /* tail moves before the later records of a batch are written */
   MP_MUTANT_DRAIN,       /* a batch is taken with two stores */
   MP_MUTANT_TAKE,        /* head moves before a large message is marked as being read */
   MP_MUTANT_FREE,        /* a read large message is freed before it counts as delivered */
   MP_MUTANT_REAP,        /* what a dead reader had claimed does not come back */
-  MP_MUTANT_HOLDS,       /* the references of a dead process stay */
+  MP_MUTANT_REFERENCES,  /* the references of a dead process stay */
   MP_MUTANT_TRANSIT,     /* an interrupted move of handles is not undone */
   MP_MUTANT_LISTS,       /* the arena's lists are not rebuilt */
   MP_MUTANT_CLAIMED,     /* a chunk is claimed before it is counted as claimed */
   MP_MUTANT_LEASE,       /* the copy of a lease that was cut short stays */
   MP_MUTANT_UNPUBLISHED, /* a large message whose put was cut short stays */
-  MP_MUTANT_CELLS,       /* what objects noted of a dead process stays */
+  MP_MUTANT_PER_PROCESS, /* what objects noted of a dead process stays */
   MP_MUTANT_MARK,        /* whom the reset of a barrier breaks is not told so */
   MP_MUTANT_TORN,        /* that a writer died while it wrote is not told */
   MP_MUTANT_END,         /* an end of a pipe lets its queues go before it has closed them */
@@ -37,7 +37,7 @@ enum {
   MP_MUTANT_ARM,         /* arming again does not keep a waker that is late from undoing it */
   MP_MUTANT_LOOK,        /* an observer looks before it arms, not after */
   MP_MUTANT_CLAIM,       /* an object that knows something of a process forgets it with the last handle there */
-  MP_MUTANT_GOAL,        /* a release of others' permits that was cut short stays half done */
+  MP_MUTANT_TARGET,      /* a release of others' permits that was cut short stays half done */
   MP_MUTANT_TELL,        /* who was woken in place of all wakes nobody else */
   MP_MUTANT_TOLD,        /* that a lock's owner died is not told */
   MP_MUTANT_PARTY,       /* who comes to a barrier does not look for dead parties */

@@ -57,7 +57,7 @@ int mp_shm_object_type_of(mp_shm_handle h) {
 /* --- reference bitmaps --- */
 
 static _Atomic uint64_t *row(uint32_t proc) {
-  return (_Atomic uint64_t *)mp_shm_at(mp_shm_header->holds) + (uint64_t)proc * mp_shm_header->row_words;
+  return (_Atomic uint64_t *)mp_shm_at(mp_shm_header->references) + (uint64_t)proc * mp_shm_header->row_words;
 }
 
 static void hold_set(uint32_t slot) { row(mp_shm_my_slot)[slot / 64] |= UINT64_C(1) << (slot % 64); }
@@ -297,7 +297,7 @@ static uint64_t held_alone(uint32_t proc, uint64_t w, uint64_t bits) {
 
 /* Most of what a child held its parent holds: that goes 64 at a time. */
 void mp_shm_references_clear(uint32_t proc) {
-  if (MP_MUTANT(HOLDS)) return;
+  if (MP_MUTANT(REFERENCES)) return;
   for (uint64_t w = 0; w < words_in_use(); w++) {
     uint64_t held = row(proc)[w];
     if (!held) continue;
@@ -313,7 +313,7 @@ void mp_shm_references_clear(uint32_t proc) {
 static int reap_one(uint32_t slot, uint32_t proc) {
   uint64_t st = mp_shm_object_at(slot)->state;
   const mp_shm_object_type_info *type = type_of_state(st);
-  if (MP_MUTANT(CELLS)) return 0;
+  if (MP_MUTANT(PER_PROCESS)) return 0;
   if ((st & 0xff) != MP_OBJECT_LIVE || !type->reap) return 0;
   return type->reap(mp_shm_chunk_data(mp_shm_object_at(slot)->chunk), proc);
 }

@@ -9,7 +9,7 @@
  * state       gen << 32 | type << 8 | FREE, LIVE, DYING. FREE->LIVE gives birth (block, mutexes and the maker's bit stand
  *             before it). LIVE->DYING ends it: no handle is valid any more; whoever has the arena lock then takes
  *             it apart, recovery included. DYING->FREE, gen + 1, is last.
- * flight      records between head and tail (and large messages not yet delivered) that carry it. Moves by the arena's
+ * transit      records between head and tail (and large messages not yet delivered) that carry it. Moves by the arena's
  *             transit log, which makes count and commit one step for a survivor.
  */
 #ifndef MP_SHM_ARENA_OBJECT_H

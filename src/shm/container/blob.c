@@ -30,7 +30,7 @@ int mp_shm_blob_new(const mp_shm_blob_source *m, const mp_shm_wait *w, mp_shm_ha
   if (err) return err;
   mp_shm_blob *b = mp_shm_object_block(*out, MP_TYPE_BLOB);
   char *to = (char *)&b->handles[b->room];
-  for (size_t i = 0; i < m->npieces; to += m->pieces[i++].len) memcpy(to, m->pieces[i].base, m->pieces[i].len);
+  for (size_t i = 0; i < m->niovecs; to += m->iovecs[i++].len) memcpy(to, m->iovecs[i].base, m->iovecs[i].len);
   err = send_handles(b, m, w);
   if (err) mp_shm_object_unuse(*out);
   return err;

@@ -25,14 +25,14 @@ typedef struct mp_shm_blob {
 
 static inline const void *mp_shm_blob_bytes(const mp_shm_blob *b) { return &b->handles[b->room]; }
 
-typedef struct mp_shm_piece {
+typedef struct mp_shm_blob_iovec {
   const void *base;
   size_t len;
-} mp_shm_piece;
+} mp_shm_blob_iovec;
 
 typedef struct mp_shm_blob_source { /* private */
-  const mp_shm_piece *pieces;
-  size_t npieces, len; /* len: the sum */
+  const mp_shm_blob_iovec *iovecs;
+  size_t niovecs, len; /* len: the sum */
   const mp_shm_handle *handles;
   uint32_t nhandles; /* all held by this process */
 } mp_shm_blob_source;

@@ -350,7 +350,7 @@ static void destroy(uint32_t slot, void *block, bool thorough) {
   for (uint32_t i = 0; d->carried && i <= d->mask; i++) drop_handles(d, i);
   atomic_store_explicit(&d->carried, 0, memory_order_release);
   for (uint32_t i = 0; i <= d->mask; i++)
-    thorough |= mp_os_mutex_abandoned(&mp_shm_dict_stripe(d, i)->lock) || mp_shm_dict_stripe(d, i)->dirty;
+    thorough |= mp_os_mutex_abandoned(&mp_shm_dict_stripe(d, i)->lock) || mp_shm_dict_stripe(d, i)->needs_recovery;
   if (thorough || (!d->mask && d->rest)) {
     mp_shm_container_free_chunks(slot);
     return;

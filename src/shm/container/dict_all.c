@@ -38,8 +38,8 @@ int mp_shm_dict_clear(mp_shm_dict *d, const mp_shm_wait *w) {
 }
 
 /* What a dead writer left uncounted is counted first. */
-static int settle_count(const mp_shm_store *st, const mp_shm_wait *w) {
-  if (!st->s->dirty && !mp_os_mutex_abandoned(&st->s->lock)) return 0;
+static int reap_count(const mp_shm_store *st, const mp_shm_wait *w) {
+  if (!st->s->needs_recovery && !mp_os_mutex_abandoned(&st->s->lock)) return 0;
   int err = mp_shm_stripe_lock(st, w);
   if (!err) mp_shm_stripe_unlock(st->s);
   return err;
@@ -52,7 +52,7 @@ int mp_shm_dict_count(mp_shm_dict *d, const mp_shm_wait *w, uint64_t *n) {
     *n = 0;
     for (uint32_t i = 0; i <= mask; i++) {
       mp_shm_store st = mp_shm_dict_store(d, i);
-      int err = settle_count(&st, w);
+      int err = reap_count(&st, w);
       if (err) return err;
       *n += atomic_load_explicit(&st.s->live, memory_order_relaxed);
     }

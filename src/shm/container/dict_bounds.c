@@ -70,9 +70,9 @@ int mp_shm_dict_evict(mp_shm_dict *d, const mp_shm_store *st, uint64_t span, boo
   bound b = {share_of(d->options.max_entries, d->mask + 1), share_of(d->options.max_bytes, d->mask + 1)};
   if (span > b.bytes) return -EFBIG;
   if (!s->table || (s->live + one_more <= b.entries && mp_shm_live_bytes(s) + span <= b.bytes)) return 0;
-  bound goal = {b.entries - (b.entries + 3) / 4, b.bytes - span < b.bytes / 4 * 3 ? b.bytes - span : b.bytes / 4 * 3};
-  int err = walk(d, st, goal, w);
-  if (!err && !within(s, goal)) err = walk(d, st, goal, w);
+  bound target = {b.entries - (b.entries + 3) / 4, b.bytes - span < b.bytes / 4 * 3 ? b.bytes - span : b.bytes / 4 * 3};
+  int err = walk(d, st, target, w);
+  if (!err && !within(s, target)) err = walk(d, st, target, w);
   return err;
 }
 

@@ -135,7 +135,7 @@ static int clean_stripe(const mp_shm_store *st, const mp_shm_wait *w) {
   int err = mp_shm_stripe_drop(st, &s->old, w);
   if (err || !s->table) return err ? err : mp_shm_stripe_drop(st, &s->fresh, w);
   mp_shm_stripe_replace(st, 0, 0, 0, w);
-  return s->dirty ? -ENOMEM : 0;
+  return s->needs_recovery ? -ENOMEM : 0;
 }
 
 static int prepare_stripes(mp_shm_dict *d, const mp_shm_wait *w) {
@@ -215,7 +215,7 @@ int mp_shm_dict_split(mp_shm_dict *d, const mp_shm_wait *w) {
   atomic_store_explicit(&d->mask, MP_DICT_STRIPES - 1, memory_order_release);
   mp_shm_store st = mp_shm_dict_store(d, 0);
   mp_shm_dict_layout.count(&st);
-  if (mp_shm_dict_remake(d, &st, 0, w) != 0) d->first.dirty = 1;
+  if (mp_shm_dict_remake(d, &st, 0, w) != 0) d->first.needs_recovery = 1;
   return 0;
 }
 

@@ -228,7 +228,7 @@ static void destroy(uint32_t slot, void *block, bool thorough) {
     for (uint64_t i = 0; i < all.n; i++) mp_shm_entry_drop_handles(mp_shm_list_entry(&all, i));
   }
   atomic_store_explicit(&l->carried, 0, memory_order_release);
-  if (thorough || l->stripe.dirty || mp_os_mutex_abandoned(&l->stripe.lock))
+  if (thorough || l->stripe.needs_recovery || mp_os_mutex_abandoned(&l->stripe.lock))
     mp_shm_container_free_chunks(slot);
   else
     mp_shm_stripe_free_chunks(&st);

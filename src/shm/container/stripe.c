@@ -89,7 +89,7 @@ static void finish_replace(const mp_shm_store *st, uint32_t old, uint64_t end, u
   s->used = n;
   s->dead = 0;
   s->copies++;
-  if (mp_shm_stripe_drop(st, &s->old, w) != 0) s->dirty = 1;
+  if (mp_shm_stripe_drop(st, &s->old, w) != 0) s->needs_recovery = 1;
 }
 
 void mp_shm_stripe_replace(const mp_shm_store *st, uint64_t word, uint64_t end, uint32_t n, const mp_shm_wait *w) {
@@ -105,7 +105,7 @@ int mp_shm_stripe_replace_with(const mp_shm_store *st, uint64_t word, uint64_t e
   note_old(st, old);
   int err = mp_shm_stripe_commit(st, &st->s->table, word, leaves, record, nhandles, w);
   if (err) {
-    st->s->dirty = 1; /* recovery frees the new table */
+    st->s->needs_recovery = 1; /* recovery frees the new table */
     return err;
   }
   finish_replace(st, old, end, n, w);
@@ -183,7 +183,7 @@ void mp_shm_stripe_init(mp_shm_stripe *s) {
 }
 
 /* Version first: what is found dead may be written to again. With the arena lock an interrupted move of handles is resolved. */
-static int repair(const mp_shm_store *st, const mp_shm_wait *w) {
+static int recover(const mp_shm_store *st, const mp_shm_wait *w) {
   mp_shm_stripe *s = st->s;
   if (!MP_MUTANT(MENDED)) grow_version(s);
   int err = mp_shm_arena_lock(w);
@@ -195,12 +195,12 @@ static int repair(const mp_shm_store *st, const mp_shm_wait *w) {
   if (!err) err = mp_shm_stripe_drop(st, &s->old, w);
   if (err) return err;
   if (!MP_MUTANT(COUNTED)) st->layout->count(st);
-  s->dirty = 0;
+  s->needs_recovery = 0;
   return 0;
 }
 
 static void note_abandoned(mp_shm_stripe *s) {
-  s->dirty = 1;
+  s->needs_recovery = 1;
   mp_os_mutex_consistent(&s->lock);
 }
 
@@ -213,14 +213,14 @@ static int lock_slowly(const mp_shm_store *st, int r, const mp_shm_wait *w) {
   }
   if (r < 0) return r;
   if (r == MP_ABANDONED) note_abandoned(s);
-  int err = s->dirty ? repair(st, w) : 0;
+  int err = s->needs_recovery ? recover(st, w) : 0;
   if (err) mp_os_mutex_unlock(&s->lock);
   return err;
 }
 
 int mp_shm_stripe_lock(const mp_shm_store *st, const mp_shm_wait *w) {
   int r = mp_os_mutex_try(&st->s->lock);
-  if (r == MP_LOCKED && !atomic_load_explicit(&st->s->dirty, memory_order_relaxed)) return 0;
+  if (r == MP_LOCKED && !atomic_load_explicit(&st->s->needs_recovery, memory_order_relaxed)) return 0;
   return lock_slowly(st, r, w);
 }
 

@@ -54,8 +54,8 @@ typedef struct mp_shm_stripe {
   _Atomic uint64_t retired; /* the entry's offset in the arena; 0: none */
   uint64_t end, dead;       /* where the next entry goes; bytes of dead entries before it */
   _Atomic uint32_t live;
-  uint32_t used;                      /* entries in the index; slots that were ever filled */
-  _Atomic uint32_t fresh, old, dirty; /* chunk index + 1; 0: none */
+  uint32_t used;                               /* entries in the index; slots that were ever filled */
+  _Atomic uint32_t fresh, old, needs_recovery; /* chunk index + 1; 0: none */
   uint32_t busy, copies;
   _Atomic uint32_t reused;
 } mp_shm_stripe;

@@ -91,13 +91,13 @@ static inline void mp_shm_copy(void *to, const void *from, size_t n) {
 }
 /* Copies an outgoing message's iovecs one after another. */
 static inline void mp_shm_gather(char *to, const mp_shm_outgoing *m) {
-  if (m->npieces == 1) {
-    mp_shm_copy(to, m->pieces->base, m->len);
+  if (m->niovecs == 1) {
+    mp_shm_copy(to, m->iovecs->base, m->len);
     return;
   }
-  for (size_t i = 0; i < m->npieces; i++) {
-    memcpy(to, m->pieces[i].base, m->pieces[i].len);
-    to += m->pieces[i].len;
+  for (size_t i = 0; i < m->niovecs; i++) {
+    memcpy(to, m->iovecs[i].base, m->iovecs[i].len);
+    to += m->iovecs[i].len;
   }
 }
 /* A chunk with the message in it, HELD by this process: its index, -ENOMEM, -EINTR, -ETIMEDOUT. */

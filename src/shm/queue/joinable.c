@@ -74,7 +74,7 @@ static bool holds_messages(mp_shm_queue *q) {
 
 /* A hint: what it says is made sure of with both locks. */
 static bool seems_idle(void *arg) { return !holds_messages(arg) && !taken(of(arg)); }
-static bool seems_idle_or_repair(void *arg) { return mp_shm_queue_unreaped(arg) || seems_idle(arg); }
+static bool seems_idle_or_recover(void *arg) { return mp_shm_queue_unreaped(arg) || seems_idle(arg); }
 
 /* 1: idle; 0: not; or an error. */
 static int is_idle(mp_shm_queue *q, const mp_shm_wait *w) {
@@ -90,7 +90,7 @@ int mp_shm_joinable_join(mp_shm_queue *q, const mp_shm_wait *w) {
     int r = is_idle(q, w);
     if (r < 0) return r;
     if (r) return atomic_exchange(&of(q)->lost, 0) ? MP_ABANDONED : 0;
-    r = mp_shm_wait_queue_wait(&of(q)->idle, seems_idle_or_repair, q, w);
+    r = mp_shm_wait_queue_wait(&of(q)->idle, seems_idle_or_recover, q, w);
     if (r) return r;
   }
 }

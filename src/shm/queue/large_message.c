@@ -221,18 +221,18 @@ void mp_shm_deferred_flush(void) {
 /* An inline message comes back as a large message; its handles go in transit again with the store that makes it RETURNED. */
 static int return_inline(mp_shm_queue *q, mp_shm_incoming *g) {
   static const mp_shm_wait for_ever = {MP_FOREVER, NULL, NULL};
-  mp_shm_iovec piece = {g->data, g->len};
-  mp_shm_outgoing m = {&piece, 1, g->len, g->handles, g->nhandles};
+  mp_shm_iovec iovec = {g->data, g->len};
+  mp_shm_outgoing m = {&iovec, 1, g->len, g->handles, g->nhandles};
   int64_t i = mp_shm_large_make(q, &m, &for_ever);
   if (i < 0) return (int)i;
   mp_shm_chunk *c = mp_shm_chunk_at((uint64_t)i);
   c->seq = g->seq;
   q->had_large = 1;
   if (g->nhandles && mp_shm_arena_lock(NULL) == 0) {
-    uint64_t on_flight = MP_ST(MP_READING, mp_shm_chunk_size(c->st), mp_shm_my_slot);
+    uint64_t on_transit = MP_ST(MP_READING, mp_shm_chunk_size(c->st), mp_shm_my_slot);
     mp_shm_transit_begin(mp_shm_chunk_offset((uint64_t)i) + sizeof(mp_shm_large), g->nhandles, mp_shm_offset(&c->st),
-                         on_flight, 1);
-    atomic_store_explicit(&c->st, on_flight, memory_order_release);
+                         on_transit, 1);
+    atomic_store_explicit(&c->st, on_transit, memory_order_release);
     mp_shm_transit_end();
     mp_shm_arena_unlock();
   }

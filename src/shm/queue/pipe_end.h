@@ -25,7 +25,7 @@
  *   consumer looks at closed, then at tail, so that whoever sees 1 sees the last tail too. A producer killed in its put, lock
  *   held, put all of the message or nothing, and tail and closed say the rest: no consumer needs that lock.
  * An end that is on its way to itself, or two that are on their way to each other, live as long as the tree.
- * A process that could hold the end again comes from a message only, which counts, or from a fork, which copies holds.
+ * A process that could hold the end again comes from a message only, which counts, or from a fork, which copies references.
  */
 #ifndef MP_SHM_QUEUE_PIPE_END_H
 #define MP_SHM_QUEUE_PIPE_END_H

@@ -89,7 +89,7 @@ static bool has_room(mp_shm_queue *q) {
   return room_left(q) > 0 || atomic_load_explicit(&q->closed, memory_order_relaxed);
 }
 
-static bool has_room_or_repair(void *arg) {
+static bool has_room_or_recover(void *arg) {
   mp_shm_queue *q = arg;
   return has_room(q) || mp_shm_queue_unreaped(q);
 }
@@ -325,7 +325,7 @@ static int try_put(mp_shm_queue *q, const mp_shm_outgoing *m, size_t n, int64_t 
 
 static int wait_for_room(mp_shm_queue *q, const mp_shm_wait *w) {
   if (!q->maxsize) return 0;
-  int err = mp_shm_wait_queue_wait(&q->room, has_room_or_repair, q, w);
+  int err = mp_shm_wait_queue_wait(&q->room, has_room_or_recover, q, w);
   if (err || !mp_shm_queue_unreaped(q)) return err;
   err = mp_shm_queue_lock_both(q, w);
   if (!err) mp_shm_queue_unlock_both(q);

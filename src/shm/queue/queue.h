@@ -95,8 +95,8 @@ typedef struct mp_shm_iovec {
 } mp_shm_iovec;
 
 typedef struct mp_shm_outgoing { /* what put takes */
-  const mp_shm_iovec *pieces;
-  size_t npieces, len; /* len: the sum */
+  const mp_shm_iovec *iovecs;
+  size_t niovecs, len; /* len: the sum */
   const mp_shm_handle *handles;
   uint32_t nhandles; /* distinct, all held by this process */
 } mp_shm_outgoing;

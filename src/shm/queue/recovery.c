@@ -97,8 +97,8 @@ static void drop_cut_lease(mp_shm_queue *q) {
 }
 
 /* With both locks and the arena lock. */
-static void repair(mp_shm_queue *q) {
-  if (MP_MUTANT(REPAIR)) return;
+static void recover(mp_shm_queue *q) {
+  if (MP_MUTANT(RECOVERY)) return;
   walk k = walk_records(q);
   q->vacant = !k.own;
   if (k.spare) q->spare = 0;
@@ -135,7 +135,7 @@ int mp_shm_queue_lock_both(mp_shm_queue *q, const mp_shm_wait *w) {
       mp_shm_queue_unlock_both(q);
       return r;
     }
-    repair(q);
+    recover(q);
     q->needs_recovery = 0;
     mp_shm_arena_unlock();
     mp_shm_wait_queue_wake_again(&q->data);

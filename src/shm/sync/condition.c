@@ -121,7 +121,7 @@ static uint64_t nth(mp_shm_condition *c, uint64_t n) {
 }
 
 /* Wakes for all who are notified and may still sleep. Without m: a wake too many costs a look. */
-static void ring_notified(void *block) {
+static void wake_notified(void *block) {
   mp_shm_condition *c = block;
   for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++) {
     if (!notified(c, mp_shm_per_process_load(&c->slots, p))) continue;
@@ -141,7 +141,7 @@ int mp_shm_condition_notify(mp_shm_condition *c, mp_shm_handle h, mp_shm_handle 
   atomic_store_explicit(&c->upto, nth(c, n), memory_order_seq_cst);
   resolve_left(c);
   mp_os_mutex_unlock(&c->m);
-  mp_shm_mutex_after_release(lock_handle, h, ring_notified, c);
+  mp_shm_mutex_after_release(lock_handle, h, wake_notified, c);
   return 0;
 }
 
@@ -205,7 +205,7 @@ int mp_shm_condition_wait(mp_shm_condition *c, mp_shm_handle h, mp_shm_mutex *x,
   uint32_t depth = x->depth;
   mp_shm_mutex_release(x, lock_handle);
   why = mp_shm_private_wait(is_notified, &s, w);
-  if (why == 0) ring_notified(c);
+  if (why == 0) wake_notified(c);
   int r = take_back(x, lock_handle, w);
   if (r < 0) return leave_without_lock(&s);
   x->depth = depth;

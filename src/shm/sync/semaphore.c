@@ -51,9 +51,9 @@ static void reach_target(mp_shm_semaphore *s, uint64_t k) {
 }
 
 /* Raises value, or finds it right. Who had m before may have died between the commit and the wake. */
-static void repair(mp_shm_semaphore *s) {
+static void recover(mp_shm_semaphore *s) {
   mp_shm_pending(&s->wait_queue.word);
-  if (s->target && !MP_MUTANT(GOAL)) reach_target(s, out_in_all(s) - (s->target - 1));
+  if (s->target && !MP_MUTANT(TARGET)) reach_target(s, out_in_all(s) - (s->target - 1));
   atomic_store_explicit(&s->value, s->max - out_in_all(s), memory_order_release);
   mp_shm_wait_queue_wake_sleeper(&s->wait_queue);
   mp_shm_pending(NULL);
@@ -62,7 +62,7 @@ static void repair(mp_shm_semaphore *s) {
 
 static int lock(mp_shm_semaphore *s, const mp_shm_wait *w) {
   int r = mp_shm_lock_word(&s->m, w);
-  if (r == MP_ABANDONED) repair(s);
+  if (r == MP_ABANDONED) recover(s);
   return r < 0 ? r : 0;
 }
 

@@ -3,8 +3,8 @@
  * A reader of a list is stopped at each of its instructions, while a writer does all that writers do; then it goes on. It
  * must answer what was at that index before, or what is there after: numbers here, 0 for none.
  */
-#include "dict_scene.h"
-#include "meeting.h"
+#include "dict_scenario.h"
+#include "interleaving.h"
 #include "shm/container/list.h"
 #include "shm/container/list_internal.h"
 
@@ -73,7 +73,7 @@ static void audit(void) {
 }
 
 int main(void) {
-  static const t_meeting meetings[] = {
+  static const t_interleaving interleavings[] = {
       {"get meets append", absent, read_one, append_40, audit},
       {"get meets pop", gone, read_one, pop, audit},
       {"get meets pop and append", replaced, read_one, pop_and_append, audit},
@@ -85,6 +85,6 @@ int main(void) {
   };
   t_start();
   answer = t_shared(4096);
-  t_run_meetings(meetings, sizeof meetings / sizeof *meetings);
+  t_run_interleavings(interleavings, sizeof interleavings / sizeof *interleavings);
   return 0;
 }

@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dict_scene.h"
-#include "meeting.h"
+#include "dict_scenario.h"
+#include "interleaving.h"
 
 enum { SPLIT_KEY = 5000, OTHERS = 4000 };
 
@@ -55,8 +55,8 @@ static void delete_and_insert(void) {
   t_set_text(n, 2);
 }
 
-/* The last entry goes, a writer dies, and the next one, who repairs, may write where that entry was. */
-static void delete_and_repair(void) {
+/* The last entry goes, a writer dies, and the next one, who recovers, may write where that entry was. */
+static void delete_and_recover(void) {
   delete ();
   pid_t pid = fork();
   if (pid == 0) _exit(mp_os_mutex_try(&t_d->first.lock));
@@ -112,13 +112,13 @@ static void audit(void) {
 }
 
 int main(void) {
-  static const t_meeting meetings[] = {
+  static const t_interleaving interleavings[] = {
       {"get meets a number in place", number, read_one, set_number, audit},
       {"get meets replace", five, read_one, replace, audit},
       {"get meets insert", absent, read_one, replace, audit},
       {"get meets delete", five_to_none, read_one, delete, audit},
       {"get meets delete and insert", five_to_third, read_one, delete_and_insert, audit},
-      {"get meets delete, death, repair and insert", last_to_none, read_one, delete_and_repair, audit},
+      {"get meets delete, death, repair and insert", last_to_none, read_one, delete_and_recover, audit},
       {"get meets two new tables", many, read_one, new_tables, audit},
       {"get meets two new tables, of a full one", many_full, read_one, new_tables, audit},
       {"get meets the split", many, read_one, split, audit},
@@ -126,6 +126,6 @@ int main(void) {
   };
   t_start();
   answer = t_shared(4096);
-  t_run_meetings(meetings, sizeof meetings / sizeof *meetings);
+  t_run_interleavings(interleavings, sizeof interleavings / sizeof *interleavings);
   return 0;
 }

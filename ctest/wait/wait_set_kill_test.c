@@ -17,7 +17,7 @@
 #include "os/process.h"
 #include "shm/arena/proc.h"
 #include "shm/wait/wait_set.h"
-#include "sleeper.h"
+#include "waiter.h"
 
 #define SMALL 64
 #define QUEUES 2
@@ -115,31 +115,31 @@ static void close_it(void *arg) {
   CHECK(mp_shm_queue_close(q, &t_soon) == 0);
 }
 
-typedef struct scene {
+typedef struct scenario {
   const char *name;
   void (*watch)(void);
-  void (*ring)(void *);
+  void (*wake)(void *);
   void (*first)(void); /* before it is stepped; stops itself */
-} scene;
+} scenario;
 
-static const scene scenes[] = {
+static const scenario scenarios[] = {
     {"put killed, watched by wait", watch_by_wait, put_one, NULL},
     {"put killed, watched by a descriptor", watch_by_fd, put_one, NULL},
     {"close killed, watched by wait", watch_by_wait, close_it, NULL},
 };
-static const scene to_wait = {"", watch_by_wait, put_one, NULL}, to_poll = {"", watch_by_fd, put_one, NULL},
-                   to_look = {"", watch_by_fd, put_one, get_ready_to_look};
+static const scenario to_wait = {"", watch_by_wait, put_one, NULL}, to_poll = {"", watch_by_fd, put_one, NULL},
+                      to_look = {"", watch_by_fd, put_one, get_ready_to_look};
 
 /* True when the watcher was awake in time: by itself if the dead one had committed, else by a put that follows. It is
  * stopped meanwhile: stepping may take longer than its slice. */
-static bool try_ringer(const scene *o, long k, bool *done) {
+static bool try_waker(const scenario *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
   pid_t pid = start(o->watch);
   await_watching(pid);
   kill(pid, SIGSTOP);
   CHECK(waitpid(pid, NULL, WUNTRACED) == pid);
-  *done = t_kill_after(k, o->ring, NULL, NULL);
+  *done = t_kill_after(k, o->wake, NULL, NULL);
   kill(pid, SIGCONT);
   if (q->tail == tail_before && !q->closed) t_put_number(q, LAST, SMALL);
   bool awake = woken_within(IN_TIME);
@@ -148,13 +148,13 @@ static bool try_ringer(const scene *o, long k, bool *done) {
   return awake;
 }
 
-static long run_scene(const scene *o) {
+static long run_scenario(const scenario *o) {
   long points = 0;
   bool done = false;
   t_what = o->name;
   for (long k = t_first(); !done; k += t_stride(), points++) {
     int tries = 0;
-    while (!try_ringer(o, k, &done)) CHECK(++tries < TRIES);
+    while (!try_waker(o, k, &done)) CHECK(++tries < TRIES);
   }
   printf("  %-40s %6ld kill points\n", o->name, points);
   return points;
@@ -234,7 +234,7 @@ static void sweep(void *arg) { (void)arg, mp_shm_sweep(); }
 /* --- among the living: one stops at each instruction, the other runs past it --- */
 
 static void watch(void *arg) {
-  const scene *o = arg;
+  const scenario *o = arg;
   if (o->first) o->first();
   o->watch();
   seen->woken = mp_os_now();
@@ -248,7 +248,7 @@ static void run_to_stop(pid_t pid) {
 }
 
 /* A put comes when the watcher has run k instructions on its way to sleep. */
-static bool try_going_to_sleep(const scene *o, long k, bool *done) {
+static bool try_going_to_sleep(const scenario *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
   memset(seen, 0, sizeof *seen);
@@ -268,7 +268,7 @@ static bool try_going_to_sleep(const scene *o, long k, bool *done) {
 }
 
 /* The watcher goes to sleep when the one that puts has run k instructions. */
-static bool try_putting(const scene *o, long k, bool *done) {
+static bool try_putting(const scenario *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
   pid_t waker = t_trace(put_one, NULL);
@@ -285,7 +285,7 @@ static bool try_putting(const scene *o, long k, bool *done) {
 
 /* The watcher comes when the one that puts has run k instructions of its put and what follows that for another watcher;
  * what it waits for is another put. */
-static bool try_coming_late(const scene *o, long k, bool *done) {
+static bool try_coming_late(const scenario *o, long k, bool *done) {
   t_deadline(20);
   new_queues();
   mp_shm_wait_set_arm(&q->data); /* the other one, which has gone already */
@@ -304,12 +304,12 @@ static bool try_coming_late(const scene *o, long k, bool *done) {
   return prompt;
 }
 
-typedef bool try_one(const scene *o, long k, bool *done);
+typedef bool try_one(const scenario *o, long k, bool *done);
 
 static const struct crossing {
   const char *name;
   try_one *try;
-  const scene *scene;
+  const scenario *scenario;
 } crossings[] = {
     {"put comes while one goes to wait", try_going_to_sleep, &to_wait},
     {"put comes while one goes to poll", try_going_to_sleep, &to_poll},
@@ -327,7 +327,7 @@ static long run_crossing(const struct crossing *c) {
   for (long k = t_first(); !done; k += t_stride(), points++) {
     int tries = 0;
     t_point = k;
-    while (!c->try(c->scene, k, &done)) CHECK(++tries < TRIES);
+    while (!c->try(c->scenario, k, &done)) CHECK(++tries < TRIES);
   }
   printf("  %-40s %6ld points\n", c->name, points);
   return 1;
@@ -404,8 +404,8 @@ int main(int argc, char **argv) {
     if (strstr(crossings[i].name, part)) n += run_crossing(&crossings[i]);
   if (strstr("trips by wait", part)) n += ping_pong("trips by wait", by_wait);
   if (strstr("trips by descriptor", part)) n += ping_pong("trips by descriptor", by_fd);
-  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-    if (strstr(scenes[i].name, part)) points += run_scene(&scenes[i]), n++;
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    if (strstr(scenarios[i].name, part)) points += run_scenario(&scenarios[i]), n++;
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
     if (strstr(ops[i].name, part)) points += t_run_op(&ops[i]) + t_run_recovery(&ops[i], sweep), n++;
   printf("%ld kill points\nok %ld\n", points, n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A condition, and processes that wait for it. The contracts stand in condition_scene.h. */
 #define _GNU_SOURCE
-#include "sync/condition_scene.h"
+#include "sync/condition_scenario.h"
 
 #include <signal.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "meeting.h"
+#include "interleaving.h"
 #include "shm/number/array.h"
 #include "shm/sync/barrier.h"
 #include "shm/sync/condition.h"
@@ -257,7 +257,7 @@ static void replaced_before_or_not(void) {
   let_go();
 }
 
-static const t_meeting scenes[] = {
+static const t_interleaving scenarios[] = {
     {"Lock: acquire and release, while another does", a_lock, first_locks, other_locks, lock_works},
     {"RWLock: read, while another reads", a_rwlock, first_reads, other_reads, both_read},
     {"RWLock: read, while another writes", a_rwlock, first_reads, other_writes, rwlock_works},
@@ -286,6 +286,6 @@ static const t_meeting scenes[] = {
 int main(void) {
   t_start();
   t = t_shared(sizeof *t);
-  t_run_meetings(scenes, sizeof scenes / sizeof *scenes);
+  t_run_interleavings(scenarios, sizeof scenarios / sizeof *scenarios);
   return 0;
 }

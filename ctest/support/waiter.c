@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes that sleep while another is killed. The contracts stand in sleeper.h. */
 #define _GNU_SOURCE
-#include "sleeper.h"
+#include "waiter.h"
 
 #include <signal.h>
 #include <string.h>
@@ -16,15 +16,15 @@
 #define PAUSE_US 50
 #define SURELY_ASLEEP 3 /* seen so often in a row: a lock may be slept on for a moment */
 
-t_sleeper *t_sleepers;
+t_waiter *t_waiters;
 bool t_control;
 
-void t_sleepers_setup(void) {
+void t_waiters_setup(void) {
   setenv("MPROC_SPIN", "0", 1);
   t_block_sigchld();
   const char *mode = getenv("MP_CONTROL");
   t_control = mode && strcmp(mode, "nopending") == 0;
-  t_sleepers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  t_waiters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 void t_without_kernel(void) {
@@ -32,13 +32,13 @@ void t_without_kernel(void) {
 }
 
 static int slice_begins(void *arg) {
-  ((t_sleeper *)arg)->armed = mp_os_now();
+  ((t_waiter *)arg)->armed = mp_os_now();
   return 0;
 }
 
-mp_shm_wait t_watched(t_sleeper *s) { return (mp_shm_wait){MP_FOREVER, slice_begins, s}; }
+mp_shm_wait t_watched(t_waiter *s) { return (mp_shm_wait){MP_FOREVER, slice_begins, s}; }
 
-pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *)) {
+pid_t t_sleep(t_waiter *s, void (*f)(t_waiter *)) {
   memset(s, 0, sizeof *s);
   s->armed = mp_os_now();
   pid_t pid = fork();
@@ -55,12 +55,12 @@ void t_await_asleep(pid_t pid) {
   while (!t_asleep(pid)) usleep(PAUSE_US);
 }
 
-bool t_woken_by(const t_sleeper *s, uint64_t deadline) {
+bool t_woken_by(const t_waiter *s, uint64_t deadline) {
   while (!s->woken && mp_os_now() < deadline) usleep(PAUSE_US);
   return s->woken && s->woken < deadline;
 }
 
-bool t_young(const t_sleeper *s) { return mp_os_now() < s->armed + T_YOUNG; }
+bool t_young(const t_waiter *s) { return mp_os_now() < s->armed + T_YOUNG; }
 
 void t_run_to_stop(pid_t pid) {
   int status;
@@ -68,13 +68,13 @@ void t_run_to_stop(pid_t pid) {
   waitpid(pid, &status, 0);
 }
 
-bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps) {
+bool t_step_waiter(pid_t pid, const t_waiter *s, long steps) {
   for (long i = 0; i < steps; i++)
     if (s->woken || !t_step_awake(pid)) return true;
   return false;
 }
 
-pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b) {
+pid_t t_stopped_asleep(void (*run)(void *), t_waiter *s, mp_shm_wait_queue *b) {
   int status;
   s->woken = 0;
   pid_t pid = t_trace(run, s);
@@ -88,8 +88,8 @@ pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b) 
 
 static pid_t pids[T_SLEEPERS];
 
-void t_witness(int i, void (*f)(t_sleeper *)) {
-  t_sleeper *s = &t_sleepers[i];
+void t_witness(int i, void (*f)(t_waiter *)) {
+  t_waiter *s = &t_waiters[i];
   pids[i] = t_sleep(s, f);
   for (int seen = 0; seen < SURELY_ASLEEP && !s->woken; usleep(PAUSE_US)) seen = t_asleep(pids[i]) ? seen + 1 : 0;
 }
@@ -103,13 +103,13 @@ void t_witness_end_all(int n) {
 
 static bool all_young(int n) {
   for (int i = 0; i < n; i++)
-    if (!t_young(&t_sleepers[i]) && !t_sleepers[i].woken) return false;
+    if (!t_young(&t_waiters[i]) && !t_waiters[i].woken) return false;
   return true;
 }
 
 static bool all_woken_by(int n, uint64_t deadline) {
   for (int i = 0; i < n; i++)
-    if (!t_woken_by(&t_sleepers[i], deadline)) return false;
+    if (!t_woken_by(&t_waiters[i], deadline)) return false;
   return true;
 }
 
@@ -120,11 +120,11 @@ int t_witness_judge(int n) {
 }
 
 int t_witness_result(int i) {
-  t_woken_by(&t_sleepers[i], MP_FOREVER);
-  return t_sleepers[i].result;
+  t_woken_by(&t_waiters[i], MP_FOREVER);
+  return t_waiters[i].result;
 }
 
-/* --- scenes --- */
+/* --- scenarios --- */
 
 static pid_t trace(void (*run)(void *), bool starts_late) {
   pid_t pid = t_trace(run, NULL);
@@ -149,7 +149,7 @@ int t_try_witnessed(const void *witnessed, long k, bool *done) {
 }
 
 /* The sleepers must wake by themselves, or at once when they get what the dead process did not give them. */
-static int judge(const t_scene *o, int n) {
+static int judge(const t_scenario *o, int n) {
   bool helped = !o->committed();
   if (!all_young(n)) return T_SLOW;
   uint64_t since = mp_os_now();
@@ -157,9 +157,9 @@ static int judge(const t_scene *o, int n) {
   return all_woken_by(n, since + T_PROMPT) ? T_IN_TIME : T_LATE;
 }
 
-int t_try_scene(const void *scene, long k, bool *done) {
-  const t_scene *o = scene;
-  int n = o->sleepers ? (int)o->sleepers : 1;
+int t_try_scenario(const void *scenario, long k, bool *done) {
+  const t_scenario *o = scenario;
+  int n = o->waiters ? (int)o->waiters : 1;
   t_deadline(30);
   o->before();
   pid_t killed = trace(o->run, o->starts_late);
@@ -167,7 +167,7 @@ int t_try_scene(const void *scene, long k, bool *done) {
   *done = step_and_end(killed, k);
   int r = judge(o, n);
   t_witness_end_all(n);
-  if (r == T_IN_TIME) o->after(t_sleepers);
+  if (r == T_IN_TIME) o->after(t_waiters);
   o->let_go();
   return r;
 }

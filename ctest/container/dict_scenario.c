@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dict_scene.h"
+#include "dict_scenario.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "meeting.h"
+#include "interleaving.h"
 
 #define SMALL 64
 #define BIG 96    /* a large message here */
@@ -33,8 +33,8 @@ static const mp_shm_wait now = {0, NULL, NULL};
 static int put_number(uint64_t number) {
   static uint64_t bytes[BIG / 8];
   bytes[0] = number;
-  mp_shm_iovec piece = {bytes, size};
-  mp_shm_outgoing m = {&piece, 1, size, NULL, 0};
+  mp_shm_iovec iovec = {bytes, size};
+  mp_shm_outgoing m = {&iovec, 1, size, NULL, 0};
   int err = mp_shm_queue_put(q, &m, &now);
   CHECK(err == 0 || err == -ETIMEDOUT || err == -EPIPE);
   if (!err) t->put[number]++;
@@ -152,7 +152,7 @@ static void audit(void) {
 #define SCENE(name, before, first, other)                                                                              \
   { name, before, first, other, audit }
 
-static const t_meeting scenes[] = {
+static const t_interleaving scenarios[] = {
     SCENE("get, while the first messages are put", fresh, first_takes, put_two),
     SCENE("lease, while the first messages are put", fresh, first_leases, put_two),
     SCENE("get if, while the first messages are put", fresh, first_takes_if, put_two),
@@ -185,6 +185,6 @@ int main(void) {
   t_start();
   t = t_shared(sizeof *t);
   mp_shm_queue_inline_max = SMALL + 16;
-  t_run_meetings(scenes, sizeof scenes / sizeof *scenes);
+  t_run_interleavings(scenarios, sizeof scenarios / sizeof *scenarios);
   return 0;
 }

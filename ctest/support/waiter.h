@@ -17,51 +17,51 @@
 enum { T_SLEEPERS = 8 };
 enum { T_IN_TIME, T_LATE, T_SLOW };
 
-typedef struct t_sleeper {
+typedef struct t_waiter {
   _Atomic uint64_t armed;  /* when its present slice began, or a little before */
   _Atomic uint64_t woken;  /* when its call returned; 0: not yet */
   _Atomic uint64_t number; /* for the test: what it got */
   _Atomic int32_t result;
-} t_sleeper;
+} t_waiter;
 
-/* A scene in which sleepers of one kind must be woken. */
-typedef struct t_scene {
+/* A scenario in which sleepers of one kind must be woken. */
+typedef struct t_scenario {
   const char *name;
   void (*before)(void);
-  void (*sleep)(t_sleeper *); /* what the sleepers call; it fills in result and woken */
-  void (*run)(void *);        /* what is killed; calls t_without_kernel first */
-  bool (*committed)(void);    /* the sleepers have what they wait for */
-  void (*help)(void);         /* if not: does what gives it to them */
-  void (*after)(const t_sleeper *);
+  void (*sleep)(t_waiter *); /* what the sleepers call; it fills in result and woken */
+  void (*run)(void *);       /* what is killed; calls t_without_kernel first */
+  bool (*committed)(void);   /* the sleepers have what they wait for */
+  void (*help)(void);        /* if not: does what gives it to them */
+  void (*after)(const t_waiter *);
   void (*let_go)(void); /* last of all */
-  unsigned sleepers;    /* 0: one */
+  unsigned waiters;     /* 0: one */
   bool starts_late;     /* run stops itself once it has done what comes before the sleepers' sleep */
-} t_scene;
+} t_scenario;
 
-extern t_sleeper *t_sleepers; /* [T_SLEEPERS], in memory shared with them */
+extern t_waiter *t_waiters; /* [T_SLEEPERS], in memory shared with them */
 /* Set by main() from MP_CONTROL=nopending: the process that is killed leaves the kernel's part out, and wakes are lost. */
 extern bool t_control;
 void t_without_kernel(void);
 
 /* Before t_start: no spinning, which would be stepped through; and SIGCHLD blocked, for t_step_sleeper. */
-void t_sleepers_setup(void);
+void t_waiters_setup(void);
 
-mp_shm_wait t_watched(t_sleeper *s); /* for ever, noting each slice's begin */
-pid_t t_sleep(t_sleeper *s, void (*f)(t_sleeper *));
+mp_shm_wait t_watched(t_waiter *s); /* for ever, noting each slice's begin */
+pid_t t_sleep(t_waiter *s, void (*f)(t_waiter *));
 void t_await_armed(mp_shm_wait_queue *b);
 void t_await_asleep(pid_t pid);
-bool t_woken_by(const t_sleeper *s, uint64_t deadline);
-bool t_young(const t_sleeper *s);
+bool t_woken_by(const t_waiter *s, uint64_t deadline);
+bool t_young(const t_waiter *s);
 
 /* Runs a traced process to where it stops itself. */
 void t_run_to_stop(pid_t pid);
 /* That many instructions of a traced process; true when its call had returned (s->woken) or it slept before. */
-bool t_step_sleeper(pid_t pid, const t_sleeper *s, long steps);
+bool t_step_waiter(pid_t pid, const t_waiter *s, long steps);
 /* A traced process that runs run(s), asleep at that wait queue, and stopped there. */
-pid_t t_stopped_asleep(void (*run)(void *), t_sleeper *s, mp_shm_wait_queue *b);
+pid_t t_stopped_asleep(void (*run)(void *), t_waiter *s, mp_shm_wait_queue *b);
 
 /* Sleepers of many kinds. Starts sleeper i, which calls f, then pauses; returns once it sleeps or its call has returned. */
-void t_witness(int i, void (*f)(t_sleeper *));
+void t_witness(int i, void (*f)(t_waiter *));
 pid_t t_witness_pid(int i);
 void t_witness_end(int i);
 void t_witness_end_all(int n); /* the n first */
@@ -70,7 +70,7 @@ int t_witness_judge(int n);
 /* Waits, for as long as it takes, until sleeper i's call has returned: its result. */
 int t_witness_result(int i);
 
-/* A scene with such sleepers, or whose outcome is more than that they were woken. */
+/* A scenario with such sleepers, or whose outcome is more than that they were woken. */
 typedef struct t_witnessed {
   const char *name;
   void (*before)(void);
@@ -82,7 +82,7 @@ typedef struct t_witnessed {
 
 /* One try at point k: T_IN_TIME, T_LATE or T_SLOW; *done when the operation had ended before it. */
 typedef int t_try(const void *arg, long k, bool *done);
-int t_try_scene(const void *scene, long k, bool *done);
+int t_try_scenario(const void *scenario, long k, bool *done);
 int t_try_witnessed(const void *witnessed, long k, bool *done);
 /* Every point (of the sample). Prints, and returns how many wakes were lost. */
 long t_run_points(const char *name, t_try *f, const void *arg);

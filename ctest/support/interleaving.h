@@ -6,17 +6,17 @@
 
 #include "harness.h"
 
-typedef struct t_meeting {
+typedef struct t_interleaving {
   const char *name;
   void (*before)(void);
   void (*first)(void *); /* stepped, in a child */
   void (*other)(void);
   void (*after)(void); /* the audit */
-} t_meeting;
+} t_interleaving;
 
 /* For every instruction (of the sample) of first. Prints and returns how many. */
-long t_run_meeting(const t_meeting *m);
+long t_run_interleaving(const t_interleaving *m);
 /* All of them, and "ok N". */
-void t_run_meetings(const t_meeting *m, size_t n);
+void t_run_interleavings(const t_interleaving *m, size_t n);
 
 #endif

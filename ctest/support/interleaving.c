@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "meeting.h"
+#include "interleaving.h"
 
 #define STEPS_MOST 500000 /* what is left of an operation, to its end */
 
 /* True when the first had ended before. */
-static bool meet_after(long steps, const t_meeting *m) {
+static bool meet_after(long steps, const t_interleaving *m) {
   t_point = steps;
   m->before();
   pid_t pid = t_trace(m->first, NULL);
@@ -17,7 +17,7 @@ static bool meet_after(long steps, const t_meeting *m) {
   return over;
 }
 
-long t_run_meeting(const t_meeting *m) {
+long t_run_interleaving(const t_interleaving *m) {
   long points = 0;
   t_what = m->name;
   for (long k = t_first(); !meet_after(k, m); k += t_stride(), points++) t_deadline(20);
@@ -25,8 +25,8 @@ long t_run_meeting(const t_meeting *m) {
   return points;
 }
 
-void t_run_meetings(const t_meeting *m, size_t n) {
+void t_run_interleavings(const t_interleaving *m, size_t n) {
   long points = 0;
-  for (size_t i = 0; i < n; i++) points += t_run_meeting(&m[i]);
+  for (size_t i = 0; i < n; i++) points += t_run_interleaving(&m[i]);
   printf("ok %ld\n", points);
 }
