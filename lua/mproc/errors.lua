@@ -18,6 +18,14 @@ function errors.where()
   return core.where() or "?"
 end
 
+-- For what core.pack says: a value that cannot travel is the caller's mistake; what a hook raised is raised as it is.
+function errors.raise_unsendable(reason, refused)
+  if refused then
+    errors.raise("%s", reason)
+  end
+  error(reason, 0)
+end
+
 -- Shows a value in a message: strings quoted and cut, others by type and text.
 function errors.show(value)
   if type(value) == "string" then

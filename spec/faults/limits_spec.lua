@@ -7,7 +7,6 @@ local program = require("spec.support.program")
 
 -- Name -> why that is known not to hold.
 local BROKEN = {
-  ["Pool:map, n of the items"] = "an n that no memory can hold is not refused",
 }
 
 local SHARES = 3

@@ -16,8 +16,6 @@ local TEXTS = {
 
 -- Of those that are known not to hold yet.
 local BROKEN = {
-  ["cannot send args[1]: a file belongs to one process"] = "a queue's put puts the caller's line before it",
-  ["\0"] = "behind the caller's line a text ends at its first zero",
 }
 
 local PRELUDE = [[

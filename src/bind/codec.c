@@ -7,10 +7,7 @@
 #include "bind/bind.h"
 
 int mp_lua_raise(lua_State *L) {
-  static const char ours[] = "cannot send ";
-  if (lua_type(L, -1) == LUA_TSTRING && strncmp(lua_tostring(L, -1), ours, sizeof ours - 1) == 0)
-    return mp_lua_misuse(L, lua_tostring(L, -1));
-  return lua_error(L);
+  return mp_codec_refused() ? mp_lua_misuse(L, lua_tostring(L, -1)) : lua_error(L);
 }
 
 void mp_lua_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {

@@ -29,7 +29,8 @@ static int make_string(lua_State *L) {
   return 1;
 }
 
-/* pack(value, what) -> bytes, or nil and what the codec says: `what` names the value in it */
+/* pack(value, what) -> bytes, or nil, what the codec says, and whether it is the value that cannot travel (`what` names it),
+ * and no error of a hook's */
 static int snapshot_pack(lua_State *L) {
   mp_codec_message m;
   luaL_checkany(L, 1);
@@ -38,7 +39,8 @@ static int snapshot_pack(lua_State *L) {
   if (mp_codec_encode(L, 1, what, &m) != 0) {
     lua_pushnil(L);
     lua_insert(L, -2);
-    return 2;
+    lua_pushboolean(L, mp_codec_refused());
+    return 3;
   }
   lua_pushcfunction(L, make_string);
   lua_pushlightuserdata(L, &m);

@@ -11,6 +11,7 @@
 #define MP_CODEC_CODEC_H
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,6 +75,10 @@ void mp_codec_open(lua_State *L);
  * nothing to release. Never raises. Runs hooks, which may encode in turn.
  */
 int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m);
+
+/* After -1: true when a value cannot travel, whose path the error, a string, tells; false when the error is a hook's own,
+ * or one of memory. */
+bool mp_codec_refused(void);
 
 /* The same for the n values from idx on, as one message. */
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m);

@@ -3,6 +3,7 @@
  * The encoder's entry points: messages that need no scratch, the passes of
  * those that do (encoder.h), and release.
  */
+#include <stdbool.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,10 @@ static int encode(mp_codec_encoder *e, int idx, int n, mp_codec_message *m) {
   return status;
 }
 
+static bool refused; /* the last encode that failed had a value that cannot travel */
+
+bool mp_codec_refused(void) { return refused; }
+
 static int encode_composite(lua_State *L, int idx, int n, int many, const char *what, mp_codec_message *m) {
   int status = MP_ENC_NOMEM;
   mp_codec_encoder *e = encoder_take(L, what);
@@ -201,6 +206,7 @@ static int encode_composite(lua_State *L, int idx, int n, int many, const char *
     encoder_give(e);
   }
   if (status == MP_ENC_NOMEM) lua_pushliteral(L, "not enough memory");
+  if (status) refused = status == MP_ENC_FAIL;
   return status ? -1 : 0;
 }
 

@@ -127,11 +127,8 @@ end
 
 local function freeze_args(args)
   local n = check.length("initargs.n", args, check.ARGUMENTS_MAX)
-  local bytes, reason = core.pack({ n = n, table.unpack(args, 1, n) }, "initargs")
-  if bytes then
-    return bytes
-  end
-  errors.raise("%s", tostring(reason))
+  local bytes, reason, refused = core.pack({ n = n, table.unpack(args, 1, n) }, "initargs")
+  return bytes or errors.raise_unsendable(reason, refused)
 end
 
 -- mproc.Pool(4), mproc.Pool("50%"), mproc.Pool{ processes = 4, ... } and, as in Python, mproc.Pool(4, initializer,

@@ -24,13 +24,8 @@ local function states()
 end
 
 local function snapshot(args)
-  local bytes, reason = core.pack(args, "args")
-  if bytes then
-    return bytes
-  elseif type(reason) == "string" then
-    errors.raise("%s", reason)
-  end
-  error(reason, 0)
+  local bytes, reason, refused = core.pack(args, "args")
+  return bytes or errors.raise_unsendable(reason, refused)
 end
 
 -- Takes what options.read understands; a subclass may have an init of its own that never calls this one.

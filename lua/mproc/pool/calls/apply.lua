@@ -53,15 +53,11 @@ local function raise_unsendable(job, reason, name, ...)
   if name then
     errors.raise("cannot send the task: %s", reason)
   end
-  local bytes, precise = core.pack(job.f, "f")
+  local bytes, precise, refused = core.pack(job.f, "f")
   if bytes then
-    bytes, precise = core.pack(table.pack(...), "args")
+    bytes, precise, refused = core.pack(table.pack(...), "args")
   end
-  reason = bytes and reason or precise
-  if type(reason) == "string" then
-    errors.raise("%s", reason)
-  end
-  error(reason, 0)
+  errors.raise_unsendable(bytes and reason or precise, not bytes and refused)
 end
 
 -- Begins the job of a task, f(...), and sends it. alone: nobody can call it off, so that it needs no cancel flag when

@@ -71,13 +71,8 @@ function functions.unchanged(version)
 end
 
 local function pack(f)
-  local bytes, reason = core.pack(f, "f")
-  if bytes then
-    return bytes
-  elseif type(reason) == "string" then
-    errors.raise("%s", reason)
-  end
-  error(reason, 0)
+  local bytes, reason, refused = core.pack(f, "f")
+  return bytes or errors.raise_unsendable(reason, refused)
 end
 
 local function new_version(state, f, bytes)

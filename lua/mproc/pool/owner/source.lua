@@ -16,7 +16,7 @@ local errors = require("mproc.errors")
 local source = {}
 
 local outside = core.outside
-local LENGTH_MAX = 1 << 53 -- of a list: more is a mistake
+local LENGTH_MAX = 1 << 31 -- of a list: no table has more
 local PULL_MOST = 1 << 24 -- items read at once
 
 local function close_nothing()
