@@ -15,9 +15,8 @@
 -- (owner/loop.lua). The user's object has methods and a record, the state, under a private key; each part of the state
 -- is written by one file: state.workers, .inflight, .functions, .jobs. Beside these: owner and owner_pid, phase
 -- ("open", "closed", "terminated"), broken and broken_error (workers cannot start), finishing (no worker shall be
--- replaced), finished, size (of the pool, whoever its workers are), transport (how messages go and
--- come: protocol.transport), results, flags (protocol.flags), and the
--- options.
+-- replaced), finished, size (of the pool, whoever its workers are), transport (how messages go and come:
+-- protocol.transport), results, flags (protocol.flags), and the options.
 --
 -- Every method runs under core.shield: no hook of the program's, and no Ctrl-C but in a wait, ends it between two
 -- lines. Code of the user's that it calls may do anything to the pool, and finalizers may come at any allocation.
