@@ -87,7 +87,10 @@ static long run_scenario(const scenario *s) {
 
 /* --- just after a new table is in place: windows that a stride would step over --- */
 
-enum { WINDOW = 80, CROWD_WINDOW = 250 };
+enum { WINDOW = 80, CROWD_WINDOW = 250, FINE = 5, COARSE = 8 };
+
+/* Whether this run is a sample; one of every few instructions is none yet. */
+static bool samples(void) { return t_stride() > FINE; }
 
 /* How many instructions until the table of that stripe is another. */
 static long steps_to_table(mp_shm_stripe *s) {
@@ -109,7 +112,8 @@ static long run_window(const scenario *s) {
   set_up();
   long first = steps_to_table(&t_d->first);
   go_on();
-  for (long k = first; k < first + WINDOW && !kill_at(k); k++, points++) t_deadline(60);
+  long stride = samples() ? COARSE : 1;
+  for (long k = first + t_first() % stride; k < first + WINDOW && !kill_at(k); k += stride, points++) t_deadline(60);
   printf("  the new table of %-19s %6ld kill points\n", s->name, points);
   return points;
 }
@@ -151,7 +155,7 @@ static bool kill_in_stripe(long k) {
 
 /* From the new table on: chunks are freed there. */
 static long run_crowd(const scenario *s) {
-  long points = 0, stride = t_stride() > 5 ? t_stride() / 5 : 1;
+  long points = 0, stride = samples() ? t_stride() : 1;
   sc = s;
   t_what = s->name;
   t_deadline(60);
