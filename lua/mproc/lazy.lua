@@ -24,46 +24,39 @@ for name in ("_VERSION assert collectgarbage coroutine debug error getmetatable 
 end
 standard._G = _G
 
-local function read(name)
-  local stem = ROOT and ROOT .. name:gsub("%.", "/")
-  for _, ending in ipairs(stem and { ".lua", "/init.lua" } or {}) do
-    local file = io.open(stem .. ending, "rb")
-    if file then
-      local text = file:read("a")
-      file:close()
-      return { text, "@" .. stem .. ending }
+local read_unit = core.read_unit
+
+local note
+
+-- Keeps the text of a unit, and reads what it requires. False when there was none.
+local function keep(name, path, text, ...)
+  if not text then
+    return false
+  end
+  texts[name] = { text, "@" .. path }
+  for i = 1, select("#", ...) do
+    local required = select(i, ...)
+    if required ~= "mproc" then
+      note(required)
     end
   end
-end
-
--- An iterator of the names of mproc's modules that a text requires.
-local function required_by(text)
-  local at = 1
-  return function()
-    local _, last = text:find('require("mproc', at, true)
-    at = last or at
-    return last and text:match('^mproc[%w_.]*', last - 4)
-  end
+  return true
 end
 
 -- Reads the unit's text and that of the units that it requires. What has been required already is taken as it is, and
 -- what lies in no file is required at once.
-function lazy.unit(name)
+function note(name)
   if loaded[name] or texts[name] then
     return
   end
-  local found = not published[name] and read(name)
-  if not found then
+  local stem = ROOT and not published[name] and ROOT .. name:gsub("%.", "/")
+  if not stem or not keep(name, stem .. ".lua", read_unit(stem .. ".lua"))
+    and not keep(name, stem .. "/init.lua", read_unit(stem .. "/init.lua")) then
     loaded[name] = original(name)
-    return
-  end
-  texts[name] = found
-  for required in required_by(found[1]) do
-    if required ~= "mproc" then
-      lazy.unit(required)
-    end
   end
 end
+
+lazy.unit = note
 
 -- The module. A unit that could not be compiled, for want of memory say, or was interrupted, is tried again.
 function lazy.load(name)

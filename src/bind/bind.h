@@ -106,6 +106,7 @@ void mp_lua_open_frozen(lua_State *L); /* after mp_lua_open_object */
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);
 void mp_lua_open_program(lua_State *L);
+void mp_lua_open_unit(lua_State *L);
 
 #pragma GCC visibility pop
 #endif

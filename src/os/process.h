@@ -86,6 +86,10 @@ int mp_os_open_null(void);
 /* A file in the folder that has no name: it goes with its last descriptor. Writes append. */
 int mp_os_open_nameless(const char *folder);
 int64_t mp_os_file_size(int fd);
+/* A descriptor of a file that is there, close-on-exec; or -errno. */
+int mp_os_open_read(const char *path);
+/* Up to n bytes from where it stands: how many, or -errno. */
+int64_t mp_os_read(int fd, void *p, size_t n);
 /* Writes all of the file `from` to `to`. 0 or -errno. */
 int mp_os_send_file(int from, int to);
 

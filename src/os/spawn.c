@@ -79,6 +79,16 @@ int mp_os_open_nameless(const char *folder) {
   return fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL ? open_unlinked(folder) : fd;
 }
 
+int mp_os_open_read(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int64_t mp_os_read(int fd, void *p, size_t n) {
+  ssize_t got = read(fd, p, n);
+  return got < 0 ? -errno : got;
+}
+
 int64_t mp_os_file_size(int fd) {
   struct stat s;
   return fstat(fd, &s) < 0 ? -errno : s.st_size;
