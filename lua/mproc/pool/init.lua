@@ -269,7 +269,7 @@ function Pool.__tostring(pool)
 end
 
 function Pool.__mproc_encode()
-  error("a pool belongs to the process that made it; make another one there, or send it tasks through a queue", 0)
+  errors.raise("a pool belongs to the process that made it; make another one there, or send it tasks through a queue")
 end
 
 -- --- making ---

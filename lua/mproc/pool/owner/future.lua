@@ -196,7 +196,7 @@ function Future:__mproc_wait()
 end
 
 function Future.__mproc_encode()
-  error("a future belongs to the process that made its pool; get() its result and send that", 0)
+  errors.raise("a future belongs to the process that made its pool; get() its result and send that")
 end
 
 -- --- several ---
