@@ -25,6 +25,16 @@ describe("the end of a child", function()
   end
 
   describe("by an error", function()
+    it("keeps the text of an object that cannot travel, and says why it could not", function()
+      local p <close> = quiet(function()
+        error(setmetatable({ log = io.stdout }, { __tostring = function() return "disk full" end }))
+      end)
+      local ok, message = outcome(p)
+      assert.is_false(ok)
+      assert.matches("^disk full\n%(the error object could not travel: cannot send error.*\nremote traceback", message)
+      assert.equal(1, p.exitcode)
+    end)
+
     it("has exit code 1, keeps the text and adds the remote traceback", function()
       local p <close> = quiet(function() error("boom") end)
       local ok, message = outcome(p)

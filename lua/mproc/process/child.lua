@@ -30,9 +30,21 @@ local function describe(err)
   return err
 end
 
+-- Whether the error can travel as the object that it is; and its text, with why it cannot.
+local function try_to_pack(err)
+  local text = text_of(err)
+  if err == nil or type(err) == "string" then
+    return false, text
+  end
+  local bytes, reason = core.pack(err, "error")
+  if bytes then
+    return true, text
+  end
+  return false, ("%s\n(the error object could not travel: %s)"):format(text, text_of(reason))
+end
+
 -- Sends the text first, then the value if that can travel. What the child wrote is out before.
-local function send_failure(record, err, text, lines)
-  local more = err ~= nil and type(err) ~= "string" and core.unsendable(err) == nil
+local function send_failure(record, err, text, lines, more)
   core.flush()
   core.send(record.results, { failed = true, text = text, trace = lines, more = more or nil }, "error")
   if more then
@@ -42,10 +54,13 @@ end
 
 local function report(record, err)
   local lines = rawequal(err, described) and trace or "" -- "" for what no handler has seen: there was no memory for it
-  local text = text_of(err)
+  local packed, more, text = pcall(try_to_pack, err)
+  if not packed then -- for want of memory
+    more, text = false, text_of(err)
+  end
   core.write_stderr(("mproc: process '%s' (pid %d) failed: %s\nstack traceback:\n%s\n"):format(record.name,
     core.getpid(), text, lines))
-  pcall(send_failure, record, err, text, lines)
+  pcall(send_failure, record, err, text, lines, more)
 end
 
 -- The exit code. What cannot be sent, for its kind or for want of room, is the process's error.
