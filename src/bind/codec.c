@@ -6,9 +6,7 @@
 
 #include "bind/bind.h"
 
-int mp_lua_raise(lua_State *L) {
-  return mp_codec_refused() ? mp_lua_misuse(L, lua_tostring(L, -1)) : lua_error(L);
-}
+int mp_lua_raise(lua_State *L) { return mp_codec_refused() ? mp_lua_misuse(L, lua_tostring(L, -1)) : lua_error(L); }
 
 void mp_lua_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
   if (mp_codec_encode(L, idx, what, m)) mp_lua_raise(L);

@@ -3,8 +3,8 @@
  * The encoder's entry points: messages that need no scratch, the passes of
  * those that do (encoder.h), and release.
  */
-#include <stdbool.h>
 #include <lauxlib.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
