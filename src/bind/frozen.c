@@ -23,19 +23,6 @@ static const mp_lua_object_class home_class = {MP_TYPE_FROZEN, 0, home_name, NUL
 
 /* --- a block's proxies --- */
 
-/* Pushes the registry's table of blocks. */
-static void push_known(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &known) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &known);
-}
-
 /* Pushes the table of the block's proxies, whose metatable keeps the box at `home`; and makes it known. */
 static void push_new_proxies(lua_State *L, int home, mp_shm_handle h) {
   lua_newtable(L);
@@ -45,7 +32,7 @@ static void push_new_proxies(lua_State *L, int home, mp_shm_handle h) {
   lua_pushvalue(L, home);
   lua_setfield(L, -2, "home");
   lua_setmetatable(L, -2);
-  push_known(L);
+  mp_lua_push_weak(L, &known);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, (lua_Integer)h);
   lua_pop(L, 1);
@@ -53,7 +40,7 @@ static void push_new_proxies(lua_State *L, int home, mp_shm_handle h) {
 
 /* Pushes the proxies of a block that this state knows and has not let go of: true; or nothing: false. */
 static bool push_proxies(lua_State *L, mp_shm_handle h) {
-  push_known(L);
+  mp_lua_push_weak(L, &known);
   bool there = lua_rawgeti(L, -1, (lua_Integer)h) == LUA_TTABLE;
   if (there) {
     lua_getmetatable(L, -1);

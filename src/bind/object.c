@@ -67,8 +67,8 @@ void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h) {
 
 bool mp_lua_box_is_makers(const mp_lua_box *b) { return b->object && !mp_shm_inherited(b->maker) && mp_shm_usable(); }
 
-static void push_remembered(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &remembered) == LUA_TTABLE) return;
+void mp_lua_push_weak(lua_State *L, const void *key) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
   lua_pop(L, 1);
   lua_newtable(L);
   lua_createtable(L, 0, 1);
@@ -76,12 +76,12 @@ static void push_remembered(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &remembered);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
 static void remember(lua_State *L, int idx, uint64_t handle) {
   idx = lua_absindex(L, idx);
-  push_remembered(L);
+  mp_lua_push_weak(L, &remembered);
   lua_pushvalue(L, idx);
   lua_rawseti(L, -2, (lua_Integer)handle);
   lua_pop(L, 1);
@@ -93,7 +93,7 @@ void mp_lua_box_reuse(bool on) { reuse = on; }
 
 static int push_again(lua_State *L, uint64_t handle) {
   if (!reuse) return 0;
-  push_remembered(L);
+  mp_lua_push_weak(L, &remembered);
   lua_rawgeti(L, -1, (lua_Integer)handle);
   lua_remove(L, -2);
   mp_lua_box *b = lua_touserdata(L, -1);

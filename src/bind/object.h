@@ -54,6 +54,8 @@ static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_object_clas
 mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name);
 /* Fills it: this process holds h and counts one use for it, as after mp_shm_object_new. */
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
+/* Pushes the table that the registry has under that key, whose values are weak. */
+void mp_lua_push_weak(lua_State *L, const void *key);
 /* What else travels as a handle: as handle_of of codec.h. */
 void mp_lua_box_travels(int (*handle_of)(lua_State *L, int idx, uint64_t *handle));
 /* Lets its use go at once, as its finalizer would. */
