@@ -64,6 +64,10 @@ bool mp_lua_is_foreign_hook(lua_State *L) {
 
 bool mp_lua_is_interrupted(lua_State *L) { return mp_lua_wants_interrupt(L); }
 
+void mp_lua_forget_interrupt(lua_State *L) {
+  if (mp_lua_is_interrupted(L)) lua_sethook(main_thread(L), NULL, 0, 0);
+}
+
 /* Has debug.sethook hook a thread that never runs. */
 static void learn_scripts_hook(lua_State *L) {
   int top = lua_gettop(L);

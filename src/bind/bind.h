@@ -61,6 +61,8 @@ static inline mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
 bool mp_lua_is_foreign_hook(lua_State *L);
 /* True when lua.c's SIGINT handler has struck, and its error has not been raised yet. */
 bool mp_lua_is_interrupted(lua_State *L);
+/* In a forked child: what struck the parent before the fork is the parent's to raise. */
+void mp_lua_forget_interrupt(lua_State *L);
 /* A hook that raises in a worker that is told to end. */
 void mp_lua_raise_terminated(lua_State *L, lua_Debug *ar);
 /* After a wait returned -EINTR: raises "interrupted!". */

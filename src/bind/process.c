@@ -58,6 +58,7 @@ typedef struct start {
 MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, const start *how, pid_t parent) {
   mp_process_children_forget();
   mp_process_children_forked();
+  mp_lua_forget_interrupt(L);
   if (how->daemon) mp_os_die_with(parent);
   mp_os_child_stdio();
   if (how->close_fds) mp_os_close_fds();
