@@ -13,7 +13,7 @@ describe("a child", function()
     return p:result(20)
   end
 
-  it("has no descriptors but 0 to 2 with close_fds, and mproc works there", function()
+  it("has no descriptors but 0 to 2 and the arena's with close_fds, and mproc works there", function()
     local file <close> = assert(io.open("Makefile"))
     local q, back = mproc.Queue(), mproc.Queue()
     q:fileno() -- mproc's own, in the parent
@@ -25,7 +25,7 @@ describe("a child", function()
       return count, io.type(file) == "file" and file:read(1), back:fileno() > 2
     end
     local count, byte, has_own = result_of({ target = look, close_fds = true })
-    assert.same({ 4, nil, true }, { count, byte, has_own }) -- 0 to 2, and the pipe to ls
+    assert.same({ 5, nil, true }, { count, byte, has_own }) -- 0 to 2, the arena's, and the pipe to ls
     assert.equal("question", back:get(10))
     q:put("again")
     assert.equal("#", (select(2, result_of({ target = look }))))

@@ -58,11 +58,19 @@ MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
 enum { FIRST_CLOSED = STDERR_FILENO + 1, FDS_WITHOUT_LIMIT = 1 << 16 };
 
 /* One by one where the system has no call for it. */
-void mp_os_close_fds(void) {
+static void close_range_of(unsigned from, unsigned to) {
+  if (from > to) return;
 #if defined(SYS_close_range)
-  if (syscall(SYS_close_range, FIRST_CLOSED, ~0U, 0) == 0) return;
+  if (syscall(SYS_close_range, from, to, 0) == 0) return;
 #endif
   long most = sysconf(_SC_OPEN_MAX);
   if (most < 0) most = FDS_WITHOUT_LIMIT;
-  for (int fd = FIRST_CLOSED; fd < most; fd++) close(fd);
+  for (unsigned fd = from; fd <= to && fd < (unsigned)most; fd++) close((int)fd);
+}
+
+void mp_os_close_fds(void) {
+  int kept = mp_os_map_descriptor();
+  unsigned past = kept < FIRST_CLOSED ? FIRST_CLOSED : (unsigned)kept + 1;
+  if (kept > FIRST_CLOSED) close_range_of(FIRST_CLOSED, (unsigned)kept - 1);
+  close_range_of(past, ~0U);
 }

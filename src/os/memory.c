@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared and private address space. The shared area has no name and no descriptor: it dies with its last process. */
+/* Shared and private address space. The shared area has no name: it dies with its last process. One descriptor of it stays
+ * open, for reading only: through /proc/PID/fd a viewer, or a process that is no fork of ours, opens the area by it. */
 #define _GNU_SOURCE
 #include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define AREA_NAME "mproc"
+#define SELF_FD "/proc/self/fd/%d"
 
 #define HOLE_LEAST (UINT64_C(1) << 20) /* clearing less is faster than touching its pages anew */
 
@@ -34,9 +40,29 @@ static void *map_file(int fd, size_t size, int *err) {
   return p;
 }
 
+/* Above what programs count on, and below the 64 for which a process has room without a table of its own. */
+enum { KEPT_FROM = 40 };
+static int kept = -1;
+
+int mp_os_map_descriptor(void) { return kept; }
+
+/* Without /proc, or without a descriptor left, there is none; nothing else depends on it. */
+static void keep_descriptor(int fd) {
+  char path[sizeof SELF_FD + 12];
+  snprintf(path, sizeof path, SELF_FD, fd);
+  int low = open(path, O_RDONLY | O_CLOEXEC);
+  fchmod(fd, S_IRUSR); /* against mistakes: its owner could change that */
+  if (low < 0) return;
+  kept = fcntl(low, F_DUPFD_CLOEXEC, KEPT_FROM);
+  if (kept >= 0)
+    close(low);
+  else
+    kept = mp_os_descriptor(low);
+}
+
 void *mp_os_map(size_t *size, size_t floor, int *err) {
   int fd =
-      memfd_create("mproc", MFD_CLOEXEC | MFD_ALLOW_SEALING); /* -1 where that is denied, or no descriptor is left */
+      memfd_create(AREA_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING); /* -1 where that is denied, or no descriptor is left */
   void *p = map_file(fd, *size, err);
   while (!p && *size / 2 >= floor && (*err == -ENOMEM || *err == -EFBIG || *err == -EINVAL)) {
     *size /= 2;
@@ -45,6 +71,7 @@ void *mp_os_map(size_t *size, size_t floor, int *err) {
   if (p) madvise(p, *size, MADV_DONTDUMP);
   if (fd < 0) return p;
   if (p) fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  if (p) keep_descriptor(fd);
   close(fd);
   return p;
 }

@@ -122,6 +122,9 @@ static inline void mp_os_fence_after_rmw(void) {
 /* Maps a nameless, sparse, shared area (sealed where memfd_create is allowed) of about *size bytes (halved until the system grants it,
  * down to floor); NULL and -errno in *err otherwise. *size says what was granted. */
 void *mp_os_map(size_t *size, size_t floor, int *err);
+/* The descriptor that is kept of that area: read-only, close-on-exec, from 40 up if there is room; -1: none. A program that
+ * has closed all its descriptors may have another file there. */
+int mp_os_map_descriptor(void);
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);
 /* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */

@@ -56,7 +56,8 @@ void mp_os_die_with(pid_t parent);
 void mp_os_learn_stdin(void);
 /* stdin, if there is one, reads as empty; what the parent could not write is not written again. */
 void mp_os_child_stdio(void);
-/* Closes all descriptors but 0 to 2. mproc's own in a fresh child, which belong to its parent, are closed already. */
+/* Closes all descriptors but 0 to 2 and the one kept of the shared area. mproc's others in a fresh child, which belong to its
+ * parent, are closed already. */
 void mp_os_close_fds(void);
 
 /* worker.c */
