@@ -247,11 +247,12 @@ static void make_array(void) {
 
 static void use_array(int me) {
   uint64_t values[4] = {1, 2, 3, 4};
+  mp_shm_elements *e = &((mp_shm_array *)blocks[0])->elements;
   for (uint64_t i = 0; i < MANY; i++) {
-    mp_shm_array_add64(blocks[0], 0, 1);
-    mp_shm_array_set(blocks[0], 1 + i % 3, i);
-    mp_shm_array_copy_in(blocks[0], 4, values, 4);
-    if (mp_shm_array_get(blocks[0], 4 + (uint64_t)me) > 4) CHECK(!"torn");
+    mp_shm_elements_add64(e, 0, 1);
+    mp_shm_elements_set(e, 1 + i % 3, i);
+    mp_shm_elements_copy_in(e, 4, values, 4);
+    if (mp_shm_elements_get(e, 4 + (uint64_t)me) > 4) CHECK(!"torn");
   }
 }
 

@@ -135,7 +135,7 @@ static void end_works(void) {
   CHECK(mp_shm_queue_get(mp_shm_pipe_end_in(e), buf, &g, &now) == -EPIPE);
 }
 
-static void array_works(void) { CHECK(mp_shm_array_add64(block(), 1, 2) >= 2); }
+static void array_works(void) { CHECK(mp_shm_elements_add64(&((mp_shm_array *)block())->elements, 1, 2) >= 2); }
 
 static const kind kinds[] = {
     {"queue", MP_TYPE_QUEUE, make_queue, NULL, queue_works},

@@ -34,7 +34,7 @@ static uint64_t bits(int64_t n) {
 }
 
 static int64_t number(uint64_t i) {
-  mp_shm_number n = mp_shm_number_decode(type, mp_shm_array_get(a, i));
+  mp_shm_number n = mp_shm_number_decode(type, mp_shm_elements_get(&a->elements, i));
   return n.is == MP_IS_REAL ? (int64_t)n.real : n.whole;
 }
 
@@ -45,8 +45,8 @@ static void with_type(unsigned t) {
   CHECK(mp_shm_array_new(t, MP_ARRAY_LIST, LENGTH, &t_soon, &h) == 0);
   a = mp_shm_object_block(h, MP_TYPE_ARRAY);
   for (uint64_t i = 0; i < LENGTH; i++) CHECK(number(i) == 0);
-  mp_shm_array_fill(a, bits(OLD));
-  for (uint64_t i = 0; i < LENGTH; i++) mp_shm_element_store(list, a->shift, i, bits(NEW), __ATOMIC_RELAXED);
+  mp_shm_elements_fill(&a->elements, bits(OLD));
+  for (uint64_t i = 0; i < LENGTH; i++) mp_shm_element_store(list, a->elements.shift, i, bits(NEW), __ATOMIC_RELAXED);
 }
 
 static void with_bytes(void) { with_type(MP_INT8); }
@@ -84,7 +84,7 @@ static void with_heavy(void) {
   type = MP_INTEGER;
   CHECK(mp_shm_array_new(type, MP_ARRAY_LIST, HEAVY, &t_soon, &h) == 0);
   a = mp_shm_object_block(h, MP_TYPE_ARRAY);
-  mp_shm_array_set(a, HEAVY - 1, 1);
+  mp_shm_elements_set(&a->elements, HEAVY - 1, 1);
 }
 
 static void nothing(void) {
@@ -94,33 +94,33 @@ static void nothing(void) {
 
 /* --- what is killed --- */
 
-static void store_one(void *arg) { (void)arg, mp_shm_array_set(a, 3, bits(NEW)); }
+static void store_one(void *arg) { (void)arg, mp_shm_elements_set(&a->elements, 3, bits(NEW)); }
 
 static void add_one(void *arg) {
   uint64_t was, sum;
   (void)arg;
-  CHECK(mp_shm_array_add(a, 3, mp_shm_number_whole(NEW - OLD), &was, &sum) == 0);
+  CHECK(mp_shm_elements_add(&a->elements, 3, mp_shm_number_whole(NEW - OLD), &was, &sum) == 0);
 }
 
-static void add_wrapping(void *arg) { (void)arg, mp_shm_array_add64(a, 3, NEW - OLD); }
-static void exchange_one(void *arg) { (void)arg, mp_shm_array_exchange(a, 3, bits(NEW)); }
+static void add_wrapping(void *arg) { (void)arg, mp_shm_elements_add64(&a->elements, 3, NEW - OLD); }
+static void exchange_one(void *arg) { (void)arg, mp_shm_elements_exchange(&a->elements, 3, bits(NEW)); }
 
 static void compare_exchange_one(void *arg) {
   uint64_t old = bits(OLD);
   (void)arg;
-  mp_shm_array_compare_exchange(a, 3, &old, bits(NEW));
+  mp_shm_elements_compare_exchange(&a->elements, 3, &old, bits(NEW));
 }
 
-static void fill_all(void *arg) { (void)arg, mp_shm_array_fill(a, bits(NEW)); }
+static void fill_all(void *arg) { (void)arg, mp_shm_elements_fill(&a->elements, bits(NEW)); }
 
-static void copy_all(void *arg) { (void)arg, mp_shm_array_copy_in(a, 0, list, LENGTH); }
+static void copy_all(void *arg) { (void)arg, mp_shm_elements_copy_in(&a->elements, 0, list, LENGTH); }
 
 /* What v:update(f) does. */
 static void update_one(void *arg) {
   (void)arg;
   take_lock();
-  uint64_t old = mp_shm_array_get(a, 3);
-  mp_shm_array_replace(a, 3, &old, bits(NEW));
+  uint64_t old = mp_shm_elements_get(&a->elements, 3);
+  mp_shm_elements_replace(&a->elements, 3, &old, bits(NEW));
   drop_lock();
 }
 
@@ -132,8 +132,9 @@ static void lock_in_vain(void *arg) {
 static void make(uint64_t n) {
   CHECK(mp_shm_array_new(MP_INTEGER, MP_ARRAY_LIST, n, &t_soon, &h) == 0);
   a = mp_shm_object_block(h, MP_TYPE_ARRAY);
-  CHECK(a->n == n && mp_shm_array_get(a, 0) == 0 && mp_shm_array_get(a, n - 1) == 0);
-  mp_shm_array_set(a, n - 1, 1);
+  CHECK(a->elements.n == n && mp_shm_elements_get(&a->elements, 0) == 0 &&
+        mp_shm_elements_get(&a->elements, n - 1) == 0);
+  mp_shm_elements_set(&a->elements, n - 1, 1);
 }
 
 static void make_and_drop(void *arg) { (void)arg, make(LENGTH), mp_shm_object_unuse(h); }
@@ -207,8 +208,8 @@ static void let_go_here(void) { mp_shm_object_unuse(h); }
 
 /* Runs before the first step: the one that is killed finds another value than at its fork. */
 static void change_here(void) {
-  mp_shm_array_set(a, 3, bits(OLD + 1));
-  mp_shm_array_set(a, 3, bits(OLD));
+  mp_shm_elements_set(&a->elements, 3, bits(OLD + 1));
+  mp_shm_elements_set(&a->elements, 3, bits(OLD));
 }
 
 static void release_here(void) {

@@ -241,19 +241,20 @@ static void who_was_notified_knows(void) {
 /* --- numbers --- */
 
 static void a_number(void) { made(mp_shm_array_new(MP_INT64, MP_ARRAY_VALUE, 1, &t_soon, &h), MP_TYPE_ARRAY); }
-static void add_one(void) { mp_shm_array_add64(it, 0, 1); }
+static mp_shm_elements *number(void) { return &((mp_shm_array *)it)->elements; }
+static void add_one(void) { mp_shm_elements_add64(number(), 0, 1); }
 static void first_adds(void *arg) { (void)arg, add_one(); }
 static void other_adds(void) { add_one(), add_one(); }
 static void first_replaces(void *arg) {
   uint64_t old = 0;
-  (void)arg, t->first = mp_shm_array_compare_exchange(it, 0, &old, 100);
+  (void)arg, t->first = mp_shm_elements_compare_exchange(number(), 0, &old, 100);
 }
 static void three_were_added(void) {
-  CHECK(mp_shm_array_get(it, 0) == 3);
+  CHECK(mp_shm_elements_get(number(), 0) == 3);
   let_go();
 }
 static void replaced_before_or_not(void) {
-  CHECK(mp_shm_array_get(it, 0) == (t->first ? 102 : 2));
+  CHECK(mp_shm_elements_get(number(), 0) == (t->first ? 102 : 2));
   let_go();
 }
 

@@ -16,23 +16,23 @@ static mp_lua_box *check_box(lua_State *L) {
   return b;
 }
 
-static mp_shm_array *check(lua_State *L) { return check_box(L)->object; }
+static mp_shm_elements *check(lua_State *L) { return mp_lua_box_elements(check_box(L)); }
 
 /* --- indices --- */
 
-static int refuse_index(lua_State *L, const mp_shm_array *a, int arg) {
+static int refuse_index(lua_State *L, const mp_shm_elements *a, int arg) {
   if (a->n == 0) return mp_lua_refuse(L, "index %s: the array is empty", mp_lua_show(L, arg));
   return mp_lua_refuse(L, "index must be 1 to %I, the array's length, got %s", (lua_Integer)a->n, mp_lua_show(L, arg));
 }
 
 /* True when the value at arg names an element. */
-static bool find(lua_State *L, const mp_shm_array *a, int arg, uint64_t *i) {
+static bool find(lua_State *L, const mp_shm_elements *a, int arg, uint64_t *i) {
   int exact = lua_type(L, arg) == LUA_TNUMBER;
   if (exact) *i = (uint64_t)lua_tointegerx(L, arg, &exact) - 1;
   return exact && *i < a->n;
 }
 
-static uint64_t element(lua_State *L, const mp_shm_array *a, int arg) {
+static uint64_t element(lua_State *L, const mp_shm_elements *a, int arg) {
   uint64_t i = 0;
   if (!find(L, a, arg, &i)) refuse_index(L, a, arg);
   return i;
@@ -52,7 +52,7 @@ typedef struct range {
 } range;
 
 /* [i, j] at arg and arg + 1 as string.sub takes them. */
-static range section(lua_State *L, const mp_shm_array *a, int arg) {
+static range section(lua_State *L, const mp_shm_elements *a, int arg) {
   lua_Integer n = (lua_Integer)a->n, i = integer(L, arg, "i", 1), j = integer(L, arg + 1, "j", -1);
   if (i < 0) i = i < -n ? 1 : n + i + 1;
   if (i == 0) i = 1;
@@ -62,7 +62,7 @@ static range section(lua_State *L, const mp_shm_array *a, int arg) {
 }
 
 /* Where `count` elements from index arg on are to be written. */
-static range room(lua_State *L, const mp_shm_array *a, int arg, lua_Integer count) {
+static range room(lua_State *L, const mp_shm_elements *a, int arg, lua_Integer count) {
   lua_Integer i = integer(L, arg, "i", 0);
   if (i < 1 || (uint64_t)i - 1 > a->n || (uint64_t)count > a->n - ((uint64_t)i - 1))
     mp_lua_refuse(L, "i: %I elements from index %s on do not fit into an array of %I", count, mp_lua_show(L, arg),
@@ -80,16 +80,16 @@ static int array_index(lua_State *L) {
     lua_rawget(L, lua_upvalueindex(1));
     return 1;
   }
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   if (!find(L, a, 2, &i)) return 0;
-  mp_lua_element_push(L, a->type, mp_shm_array_get(a, i));
+  mp_lua_element_push(L, a->type, mp_shm_elements_get(a, i));
   return 1;
 }
 
 static int array_newindex(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   uint64_t i = element(L, a, 2);
-  mp_shm_array_set(a, i, mp_lua_element_check(L, 3, a->type, "value"));
+  mp_shm_elements_set(a, i, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
 }
 
@@ -100,19 +100,19 @@ static int array_len(lua_State *L) {
 
 /* add(i, n) -> the new value */
 static int array_add(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   return mp_lua_element_add(L, a, element(L, a, 2), 3);
 }
 
 /* exchange(i, x) -> the value before */
 static int array_exchange(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   return mp_lua_element_exchange(L, a, element(L, a, 2), 3);
 }
 
 /* compare_exchange(i, old, new) -> whether it was old and is new now, the value before */
 static int array_compare_exchange(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   return mp_lua_element_compare_exchange(L, a, element(L, a, 2), 3);
 }
 
@@ -134,11 +134,11 @@ static void push(lua_State *L, unsigned type, uint64_t bits) {
   }
 }
 
-static int push_list(lua_State *L, mp_shm_array *a, range r) {
+static int push_list(lua_State *L, mp_shm_elements *a, range r) {
   if (r.count > INT_MAX) return mp_lua_refuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
   lua_createtable(L, (int)r.count, 0);
   for (uint64_t k = 0; k < r.count; k++) {
-    push(L, a->type, mp_shm_element_load(mp_shm_array_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
+    push(L, a->type, mp_shm_element_load(mp_shm_elements_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
     lua_rawseti(L, -2, (lua_Integer)k + 1);
   }
   return 1;
@@ -146,13 +146,13 @@ static int push_list(lua_State *L, mp_shm_array *a, range r) {
 
 /* sub([i[, j]]) -> list */
 static int array_sub(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   return push_list(L, a, section(L, a, 2));
 }
 
 /* totable() -> list */
 static int array_totable(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   return push_list(L, a, (range){0, a->n});
 }
 
@@ -224,18 +224,18 @@ static void refuse_item(lua_State *L, int idx, unsigned type, bad b) {
 }
 
 /* All are read before the first is stored. Nothing raises while the memory is held. */
-static void set_all(lua_State *L, mp_shm_array *a, int idx, range r) {
+static void set_all(lua_State *L, mp_shm_elements *a, int idx, range r) {
   void *elements = malloc(r.count << a->shift | 1);
   if (!elements) luaL_error(L, "not enough memory");
   bad b = read_all(L, idx, (lua_Integer)r.count, a->type, elements);
-  if (!b.at) mp_shm_array_copy_in(a, r.from, elements, r.count);
+  if (!b.at) mp_shm_elements_copy_in(a, r.from, elements, r.count);
   free(elements);
   if (b.at) refuse_item(L, idx, a->type, b);
 }
 
 /* set(i, list) */
 static int array_set(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   lua_Integer n = count_of(L, 3);
   range r = room(L, a, 2, n);
   make_plain(L, 3, n);
@@ -246,15 +246,15 @@ static int array_set(lua_State *L) {
 
 /* fill(x) */
 static int array_fill(lua_State *L) {
-  mp_shm_array *a = check(L);
-  mp_shm_array_fill(a, mp_lua_element_check(L, 2, a->type, "x"));
+  mp_shm_elements *a = check(L);
+  mp_shm_elements_fill(a, mp_lua_element_check(L, 2, a->type, "x"));
   return 0;
 }
 
 /* --- bytes --- */
 
-static mp_shm_array *check_bytes(lua_State *L) {
-  mp_shm_array *a = check(L);
+static mp_shm_elements *check_bytes(lua_State *L) {
+  mp_shm_elements *a = check(L);
   if (a->type != MP_UINT8)
     mp_lua_refuse(L, "bytes and set_bytes are for arrays of \"uint8\", this one is of \"%s\"; use sub and set",
                   mp_shm_number_infos[a->type].name);
@@ -265,9 +265,9 @@ static mp_shm_array *check_bytes(lua_State *L) {
  * copied before. */
 static int array_bytes(lua_State *L) {
   char copy[COPIED_FIRST];
-  mp_shm_array *a = check_bytes(L);
+  mp_shm_elements *a = check_bytes(L);
   range r = section(L, a, 2);
-  const char *from = (const char *)a->data + r.from;
+  const char *from = (const char *)mp_shm_elements_data(a) + r.from;
   if (r.count <= sizeof copy) from = memcpy(copy, from, r.count);
   lua_pushlstring(L, from, r.count);
   return 1;
@@ -276,11 +276,11 @@ static int array_bytes(lua_State *L) {
 /* set_bytes(i, string) */
 static int array_set_bytes(lua_State *L) {
   size_t n;
-  mp_shm_array *a = check_bytes(L);
+  mp_shm_elements *a = check_bytes(L);
   if (lua_type(L, 3) != LUA_TSTRING) return mp_lua_refuse(L, "s must be a string of bytes, got %s", mp_lua_show(L, 3));
   const char *s = lua_tolstring(L, 3, &n);
   range r = room(L, a, 2, (lua_Integer)n);
-  memcpy(a->data + r.from, s, n);
+  memcpy((char *)mp_shm_elements_data(a) + r.from, s, n);
   return 0;
 }
 
@@ -288,7 +288,7 @@ static int array_set_bytes(lua_State *L) {
 
 static int array_tostring(lua_State *L) {
   mp_lua_box *b = check_box(L);
-  mp_shm_array *a = b->object;
+  const mp_shm_elements *a = check(L);
   lua_pushfstring(L, "Array %d: %I of %s", (int)(b->handle & MP_SLOT_MASK), (lua_Integer)a->n,
                   mp_shm_number_infos[a->type].name);
   return 1;
@@ -302,7 +302,7 @@ static int new_from_list(lua_State *L, unsigned type) {
   int results = mp_lua_element_make(L, type, MP_ARRAY_LIST, (uint64_t)n);
   if (results != 1) return results;
   mp_lua_box *b = lua_touserdata(L, -1);
-  bad first = read_all(L, 2, n, type, mp_shm_array_data(b->object));
+  bad first = read_all(L, 2, n, type, mp_shm_elements_data(mp_lua_box_elements(b)));
   if (!first.at) return 1;
   mp_lua_box_empty(b);
   refuse_item(L, 2, type, first);

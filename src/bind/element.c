@@ -151,9 +151,9 @@ void mp_lua_element_push_other(lua_State *L, unsigned type, uint64_t bits) {
 
 /* --- single accesses --- */
 
-static int refuse_sum(lua_State *L, const mp_shm_array *a, int arg, int err, uint64_t was) {
-  const mp_shm_number_info *t = &mp_shm_number_infos[a->type];
-  mp_lua_element_push(L, a->type, was);
+static int refuse_sum(lua_State *L, const mp_shm_elements *e, int arg, int err, uint64_t was) {
+  const mp_shm_number_info *t = &mp_shm_number_infos[e->type];
+  mp_lua_element_push(L, e->type, was);
   const char *old = luaL_tolstring(L, -1, NULL), *n = mp_lua_show(L, arg);
   if (err == -ERANGE)
     return mp_lua_refuse(L, "n: %s + %s leaves the range of \"%s\", %s; use a type that holds it", old, n, t->name,
@@ -162,33 +162,33 @@ static int refuse_sum(lua_State *L, const mp_shm_array *a, int arg, int err, uin
                        t->name);
 }
 
-int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
+int mp_lua_element_add(lua_State *L, mp_shm_elements *e, uint64_t i, int arg) {
   uint64_t was, sum;
   mp_shm_number n;
-  if ((a->type == MP_INTEGER || a->type == MP_INT64) && lua_isinteger(L, arg)) {
-    lua_pushinteger(L, (lua_Integer)mp_shm_array_add64(a, i, (uint64_t)lua_tointeger(L, arg)));
+  if ((e->type == MP_INTEGER || e->type == MP_INT64) && lua_isinteger(L, arg)) {
+    lua_pushinteger(L, (lua_Integer)mp_shm_elements_add64(e, i, (uint64_t)lua_tointeger(L, arg)));
     return 1;
   }
-  if (a->type == MP_BOOLEAN) return mp_lua_refuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
+  if (e->type == MP_BOOLEAN) return mp_lua_refuse(L, "a \"boolean\" has no sum; use exchange or compare_exchange");
   if (!to_number(L, arg, &n)) n.is = MP_IS_BOOLEAN;
-  int err = mp_shm_array_add(a, i, n, &was, &sum);
-  if (err == -EINVAL || err == -EDOM) return mp_lua_element_refuse(L, arg, a->type, err, "n", 0);
-  if (err) return refuse_sum(L, a, arg, err, was);
-  mp_lua_element_push(L, a->type, sum);
+  int err = mp_shm_elements_add(e, i, n, &was, &sum);
+  if (err == -EINVAL || err == -EDOM) return mp_lua_element_refuse(L, arg, e->type, err, "n", 0);
+  if (err) return refuse_sum(L, e, arg, err, was);
+  mp_lua_element_push(L, e->type, sum);
   return 1;
 }
 
-int mp_lua_element_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
-  uint64_t bits = mp_lua_element_check(L, arg, a->type, "x");
-  mp_lua_element_push(L, a->type, mp_shm_array_exchange(a, i, bits));
+int mp_lua_element_exchange(lua_State *L, mp_shm_elements *e, uint64_t i, int arg) {
+  uint64_t bits = mp_lua_element_check(L, arg, e->type, "x");
+  mp_lua_element_push(L, e->type, mp_shm_elements_exchange(e, i, bits));
   return 1;
 }
 
-int mp_lua_element_compare_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg) {
-  uint64_t old = mp_lua_element_check(L, arg, a->type, "old");
-  uint64_t bits = mp_lua_element_check(L, arg + 1, a->type, "new");
-  lua_pushboolean(L, mp_shm_array_compare_exchange(a, i, &old, bits));
-  mp_lua_element_push(L, a->type, old);
+int mp_lua_element_compare_exchange(lua_State *L, mp_shm_elements *e, uint64_t i, int arg) {
+  uint64_t old = mp_lua_element_check(L, arg, e->type, "old");
+  uint64_t bits = mp_lua_element_check(L, arg + 1, e->type, "new");
+  lua_pushboolean(L, mp_shm_elements_compare_exchange(e, i, &old, bits));
+  mp_lua_element_push(L, e->type, old);
   return 2;
 }
 

@@ -15,6 +15,9 @@
 
 /* Value and Array are one type of object, told apart by the block's kind. */
 extern const mp_lua_object_class mp_lua_array_class;
+static inline mp_shm_elements *mp_lua_box_elements(const mp_lua_box *b) {
+  return &((mp_shm_array *)b->object)->elements;
+}
 
 /* The type named at arg; raises for anything else. */
 unsigned mp_lua_element_type(lua_State *L, int arg);
@@ -37,10 +40,10 @@ static inline void mp_lua_element_push(lua_State *L, unsigned type, uint64_t bit
     mp_lua_element_push_other(L, type, bits);
 }
 
-/* Methods' bodies, for element i of a, whose first own argument is at arg. */
-int mp_lua_element_add(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
-int mp_lua_element_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
-int mp_lua_element_compare_exchange(lua_State *L, mp_shm_array *a, uint64_t i, int arg);
+/* Methods' bodies, for element i of e, whose first own argument is at arg. */
+int mp_lua_element_add(lua_State *L, mp_shm_elements *e, uint64_t i, int arg);
+int mp_lua_element_exchange(lua_State *L, mp_shm_elements *e, uint64_t i, int arg);
+int mp_lua_element_compare_exchange(lua_State *L, mp_shm_elements *e, uint64_t i, int arg);
 
 /* The class `name` with an __index that is index(self, key), whose upvalue is the table of methods. */
 void mp_lua_element_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods,

@@ -30,16 +30,16 @@ enum { TASKS = 1, RESULTS, KNOWN, DESCRIBE, RECORD, OWN_WORDS, FLAGS, SLOT, LEFT
 
 /* --- words and flags --- */
 
-static mp_shm_array *check_array(lua_State *L, int idx) {
+static mp_shm_elements *check_array(lua_State *L, int idx) {
   mp_lua_box *b = mp_lua_box_test(L, idx, &mp_lua_array_class);
   luaL_argcheck(L, b && b->object, idx, "a shared array expected");
-  return b->object;
+  return mp_lua_box_elements(b);
 }
 
 static uint64_t *check_words(lua_State *L, int idx) {
-  mp_shm_array *a = check_array(L, idx);
+  mp_shm_elements *a = check_array(L, idx);
   luaL_argcheck(L, a->type == MP_INT64 && a->n == WORDS, idx, "a worker's words expected");
-  return mp_shm_array_data(a);
+  return mp_shm_elements_data(a);
 }
 
 /* Returns the time. */
@@ -89,10 +89,10 @@ static int words_reason(lua_State *L) {
 }
 
 /* True when the task may begin: its owner can no longer call it off. */
-static bool claim(mp_shm_array *flags, uint32_t flag) {
+static bool claim(mp_shm_elements *flags, uint32_t flag) {
   uint64_t old = QUEUED;
   if (flag == 0 || flag > flags->n) return true;
-  return mp_shm_array_replace(flags, flag - 1, &old, BEGUN) || old != CANCELLED;
+  return mp_shm_elements_replace(flags, flag - 1, &old, BEGUN) || old != CANCELLED;
 }
 
 /* --- a task --- */
@@ -182,7 +182,7 @@ static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, c
 }
 
 /* One task: 0 when it has been run and answered, else how many values on the stack's top say what is to be done. */
-static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results, uint64_t *words, mp_shm_array *flags) {
+static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results, uint64_t *words, mp_shm_elements *flags) {
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   const mp_shm_incoming *g;
   note_end(words);
@@ -222,7 +222,7 @@ static int worker_serve(lua_State *L) {
   luaL_checktype(L, KNOWN, LUA_TTABLE);
   luaL_checktype(L, RECORD, LUA_TTABLE);
   uint64_t *words = check_words(L, OWN_WORDS);
-  mp_shm_array *flags = check_array(L, FLAGS);
+  mp_shm_elements *flags = check_array(L, FLAGS);
   lua_getfield(L, RECORD, "tasks_done");
   lua_Integer done = lua_tointeger(L, -1);
   for (lua_Number left = luaL_checknumber(L, LEFT); left > 0; left--) {

@@ -20,23 +20,23 @@ static inline mp_lua_box *check_box(lua_State *L) {
   return b;
 }
 
-static inline mp_shm_array *check(lua_State *L) { return check_box(L)->object; }
+static inline mp_shm_elements *check(lua_State *L) { return mp_lua_box_elements(check_box(L)); }
 
 /* Upvalue: the methods, and false by the name of the field. */
 static int value_index(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TBOOLEAN) return 1;
-  mp_shm_array *a = check(L);
-  mp_lua_element_push(L, a->type, mp_shm_array_get(a, 0));
+  mp_shm_elements *a = check(L);
+  mp_lua_element_push(L, a->type, mp_shm_elements_get(a, 0));
   return 1;
 }
 
 /* Upvalue: "value". */
 static int value_newindex(lua_State *L) {
-  mp_shm_array *a = check(L);
+  mp_shm_elements *a = check(L);
   if (!lua_rawequal(L, 2, lua_upvalueindex(1)))
     return mp_lua_refuse(L, "a Value has no field %s to set; its number is v.value", mp_lua_show(L, 2));
-  mp_shm_array_set(a, 0, mp_lua_element_check(L, 3, a->type, "value"));
+  mp_shm_elements_set(a, 0, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
 }
 
@@ -80,8 +80,8 @@ static void push_hold(lua_State *L, mp_lua_box *b) {
 
 /* Pushes f and the value as it is, and returns that. */
 static uint64_t push_call(lua_State *L) {
-  mp_shm_array *a = ((mp_lua_box *)lua_touserdata(L, SELF))->object;
-  uint64_t old = mp_shm_array_get(a, 0);
+  mp_shm_elements *a = mp_lua_box_elements(lua_touserdata(L, SELF));
+  uint64_t old = mp_shm_elements_get(a, 0);
   lua_settop(L, HOLD);
   lua_pushvalue(L, F);
   mp_lua_element_push(L, a->type, old);
@@ -111,10 +111,11 @@ static int count_try(lua_State *L, const mp_lua_box *b) {
 static bool finish(lua_State *L, int status, uint64_t old) {
   uint64_t bits;
   mp_lua_box *b = lua_touserdata(L, SELF);
-  mp_shm_array *a = b->object;
-  bool mine = mp_shm_mutex_mine(&a->lock), failed = status != LUA_OK && status != LUA_YIELD;
+  mp_shm_array *locked = b->object;
+  mp_shm_elements *a = &locked->elements;
+  bool mine = mp_shm_mutex_mine(&locked->lock), failed = status != LUA_OK && status != LUA_YIELD;
   int err = failed ? 0 : mp_lua_element_read(L, RESULT, a->type, &bits);
-  if (mine && !failed && !err && !mp_shm_array_replace(a, 0, &old, bits)) return count_try(L, b);
+  if (mine && !failed && !err && !mp_shm_elements_replace(a, 0, &old, bits)) return count_try(L, b);
   if (mine) let_go(b);
   if (failed) lua_error(L);
   if (!mine) mp_lua_refuse(L, "update: the value's lock was released before f returned");
@@ -154,8 +155,8 @@ static int value_update(lua_State *L) {
 
 static int value_tostring(lua_State *L) {
   mp_lua_box *b = check_box(L);
-  mp_shm_array *a = b->object;
-  mp_lua_element_push(L, a->type, mp_shm_array_get(a, 0));
+  mp_shm_elements *a = check(L);
+  mp_lua_element_push(L, a->type, mp_shm_elements_get(a, 0));
   lua_pushfstring(L, "Value %d: %s %s", (int)(b->handle & MP_SLOT_MASK), mp_shm_number_infos[a->type].name,
                   luaL_tolstring(L, -1, NULL));
   return 1;
@@ -166,7 +167,7 @@ static int new_value(lua_State *L) {
   unsigned type = mp_lua_element_type(L, 1);
   uint64_t bits = lua_isnoneornil(L, 2) ? 0 : mp_lua_element_check(L, 2, type, "initial");
   int n = mp_lua_element_make(L, type, MP_ARRAY_VALUE, 1);
-  if (n == 1) mp_shm_array_set(((mp_lua_box *)lua_touserdata(L, -1))->object, 0, bits);
+  if (n == 1) mp_shm_elements_set(mp_lua_box_elements(lua_touserdata(L, -1)), 0, bits);
   return n;
 }
 

@@ -3,20 +3,16 @@
  * Numbers in shared memory (layer 1): Value and Array. Called by L3. A Value is an array of one element.
  *
  * word             written by, order                            what a survivor sees
- * n type kind      the maker, before the birth; never again
- * data[i]          the maker zeroes all between the birth and   zeroes of a maker killed meanwhile die with it: nobody
+ * elements kind    the maker, before the birth; never again
+ * data             the maker zeroes all between the birth and   zeroes of a maker killed meanwhile die with it: nobody
  *                  the return of mp_shm_array_new                   else can have the handle yet
- *                  anyone: one atomic access each, THE COMMIT   the element before or after, never a mixture
+ *                  then by elements.h
  * lock             see mutex.h. No word here depends on it: it is what Lua code holds round several accesses.
- *
- * There is no inner lock, so nothing is ever half done but what takes many elements: a process killed in such a call
- * has written a part of them. Single accesses are sequentially consistent; those of bulk copies are relaxed: their
- * order is that of the single accesses before and after.
  */
 #ifndef MP_SHM_NUMBER_ARRAY_H
 #define MP_SHM_NUMBER_ARRAY_H
 
-#include "shm/number/number.h"
+#include "shm/number/elements.h"
 #include "shm/sync/mutex.h"
 
 #pragma GCC visibility push(hidden)
@@ -27,76 +23,15 @@ enum { MP_ARRAY_LIST, MP_ARRAY_VALUE };
 
 typedef struct mp_shm_array {
   mp_shm_mutex lock; /* first: MP_PART_LOCK */
-  _Alignas(MP_LINE) uint64_t n;
-  uint32_t type, kind;
-  uint32_t shift; /* of the type */
+  _Alignas(MP_LINE) mp_shm_elements elements;
+  uint32_t kind;
   _Alignas(MP_LINE) unsigned char data[];
 } mp_shm_array;
 _Static_assert(offsetof(mp_shm_array, lock) == 0, "MP_PART_LOCK is what the block begins with");
 _Static_assert(offsetof(mp_shm_array, data) == 2 * MP_LINE, "the elements' place is part of the layout");
-_Static_assert(__atomic_always_lock_free(8, 0), "a lock in the C library's memory would be no shared one");
 
 /* n elements of that type, zeroed. 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
 int mp_shm_array_new(unsigned type, unsigned kind, uint64_t n, const mp_shm_wait *w, mp_shm_handle *out);
-
-/* Element i of elements of 1 << shift bytes: one atomic access. order: a constant __ATOMIC_*. */
-#define MP_ELEMENT(bits, data, i) ((uint##bits##_t *)(data) + (i))
-
-static inline uint64_t mp_shm_element_load(void *data, unsigned shift, uint64_t i, int order) {
-  switch (shift) {
-    case 0:
-      return __atomic_load_n(MP_ELEMENT(8, data, i), order);
-    case 1:
-      return __atomic_load_n(MP_ELEMENT(16, data, i), order);
-    case 2:
-      return __atomic_load_n(MP_ELEMENT(32, data, i), order);
-    default:
-      return __atomic_load_n(MP_ELEMENT(64, data, i), order);
-  }
-}
-
-static inline void mp_shm_element_store(void *data, unsigned shift, uint64_t i, uint64_t bits, int order) {
-  switch (shift) {
-    case 0:
-      __atomic_store_n(MP_ELEMENT(8, data, i), (uint8_t)bits, order);
-      break;
-    case 1:
-      __atomic_store_n(MP_ELEMENT(16, data, i), (uint16_t)bits, order);
-      break;
-    case 2:
-      __atomic_store_n(MP_ELEMENT(32, data, i), (uint32_t)bits, order);
-      break;
-    default:
-      __atomic_store_n(MP_ELEMENT(64, data, i), bits, order);
-  }
-}
-
-/* Single accesses; i < n, not checked. bits: those of mp_shm_number_encode. */
-static inline void *mp_shm_array_data(mp_shm_array *a) { return a->data; }
-static inline uint64_t mp_shm_array_get(mp_shm_array *a, uint64_t i) {
-  return mp_shm_element_load(mp_shm_array_data(a), a->shift, i, __ATOMIC_SEQ_CST);
-}
-static inline void mp_shm_array_set(mp_shm_array *a, uint64_t i, uint64_t bits) {
-  mp_shm_element_store(mp_shm_array_data(a), a->shift, i, bits, __ATOMIC_SEQ_CST);
-}
-
-/* Of an element of 8 bytes: adds, wrapping, and returns the sum. */
-static inline uint64_t mp_shm_array_add64(mp_shm_array *a, uint64_t i, uint64_t n) {
-  return __atomic_add_fetch(MP_ELEMENT(64, mp_shm_array_data(a), i), n, __ATOMIC_SEQ_CST);
-}
-
-/* The bits before. */
-uint64_t mp_shm_array_exchange(mp_shm_array *a, uint64_t i, uint64_t bits);
-/* Replaces exactly these bits; else false, and *old is what stands there. */
-bool mp_shm_array_replace(mp_shm_array *a, uint64_t i, uint64_t *old, uint64_t bits);
-/* Replaces what is the same number as *old (mp_shm_number_same); *old is what stood there in any case. */
-bool mp_shm_array_compare_exchange(mp_shm_array *a, uint64_t i, uint64_t *old, uint64_t bits);
-/* mp_shm_number_add as one access; on an error nothing has changed. *was and *sum are bits. */
-int mp_shm_array_add(mp_shm_array *a, uint64_t i, mp_shm_number n, uint64_t *was, uint64_t *sum);
-
-/* Many, in turn. from + n <= a->n. elements: n of the array's size. */
-void mp_shm_array_fill(mp_shm_array *a, uint64_t bits);
-void mp_shm_array_copy_in(mp_shm_array *a, uint64_t from, const void *elements, uint64_t n);
 
 #pragma GCC visibility pop
 #endif
