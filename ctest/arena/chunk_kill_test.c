@@ -193,19 +193,19 @@ static void no_process_left(void) {
 static void five(void) { make_holes(), wanted = 5 * MP_PAGE; }
 static void thirteen(void) { make_holes(), wanted = 13 * MP_PAGE; }
 
-static const t_op ops[] = {
-    {"a claim of a run of 5 pages", five, claim_wanted, no_process_left, NULL},
-    {"a claim of a run of 13 pages", thirteen, claim_wanted, no_process_left, NULL},
-    {"its claim and its freeing", five, claim_and_free, no_process_left, NULL},
-    {"and its return to the buddies", thirteen, claim_free_cool, no_process_left, NULL},
-};
-
 static void recover(void *arg) {
   (void)arg;
   mp_shm_sweep();
   CHECK(mp_shm_arena_lock(NULL) == 0);
   mp_shm_arena_unlock();
 }
+
+static const t_op ops[] = {
+    {"a claim of a run of 5 pages", five, claim_wanted, no_process_left, NULL, recover},
+    {"a claim of a run of 13 pages", thirteen, claim_wanted, no_process_left, NULL, NULL},
+    {"its claim and its freeing", five, claim_and_free, no_process_left, NULL, NULL},
+    {"and its return to the buddies", thirteen, claim_free_cool, no_process_left, NULL, NULL},
+};
 
 int main(void) {
   setenv("MPROC_ARENA", "64M", 1);
@@ -215,9 +215,7 @@ int main(void) {
   claim_and_free_many();
   t_deadline(60);
   fill_with_large();
-  long points = 0;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++, checks++) points += t_run_op(&ops[i]);
-  points += t_run_recovery(&ops[0], recover);
+  long points = t_run_ops(ops, sizeof ops / sizeof *ops, NULL, &checks);
   printf("%ld kill points\nok %ld\n", points, checks);
   return 0;
 }

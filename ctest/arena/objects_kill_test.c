@@ -244,12 +244,12 @@ static void run_recovery(void *arg) {
 }
 
 static const t_op ops[] = {
-    {"make and drop", nothing, run_make, after_nothing, NULL},
-    {"send", make_with_carrier, run_send, after_message, drop},
-    {"receive", make_on_the_way, run_receive, after_message, NULL},
-    {"drop one that others hold", make, run_drop, after_use, NULL},
-    {"drop the last hold", make, run_drop, after_nothing, drop},
-    {"leave in order", make, run_leave, after_use, NULL},
+    {"make and drop", nothing, run_make, after_nothing, NULL, NULL},
+    {"send", make_with_carrier, run_send, after_message, drop, NULL},
+    {"receive", make_on_the_way, run_receive, after_message, NULL, NULL},
+    {"drop one that others hold", make, run_drop, after_use, NULL, NULL},
+    {"drop the last hold", make, run_drop, after_nothing, drop, NULL},
+    {"leave in order", make, run_leave, after_use, NULL, NULL},
 };
 enum { OPS = sizeof ops / sizeof *ops, KINDS = sizeof kinds / sizeof *kinds };
 
@@ -291,7 +291,7 @@ static void after_starting(void) {
   drop();
 }
 
-static const t_op starting = {"start and reap a process", make, start_and_reap, after_starting, NULL};
+static const t_op starting = {"start and reap a process", make, start_and_reap, after_starting, NULL, NULL};
 
 /* At the end of it: a child that had just been forked may still be about to end, and a place that was reserved holds what
  * its maker held until it is found that nobody comes up in it. */

@@ -139,7 +139,7 @@ int main(void) {
       {"last use of one with handles", 1, unuse, true, false},
       {"last use of dictionaries in it", 1, unuse, true, true},
   };
-  static const t_op blob = {"a blob with a handle", before_blob, make_blob, after_blob, NULL};
+  static const t_op blob = {"a blob with a handle", before_blob, make_blob, after_blob, NULL, NULL};
   long points = 0;
   t_start();
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)

@@ -218,33 +218,33 @@ static void release_here(void) {
 }
 
 static const t_op ops[] = {
-    {"store of 1 byte", with_bytes, store_one, after_one, NULL},
-    {"store of 8 bytes", with_integers, store_one, after_one, NULL},
-    {"add to int8", with_bytes, add_one, after_one, NULL},
-    {"add to uint16", with_shorts, add_one, after_one, change_here},
-    {"add to float", with_floats, add_one, after_one, NULL},
-    {"add to number", with_numbers, add_one, after_one, NULL},
-    {"add to integer", with_integers, add_wrapping, after_one, change_here},
-    {"exchange", with_shorts, exchange_one, after_one, NULL},
-    {"compare_exchange", with_floats, compare_exchange_one, after_one, change_here},
-    {"fill of 4 bytes each", with_floats, fill_all, after_all, NULL},
-    {"fill of 8 bytes each", with_numbers, fill_all, after_all, NULL},
-    {"copy of 1 byte each", with_bytes, copy_all, after_all_bytes, NULL},
-    {"copy of 2 bytes each", with_shorts, copy_all, after_all, NULL},
-    {"copy of 8 bytes each", with_integers, copy_all, after_all, NULL},
-    {"update", with_integers, update_one, after_one, NULL},
-    {"update once the lock is released", with_lock_held, update_one, after_one, release_here},
-    {"update by the last holder", with_integers, update_one, after_nothing, let_go_here},
-    {"lock in vain", with_lock_held, lock_in_vain, after_one, NULL},
-    {"recovery: update after a dead owner", with_abandoned_lock, update_one, after_one, NULL},
-    {"make and drop", nothing, make_and_drop, after_making, NULL},
-    {"drop", with_integers, drop, after_nothing, let_go_here},
-    {"drop a heavy one", with_heavy, drop, after_nothing, let_go_here},
-    {"drop with its lock held", with_integers, drop_with_lock_held, after_nothing, let_go_here},
+    {"store of 1 byte", with_bytes, store_one, after_one, NULL, NULL},
+    {"store of 8 bytes", with_integers, store_one, after_one, NULL, NULL},
+    {"add to int8", with_bytes, add_one, after_one, NULL, NULL},
+    {"add to uint16", with_shorts, add_one, after_one, change_here, NULL},
+    {"add to float", with_floats, add_one, after_one, NULL, NULL},
+    {"add to number", with_numbers, add_one, after_one, NULL, NULL},
+    {"add to integer", with_integers, add_wrapping, after_one, change_here, NULL},
+    {"exchange", with_shorts, exchange_one, after_one, NULL, NULL},
+    {"compare_exchange", with_floats, compare_exchange_one, after_one, change_here, NULL},
+    {"fill of 4 bytes each", with_floats, fill_all, after_all, NULL, NULL},
+    {"fill of 8 bytes each", with_numbers, fill_all, after_all, NULL, NULL},
+    {"copy of 1 byte each", with_bytes, copy_all, after_all_bytes, NULL, NULL},
+    {"copy of 2 bytes each", with_shorts, copy_all, after_all, NULL, NULL},
+    {"copy of 8 bytes each", with_integers, copy_all, after_all, NULL, NULL},
+    {"update", with_integers, update_one, after_one, NULL, NULL},
+    {"update once the lock is released", with_lock_held, update_one, after_one, release_here, NULL},
+    {"update by the last holder", with_integers, update_one, after_nothing, let_go_here, NULL},
+    {"lock in vain", with_lock_held, lock_in_vain, after_one, NULL, NULL},
+    {"recovery: update after a dead owner", with_abandoned_lock, update_one, after_one, NULL, NULL},
+    {"make and drop", nothing, make_and_drop, after_making, NULL, NULL},
+    {"drop", with_integers, drop, after_nothing, let_go_here, NULL},
+    {"drop a heavy one", with_heavy, drop, after_nothing, let_go_here, NULL},
+    {"drop with its lock held", with_integers, drop_with_lock_held, after_nothing, let_go_here, NULL},
 };
 
 /* Mostly clearing, byte by byte where the machine does so: its sample is THINNER. Last of all, for it sets the stride. */
-static const t_op making_long = {"make and drop a long one", nothing, make_and_drop_long, after_making, NULL};
+static const t_op making_long = {"make and drop a long one", nothing, make_and_drop_long, after_making, NULL, NULL};
 
 static long run_making_long(void) {
   char text[32];
@@ -280,13 +280,8 @@ static long run_recoveries(void) {
 }
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
   t_start();
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-    if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
-    points += t_run_op(&ops[i]);
-    n++;
-  }
+  long n = 0, points = t_run_ops(ops, sizeof ops / sizeof *ops, argc > 1 ? argv[1] : NULL, &n);
   if (argc < 2) points += run_recoveries(), points += run_making_long(), n += 2;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;

@@ -94,8 +94,8 @@ static void after_recovery(void) {
 }
 
 int main(void) {
-  static const t_op op = {"share a chunk", begin, run_chunk, after, NULL};
-  static const t_op recovered = {"share a chunk", begin, run_chunk, after_recovery, NULL};
+  static const t_op op = {"share a chunk", begin, run_chunk, after, NULL, NULL};
+  static const t_op recovered = {"share a chunk", begin, run_chunk, after_recovery, NULL, NULL};
   t_start();
   mp_shm_queue_inline_max = SMALL;
   long points = t_run_op(&op);

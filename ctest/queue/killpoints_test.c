@@ -282,48 +282,30 @@ static void run_recovery(void *arg) {
 }
 
 static const t_op ops[] = {
-    {"put inline", with_small, put_one, after_put, NULL},
-    {"put inline into a new segment", before_new, put_one, after_put, NULL},
-    {"put inline into the own segment", before_own, put_one, after_put, NULL},
-    {"put inline into the spare segment", before_spare, put_one, after_put, NULL},
-    {"put extent", with_big, put_one, after_put, NULL},
-    {"put with a handle", with_carried, put_handle, after_put_handle, NULL},
-    {"put extent with a handle", with_carried, put_big_handle, after_put_handle, NULL},
-    {"put extent with a handle, last holder", with_carried, put_big_handle, after_last_put, let_go_all_here},
-    {"get inline", two_small, get_one, after_get, NULL},
-    {"get inline, leaving the own segment", before_vacant, get_one, after_get, NULL},
-    {"get inline, leaving a segment", before_to_spare, get_one, after_get, NULL},
-    {"get inline, leaving a segment too many", before_free, get_one, after_get, NULL},
-    {"get extent", two_big, get_one, after_get, NULL},
-    {"get a returned extent", returned_big, get_one, after_get, NULL},
-    {"get with a handle", carried_on_transit, get_handle, after_handle, NULL},
-    {"get an extent with a handle", carried_in_large, get_handle, after_handle, NULL},
-    {"return inline", two_small, get_and_return, after_get, NULL},
-    {"return extent", two_big, get_and_return, after_get, NULL},
-    {"return with a handle", carried_on_transit, get_and_return, after_handle, NULL},
-    {"make a queue", nothing, make_and_use, after_nothing, NULL},
-    {"drop a full queue", full_queue, drop, after_nothing, let_go_here},
-    {"close", two_small, close_it, after_close, NULL},
+    {"put inline", with_small, put_one, after_put, NULL, NULL},
+    {"put inline into a new segment", before_new, put_one, after_put, NULL, run_recovery},
+    {"put inline into the own segment", before_own, put_one, after_put, NULL, run_recovery},
+    {"put inline into the spare segment", before_spare, put_one, after_put, NULL, NULL},
+    {"put extent", with_big, put_one, after_put, NULL, run_recovery},
+    {"put with a handle", with_carried, put_handle, after_put_handle, NULL, run_recovery},
+    {"put extent with a handle", with_carried, put_big_handle, after_put_handle, NULL, NULL},
+    {"put extent with a handle, last holder", with_carried, put_big_handle, after_last_put, let_go_all_here,
+     run_recovery},
+    {"get inline", two_small, get_one, after_get, NULL, run_recovery},
+    {"get inline, leaving the own segment", before_vacant, get_one, after_get, NULL, run_recovery},
+    {"get inline, leaving a segment", before_to_spare, get_one, after_get, NULL, NULL},
+    {"get inline, leaving a segment too many", before_free, get_one, after_get, NULL, NULL},
+    {"get extent", two_big, get_one, after_get, NULL, run_recovery},
+    {"get a returned extent", returned_big, get_one, after_get, NULL, NULL},
+    {"get with a handle", carried_on_transit, get_handle, after_handle, NULL, NULL},
+    {"get an extent with a handle", carried_in_large, get_handle, after_handle, NULL, run_recovery},
+    {"return inline", two_small, get_and_return, after_get, NULL, NULL},
+    {"return extent", two_big, get_and_return, after_get, NULL, NULL},
+    {"return with a handle", carried_on_transit, get_and_return, after_handle, NULL, NULL},
+    {"make a queue", nothing, make_and_use, after_nothing, NULL, NULL},
+    {"drop a full queue", full_queue, drop, after_nothing, let_go_here, NULL},
+    {"close", two_small, close_it, after_close, NULL, NULL},
 };
-
-static const char *const recovered[] = {
-    "put inline into a new segment",
-    "put inline into the own segment",
-    "put extent",
-    "put with a handle",
-    "put extent with a handle, last holder",
-    "get inline",
-    "get inline, leaving the own segment",
-    "get extent",
-    "get an extent with a handle",
-};
-
-static const t_op *op_named(const char *name) {
-  const t_op *o = ops;
-  while (o < ops + sizeof ops / sizeof *ops && strcmp(o->name, name) != 0) o++;
-  CHECK(o < ops + sizeof ops / sizeof *ops);
-  return o;
-}
 
 static void after_reserve(void) {
   mp_shm_stats s;
@@ -333,7 +315,7 @@ static void after_reserve(void) {
 }
 
 /* Last of all: a reservation cut short is given up after a slice, so the count of processes stays higher for a while. */
-static const t_op reserving = {"reserve a process", nothing, reserve_and_undo, after_reserve, NULL};
+static const t_op reserving = {"reserve a process", nothing, reserve_and_undo, after_reserve, NULL, NULL};
 
 static void fork_inside(void *arg) {
   (void)arg;
@@ -361,16 +343,9 @@ static long run_births(void) {
 }
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
   t_start();
   mp_shm_queue_inline_max = SMALL;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-    if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
-    points += t_run_op(&ops[i]);
-    n++;
-  }
-  for (size_t i = 0; argc < 2 && i < sizeof recovered / sizeof *recovered; i++, n++)
-    points += t_run_recovery(op_named(recovered[i]), run_recovery);
+  long n = 0, points = t_run_ops(ops, sizeof ops / sizeof *ops, argc > 1 ? argv[1] : NULL, &n);
   if (argc < 2) points += t_run_op(&reserving) + run_births(), n += 2;
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;

@@ -184,18 +184,18 @@ static void after_joinable(void) {
 }
 
 static const t_op ops[] = {
-    {"lease inline", two_small, lease, after_lease, NULL},
-    {"lease extent", two_big, lease, after_lease, NULL},
-    {"lease inline and end it", two_small, lease_and_end, after_end, NULL},
-    {"lease extent and end it", two_big, lease_and_end, after_end, NULL},
-    {"lease inline and drop it", two_small, lease_and_drop, after_lease, NULL},
-    {"lease extent and drop it", two_big, lease_and_drop, after_lease, NULL},
-    {"lease with a handle", small_with_handle, lease, after_handle, NULL},
-    {"lease with a handle and end it", small_with_handle, lease_and_end, after_handle, NULL},
-    {"lease of a reporting queue", two_reported, lease, after_reported, NULL},
-    {"take an orphan", one_orphan, take_orphan, after_taking, NULL},
-    {"take an orphan and return it", one_orphan, take_orphan_and_return, after_taking, NULL},
-    {"joinable: get and finish", two_joinable, get_and_finish, after_joinable, NULL},
+    {"lease inline", two_small, lease, after_lease, NULL, NULL},
+    {"lease extent", two_big, lease, after_lease, NULL, NULL},
+    {"lease inline and end it", two_small, lease_and_end, after_end, NULL, NULL},
+    {"lease extent and end it", two_big, lease_and_end, after_end, NULL, NULL},
+    {"lease inline and drop it", two_small, lease_and_drop, after_lease, NULL, NULL},
+    {"lease extent and drop it", two_big, lease_and_drop, after_lease, NULL, NULL},
+    {"lease with a handle", small_with_handle, lease, after_handle, NULL, NULL},
+    {"lease with a handle and end it", small_with_handle, lease_and_end, after_handle, NULL, NULL},
+    {"lease of a reporting queue", two_reported, lease, after_reported, NULL, NULL},
+    {"take an orphan", one_orphan, take_orphan, after_taking, NULL, NULL},
+    {"take an orphan and return it", one_orphan, take_orphan_and_return, after_taking, NULL, NULL},
+    {"joinable: get and finish", two_joinable, get_and_finish, after_joinable, NULL, NULL},
 };
 
 /* --- a stopped process inside a lock --- */
@@ -267,11 +267,9 @@ static long while_stopped(void) {
 }
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
-  (void)argc, (void)argv;
   t_start();
   mp_shm_queue_inline_max = SMALL;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
+  long n = 0, points = t_run_ops(ops, sizeof ops / sizeof *ops, argc > 1 ? argv[1] : NULL, &n);
   n += while_stopped();
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;

@@ -209,41 +209,23 @@ static void run_recovery(void *arg) {
 }
 
 static const t_op ops[] = {
-    {"put many", new_queue, put_batch, after_put, NULL},
-    {"put many over two segments", at_segments_end, put_batch, after_put, NULL},
-    {"put many, one large", with_large, put_batch, after_put, NULL},
-    {"put many, one with a handle", with_handle, put_batch, after_put, NULL},
-    {"put many, one large with a handle", with_large_handle, put_batch, after_put, NULL},
-    {"get many", plain, take_all, after_take, NULL},
-    {"get many over two segments", over_segments, take_all, after_take, NULL},
-    {"get many, one large", large, take_all, after_take, NULL},
-    {"get many, one with a handle", handle, take_all, after_take, NULL},
-    {"get many of a joinable queue", joinable, take_all, after_joinable, NULL},
-    {"get many and return", plain, take_and_return, after_return, NULL},
+    {"put many", new_queue, put_batch, after_put, NULL, run_recovery},
+    {"put many over two segments", at_segments_end, put_batch, after_put, NULL, run_recovery},
+    {"put many, one large", with_large, put_batch, after_put, NULL, run_recovery},
+    {"put many, one with a handle", with_handle, put_batch, after_put, NULL, NULL},
+    {"put many, one large with a handle", with_large_handle, put_batch, after_put, NULL, NULL},
+    {"get many", plain, take_all, after_take, NULL, run_recovery},
+    {"get many over two segments", over_segments, take_all, after_take, NULL, run_recovery},
+    {"get many, one large", large, take_all, after_take, NULL, NULL},
+    {"get many, one with a handle", handle, take_all, after_take, NULL, NULL},
+    {"get many of a joinable queue", joinable, take_all, after_joinable, NULL, NULL},
+    {"get many and return", plain, take_and_return, after_return, NULL, NULL},
 };
-
-static const char *const recovered[] = {
-    "put many", "put many over two segments", "put many, one large", "get many", "get many over two segments",
-};
-
-static const t_op *op_named(const char *name) {
-  const t_op *o = ops;
-  while (o < ops + sizeof ops / sizeof *ops && strcmp(o->name, name) != 0) o++;
-  CHECK(o < ops + sizeof ops / sizeof *ops);
-  return o;
-}
 
 int main(int argc, char **argv) {
-  long points = 0, n = 0;
   t_start();
   mp_shm_queue_inline_max = SMALL + 8;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-    if (argc > 1 && !strstr(ops[i].name, argv[1])) continue;
-    points += t_run_op(&ops[i]);
-    n++;
-  }
-  for (size_t i = 0; argc < 2 && i < sizeof recovered / sizeof *recovered; i++, n++)
-    points += t_run_recovery(op_named(recovered[i]), run_recovery);
+  long n = 0, points = t_run_ops(ops, sizeof ops / sizeof *ops, argc > 1 ? argv[1] : NULL, &n);
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }

@@ -243,6 +243,19 @@ long t_run_recovery(const t_op *o, void (*recover)(void *)) {
   return points;
 }
 
+long t_run_ops(const t_op *ops, size_t n, const char *part, long *tested) {
+  long points = 0;
+  for (const t_op *o = ops; o < ops + n; o++) {
+    if (part && !strstr(o->name, part)) continue;
+    points += t_run_op(o);
+    ++*tested;
+    if (!o->recover) continue;
+    points += t_run_recovery(o, o->recover);
+    ++*tested;
+  }
+  return points;
+}
+
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {
   int status;
   unsigned long born = 0;

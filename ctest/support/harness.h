@@ -70,6 +70,7 @@ typedef struct t_op {
   void (*run)(void *); /* in the child that is killed */
   void (*after)(void);
   void (*meanwhile)(void); /* may be NULL */
+  void (*recover)(void *); /* NULL, or what t_run_ops gives t_run_recovery */
 } t_op;
 /* For every instruction (of the sample) of run: before, run until the kill, after. Prints and returns how many. */
 long t_run_op(const t_op *o);
@@ -77,6 +78,10 @@ long t_run_op(const t_op *o);
 /* One process dies at every 23rd instruction of the operation; one that runs recover() after it dies at every 7th of
  * that; then after. Prints and returns how many pairs. */
 long t_run_recovery(const t_op *o, void (*recover)(void *));
+
+/* t_run_op of each of n operations whose name contains part (NULL: of all), and t_run_recovery. Returns the points, and adds
+ * to *tested how many runs that were. */
+long t_run_ops(const t_op *ops, size_t n, const char *part, long *tested);
 
 /* As t_kill_after, but in the child that f itself forks: from its first instruction on. */
 bool t_kill_child_after(long steps, void (*f)(void *), void *arg);

@@ -126,22 +126,21 @@ static void after_nothing(void) {
   t_nothing_left();
 }
 
-static const t_op ops[] = {
-    {"acquire and release", make, run_acquire_release, works, NULL},
-    {"acquire an abandoned one", abandoned, run_acquire, works, NULL},
-    {"acquire a held one, not waiting", make_held, run_try, release_and_works, NULL},
-    {"acquire a held one, hungry, in vain", make_held, run_acquire_briefly, release_and_works, NULL},
-    {"acquire a held one, hungry", held_until_starving, run_acquire_release, end_helper_and_works, NULL},
-    {"acquire from behind the next one, in vain", with_next_one, run_acquire_briefly, next_one_has_it, NULL},
-    {"make, acquire, drop and release", nothing, run_make, after_nothing, NULL},
-};
-static const size_t recovered[] = {0, 4};
-
 static void run_recovery(void *arg) {
   (void)arg;
   mp_shm_sweep();
   acquire();
 }
+
+static const t_op ops[] = {
+    {"acquire and release", make, run_acquire_release, works, NULL, run_recovery},
+    {"acquire an abandoned one", abandoned, run_acquire, works, NULL, NULL},
+    {"acquire a held one, not waiting", make_held, run_try, release_and_works, NULL, NULL},
+    {"acquire a held one, hungry, in vain", make_held, run_acquire_briefly, release_and_works, NULL, NULL},
+    {"acquire a held one, hungry", held_until_starving, run_acquire_release, end_helper_and_works, NULL, run_recovery},
+    {"acquire from behind the next one, in vain", with_next_one, run_acquire_briefly, next_one_has_it, NULL, NULL},
+    {"make, acquire, drop and release", nothing, run_make, after_nothing, NULL, NULL},
+};
 
 /* --- others sleep --- */
 
@@ -257,12 +256,9 @@ static int try_waking_up(const void *arg, long k, bool *done) {
 }
 
 int main(void) {
-  long points = 0, n = 0;
   t_waiters_setup();
   t_start();
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
-  for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++, n++)
-    points += t_run_recovery(&ops[recovered[i]], run_recovery);
+  long n = 0, points = t_run_ops(ops, sizeof ops / sizeof *ops, NULL, &n);
   printf("%ld kill points\n", points);
   long lost = t_run_points("owner killed while two sleep", try_release, NULL);
   lost += t_run_points("next one killed going to sleep", try_going_to_sleep, NULL);

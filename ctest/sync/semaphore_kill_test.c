@@ -175,26 +175,26 @@ static void after_nothing(void) {
   t_nothing_left();
 }
 
-static const t_op ops[] = {
-    {"acquire", plain_2, run_acquire, after_acquire, NULL},
-    {"release", plain_0, run_release_3, after_release, NULL},
-    {"acquire, bounded", bounded_1, run_acquire, after_last_acquire, NULL},
-    {"acquire and release, bounded", bounded_2, run_acquire_release, all_are_back, NULL},
-    {"release of another's", bounded_2_of_3, run_release_2, after_release_of_others, NULL},
-    {"release of one's own and another's", bounded_2_of_3, run_acquire_release_3, after_release_of_others, NULL},
-    {"release of two others'", two_have_one, run_release_2, after_release_of_two, NULL},
-    {"release of too many", bounded_1_of_2, run_too_many, one_is_out, NULL},
-    {"taking back from the dead", dead_has_2_of_2, run_sweep, all_are_back, NULL},
-    {"drop with a permit", bounded_2, run_drop, all_are_back, NULL},
-    {"make, acquire and drop", nothing, run_make, after_nothing, NULL},
-};
-static const size_t recovered[] = {3, 5, 6, 8, 9};
-
 static void run_recovery(void *arg) {
   (void)arg;
   mp_shm_sweep();
   (void)value();
 }
+
+static const t_op ops[] = {
+    {"acquire", plain_2, run_acquire, after_acquire, NULL, NULL},
+    {"release", plain_0, run_release_3, after_release, NULL, NULL},
+    {"acquire, bounded", bounded_1, run_acquire, after_last_acquire, NULL, NULL},
+    {"acquire and release, bounded", bounded_2, run_acquire_release, all_are_back, NULL, run_recovery},
+    {"release of another's", bounded_2_of_3, run_release_2, after_release_of_others, NULL, NULL},
+    {"release of one's own and another's", bounded_2_of_3, run_acquire_release_3, after_release_of_others, NULL,
+     run_recovery},
+    {"release of two others'", two_have_one, run_release_2, after_release_of_two, NULL, run_recovery},
+    {"release of too many", bounded_1_of_2, run_too_many, one_is_out, NULL, NULL},
+    {"taking back from the dead", dead_has_2_of_2, run_sweep, all_are_back, NULL, run_recovery},
+    {"drop with a permit", bounded_2, run_drop, all_are_back, NULL, run_recovery},
+    {"make, acquire and drop", nothing, run_make, after_nothing, NULL, NULL},
+};
 
 /* --- wakes --- */
 
@@ -352,9 +352,7 @@ int main(void) {
   t_waiters_setup();
   t_start();
   me = mp_shm_my_slot;
-  for (size_t i = 0; !t_control && i < sizeof ops / sizeof *ops; i++, n++) points += t_run_op(&ops[i]);
-  for (size_t i = 0; !t_control && i < sizeof recovered / sizeof *recovered; i++, n++)
-    points += t_run_recovery(&ops[recovered[i]], run_recovery);
+  if (!t_control) points += t_run_ops(ops, sizeof ops / sizeof *ops, NULL, &n);
   printf("%ld kill points\n", points);
   lost = run_wakes();
   if (!t_control) control();

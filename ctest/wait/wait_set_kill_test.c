@@ -222,14 +222,14 @@ static void after_watcher(void) {
   let_go();
 }
 
-static const t_op ops[] = {
-    {"wait for many", new_queues, wait_for_all, after_watcher, NULL},
-    {"make and use a descriptor", new_queues, use_descriptor, after_watcher, NULL},
-    {"make and drop descriptors", new_queues, drop_descriptors, after_watcher, NULL},
-    {"leave with a descriptor", new_queues, leave_in_order, after_watcher, NULL},
-};
-
 static void sweep(void *arg) { (void)arg, mp_shm_sweep(); }
+
+static const t_op ops[] = {
+    {"wait for many", new_queues, wait_for_all, after_watcher, NULL, sweep},
+    {"make and use a descriptor", new_queues, use_descriptor, after_watcher, NULL, sweep},
+    {"make and drop descriptors", new_queues, drop_descriptors, after_watcher, NULL, sweep},
+    {"leave with a descriptor", new_queues, leave_in_order, after_watcher, NULL, sweep},
+};
 
 /* --- among the living: one stops at each instruction, the other runs past it --- */
 
@@ -391,7 +391,7 @@ static void warm_up(void) {
   let_go();
 }
 
-/* watch_kill_test [part of a name] */
+/* wait_set_kill_test [part of a name] */
 int main(int argc, char **argv) {
   const char *part = argc > 1 ? argv[1] : "";
   long points = 0, n = 0;
@@ -406,8 +406,7 @@ int main(int argc, char **argv) {
   if (strstr("trips by descriptor", part)) n += ping_pong("trips by descriptor", by_fd);
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
     if (strstr(scenarios[i].name, part)) points += run_scenario(&scenarios[i]), n++;
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (strstr(ops[i].name, part)) points += t_run_op(&ops[i]) + t_run_recovery(&ops[i], sweep), n++;
+  points += t_run_ops(ops, sizeof ops / sizeof *ops, part, &n);
   printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }
