@@ -28,22 +28,22 @@ for job = 1, JOBS do
 end
 jobs:close()
 
-local deaths, crew = 0, {}
+local deaths, workers = 0, {}
 for i = 1, WORKERS do
-  crew[i] = mproc.Process(work):start()
+  workers[i] = mproc.Process(work):start()
 end
-while #crew > 0 do
-  for _, ended in ipairs(mproc.wait(crew)) do
+while #workers > 0 do
+  for _, ended in ipairs(mproc.wait(workers)) do
     local i = 1
-    while crew[i] ~= ended do
+    while workers[i] ~= ended do
       i = i + 1
     end
     ended:join()
     if ended.exitcode == 0 then
-      table.remove(crew, i)
+      table.remove(workers, i)
     else
       deaths = deaths + 1
-      crew[i] = mproc.Process(work):start()
+      workers[i] = mproc.Process(work):start()
     end
     ended:close()
   end

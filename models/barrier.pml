@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the barrier (src/shm/barrier.c) for Spin: processes that wait ROUNDS times, one that aborts or resets, KILLS of
- * them killed anywhere. A sleep ends when what it waits for is there, or, with LATE, at any time: wakes are the bell's
+ * A model of the barrier (src/shm/sync/barrier.c) for Spin: processes that wait ROUNDS times, one that aborts or resets, KILLS of
+ * them killed anywhere. A sleep ends when what it waits for is there, or, with LATE, at any time: wakes are the wait queue's
  * matter (queue.pml). Every generation must have one fate, all who were counted in it must leave with that fate, each
  * released with an index of its own, and nobody waits for ever. `make model` runs it, and its mutants, which must fail:
  *
@@ -18,7 +18,7 @@
  * @ fail -DMEDDLER -DNO_MARK
  * So does a cell that is stored after its process was counted:
  * @ fail -DMEDDLER -DCELL_AFTER
- * A death that nobody settles leaves others waiting; one who makes no way for a reset cut short would, too:
+ * A death that nobody reaps leaves others waiting; one who makes no way for a reset cut short would, too:
  * @ fail -DKILLS=1 -DNO_SETTLE
  * @ fail -DKILLS=1 -DMEDDLER -DROUNDS=1 -DNO_HELP
  */
@@ -268,7 +268,7 @@ inline check_stuck() {
 }
 
 /* The sweep that finds a dead process. */
-proctype settler(byte whose) {
+proctype reaper(byte whose) {
   byte p, g;
   bool ok;
 end:
@@ -307,12 +307,12 @@ init {
   atomic {
     byte i = 0;
     do
-    :: i < N -> run party(i); run settler(i); i++
+    :: i < N -> run party(i); run reaper(i); i++
     :: i == N -> break
     od;
 #ifdef MEDDLER
     run meddler(N);
-    run settler(N);
+    run reaper(N);
 #endif
     run watch();
     run killer()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the condition (src/shm/condition.c) for Spin: two waiters that take items, one of which may leave a wait at
+ * A model of the condition (src/shm/sync/condition.c) for Spin: two waiters that take items, one of which may leave a wait at
  * its time's end; a notifier that makes two items; and a kill of any of the three at any step. When nothing can go on any
  * more, no item may be left: somebody would wait for ever. `make model` runs it, and its mutants, which must fail:
  *
@@ -13,7 +13,7 @@
  * @ fail -DNO_PASS
  * @ fail -DNO_TAKEN
  *
- * A slice is modelled where it is needed: a sleeper looks up by itself only when there is a dead waiter to settle for, or
+ * A slice is modelled where it is needed: a sleeper looks up by itself only when there is a dead waiter to reap for, or
  * when the notifier was dead before it slept, for the kernel rings for those alone who sleep already. So a wake that is
  * lost is a deadlock here, though it would cost 100 ms only.
  */
@@ -42,7 +42,7 @@ byte leaves = 1; /* how often the second waiter's time may end */
 #define owes(i) (notified(i) || cell[i].state == TAKEN)
 #endif
 #define living(i) (waits(i) && !dead[i])
-#define unsettled(i) (dead[i] && cell[i].state != OUT)
+#define unreaped(i) (dead[i] && cell[i].state != OUT)
 
 inline acquire(l, me) {
   atomic { l == NOBODY -> l = me }
@@ -72,7 +72,7 @@ inline ring(q, won) {
   skip
 }
 
-inline settle(p, q, won, me) {
+inline reap(p, q, won, me) {
   acquire(m, me);
   if
   :: owes(p) ->
@@ -128,13 +128,13 @@ wait_again:
            atomic { inkernel[me] = armed[me]; late[me] = dead[NOTIFIER] }
            if
            :: !inkernel[me]
-           :: unsettled(1 - me) || late[me] -> inkernel[me] = false
+           :: unreaped(1 - me) || late[me] -> inkernel[me] = false
            :: me == 1 && leaves > 0 -> atomic { leaves--; inkernel[me] = false; over = true }
            fi;
            armed[me] = false;
            if
            :: over -> break
-           :: unsettled(1 - me) -> settle(1 - me, q, won, me)
+           :: unreaped(1 - me) -> reap(1 - me, q, won, me)
            :: else
            fi
         od;

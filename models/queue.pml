@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the queue's put, get and bell (src/shm/queue.c, bell.c) for Spin: two producers and two consumers, KILLS of
- * them killed anywhere. `make model` runs it, and its mutants, which must fail:
+ * A model of the queue's put, get and wait queue (src/shm/queue/queue.c, src/shm/wait/wait_queue.c) for Spin: two producers
+ * and two consumers, KILLS of them killed anywhere. `make model` runs it, and its mutants, which must fail:
  *
  * Without kills sleeps have no end, and no wake may be lost; the store without the wake, or a sleeper that looks before
- * it arms the bell, must deadlock:
+ * it arms the wait queue, must deadlock:
  * @ pass -DKILLS=0
  * @ fail -DKILLS=0 -DNO_WAKE
  * @ fail -DKILLS=0 -DLOOK_FIRST
@@ -33,9 +33,9 @@
 
 byte producers = NOBODY, consumers = NOBODY, turn = NOBODY; /* who holds each lock */
 byte tail, head;                                            /* put and delivered: the two committing words */
-bool armed;                                                 /* the bell's word */
+bool armed;                                                 /* the wait queue's word */
 bool asleep[ALL];                                           /* in the futex */
-bool pending[ALL];                                          /* this process names the bell's word */
+bool pending[ALL];                                          /* this process names the wait queue's word */
 bool killed[ALL], gone[ALL];
 byte kills;
 byte working = PRODUCERS;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the read-write lock (src/shm/rwlock.c) for Spin: READERS and WRITERS, each ROUNDS times, KILLS of them killed
- * anywhere. A sleep ends when what it waits for is there, or, with LATE, at any time: wakes are the bell's matter (queue.pml).
+ * A model of the read-write lock (src/shm/sync/rwlock.c) for Spin: READERS and WRITERS, each ROUNDS times, KILLS of them
+ * killed anywhere. A sleep ends when what it waits for is there, or, with LATE, at any time: wakes are the wait queue's
+ * matter (queue.pml).
  * No write may meet a read or another write, nobody waits for ever, and that the last writer died while it wrote is told to
  * all who come until one writes. `make model` runs it, and its mutants, which must fail:
  *
@@ -265,7 +266,7 @@ proctype writer(byte me) {
 }
 
 /* The sweep that finds a dead process. */
-proctype settler(byte whose) {
+proctype reaper(byte whose) {
   byte p;
   byte me = ALL + whose;
   bool got, was;
@@ -295,8 +296,8 @@ init {
   atomic {
     byte i = 0;
     do
-    :: i < READERS -> run reader(i); run settler(i); i++
-    :: i >= READERS && i < ALL -> run writer(i); run settler(i); i++
+    :: i < READERS -> run reader(i); run reaper(i); i++
+    :: i >= READERS && i < ALL -> run writer(i); run reaper(i); i++
     :: i == ALL -> break
     od;
     run killer()

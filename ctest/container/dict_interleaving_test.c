@@ -118,7 +118,7 @@ int main(void) {
       {"get meets insert", absent, read_one, replace, audit},
       {"get meets delete", five_to_none, read_one, delete, audit},
       {"get meets delete and insert", five_to_third, read_one, delete_and_insert, audit},
-      {"get meets delete, death, repair and insert", last_to_none, read_one, delete_and_recover, audit},
+      {"get meets delete, death, recovery and insert", last_to_none, read_one, delete_and_recover, audit},
       {"get meets two new tables", many, read_one, new_tables, audit},
       {"get meets two new tables, of a full one", many_full, read_one, new_tables, audit},
       {"get meets the split", many, read_one, split, audit},

@@ -185,11 +185,11 @@ static void after_joinable(void) {
 
 static const t_op ops[] = {
     {"lease inline", two_small, lease, after_lease, NULL, NULL},
-    {"lease extent", two_big, lease, after_lease, NULL, NULL},
+    {"lease large", two_big, lease, after_lease, NULL, NULL},
     {"lease inline and end it", two_small, lease_and_end, after_end, NULL, NULL},
-    {"lease extent and end it", two_big, lease_and_end, after_end, NULL, NULL},
+    {"lease large and end it", two_big, lease_and_end, after_end, NULL, NULL},
     {"lease inline and drop it", two_small, lease_and_drop, after_lease, NULL, NULL},
-    {"lease extent and drop it", two_big, lease_and_drop, after_lease, NULL, NULL},
+    {"lease large and drop it", two_big, lease_and_drop, after_lease, NULL, NULL},
     {"lease with a handle", small_with_handle, lease, after_handle, NULL, NULL},
     {"lease with a handle and end it", small_with_handle, lease_and_end, after_handle, NULL, NULL},
     {"lease of a reporting queue", two_reported, lease, after_reported, NULL, NULL},

@@ -324,7 +324,7 @@ static const t_op ops[] = {
     {"drop the ends", two_each_way, drop_ends, after_close, unuse_far, NULL},
     {"reserve a child's place", with_small, reserve, after_reserve, unuse_far, NULL},
     {"close, last of both ends", two_each_way, close_far, after_nothing, unuse_both, NULL},
-    {"close, parcels on the way", with_outgoings, close_far, after_close_with_outgoings, unuse_far, NULL},
+    {"close, messages on the way", with_outgoings, close_far, after_close_with_outgoings, unuse_far, NULL},
     {"close, the other end on the way", with_itself, close_far, after_nothing, unuse_both, NULL},
     {"send", with_small, send_one, after_send, unuse_far, NULL},
     {"send, big", with_big, send_one, after_send, unuse_far, NULL},
@@ -459,7 +459,7 @@ static void slow_birth(void) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const recovered[] = {"close", "close, parcels on the way", "close, the other end on the way",
+  static const char *const recovered[] = {"close", "close, messages on the way", "close, the other end on the way",
                                           "close, last of both ends", "send an end"};
   long points = 0, n = 0;
   t_start();

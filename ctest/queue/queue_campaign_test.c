@@ -229,9 +229,9 @@ static void audit(void) {
   while (get_one(plain, PLAIN, p->buf, &p->nclaimed, &now) == 0) continue;
   while (get_outgoing(p, &now) == 0) continue;
   for (unsigned i = 0; i < PUTTERS; i++) judge_lane(&v, i);
-  printf("  %lu messages, %lu parcels with %lu inside; %lu extents, %lu returned\n", (long)b->got[PLAIN],
+  printf("  %lu messages, %lu outgoing with %lu inside; %lu large ones, %lu returned\n", (long)b->got[PLAIN],
          (long)b->got[PARCEL], (long)b->got[INNER], (long)b->had_large, (long)b->returned);
-  printf("  not received: %lu cut short, %lu in a dead hand, %lu with their parcel\n", (long)v.cut, (long)v.hand,
+  printf("  not received: %lu cut short, %lu in a dead hand, %lu with their carrier\n", (long)v.cut, (long)v.hand,
          (long)v.with_outgoing);
   CHECK(v.hand <= 2 * t_kills && v.cut <= t_kills);
   mp_shm_object_unuse(plain_h);
@@ -256,7 +256,7 @@ static void stop(void) {
 
 static void show(void) {
   t_show_queue("plain", plain);
-  t_show_queue("parcels", outgoings);
+  t_show_queue("outgoing", outgoings);
 }
 
 int main(void) {

@@ -332,7 +332,7 @@ int main(int argc, char **argv) {
       {"a waiter notified after its time", try_notified_late, false},
       {"a waiter after Ctrl-C", try_interrupted, true},
       {"a notified waiter after Ctrl-C", try_notified_interrupted, true},
-      {"the settler of a notified waiter", try_reaper, false},
+      {"the reaper of a notified waiter", try_reaper, false},
       {"none, a waiter that leaves is given one", try_leaving, false},
   };
   cond_setup();

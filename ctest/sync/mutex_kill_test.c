@@ -136,8 +136,9 @@ static const t_op ops[] = {
     {"acquire and release", make, run_acquire_release, works, NULL, run_recovery},
     {"acquire an abandoned one", abandoned, run_acquire, works, NULL, NULL},
     {"acquire a held one, not waiting", make_held, run_try, release_and_works, NULL, NULL},
-    {"acquire a held one, hungry, in vain", make_held, run_acquire_briefly, release_and_works, NULL, NULL},
-    {"acquire a held one, hungry", held_until_starving, run_acquire_release, end_helper_and_works, NULL, run_recovery},
+    {"acquire a held one, starving, in vain", make_held, run_acquire_briefly, release_and_works, NULL, NULL},
+    {"acquire a held one, starving", held_until_starving, run_acquire_release, end_helper_and_works, NULL,
+     run_recovery},
     {"acquire from behind the next one, in vain", with_next_one, run_acquire_briefly, next_one_has_it, NULL, NULL},
     {"make, acquire, drop and release", nothing, run_make, after_nothing, NULL, NULL},
 };

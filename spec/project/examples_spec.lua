@@ -135,34 +135,23 @@ describe("the example", function()
     end)
   end)
 
-  it("pool_wordcount adds up what its workers count", function()
-    local tree = os.tmpname()
-    os.remove(tree)
-    assert(lfs.mkdir(tree))
-    for i = 1, 30 do
-      local file <close> = assert(io.open(("%s/f%d"):format(tree, i), "w"))
-      file:write(("Foo bar foo\n"):rep(i))
-    end
-    local out = output("pool_wordcount.lua", { tree })
-    os.execute("rm -rf " .. program.quote(tree))
-    assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
-  end)
+  for _, name in ipairs({ "pool_wordcount", "shared_wordcount" }) do
+    it(name .. " adds up what processes count", function()
+      local tree = os.tmpname()
+      os.remove(tree)
+      assert(lfs.mkdir(tree))
+      for i = 1, 30 do
+        local file <close> = assert(io.open(("%s/f%d"):format(tree, i), "w"))
+        file:write(("Foo bar foo\n"):rep(i))
+      end
+      local out = output(name .. ".lua", { tree })
+      os.execute("rm -rf " .. program.quote(tree))
+      assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
+    end)
+  end
 
   it("hot_config replaces what is read, and nobody sees a mixture", function()
     assert.equal("all requests saw one version each, the last one 100\n", output("hot_config.lua"))
-  end)
-
-  it("shared_wordcount counts into one table", function()
-    local tree = os.tmpname()
-    os.remove(tree)
-    assert(lfs.mkdir(tree))
-    for i = 1, 30 do
-      local file <close> = assert(io.open(("%s/f%d"):format(tree, i), "w"))
-      file:write(("Foo bar foo\n"):rep(i))
-    end
-    local out = output("shared_wordcount.lua", { tree })
-    os.execute("rm -rf " .. program.quote(tree))
-    assert.same({ "30 files, 1395 words, 2 different", "foo          930", "bar          465" }, lines_of(out))
   end)
 
   it("shared_cache makes what is hot hardly more than once", function()

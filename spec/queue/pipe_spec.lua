@@ -218,7 +218,7 @@ describe("a pipe", function()
       assert.same({ false, "timeout" }, { ready, word })
       assert.truthy(spent < 0.5)
       assert.same({ false, "timeout" }, { b:poll(nil) })
-      for _, v in ipairs({ "inline", ("extent"):rep(20000) }) do
+      for _, v in ipairs({ "inline", ("large"):rep(20000) }) do
         a:send(v)
         for _ = 1, 3 do
           assert.same({ true }, { b:poll() })

@@ -29,7 +29,7 @@ end
 local values = {
   ["a short string"] = function() return "hello" end,
   ["a string of 1 KiB"] = function() return ("y"):rep(1024) end,
-  ["a string in an extent"] = function() return ("z"):rep(100000) end,
+  ["a string in a large message"] = function() return ("z"):rep(100000) end,
   ["a record"] = record,
   ["a closure"] = function() local up = { 7 } return function() return up end end,
 }

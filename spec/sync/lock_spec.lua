@@ -119,7 +119,7 @@ describe("a lock", function()
       it("goes on to others while one who waits is stopped", function()
         local l, got = make(), mproc.Queue()
         l:acquire()
-        local first = waiter(l, got) -- it has waited long enough to be hungry: nobody may come before it
+        local first = waiter(l, got) -- it has waited long enough to starve: nobody may come before it
         stop(first)
         local second, third = waiter(l, got), waiter(l, got)
         l:release()
