@@ -259,18 +259,18 @@ static bool push_scalar(lua_State *L, const entry *e) {
          mp_codec_decode_scalar(L, (const char *)e->got.data + head, e->got.len - head);
 }
 
-/* Stores results of the chunk, from the entry on, that follow one another: how many. The last item of a chunk, and those
- * that tell times, are not among them. The first has been decoded, or all are scalars. */
+/* Stores results of the chunk, from the entry on, that follow one another, those of other chunks between them left out: how
+ * many. The last item of a chunk, and those that tell times, are not among them. The first has been decoded, or all are
+ * scalars. */
 static lua_Integer store_values(lua_State *L, const entry *e, bool decoded) {
   const mp_lua_pool_header first = e->head;
   lua_Integer base = integer_field(L, CHUNK_OF, "base"), next = integer_field(L, CHUNK_OF, "next"), n = 0;
   lua_Integer left = integer_field(L, CHUNK_OF, "left"), arrivals = integer_field(L, JOB_OF, "arrivals_to");
   bool lists = lua_istable(L, ARRIVALS_OF);
-  for (; e && n < left - 1; e = e->next, n++, decoded = false) {
+  for (; e && n < left - 1; e = e->next) {
     const mp_lua_pool_header *h = &e->head;
-    if (h->chunk != first.chunk || h->kind != MP_POOL_DONE || h->value || h->who != first.who || e->depth ||
-        h->offset != next + n)
-      break;
+    if (h->chunk != first.chunk) continue;
+    if (h->kind != MP_POOL_DONE || h->value || h->who != first.who || e->depth || h->offset != next + n) break;
     if (decoded)
       lua_pushvalue(L, DECODED);
     else if (!push_scalar(L, e))
@@ -284,6 +284,8 @@ static lua_Integer store_values(lua_State *L, const entry *e, bool decoded) {
       lua_pushinteger(L, base + next + n + 1);
       lua_rawseti(L, ARRIVALS_OF, arrivals + n + 1);
     }
+    n++;
+    decoded = false;
   }
   return n;
 }
@@ -321,6 +323,16 @@ static void commit(lua_State *L, lua_Integer n) {
   add_to_field(L, BOOK, "moves", n);
 }
 
+/* The first n entries of the chunk are accounted for. */
+static void end_entries(lua_State *L, inbox *b, lua_Integer chunk, lua_Integer n) {
+  for (entry *e = b->first, *next; n > 0; e = next) {
+    next = e->next;
+    if (e->head.chunk != chunk) continue;
+    end_entry(L, 1, b, e->generation);
+    n--;
+  }
+}
+
 /* absorb(inbox, book) -> how many, slot: takes results that are there already, and that only have to be noted, of one chunk
  * in their order, as receive, inflight.report and done would one by one; 0: there are none, or receive has something else.
  * book: state.inflight, in pool/owner/inflight.lua. */
@@ -339,7 +351,7 @@ static int inbox_absorb(lua_State *L) {
     if (!n) n = store_others(L, b, e);
     if (n) commit(L, n);
   }
-  for (lua_Integer i = 0; i < n; i++) end_entry(L, 1, b, b->first->generation);
+  end_entries(L, b, head.chunk, n);
   lua_pushinteger(L, n);
   lua_pushinteger(L, head.who);
   return 2;

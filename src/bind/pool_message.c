@@ -18,6 +18,22 @@ enum { PIECES = 8 /* more than these need memory */ };
 /* The arguments of post. */
 enum { QUEUE = 1, CHUNK, OFFSET, KIND, COUNT, WHO, VALUE, WHAT, VALUES };
 
+/* A message whose only value is a number, a boolean or nil: 0 when the value at idx is something else; else its bytes, and
+ * what became of it in *err. */
+static size_t send_scalar(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, int idx, int *err) {
+  struct {
+    mp_lua_pool_header head;
+    unsigned char value[MP_CODEC_SCALAR];
+  } message;
+  size_t n = mp_codec_encode_scalar(L, idx, message.value);
+  if (n == 0) return 0;
+  message.head = *head;
+  const mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  const mp_shm_iovec iovec = {&message, sizeof *head + n};
+  *err = mp_shm_queue_put(q, &(mp_shm_outgoing){&iovec, 1, iovec.len, NULL, 0}, &w);
+  return n;
+}
+
 static int send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const mp_codec_message *m) {
   const mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   mp_shm_iovec few[PIECES + 1], *iovecs = m->niov > PIECES ? malloc((m->niov + 1) * sizeof *iovecs) : few;
@@ -37,20 +53,25 @@ static int unsendable(lua_State *L) {
   return 2;
 }
 
+static int not_sent(lua_State *L, int err) {
+  if (err == -EPIPE) return mp_lua_fail(L, err, "the queue is closed");
+  return err ? mp_lua_push_failure(L, err, "queue") : 0;
+}
+
 lua_Number mp_lua_pool_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
 
 int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const char *what, int first,
                      size_t *bytes) {
-  int n = lua_gettop(L) - first + 1;
+  int n = lua_gettop(L) - first + 1, err;
   mp_codec_message m;
   luaL_checkstack(L, 4, NULL);
+  if (n == 1 && (*bytes = send_scalar(L, q, head, first, &err)) > 0) return not_sent(L, err);
   int bad = n == 1 ? mp_codec_encode(L, first, what, &m) : mp_codec_encode_many(L, first, n, what, &m);
   if (bad) return unsendable(L);
-  int err = send(L, q, head, &m);
+  err = send(L, q, head, &m);
   *bytes = m.len;
   mp_codec_release(L, &m);
-  if (err == -EPIPE) return mp_lua_fail(L, err, "the queue is closed");
-  return err ? mp_lua_push_failure(L, err, "queue") : 0;
+  return not_sent(L, err);
 }
 
 static uint32_t check_field(lua_State *L, int arg) {
@@ -182,6 +203,7 @@ void mp_lua_open_pool(lua_State *L) {
     lua_setfield(L, -2, constants[i].name);
   }
   mp_lua_open_pool_inbox(L);
+  mp_lua_open_pool_items(L);
   mp_lua_open_pool_worker(L);
   lua_setfield(L, -2, "pool");
 }

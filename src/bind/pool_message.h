@@ -76,8 +76,15 @@ void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g);
 /* Pushes true and a table of the values with their n, or false and the error. */
 void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g);
 
-/* pool_inbox.c, pool_worker.c: add their functions to the table at the top. */
+/* pool_worker.c. lua_pcall of what is on the stack, with the message handler at idx; a hook that it sets ends with it. */
+int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler);
+/* A worker's words at idx. An item begins: returns the time. */
+uint64_t *mp_lua_pool_check_words(lua_State *L, int idx);
+uint64_t mp_lua_pool_note_begin(uint64_t *words, int64_t chunk, uint32_t offset);
+
+/* pool_inbox.c, pool_items.c, pool_worker.c: add their functions to the table at the top. */
 void mp_lua_open_pool_inbox(lua_State *L);
+void mp_lua_open_pool_items(lua_State *L);
 void mp_lua_open_pool_worker(lua_State *L);
 
 #pragma GCC visibility pop

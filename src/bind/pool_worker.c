@@ -36,14 +36,13 @@ static mp_shm_elements *check_array(lua_State *L, int idx) {
   return mp_lua_box_elements(b);
 }
 
-static uint64_t *check_words(lua_State *L, int idx) {
+uint64_t *mp_lua_pool_check_words(lua_State *L, int idx) {
   mp_shm_elements *a = check_array(L, idx);
   luaL_argcheck(L, a->type == MP_INT64 && a->n == WORDS, idx, "a worker's words expected");
   return mp_shm_elements_data(a);
 }
 
-/* Returns the time. */
-static uint64_t note_begin(uint64_t *words, int64_t chunk, uint32_t offset) {
+uint64_t mp_lua_pool_note_begin(uint64_t *words, int64_t chunk, uint32_t offset) {
   uint64_t now = mp_os_now();
   __atomic_store_n(words + BEGAN, 0, __ATOMIC_RELAXED);
   __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -60,13 +59,13 @@ static int new_words(lua_State *L) { return mp_lua_element_make(L, MP_INT64, MP_
 
 /* begin(words, chunk, offset): the item begins. */
 static int words_begin(lua_State *L) {
-  note_begin(check_words(L, 1), luaL_checkinteger(L, 2), (uint32_t)luaL_checkinteger(L, 3));
+  mp_lua_pool_note_begin(mp_lua_pool_check_words(L, 1), luaL_checkinteger(L, 2), (uint32_t)luaL_checkinteger(L, 3));
   return 0;
 }
 
 /* running(words) -> chunk, offset, since when, of the task that runs, or of its item when the task is TIMED; nil: none */
 static int words_running(lua_State *L) {
-  const uint64_t *words = check_words(L, 1);
+  const uint64_t *words = mp_lua_pool_check_words(L, 1);
   uint64_t began, chunk, offset;
   do {
     began = __atomic_load_n(words + BEGAN, __ATOMIC_SEQ_CST);
@@ -82,7 +81,7 @@ static int words_running(lua_State *L) {
 
 /* reason(words[, n]) -> n, which the worker has set; 0: none */
 static int words_reason(lua_State *L) {
-  uint64_t *words = check_words(L, 1);
+  uint64_t *words = mp_lua_pool_check_words(L, 1);
   if (!lua_isnoneornil(L, 2)) __atomic_store_n(words + REASON, (uint64_t)luaL_checkinteger(L, 2), __ATOMIC_SEQ_CST);
   lua_pushinteger(L, (lua_Integer)__atomic_load_n(words + REASON, __ATOMIC_SEQ_CST));
   return 1;
@@ -140,10 +139,9 @@ static void drop_hook(lua_State *L) {
   if (hook && hook != mp_lua_raise_terminated) lua_sethook(L, NULL, 0, 0);
 }
 
-/* lua_pcall of what is on the stack, with the message handler at idx. */
-static int call_user(lua_State *L, int nargs, int handler) {
+int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler) {
   bool hooked = lua_gethook(L) != NULL;
-  int status = lua_pcall(L, nargs, LUA_MULTRET, handler);
+  int status = lua_pcall(L, nargs, nresults, handler);
   if (!hooked) drop_hook(L);
   return status;
 }
@@ -156,7 +154,7 @@ static int worker_call(lua_State *L) {
   lua_pushboolean(L, 1);
   lua_pushvalue(L, F);
   lua_rotate(L, STATUS, 2);
-  if (call_user(L, nargs, HANDLER) != LUA_OK) {
+  if (mp_lua_pool_call(L, nargs, LUA_MULTRET, HANDLER) != LUA_OK) {
     lua_pushboolean(L, 0);
     lua_replace(L, STATUS);
   }
@@ -173,7 +171,7 @@ static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, c
   if (!done) {
     if (ok > CALLED) lua_replace(L, CALLED); /* the function */
   } else {
-    done = call_user(L, lua_gettop(L) - CALLED, DESCRIBE) == LUA_OK && !refuse_too_many(L);
+    done = mp_lua_pool_call(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
   }
   if (done && answer(L, results, head, began)) return 0;
   lua_pushboolean(L, done);
@@ -193,7 +191,7 @@ static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results, uin
   const mp_lua_pool_header head = mp_lua_pool_header_of(g);
   uint32_t verb = head.kind & MP_POOL_VERB_MASK;
   if (verb == MP_POOL_RETIRE) return give(L, "retire", CALLED, &head, 0);
-  lua_Number began = (lua_Number)note_begin(words, head.chunk, head.offset) / NS_PER_S;
+  lua_Number began = (lua_Number)mp_lua_pool_note_begin(words, head.chunk, head.offset) / NS_PER_S;
   if (!claim(flags, head.who)) return give(L, "cancelled", CALLED, &head, began);
   if (head.value && lua_rawgeti(L, KNOWN, head.value) == LUA_TNIL) {
     lua_settop(L, LEASE);
@@ -221,7 +219,7 @@ static int worker_serve(lua_State *L) {
   mp_shm_queue *results = mp_lua_queue_box_at(L, RESULTS)->object;
   luaL_checktype(L, KNOWN, LUA_TTABLE);
   luaL_checktype(L, RECORD, LUA_TTABLE);
-  uint64_t *words = check_words(L, OWN_WORDS);
+  uint64_t *words = mp_lua_pool_check_words(L, OWN_WORDS);
   mp_shm_elements *flags = check_array(L, FLAGS);
   lua_getfield(L, RECORD, "tasks_done");
   lua_Integer done = lua_tointeger(L, -1);

@@ -67,7 +67,8 @@ end
 
 -- Begins a job with many items, which has verb, f, mode and class. Sends its first chunks.
 function calls.begin(state, self, class, options)
-  self.values, self.errors, self.granule = {}, {}, options.chunksize or 1
+  local keeps = class == List and not protocol.has(self.mode, protocol.NO_RESULT)
+  self.values, self.errors, self.granule = protocol.list(keeps and self.source.size or 0), {}, options.chunksize or 1
   self.timeout, self.cancel, self.version = options.timeout, 0, false
   if self.granule > 1 then
     self.mode = self.mode | protocol.WHOLE

@@ -15,7 +15,7 @@ local errors = require("mproc.errors")
 
 local source = {}
 
-local outside = core.outside
+local outside, slice = core.outside, core.pool.slice
 local LENGTH_MAX = 1 << 31 -- of a list: no table has more
 local PULL_MOST = 1 << 24 -- items read at once
 
@@ -36,9 +36,7 @@ function List:pull(n)
   repeat
     from = self.at
     count = math.min(n, self.size - from)
-    batch = {
-      list = table.move(self.list, from + 1, from + count, 1, {}), count = count, packed = self.packed, base = 0,
-    }
+    batch = { list = slice(self.list, from, count), count = count, packed = self.packed, base = 0 }
   until self.at == from
   self.at = from + count
   return batch

@@ -9,6 +9,7 @@ local context = {}
 
 traceback.callers[core.pool.serve] = true
 traceback.callers[core.pool.call] = true
+traceback.callers[core.pool.run] = true
 
 local record -- what mproc.worker() gives, in a worker
 local depth = 0 -- how many workers' loops this process has inherited, its own included

@@ -16,7 +16,7 @@ local run = {
 }
 
 local time, describe, text_of = core.time, context.describe, context.text_of
-local send, begin, call_user = protocol.report, protocol.begin, protocol.call
+local send, call_user = protocol.report, protocol.call
 local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
 local CUT, SKIPPED = protocol.CUT, protocol.SKIPPED
 
@@ -100,10 +100,6 @@ end
 
 run.call = call
 
-local function call_map(_, f, item)
-  return call_user(f, describe, item)
-end
-
 local function show_item(item)
   if type(item) == "table" and item.n ~= nil then
     return "a table whose n is " .. errors.show(item.n)
@@ -137,13 +133,11 @@ function run.is_spent(slot)
     or slot.max_memory and (protocol.resident() or 0) > slot.max_memory or false
 end
 
--- A task that SIGTERM has ended is not reported: its worker leaves. One that Ctrl-C has ended, in a serial pool, is
--- the last for now: true.
-local function is_stopped(slot)
+-- A task that SIGTERM has ended is not reported: its worker leaves.
+local function heed_end()
   if protocol.told_to_end() then
     error(run.GIVE_UP, 0)
   end
-  return slot.interrupted ~= nil
 end
 
 -- --- items ---
@@ -193,34 +187,31 @@ local function report_time(slot, run_of, k, status, v)
   run_of.began, run_of.reported = ended, k
 end
 
--- Runs items from k on, until the time that they took is to be told. Returns the next item's number.
+-- Runs items from k on and reports them, but for the last of them: its number, and what it gave. In a serial pool that
+-- is one item.
 local function run_some(slot, run_of, k)
-  local task, items, last, f, call_item = run_of.task, run_of.items, run_of.last, run_of.f, run_of.call
-  local chunk, before, mode, record = task.chunk, task.offset - 1, task.mode, slot.record
-  local timed, shaped, tell_at = run_of.timed, run_of.shaped, run_of.began + REPORT_SECONDS
-  local most = slot.max_memory and 0 or slot.max_tasks
-  local results, index = slot.results, slot.index -- no queue in a serial pool
-  local now = run_of.now
-  while true do
-    if timed then
-      begin(slot.words, chunk, before + k)
-    end
-    local ok, v = call_item(slot, f, items[k])
-    if not ok then
-      last = is_stopped(slot) and k or last
-    elseif shaped then
-      v = shape(mode, v)
-    end
-    local done = record.tasks_done + 1
-    record.tasks_done = done
-    local status = ok and DONE or FAILED
-    if k >= last or now > tell_at or done >= most then
-      report_time(slot, run_of, k, status, v)
-      return k + 1
-    end
-    now = results and send(results, chunk, before + k, status, 0, index, 0, "result", v)
-      or report(slot, chunk, before + k, status, 0, 0, v)
-    k = k + 1
+  local task, record = run_of.task, slot.record
+  if not slot.keep then
+    local run_items = run_of.call and protocol.run_by or protocol.run
+    return run_items(slot.results, run_of.f, describe, run_of.items, record, slot.words, task.mode, task.chunk,
+      task.offset - 1, slot.index, run_of.last, slot.max_memory and 0 or slot.max_tasks,
+      run_of.began + REPORT_SECONDS, k, run_of.call, slot)
+  end
+  local ok, v = run_of.call(slot, run_of.f, run_of.items[k])
+  record.tasks_done = record.tasks_done + 1
+  if ok then
+    v = shape(task.mode, v)
+  end
+  return k, ok, v
+end
+
+-- After item k: what else is to be done before the next one.
+local function look_up(slot, run_of, k)
+  if run.is_spent(slot) or slot.interrupted then
+    hand_back(slot, run_of, k + 1)
+  elseif run_of.now > run_of.cut_at then
+    run_of.cut_at = run_of.now + CUT_SECONDS
+    look_round(slot, run_of, k + 1)
   end
 end
 
@@ -230,20 +221,18 @@ function run.items(slot, f, task, items, given)
   local now = time()
   local run_of = {
     task = task, f = f, items = items, given = given, last = task.count, began = now, now = now, reported = 0,
-    call = protocol.verb(task.mode) == protocol.STAR and call_star or slot.call or call_map,
-    shaped = protocol.has(task.mode, protocol.NO_RESULT | protocol.TEST),
-    timed = protocol.has(task.mode, protocol.TIMED) and slot.words ~= nil,
+    cut_at = now + CUT_SECONDS, call = protocol.verb(task.mode) == protocol.STAR and call_star or slot.call,
   }
-  local cut_at, k = now + CUT_SECONDS, 1
-  while k <= run_of.last do
-    k = run_some(slot, run_of, k)
-    if k <= run_of.last then
-      if run.is_spent(slot) or slot.interrupted then
-        hand_back(slot, run_of, k)
-      elseif run_of.now > cut_at then
-        cut_at = run_of.now + CUT_SECONDS
-        look_round(slot, run_of, k)
-      end
+  local k = 0
+  while k < run_of.last do
+    local ok, v
+    k, ok, v = run_some(slot, run_of, k + 1)
+    if not ok then
+      heed_end()
+    end
+    report_time(slot, run_of, k, ok and DONE or FAILED, v)
+    if k < run_of.last then
+      look_up(slot, run_of, k)
     end
   end
 end
@@ -258,7 +247,7 @@ function run.answer(slot, task, began, ok, ...)
       .. "table of them"):format(n, RESULTS_MAX))
   end
   if not ok then
-    is_stopped(slot)
+    heed_end()
   end
   slot.record.tasks_done = slot.record.tasks_done + 1
   report(slot, task.chunk, task.offset, ok and RETURNED or FAILED, 1, (time() - began) * NANO // 1 | 0, ...)
