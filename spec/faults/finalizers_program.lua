@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- finalizers_program.lua WHAT MODE SECONDS: calls of a pool, a queue or a lock while finalizers, and hooks of the
--- codec, use the same one at any allocation. Everything comes to what it comes to without them. Ends with "done".
+-- finalizers_program.lua WHAT MODE SECONDS: calls of a pool, a queue, a lock or containers while finalizers, and hooks
+-- of the codec, use the same ones at any allocation. Everything comes to what it comes to without them. "done" at last.
 
 local mproc = require("mproc")
 
@@ -212,6 +212,72 @@ function rounds.process()
     use = no_finalizers
     collectgarbage()
     check(#mproc.active_children() == 0, "children are left")
+  end
+end
+
+-- What the main program and the finalizers change are different keys of the same containers, but for the sums.
+function rounds.container()
+  local d, l, s, ns = mproc.Dict{ sum = 0 }, mproc.List{ 0 }, mproc.Set(), mproc.Namespace{ sum = 0 }
+  local theirs, mine = 0, 0
+  use = function()
+    theirs = theirs + 1
+    local n = theirs
+    local value = n % 16 == 0 and object(n) or { n = n } -- hooks litter: seldom, or there would be no end
+    d:add("sum", 1)
+    d["f" .. n % 7] = value
+    check(d["f" .. n % 7].n >= n, "a finalizer's value is wrong")
+    l:add(1, 1)
+    if #l < 40 then
+      l:append(n)
+    else
+      l:remove(2)
+    end
+    s:add("f" .. n % 5)
+    ns.last = n
+    local f = mproc.freeze{ n, { n }, name = "x" }
+    check(f[2][1] == n and mproc.thaw(f)[1] == n, "a frozen table of a finalizer is wrong")
+  end
+  local function round(i)
+    litter(4)
+    mine = mine + 1
+    d:add("sum", 1)
+    d:set_many{ a = object(i), b = { i, object(i) }, ["m" .. i % 9] = i }
+    litter(2)
+    check(d.a.n == i and d.b[1] == i and d.b[2].n == i, "values of round %d are wrong", i)
+    check(d:update("a", function(o)
+      litter(1)
+      return object(o.n + 1)
+    end).n == i + 1, "update of round %d is wrong", i)
+    local seen = {}
+    for k, v in pairs(d) do
+      litter(1)
+      check(not seen[k], "%s comes twice", k)
+      seen[k] = v
+    end
+    check(seen.a.n == i + 1 and seen.sum, "pairs misses some")
+    check(d:totable().b[1] == i, "totable of round %d is wrong", i)
+    l:add(1, 1)
+    local own = mproc.List()
+    own:extend{ object(3), object(1), object(2) }
+    litter(2)
+    own:sort(function(x, y)
+      litter(1)
+      return x.n < y.n
+    end)
+    for k, o in ipairs(own:totable()) do check(o.n == k, "sort of round %d is wrong", i) end
+    check(s:add(i) and s:has(i) and s:remove(i), "the set of round %d is wrong", i)
+    local t = { i, { "text", ("z"):rep(i * 37 % 5000) } }
+    t.self = t
+    local f = mproc.freeze(t)
+    litter(2)
+    check(f.self[1] == i and #f[2][2] == i * 37 % 5000, "the frozen table of round %d is wrong", i)
+    check(d:pop("a").n == i + 1 and d:exchange("b", nil)[2].n == i, "what was taken in round %d is wrong", i)
+  end
+  return round, function()
+    use = no_finalizers
+    check(d.sum == theirs + mine and l[1] == d.sum, "%d additions are %d and %d", theirs + mine, d.sum, l[1])
+    check(not d:lock():locked() and not l:lock():locked(), "something is held")
+    check(#l <= 41 and #d:keys() == #d, "they count wrong")
   end
 end
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Finalizers and hooks of the codec use the same pool, queue, lock or processes at any allocation: everything comes to
--- what it comes to without them. MPROC_FAULTS_COMPLETE=1 goes on for longer.
+-- Finalizers and hooks of the codec use the same pool, queue, lock, containers or processes at any allocation:
+-- everything comes to what it comes to without them. MPROC_FAULTS_COMPLETE=1 goes on for longer.
 
 local program = require("spec.support.program")
 
@@ -8,7 +8,7 @@ local SECONDS = os.getenv("MPROC_FAULTS_COMPLETE") and 60 or 2
 
 describe("finalizers and hooks that use", function()
   for what, text in pairs({ pool = "the same pool", queue = "the same queue", sync = "the same locks and numbers",
-    process = "processes" }) do
+    process = "processes", container = "the same containers" }) do
     for _, mode in ipairs({ "generational", "incremental" }) do
       it(("%s, %s"):format(text, mode), function()
         local r = program.file("spec/faults/finalizers_program.lua", { what, mode, SECONDS },

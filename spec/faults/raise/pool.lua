@@ -182,6 +182,15 @@ scenarios["Pool:imap, and on behind the error"] = {
     audit(env, what)
   end,
 }
+scenarios["Pool:imap, its next with a time"] = scenario(function(env)
+  env.result = {}
+  local stream = env.pool:imap(env.f, numbers(ITEMS))
+  for _ = 1, ITEMS do
+    local i, value
+    repeat i, value = stream:next(0.01) until i
+    env.result[i] = value
+  end
+end, is_list)
 scenarios["Pool:imap, left"] = scenario(function(env)
   for i in env.pool:imap(times_ten, iterator(math.huge)) do
     if i == 3 then break end
@@ -200,6 +209,13 @@ scenarios["Pool:apply_async"] = scenario(function(env)
   env.late = env.pool:apply_async(env.f, { 3 }, { 1 }, { callback = function() env.late_called = true end })
   env.late:wait()
 end, function(env, what) return (env.late_called or what.fired) and env.late:get(SECONDS) == 30 end)
+scenarios["Pool:apply_async, with a time"] = scenario(function(env)
+  env.late = env.pool:apply_async(env.f, { 3 }, nil, { timeout = 60 })
+  env.result = env.late:get()
+end, function(env) return env.result == 30 end)
+scenarios["Pool:map, with a time"] = scenario(function(env)
+  env.result = env.pool:map(env.f, numbers(ITEMS), { timeout = 60 })
+end, is_list)
 scenarios["Pool:reduce"] = scenario(function(env)
   env.result = env.pool:reduce(env.f, numbers(ITEMS), function(a, b) return a + b end, 0, 3)
 end, function(env) return env.result == ITEMS * (ITEMS + 1) * 5 end)
@@ -276,6 +292,23 @@ end, function(env)
   end
   return true
 end)
+scenarios["Future:terminate"] = {
+  once = true,
+  make = function()
+    local env = make()
+    env.late = env.pool:submit(mproc.sleep, 60)
+    engine.settles("it has not begun", function() return env.late:running() end)
+    return env
+  end,
+  call = function(env) env.result = env.late:terminate() end,
+  audit = function(env, what)
+    assert(what.raised or env.result, "it had ended")
+    env.late:terminate()
+    local err = env.late:exception(SECONDS)
+    assert(type(err) == "table" and err.kind == "terminated", "not its error: " .. tostring(err))
+    audit(env, what)
+  end,
+}
 scenarios["Future:add_done_callback"] = {
   make = function()
     local env = make()
@@ -364,19 +397,20 @@ scenarios["Pool:join, its time over"] = {
     audit_end(env, what)
   end,
 }
+local function audit_terminated(env)
+  env.pool:terminate()
+  engine.settles("workers are left", function() return #env.pool:workers() == 0 end)
+  for i, future in ipairs(env.early) do
+    local ok, value = pcall(future.get, future, SECONDS)
+    assert(ok and value == i * 10 or not ok and value.kind == "terminated", "not its result: " .. tostring(value))
+  end
+  assert(not pcall(env.pool.submit, env.pool, times_ten, 1), "a task was taken after terminate")
+end
 scenarios["Pool:terminate"] = {
-  make = make,
-  once = true,
-  call = function(env) env.pool:terminate() end,
-  audit = function(env)
-    env.pool:terminate()
-    engine.settles("workers are left", function() return #env.pool:workers() == 0 end)
-    for i, future in ipairs(env.early) do
-      local ok, value = pcall(future.get, future, SECONDS)
-      assert(ok and value == i * 10 or not ok and value.kind == "terminated", "not its result: " .. tostring(value))
-    end
-    assert(not pcall(env.pool.submit, env.pool, times_ten, 1), "a task was taken after terminate")
-  end,
+  make = make, once = true, call = function(env) env.pool:terminate() end, audit = audit_terminated,
+}
+scenarios["Pool:terminate, with a grace"] = {
+  make = make, once = true, call = function(env) env.pool:terminate{ grace = 5 } end, audit = audit_terminated,
 }
 
 return scenarios
