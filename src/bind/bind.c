@@ -62,6 +62,10 @@ bool mp_lua_is_foreign_hook(lua_State *L) {
   return hook && hook != scripts_hook && !is_lua_c_hook(L);
 }
 
+void mp_lua_drop_hook(lua_State *L, lua_Hook before) {
+  if (!before && scripts_hook && lua_gethook(L) == scripts_hook) lua_sethook(L, NULL, 0, 0);
+}
+
 bool mp_lua_is_interrupted(lua_State *L) { return mp_lua_wants_interrupt(L); }
 
 void mp_lua_forget_interrupt(lua_State *L) {

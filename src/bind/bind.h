@@ -59,6 +59,9 @@ static inline mp_shm_wait mp_lua_wait(lua_State *L, uint64_t deadline) {
 /* True when L has a hook that is neither debug.sethook's nor the one of lua.c's SIGINT handler: a profiler's, that does not
  * raise. */
 bool mp_lua_is_foreign_hook(lua_State *L);
+/* After code of the program's: a hook of debug.sethook's that it has left in this thread, where there was none before, ends
+ * here, or it would raise in mproc's own code. */
+void mp_lua_drop_hook(lua_State *L, lua_Hook before);
 /* True when lua.c's SIGINT handler has struck, and its error has not been raised yet. */
 bool mp_lua_is_interrupted(lua_State *L);
 /* In a forked child: what struck the parent before the fork is the parent's to raise. */

@@ -88,7 +88,7 @@ int mp_lua_dict_store(lua_State *L, const mp_lua_box *b, int at_key, int at_valu
   mp_lua_key key;
   mp_lua_item v;
   mp_lua_key_read(L, at_key, &key);
-  uint64_t deadline = deadline_of(L, at_ttl, b->object);
+  uint64_t deadline = deadline_of(L, at_ttl, mp_lua_container_again(L, b, "dict"));
   mp_lua_item_read(L, at_value, "value", &v);
   if (!b->object) {
     mp_lua_item_release(L, &v);

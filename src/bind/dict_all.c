@@ -173,13 +173,16 @@ int mp_lua_dict_totable(lua_State *L) {
 /* All keys and values are looked at before the first is stored. */
 static void check_pairs(lua_State *L, int idx) {
   mp_lua_key key;
+  mp_codec_message m;
   lua_pushnil(L);
   while (lua_next(L, idx)) {
     mp_lua_key_read(L, lua_gettop(L) - 1, &key);
     int type = lua_type(L, -1);
-    if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TBOOLEAN &&
-        mp_codec_unsendable(L, lua_gettop(L), "value"))
-      mp_lua_refuse(L, "cannot send %s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    if (type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TBOOLEAN) {
+      mp_lua_encode(L, lua_gettop(L), "value", &m);
+      mp_codec_release(L, &m);
+      lua_pop(L, 1);
+    }
     lua_pop(L, 1);
   }
 }

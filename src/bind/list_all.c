@@ -44,13 +44,26 @@ static int read_batch(lua_State *L) {
   return 0;
 }
 
+/* Names the first hole of a list whose n is too large, before room is made for so many. */
+static void find_hole(lua_State *L, int idx) {
+  lua_Integer at = 0;
+  do {
+    lua_settop(L, idx);
+    at++;
+  } while (lua_geti(L, idx, at) != LUA_TNIL);
+  mp_lua_refuse(L, "list[%I] is nil: a List has no holes", at);
+}
+
+/* Of the list at idx, the stack's top. */
 static lua_Integer list_length(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TTABLE) mp_lua_refuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
   lua_getfield(L, idx, "n");
   int exact = 1;
   lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : lua_tointegerx(L, -1, &exact);
-  if (!exact || n < 0 || (uint64_t)n > MP_LIST_MOST) mp_lua_misuse(L, "list.n must be a count");
-  lua_pop(L, 1);
+  if (!exact || n < 0) mp_lua_refuse(L, "list.n must be a count, got %s", mp_lua_show(L, -1));
+  if ((uint64_t)n > MP_LIST_MOST) mp_lua_refuse(L, "list.n must be at most %I, got %I", (lua_Integer)MP_LIST_MOST, n);
+  if (n > 0 && lua_geti(L, idx, n) == LUA_TNIL) find_hole(L, idx);
+  lua_settop(L, idx);
   return n;
 }
 

@@ -66,7 +66,9 @@ int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *he
   mp_codec_message m;
   luaL_checkstack(L, 4, NULL);
   if (n == 1 && (*bytes = send_scalar(L, q, head, first, &err)) > 0) return not_sent(L, err);
+  lua_Hook hook = lua_gethook(L);
   int bad = n == 1 ? mp_codec_encode(L, first, what, &m) : mp_codec_encode_many(L, first, n, what, &m);
+  mp_lua_drop_hook(L, hook);
   if (bad) return unsendable(L);
   err = send(L, q, head, &m);
   *bytes = m.len;
@@ -120,11 +122,14 @@ static int decode_packed(lua_State *L) {
 
 /* Pushes true and what f gives for the message, or false and the error. */
 static void push_protected(lua_State *L, const mp_shm_incoming *g, lua_CFunction f) {
+  lua_Hook hook = lua_gethook(L);
   lua_pushboolean(L, 1);
   int ok = lua_gettop(L);
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, (void *)g);
-  if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK) return;
+  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+  mp_lua_drop_hook(L, hook);
+  if (status == LUA_OK) return;
   lua_pushboolean(L, 0);
   lua_replace(L, ok);
 }

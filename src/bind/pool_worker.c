@@ -133,16 +133,10 @@ static bool refuse_too_many(lua_State *L) {
   return true;
 }
 
-/* A hook that a task has set ends with it: else it would raise in the worker's own code. */
-static void drop_hook(lua_State *L) {
-  lua_Hook hook = lua_gethook(L);
-  if (hook && hook != mp_lua_raise_terminated) lua_sethook(L, NULL, 0, 0);
-}
-
 int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler) {
-  bool hooked = lua_gethook(L) != NULL;
+  lua_Hook hook = lua_gethook(L);
   int status = lua_pcall(L, nargs, nresults, handler);
-  if (!hooked) drop_hook(L);
+  mp_lua_drop_hook(L, hook);
   return status;
 }
 

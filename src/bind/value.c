@@ -59,21 +59,34 @@ enum { SELF = 1, F, TRIES, SINCE, HOLD, RESULT };
 
 #define HOLD_TYPE MP_VALUE_TYPE ".hold"
 
-static void let_go(const mp_lua_box *b) {
-  mp_shm_mutex_release(&((mp_shm_array *)b->object)->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK));
+/* Keeps the lock for an update, and the box alive. */
+typedef struct hold {
+  const mp_lua_box *box;
+  bool held; /* from the acquisition on, until it lets go; a fork's copy holds nothing, for the lock is not its own */
+} hold;
+
+static void let_go(hold *h) {
+  mp_shm_array *a = h->box->object;
+  bool held = h->held;
+  h->held = false;
+  if (held && a && mp_shm_mutex_mine(&a->lock))
+    mp_shm_mutex_release(&a->lock, mp_shm_handle_with_part(h->box->handle, MP_PART_LOCK));
 }
 
-/* Lets go where a coroutine in which f has yielded is closed. Otherwise it is done by then: an error in a coroutine
- * closes nothing. */
+static hold *hold_of(lua_State *L) { return lua_touserdata(L, HOLD); }
+
+/* Lets go where a coroutine in which f has yielded is closed, or dropped. Otherwise it is done by then: an error in a
+ * coroutine closes nothing. */
 static int hold_close(lua_State *L) {
-  const mp_lua_box *b = *(mp_lua_box **)lua_touserdata(L, 1);
-  if (mp_shm_mutex_mine(&((mp_shm_array *)b->object)->lock)) let_go(b);
+  let_go(lua_touserdata(L, 1));
   return 0;
 }
 
 /* Before the lock is acquired: it may raise. */
-static void push_hold(lua_State *L, mp_lua_box *b) {
-  *(mp_lua_box **)lua_newuserdatauv(L, sizeof b, 0) = b;
+static void push_hold(lua_State *L, const mp_lua_box *b) {
+  *(hold *)lua_newuserdatauv(L, sizeof(hold), 1) = (hold){b, false};
+  lua_pushvalue(L, SELF);
+  lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, HOLD_TYPE);
   lua_toclose(L, -1);
 }
@@ -89,7 +102,7 @@ static uint64_t push_call(lua_State *L) {
 }
 
 /* Somebody has changed the value without the lock: f is called again, unless that has no end. */
-static int count_try(lua_State *L, const mp_lua_box *b) {
+static int count_try(lua_State *L) {
   lua_Integer tries = lua_tointeger(L, TRIES) + 1, now = (lua_Integer)mp_os_now();
   lua_settop(L, RESULT);
   lua_pushinteger(L, tries);
@@ -99,7 +112,7 @@ static int count_try(lua_State *L, const mp_lua_box *b) {
     lua_replace(L, SINCE);
   }
   if (tries < TRIES_LEAST || now < lua_tointeger(L, SINCE) + TRIES_TIME) return 0;
-  let_go(b);
+  let_go(hold_of(L));
   return mp_lua_refuse(L,
                        "update: the value has changed each of the %I times that f ran; f must not change it "
                        "itself, and who changes it often should hold v:lock()",
@@ -115,8 +128,8 @@ static bool finish(lua_State *L, int status, uint64_t old) {
   mp_shm_elements *a = &locked->elements;
   bool mine = mp_shm_mutex_mine(&locked->lock), failed = status != LUA_OK && status != LUA_YIELD;
   int err = failed ? 0 : mp_lua_element_read(L, RESULT, a->type, &bits);
-  if (mine && !failed && !err && !mp_shm_elements_replace(a, 0, &old, bits)) return count_try(L, b);
-  if (mine) let_go(b);
+  if (mine && !failed && !err && !mp_shm_elements_replace(a, 0, &old, bits)) return count_try(L);
+  let_go(hold_of(L));
   if (failed) lua_error(L);
   if (!mine) mp_lua_refuse(L, "update: the value's lock was released before f returned");
   if (err) mp_lua_element_refuse(L, RESULT, a->type, err, "what f returns", 0);
@@ -147,6 +160,7 @@ static int value_update(lua_State *L) {
   push_hold(L, b);
   int r = mp_shm_mutex_acquire(&a->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK), &w);
   if (r < 0) return mp_lua_mutex_result(L, r);
+  hold_of(L)->held = true;
   lua_KContext old = (lua_KContext)push_call(L);
   return update_on(L, lua_pcallk(L, 1, 1, 0, old, update_on), old);
 }
@@ -182,7 +196,7 @@ static const luaL_Reg methods[] = {
 };
 static const luaL_Reg metamethods[] = {{"__tostring", value_tostring}, {NULL, NULL}};
 
-static const luaL_Reg hold_metamethods[] = {{"__close", hold_close}, {NULL, NULL}};
+static const luaL_Reg hold_metamethods[] = {{"__close", hold_close}, {"__gc", hold_close}, {NULL, NULL}};
 
 void mp_lua_open_value(lua_State *L) {
   luaL_newmetatable(L, HOLD_TYPE);

@@ -8,6 +8,8 @@ local tree = require("mproc.process.tree")
 
 local child = {}
 
+local call_user = core.pool.call -- so that a hook which the target has set ends with it
+
 -- Error values by text, even when their __tostring raises.
 local function text_of(err)
   local ok, text = pcall(tostring, err)
@@ -43,35 +45,45 @@ local function try_to_pack(err)
   return false, ("%s\n(the error object could not travel: %s)"):format(text, text_of(reason))
 end
 
--- Sends the text first, then the value if that can travel. What the child wrote is out before.
+-- Sends the text first, then the value if that can travel. What the child wrote is out before. False when there is no
+-- room.
 local function send_failure(record, err, text, lines, more)
   core.flush()
-  core.send(record.results, { failed = true, text = text, trace = lines, more = more or nil }, "error")
+  local sent = core.send(record.results, { failed = true, text = text, trace = lines, more = more or nil }, "error")
   if more then
     core.send(record.results, { err }, "error")
   end
+  return sent
+end
+
+-- try_to_pack, which may find no memory.
+local function prepare(err)
+  local packed, more, text = pcall(try_to_pack, err)
+  if packed then
+    return more, text
+  end
+  return false, text_of(err)
 end
 
 local function report(record, err)
   local lines = rawequal(err, described) and trace or "" -- "" for what no handler has seen: there was no memory for it
-  local packed, more, text = pcall(try_to_pack, err)
-  if not packed then -- for want of memory
-    more, text = false, text_of(err)
-  end
+  local more, text = prepare(err)
   core.write_stderr(("mproc: process '%s' (pid %d) failed: %s\nstack traceback:\n%s\n"):format(record.name,
     core.getpid(), text, lines))
   pcall(send_failure, record, err, text, lines, more)
 end
 
--- The exit code. What cannot be sent, for its kind or for want of room, is the process's error.
+-- The exit code. What cannot be sent, for its kind or for want of room, is the process's error; so is what a hook
+-- raised.
 local function send_results(record, ...)
   core.flush()
   local sent, reason = core.send(record.results, table.pack(...), "result")
   if sent then
     return 0
   end
-  local text = text_of(reason)
-  if not core.send(record.results, { failed = true, text = text }, "error") then
+  local more, text = prepare(reason)
+  local told, ok = pcall(send_failure, record, reason, text, nil, more)
+  if not (told and ok) then
     core.write_stderr(("mproc: process '%s' (pid %d) cannot send its results: %s\n"):format(record.name, core.getpid(),
       text))
     return 1
@@ -102,7 +114,7 @@ function child.main(process, record)
   record.hooks = nil
   local debug_mode = core.state.debug
   local tell = debug_mode and debug_mode.child()
-  local code = finish(record, xpcall(run, describe, process, hooks))
+  local code = finish(record, call_user(run, describe, process, hooks))
   local exits = core.state.exits
   if exits then
     exits.run()

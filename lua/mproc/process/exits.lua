@@ -20,6 +20,10 @@ local function complain(err)
     ok and text or "an error whose __tostring raises"))
 end
 
+local function as_it_is(err)
+  return err
+end
+
 -- Calls what this process has registered, the last first. A function is off the list before it is called: os.exit
 -- inside one goes on with the next.
 local function run()
@@ -27,7 +31,7 @@ local function run()
   while not core.inherited(mine.pid) and #mine.list > 0 do
     local f = mine.list[#mine.list]
     mine.list[#mine.list] = nil
-    local ok, err = pcall(f)
+    local ok, err = core.pool.call(f, as_it_is) -- a hook that f sets ends with it
     if not ok then
       complain(err)
     end

@@ -96,6 +96,9 @@ acts.nested = {
     local p <close> = mproc.Process(acts.times_ten, 7):start()
     assert(p:result() == 70)
   end,
+  ["leaves a hook behind"] = function()
+    debug.sethook(function() error("a hook that was left", 0) end, "", 300)
+  end,
   ["waits in a coroutine"] = function()
     coroutine.wrap(function() mproc.sleep(0.001) end)()
   end,

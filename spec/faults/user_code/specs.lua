@@ -6,31 +6,17 @@ local busted = require("busted")
 local acts = require("spec.faults.user_code.acts")
 local places = require("spec.faults.user_code.places")
 local program = require("spec.support.program")
+local turns = require("spec.faults.user_code.turns")
 
 local KINDS = {
   worker = { "raising", "leaving", "nested" },
   owner = { "raising", "using", "ending", "yielding", "leaving" },
 }
 
-local COMPLETE = os.getenv("MPROC_FAULTS_COMPLETE")
-local SHARES = 3
-local today = os.time() // 86400
-
-local turn = 0
-local function is_turn()
-  turn = turn + 1
-  return COMPLETE or (turn + today) % SHARES == 0
-end
+local is_turn = turns.new(3)
 
 -- How a program ends whose pool's owner leaves.
 local STATUS = { ["calls os.exit"] = acts.STATUS, ["becomes another program"] = 0, ["kills itself"] = 137 }
-
-local function sorted(t)
-  local names = {}
-  for name in pairs(t) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 local function check(side, place, act, serial)
   local r = program.file("spec/faults/user_code/run.lua", { place, act, serial }, { seconds = 25 })
@@ -48,9 +34,9 @@ end
 
 -- broken(place, act) -> the reason why that is known not to hold yet, or nil.
 return function(side, broken, serial)
-  for _, place in ipairs(sorted(places)) do
+  for _, place in ipairs(turns.sorted(places)) do
     for _, kind in ipairs(places[place].side == side and KINDS[side] or {}) do
-      for _, act in ipairs(sorted(acts[kind])) do
+      for _, act in ipairs(turns.sorted(acts[kind])) do
         local reason = not os.getenv("MPROC_FAULTS_PENDING") and broken(place, act)
         local name = ("%s %s"):format(place, act)
         if is_turn() then

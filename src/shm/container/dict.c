@@ -318,7 +318,7 @@ static uint64_t recent_bits_for(const mp_shm_dict_options *o) {
   uint64_t n = o->max_entries, bits = RECENT_LEAST;
   if (!n && !o->max_bytes) return 0;
   if (!n || (o->max_bytes && o->max_bytes / BYTES_AN_ENTRY < n)) n = o->max_bytes / BYTES_AN_ENTRY;
-  while (bits < RECENT_PER_ENTRY * n && bits < UINT64_C(1) << 32) bits *= 2;
+  while (bits / RECENT_PER_ENTRY < n && bits < UINT64_C(1) << 32) bits *= 2;
   return bits;
 }
 
