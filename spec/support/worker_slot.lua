@@ -15,7 +15,7 @@ Slot.__index = Slot
 -- Starts one. `more`: fields of the slot beside the usual ones.
 function worker_slot.start(more)
   local slot = {
-    index = 3, tasks = core.queue(0, "reports"), results = core.queue(0, "reports"), channel = core.queue(),
+    index = 3, number = 1, tasks = core.queue(0, "reports"), results = core.queue(0, "reports"), channel = core.queue(),
     words = protocol.words(), flags = protocol.flags(), inherited = {}, pool_size = 1, max_tasks = math.huge,
   }
   for name, value in pairs(more or {}) do

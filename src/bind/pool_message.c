@@ -9,6 +9,7 @@
 
 #include "codec/codec.h"
 #include "os/process.h"
+#include "shm/arena/monitor.h"
 
 #define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 #define NS_PER_S 1e9
@@ -82,24 +83,34 @@ static uint32_t check_field(lua_State *L, int arg) {
   return (uint32_t)n;
 }
 
-/* post(queue, chunk, offset, kind, count, who, value, what, ...) -> the time, bytes; or false, what the codec says of the
- * values (`what` names them); or nil, message, NAME */
-static int message_post(lua_State *L) {
+/* For viewers: what a worker has come to. Items of a chunk are told many at once, failures one by one. */
+static void note_work(const mp_lua_pool_header *head) {
+  bool failed = head->kind == MP_POOL_FAILED;
+  if ((head->count || failed) && head->kind <= MP_POOL_FAILED)
+    mp_shm_monitor_work(head->count, failed, (uint64_t)head->value);
+}
+
+static int post(lua_State *L, bool is_report) {
   mp_shm_queue *q = mp_lua_queue_self(L);
   const mp_lua_pool_header head = {luaL_checkinteger(L, CHUNK), check_field(L, OFFSET), check_field(L, COUNT),
                                    check_field(L, KIND),        check_field(L, WHO),    luaL_checkinteger(L, VALUE)};
   size_t bytes;
   int n = mp_lua_pool_post(L, q, &head, luaL_checkstring(L, WHAT), VALUES, &bytes);
   if (n) return n;
+  if (is_report) note_work(&head);
   lua_pushnumber(L, mp_lua_pool_now());
   lua_pushinteger(L, (lua_Integer)bytes);
   return 2;
 }
 
-/* report(…): as post, once what this process has written is out. */
+/* post(queue, chunk, offset, kind, count, who, value, what, ...) -> the time, bytes; or false, what the codec says of the
+ * values (`what` names them); or nil, message, NAME */
+static int message_post(lua_State *L) { return post(L, false); }
+
+/* report(…): as post, once what this process, a worker, has written is out. */
 static int message_report(lua_State *L) {
   mp_os_flush();
-  return message_post(L);
+  return post(L, true);
 }
 
 static int decode(lua_State *L) {

@@ -19,6 +19,7 @@
 #include "bind/element.h"
 #include "bind/pool_message.h"
 #include "os/process.h"
+#include "shm/arena/monitor.h"
 
 #define NS_PER_S 1e9
 
@@ -87,6 +88,21 @@ static int words_reason(lua_State *L) {
   return 1;
 }
 
+static uint64_t slot_of(const mp_lua_box *b) { return b->handle & MP_SLOT_MASK; }
+
+/* enlist(number, tasks, results, words): viewers shall know that this process works for its parent's pool of that number. */
+static int worker_enlist(lua_State *L) {
+  mp_shm_monitor *m = mp_shm_monitor_at(mp_shm_my_slot);
+  uint64_t number = (uint64_t)luaL_checkinteger(L, 1) & UINT32_MAX;
+  uint64_t owner = mp_shm_ref_slot(mp_shm_proc_at(mp_shm_my_slot)->parent) + UINT64_C(1);
+  uint64_t queues = slot_of(mp_lua_queue_box_at(L, 2)) << 32 | slot_of(mp_lua_queue_box_at(L, 3));
+  check_words(L, 4);
+  atomic_store_explicit(&m->words, mp_lua_box_test(L, 4, &mp_lua_array_class)->handle, memory_order_relaxed);
+  atomic_store_explicit(&m->queues, queues, memory_order_relaxed);
+  atomic_store_explicit(&m->pool, owner << 32 | number, memory_order_relaxed);
+  return 0;
+}
+
 /* True when the task may begin: its owner can no longer call it off. */
 static bool claim(mp_shm_elements *flags, uint32_t flag) {
   uint64_t old = QUEUED;
@@ -119,6 +135,7 @@ static bool answer(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *task
     lua_settop(L, top);
     return false;
   }
+  mp_shm_monitor_work(1, 0, (uint64_t)head.value);
   mp_lua_lease_done(L, LEASE);
   return true;
 }
@@ -282,6 +299,7 @@ void mp_lua_open_pool_worker(lua_State *L) {
                                        {"begin", words_begin},
                                        {"running", words_running},
                                        {"reason", words_reason},
+                                       {"enlist", worker_enlist},
                                        {"serve", worker_serve},
                                        {"values", worker_values},
                                        {"call", worker_call},

@@ -9,7 +9,7 @@
 #include "bind/bind.h"
 #include "os/process.h"
 #include "process/log.h"
-#include "shm/arena/registry.h"
+#include "shm/arena/monitor.h"
 #include "shm/wait/wait_queue.h"
 
 #define NS_PER_S 1e9
@@ -19,12 +19,12 @@ static int sleep_until(mp_shm_wait *w) {
   bool counted = mp_shm_usable();
   uint64_t slice = MP_SLICE;
   int err;
-  if (counted) mp_shm_wait_queue_asleep(true);
+  if (counted) mp_shm_wait_queue_asleep(MP_WAITS(MP_WAITS_SLEEP, 0));
   do {
     mp_os_sleep(mp_shm_wait_longer(w, &slice, MP_SLICE_IDLE));
     err = mp_shm_wait_check(w);
   } while (!err);
-  if (counted) mp_shm_wait_queue_asleep(false);
+  if (counted) mp_shm_wait_queue_awake();
   return err;
 }
 

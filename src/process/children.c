@@ -9,6 +9,7 @@
 
 #include "os/process.h"
 #include "process/log.h"
+#include "shm/arena/monitor.h"
 #include "shm/wait/wait_queue.h"
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
@@ -165,12 +166,12 @@ static int sleep_on(pid_t pid, int fd, const mp_shm_wait *w) {
   uint64_t slice = mp_shm_wait_slice(w), look = mp_os_now() + LOOK;
   int mine = fd == NO_FD ? mp_os_pidfd(pid) : fd;
   bool counted = mp_shm_usable(); /* exit() may come from a thread that is not ours */
-  if (counted) mp_shm_wait_queue_asleep(true);
+  if (counted) mp_shm_wait_queue_asleep(MP_WAITS(MP_WAITS_PROCESS, pid));
   if (mine >= 0)
     mp_os_poll(mine, slice);
   else if (mine != -ESRCH)
     mp_os_sleep(slice < look ? slice : look);
-  if (counted) mp_shm_wait_queue_asleep(false);
+  if (counted) mp_shm_wait_queue_awake();
   if (fd == NO_FD && mine >= 0) mp_os_close(mine);
   return mp_shm_wait_check(w);
 }

@@ -274,8 +274,12 @@ end
 
 -- --- making ---
 
+local made = 0 -- pools, by this process and those that it is a fork of: their numbers, for viewers
+
 local function new_state(...)
   local state = options.read(...)
+  made = made + 1
+  state.number = made
   state.owner, state.owner_pid, state.phase, state.size = core.self(), core.getpid(), "open", state.processes
   state.on_crash, state.retries = state.on_crash or "error", state.retries or 3
   state.broken, state.finishing, state.finished = false, false, false

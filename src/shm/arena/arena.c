@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shm/arena/chunk.h"
+#include "shm/arena/monitor.h"
 #include "shm/arena/object.h"
 #include "shm/arena/proc.h"
 
@@ -63,6 +64,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->nobjects = (uint32_t)clamp(size / BYTES_PER_OBJECT, 256, MP_OBJECT_MOST);
   a->row_words = a->nobjects / 64;
   a->procs = place(&at, a->nprocs * sizeof(mp_shm_proc));
+  a->monitors = place(&at, a->nprocs * sizeof(mp_shm_monitor));
   a->objects = place(&at, a->nobjects * sizeof(mp_shm_object));
   a->references = place(&at, ((uint64_t)a->nprocs + 1) * a->row_words * 8);
   a->npages = (size - at) / MP_PAGE;

@@ -3,7 +3,7 @@
  * The arena (layer 1): one sparse shared area per process tree, mapped before the first fork, so that every process
  * sees it at the same address and knows everything in it by offset. For shm only; L3 uses registry.h and queue.h.
  *
- * Layout, in this order: header | registry slots | object slots | reference bitmaps | chunk table | data.
+ * Layout, in this order: header | registry slots | monitor page | object slots | reference bitmaps | chunk table | data.
  * The header's first words declare it: a process that finds another layout, page size or pid namespace refuses it.
  *
  * `lock` is the arena lock, the innermost of all. Under it: chunks are claimed and freed, objects are born and die,
@@ -24,7 +24,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 4
+#define MP_LAYOUT 5
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_SIZES 256 /* of chunks: see chunk.h */
@@ -50,6 +50,7 @@ typedef struct mp_shm_arena {
   uint64_t npages;
   uint64_t procs, objects, references, chunks, data; /* offsets */
   uint64_t row_words;                                /* 64-bit words in a reference bitmap of holds */
+  uint64_t monitors;                                 /* offset */
 
   _Alignas(MP_LINE) mp_os_mutex lock;
   mp_shm_transit_log log;

@@ -8,6 +8,7 @@
 
 #include "os/process.h"
 #include "shm/arena/chunk.h"
+#include "shm/arena/monitor.h"
 #include "shm/arena/object.h"
 #include "shm/arena/proc.h"
 
@@ -88,6 +89,7 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   p->wait_set = 0;
   p->private_wait = MP_WORD_IDLE;
   p->name[0] = 0;
+  memset((void *)mp_shm_monitor_at(slot), 0, sizeof(mp_shm_monitor));
   atomic_store_explicit(&p->state, gen << 32 | MP_PROC_STARTING, memory_order_release);
   *out = gen << 32 | slot;
   return 0;

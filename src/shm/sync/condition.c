@@ -204,7 +204,7 @@ int mp_shm_condition_wait(mp_shm_condition *c, mp_shm_handle h, mp_shm_mutex *x,
   if (why) return why;
   uint32_t depth = x->depth;
   mp_shm_mutex_release(x, lock_handle);
-  why = mp_shm_private_wait(is_notified, &s, w);
+  why = mp_shm_private_wait(is_notified, &s, c, w);
   if (why == 0) wake_notified(c);
   int r = take_back(x, lock_handle, w);
   if (r < 0) return leave_without_lock(&s);

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "shm/arena/monitor.h"
+
 typedef struct waiting {
   mp_shm_event *e;
   uint64_t since; /* the generation it found */
@@ -86,8 +88,8 @@ int mp_shm_event_wait(mp_shm_event *e, const mp_shm_wait *w) {
   if (released(&a)) return 0;
   if (w->deadline == 0) return -ETIMEDOUT;
   if (mp_shm_wait_queue_spin(released, &a)) return 0;
-  mp_shm_wait_queue_asleep(true);
+  mp_shm_wait_queue_asleep(mp_shm_waits_on(e));
   int r = sleep_until(&a, w);
-  mp_shm_wait_queue_asleep(false);
+  mp_shm_wait_queue_awake();
   return r;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/arena/proc.h"
+#include "shm/arena/monitor.h"
 #include "shm/wait/wait_queue.h"
 
 #define STARVING_AFTER MP_MS
@@ -177,12 +177,12 @@ static int wait_for(mp_shm_mutex *x, const mp_shm_wait *w) {
 
 static int stand_in_line(mp_shm_mutex *x, const mp_shm_wait *w) {
   int r;
-  mp_shm_wait_queue_asleep(true);
+  mp_shm_wait_queue_asleep(mp_shm_waits_on(x));
   bool next = take_place(x, w, &r);
   if (next) r = wait_for(x, w);
   if (next || r >= 0) x->starving = 0;
   if (next) mp_os_mutex_unlock(&x->line);
-  mp_shm_wait_queue_asleep(false);
+  mp_shm_wait_queue_awake();
   return r;
 }
 

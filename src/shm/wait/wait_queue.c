@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/arena/proc.h"
+#include "shm/arena/monitor.h"
 
 #define SPIN_MOST 4096u
 #define SPIN_LEAST 64u
@@ -46,9 +46,21 @@ bool mp_shm_wait_queue_wake_all(mp_shm_wait_queue *b) {
   return true;
 }
 
-void mp_shm_wait_queue_asleep(bool asleep) {
+static void set_asleep(bool asleep) {
   atomic_store_explicit(&mp_shm_proc_at(mp_shm_my_slot)->asleep, asleep, memory_order_relaxed);
   atomic_fetch_add_explicit(&mp_shm_header->awake, asleep ? -1 : 1, memory_order_relaxed);
+}
+
+void mp_shm_wait_queue_asleep(uint64_t waits) {
+  mp_shm_monitor *m = mp_shm_monitor_at(mp_shm_my_slot);
+  atomic_store_explicit(&m->since, mp_os_coarse_now(), memory_order_relaxed);
+  atomic_store_explicit(&m->waits, waits, memory_order_relaxed);
+  set_asleep(true);
+}
+
+void mp_shm_wait_queue_awake(void) {
+  atomic_store_explicit(&mp_shm_monitor_at(mp_shm_my_slot)->waits, 0, memory_order_relaxed);
+  set_asleep(false);
 }
 
 const char *mp_shm_wait_queue_setting(bool *valid) {
@@ -132,24 +144,24 @@ int mp_shm_wait_queue_wait(mp_shm_wait_queue *b, bool (*ready)(void *), void *ar
   if (ready(arg)) return 0;
   if (w->deadline == 0) return -ETIMEDOUT;
   if (mp_shm_wait_queue_spin(ready, arg)) return 0;
-  mp_shm_wait_queue_asleep(true);
+  mp_shm_wait_queue_asleep(mp_shm_waits_on(b));
   int r = take_sleeper_lock(b, ready, arg, w);
   if (r == 0) {
     r = sleep_until(&b->word, ready, arg, w);
     mp_os_mutex_unlock(&b->sleeper_lock);
   }
-  mp_shm_wait_queue_asleep(false);
+  mp_shm_wait_queue_awake();
   return r > 0 ? 0 : r;
 }
 
 _Atomic uint32_t *mp_shm_private_wait_word(uint32_t proc) { return &mp_shm_proc_at(proc)->private_wait; }
 
-int mp_shm_private_wait(bool (*ready)(void *), void *arg, const mp_shm_wait *w) {
+int mp_shm_private_wait(bool (*ready)(void *), void *arg, const void *on, const mp_shm_wait *w) {
   if (ready(arg)) return 0;
   if (w->deadline == 0) return -ETIMEDOUT;
   if (mp_shm_wait_queue_spin(ready, arg)) return 0;
-  mp_shm_wait_queue_asleep(true);
+  mp_shm_wait_queue_asleep(mp_shm_waits_on(on));
   int r = sleep_until(mp_shm_private_wait_word(mp_shm_my_slot), ready, arg, w);
-  mp_shm_wait_queue_asleep(false);
+  mp_shm_wait_queue_awake();
   return r;
 }

@@ -78,8 +78,8 @@ int mp_shm_wait_queue_wait(mp_shm_wait_queue *b, bool (*ready)(void *arg), void 
 /* Looks for a while, if that may help: true once ready(arg). */
 bool mp_shm_wait_queue_spin(bool (*ready)(void *arg), void *arg);
 
-/* The same for this process alone: others wake mp_shm_private_wait_word(its slot). */
-int mp_shm_private_wait(bool (*ready)(void *arg), void *arg, const mp_shm_wait *w);
+/* The same for this process alone: others wake mp_shm_private_wait_word(its slot). on: the object, for viewers. */
+int mp_shm_private_wait(bool (*ready)(void *arg), void *arg, const void *on, const mp_shm_wait *w);
 _Atomic uint32_t *mp_shm_private_wait_word(uint32_t proc);
 
 /* False when spinning helps nobody: more processes are awake than there are CPUs, or MPROC_SPIN=0 turned it off. */
@@ -96,8 +96,10 @@ bool mp_shm_wait_queue_wake_all(mp_shm_wait_queue *b);
  * once a slice also where wakes for nothing, or signals, let no slice come to its end. */
 void mp_shm_wait_queue_woke(int why);
 
-/* This process goes to sleep / is awake again: a hint for others' spinning. For waits outside the wait queue. */
-void mp_shm_wait_queue_asleep(bool asleep);
+/* This process goes to sleep, for what `waits` says (monitor.h) / is awake again: a hint for others' spinning, and what viewers
+ * show. For waits outside the wait queue. */
+void mp_shm_wait_queue_asleep(uint64_t waits);
+void mp_shm_wait_queue_awake(void);
 
 #pragma GCC visibility pop
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "os/process.h"
+#include "shm/arena/monitor.h"
 #include "shm/wait/wait_set.h"
 
 enum { NO_FD = -1, SPIN_MOST = 16 /* sources; looking at more takes as long as sleeping */ };
@@ -149,14 +150,21 @@ static int sleep_once(vigil *v, uint64_t *slice, const mp_shm_wait *w) {
   return found ? found : over;
 }
 
+/* For viewers: the first object of those waited for. */
+static uint64_t waits_of(const vigil *v) {
+  size_t i = 0;
+  while (i < v->n && !v->s[i].wait_queue) i++;
+  return MP_WAITS(MP_WAITS_MANY, i < v->n ? mp_shm_offset(v->s[i].wait_queue) : 0);
+}
+
 static int sleep_until(vigil *v, const mp_shm_wait *w) {
   int r;
   uint64_t slice = MP_SLICE;
   begin(v);
-  mp_shm_wait_queue_asleep(true);
+  mp_shm_wait_queue_asleep(waits_of(v));
   do r = sleep_once(v, &slice, w);
   while (r == 0);
-  mp_shm_wait_queue_asleep(false);
+  mp_shm_wait_queue_awake();
   end(v);
   return r;
 }

@@ -39,8 +39,8 @@ end
 local function report_failure(slot, chunk, offset, status, count, nanoseconds, reason, ...)
   local was_result = status == DONE or status == RETURNED
   local function tell(value)
-    return protocol.post(slot.results, chunk, offset, was_result and FAILED or status, count, slot.index,
-      nanoseconds, "error", value)
+    return send(slot.results, chunk, offset, was_result and FAILED or status, count, slot.index, nanoseconds, "error",
+      value)
   end
   local text = text_of(reason)
   if not was_result then
