@@ -64,6 +64,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_spawn(L);
   mp_lua_open_lines(L);
   mp_lua_open_program(L);
+  mp_lua_open_view(L);
   mp_lua_open_unit(L);
   return 1;
 }

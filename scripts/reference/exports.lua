@@ -13,7 +13,8 @@ local NO_SUCH = "no_such_option"
 -- Kinds of objects that only mproc's own code ever sees.
 local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Inbox"] = true,
-  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Queue.ahead"] = true, ["mproc.Command"] = true,
+  ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Queue.ahead"] = true,
+  ["mproc.Command"] = true, ["mproc.View"] = true,
   ["mproc.held"] = true, ["mproc.copy"] = true, ["mproc.Frozen.home"] = true,
 }
 

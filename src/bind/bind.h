@@ -37,6 +37,7 @@
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
 #define MP_COMMAND_TYPE "mproc.Command" /* never seen by users */
+#define MP_VIEW_TYPE "mproc.View"       /* never seen by users */
 #define MP_GUARD_TYPE "mproc.Guard"
 #define MP_INBOX_TYPE "mproc.Inbox" /* never seen by users, as: */
 #define MP_SHIELD_TYPE "mproc.Shield"
@@ -111,6 +112,7 @@ void mp_lua_open_frozen(lua_State *L); /* after mp_lua_open_object */
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);
 void mp_lua_open_program(lua_State *L);
+void mp_lua_open_view(lua_State *L);
 void mp_lua_open_unit(lua_State *L);
 
 #pragma GCC visibility pop

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the program mproc needs of the system beside commands and lines: kinds of files, and a standard output whose reader
- * may go. For lua/mproc/cli. */
+/* What the program mproc needs of the system beside commands and lines: kinds of files, a standard output whose reader may
+ * go, the terminal. For lua/mproc/cli. */
 #include <unistd.h>
 
 #include "bind/bind.h"
@@ -38,7 +38,26 @@ static int end_with_reader(lua_State *L) {
   return 0;
 }
 
+/* terminal_keys(on) -> whether standard input is a terminal that gives keys at once, until it is turned off */
+static int terminal_keys(lua_State *L) {
+  bool on = lua_toboolean(L, 1);
+  if (!on) mp_os_terminal_restore(STDIN_FILENO);
+  lua_pushboolean(L, on && mp_os_terminal_keys(STDIN_FILENO));
+  return 1;
+}
+
+/* terminal_size() -> columns, lines of standard output; nothing when it is no terminal */
+static int terminal_size(lua_State *L) {
+  int columns, lines;
+  if (!mp_os_terminal_size(STDOUT_FILENO, &columns, &lines)) return 0;
+  lua_pushinteger(L, columns);
+  lua_pushinteger(L, lines);
+  return 2;
+}
+
 static const luaL_Reg functions[] = {{"kind_of_path", kind_of_path},
+                                     {"terminal_keys", terminal_keys},
+                                     {"terminal_size", terminal_size},
                                      {"write_out", write_out},
                                      {"reader_gone", reader_gone},
                                      {"end_with_reader", end_with_reader},

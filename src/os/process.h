@@ -49,6 +49,29 @@ bool mp_os_started_after(pid_t pid, uint64_t since);
  * `start`, as this one has. True also when that cannot be told: without /proc, or where processes hide theirs. */
 bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid));
 
+/* view.c: the areas of other processes, by the descriptor that each keeps (mp_os_map_descriptor) */
+typedef struct mp_os_area {
+  pid_t pid;
+  int fd; /* of that process */
+  uint64_t device, inode;
+} mp_os_area;
+/* One for each process that has one and may be looked at, as many as `most`: how many, or -errno. */
+int mp_os_areas(mp_os_area *to, int most);
+bool mp_os_area_of(pid_t pid, mp_os_area *to);
+/* Opens it for reading; or -errno. It may be another file by now. */
+int mp_os_open_area(pid_t pid, int fd);
+/* Maps all of it for reading; NULL and -errno in *err: -EPERM when its end could be cut off meanwhile. */
+const void *mp_os_map_view(int fd, uint64_t *size, int *err);
+void mp_os_unmap_view(const void *p, uint64_t size);
+/* Bytes of memory that a file takes. */
+uint64_t mp_os_file_memory(int fd);
+
+/* terminal.c */
+/* Keys come at once and are not shown, until mp_os_terminal_restore. False: no terminal. */
+bool mp_os_terminal_keys(int fd);
+void mp_os_terminal_restore(int fd);
+bool mp_os_terminal_size(int fd, int *columns, int *lines);
+
 /* child.c: what a child does first */
 /* The system kills this process when its parent's thread ends. Does not return when that has already happened. */
 void mp_os_die_with(pid_t parent);

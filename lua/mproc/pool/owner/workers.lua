@@ -52,7 +52,8 @@ end
 local function slot_for(state, index, channel)
   local worker = state.workers.list[index]
   return {
-    index = index, number = state.number, tasks = state.transport.tasks, results = state.results, channel = channel, words = worker.words,
+    index = index, number = state.number, tasks = state.transport.tasks, results = state.results, channel = channel,
+    words = worker.words,
     flags = state.flags, inherited = state.functions.packed, pool_size = state.size,
     max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
     initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,

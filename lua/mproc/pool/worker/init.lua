@@ -3,10 +3,11 @@
 -- Runs in the child that the owner has started for a worker slot.
 -- Invariant: a task's lease ends only after all its results are in the results queue.
 --
--- A slot is what the child is given: index, number (the pool's), tasks, results (queues), channel (the queue by which functions come), words
--- (protocol.words), flags (protocol.flags), inherited (function number -> its packed form), pool_size, max_tasks (or
--- math.huge), and of the pool's options max_memory, initializer, initargs (packed), finalizer, rlimit, cpu. The worker
--- adds record (worker/context.lua), known and unknown (function number -> function, or the error that stands for it).
+-- A slot is what the child is given: index, number (the pool's), tasks, results (queues), channel (the queue by which
+-- functions come), words (protocol.words), flags (protocol.flags), inherited (function number -> its packed form),
+-- pool_size, max_tasks (or math.huge), and of the pool's options max_memory, initializer, initargs (packed), finalizer,
+-- rlimit, cpu. The worker adds record (worker/context.lua), known and unknown (function number -> function, or the
+-- error that stands for it).
 
 local context = require("mproc.pool.worker.context")
 local core = require("mproc.core")
