@@ -96,7 +96,7 @@ static int worker_enlist(lua_State *L) {
   uint64_t number = (uint64_t)luaL_checkinteger(L, 1) & UINT32_MAX;
   uint64_t owner = mp_shm_ref_slot(mp_shm_proc_at(mp_shm_my_slot)->parent) + UINT64_C(1);
   uint64_t queues = slot_of(mp_lua_queue_box_at(L, 2)) << 32 | slot_of(mp_lua_queue_box_at(L, 3));
-  check_words(L, 4);
+  mp_lua_pool_check_words(L, 4);
   atomic_store_explicit(&m->words, mp_lua_box_test(L, 4, &mp_lua_array_class)->handle, memory_order_relaxed);
   atomic_store_explicit(&m->queues, queues, memory_order_relaxed);
   atomic_store_explicit(&m->pool, owner << 32 | number, memory_order_relaxed);

@@ -81,7 +81,7 @@ static const uint64_t *words_of(const mp_shm_view *v, mp_shm_handle h, uint64_t 
   uint32_t slot = (uint32_t)h & MP_SLOT_MASK;
   uint64_t at = slot ? mp_shm_view_object_at(v, slot - 1, MP_TYPE_ARRAY) : 0;
   const mp_shm_array *a = at ? mp_shm_view_block(v, at, sizeof(mp_shm_array) + n * 8) : NULL;
-  return a && a->n >= n ? (const void *)a->data : NULL;
+  return a && a->elements.n >= n ? (const void *)a->data : NULL;
 }
 
 /* The words of pool_worker.c, in its order: when the task began, its chunk, its item. */
