@@ -25,10 +25,11 @@ shm/queue  mp_shm_      os shm/arena shm/wait
 shm/number mp_shm_      os shm/arena shm/wait shm/sync
 shm/container mp_shm_   os shm/arena shm/wait shm/sync
 shm/view   mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container
-shm        mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container
-process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm
-bind       mp_lua_      os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/view shm process
-.          luaopen_     os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/view shm process bind
+shm/descriptor mp_shm_  os shm/arena
+shm        mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor
+process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm
+bind       mp_lua_      os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process
+.          luaopen_     os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process bind
 '
 
 # What is read below: FOLDER FILE KIND NAME, where NAME is a folder that the file includes, or a symbol of its object.

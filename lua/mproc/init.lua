@@ -47,6 +47,8 @@ local mproc = {
   is_frozen = core.is_frozen,
   frozen_info = core.frozen_info,
 
+  fd = lazy.call("mproc.fd", "fd"),
+
   current_process = tree.current_process,
   parent_process = tree.parent_process,
   active_children = core.shield(tree.active_children),

@@ -36,6 +36,7 @@
 #define MP_BOUNDED_SEMAPHORE_TYPE "mproc.BoundedSemaphore"
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
+#define MP_DESCRIPTOR_TYPE "mproc.Descriptor"
 #define MP_COMMAND_TYPE "mproc.Command" /* never seen by users */
 #define MP_VIEW_TYPE "mproc.View"       /* never seen by users */
 #define MP_GUARD_TYPE "mproc.Guard"
@@ -109,6 +110,7 @@ void mp_lua_open_worker(lua_State *L);
 void mp_lua_open_log(lua_State *L);
 void mp_lua_open_watch(lua_State *L);
 void mp_lua_open_frozen(lua_State *L); /* after mp_lua_open_object */
+void mp_lua_open_descriptor(lua_State *L); /* after mp_lua_open_object */
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);
 void mp_lua_open_program(lua_State *L);

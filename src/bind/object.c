@@ -52,11 +52,15 @@ int mp_lua_box_refuse(lua_State *L, int idx, const char *what) {
   return mp_lua_misuse(L, lua_pushfstring(L, "%s expected, got %s; call its methods with a colon", what, name));
 }
 
-mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name) {
-  mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+mp_lua_box *mp_lua_box_push_values(lua_State *L, const mp_lua_object_class *f, const char *name, int n) {
+  mp_lua_box *b = lua_newuserdatauv(L, sizeof *b, n);
   *b = (mp_lua_box){.class = f, .maker = mp_shm_proc_self()};
   luaL_setmetatable(L, name);
   return b;
+}
+
+mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name) {
+  return mp_lua_box_push_values(L, f, name, 0);
 }
 
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h) {
@@ -79,7 +83,7 @@ void mp_lua_push_weak(lua_State *L, const void *key) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
-static void remember(lua_State *L, int idx, uint64_t handle) {
+void mp_lua_box_remember_as(lua_State *L, int idx, mp_shm_handle handle) {
   idx = lua_absindex(L, idx);
   mp_lua_push_weak(L, &remembered);
   lua_pushvalue(L, idx);
@@ -87,7 +91,9 @@ static void remember(lua_State *L, int idx, uint64_t handle) {
   lua_pop(L, 1);
 }
 
-void mp_lua_box_remember(lua_State *L, int idx) { remember(L, idx, ((mp_lua_box *)lua_touserdata(L, idx))->handle); }
+void mp_lua_box_remember(lua_State *L, int idx) {
+  mp_lua_box_remember_as(L, idx, ((mp_lua_box *)lua_touserdata(L, idx))->handle);
+}
 
 void mp_lua_box_reuse(bool on) { reuse = on; }
 
@@ -111,7 +117,7 @@ int mp_lua_box_push_handle(lua_State *L, uint64_t handle) {
   if (!block) return 0;
   if (f->push) return f->push(L, handle);
   mp_lua_box *b = mp_lua_box_push(L, f, f->name(block));
-  if (*closed_text(f)) remember(L, -1, handle);
+  if (*closed_text(f)) mp_lua_box_remember_as(L, -1, handle);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   w.interrupted = NULL;
   if (mp_shm_object_use(handle, type, &w) != 0) {

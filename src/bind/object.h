@@ -52,6 +52,8 @@ static inline mp_lua_box *mp_lua_box_self(lua_State *L, const mp_lua_object_clas
 
 /* Pushes an empty box with the metatable of that name. */
 mp_lua_box *mp_lua_box_push(lua_State *L, const mp_lua_object_class *f, const char *name);
+/* The same with n user values, nil at first. */
+mp_lua_box *mp_lua_box_push_values(lua_State *L, const mp_lua_object_class *f, const char *name, int n);
 /* Fills it: this process holds h and counts one use for it, as after mp_shm_object_new. */
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
 /* Pushes the table that the registry has under that key, whose values are weak. */
@@ -66,6 +68,8 @@ int mp_lua_box_push_handle(lua_State *L, uint64_t handle);
 void mp_lua_box_can_close(const mp_lua_object_class *f, const char *text);
 /* Remembers the open box at idx, of a class that can be closed, for mp_lua_box_reuse. */
 void mp_lua_box_remember(lua_State *L, int idx);
+/* The same for one that is not filled yet, and will be with that handle. */
+void mp_lua_box_remember_as(lua_State *L, int idx, mp_shm_handle h);
 /* While it is on, mp_lua_box_push_handle gives such an open box once more instead of making a copy. For a child that decodes
  * its arguments: it has inherited the originals, and a copy would leave them open for ever. */
 void mp_lua_box_reuse(bool on);

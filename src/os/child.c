@@ -74,3 +74,5 @@ void mp_os_close_fds(void) {
   if (kept > FIRST_CLOSED) close_range_of(FIRST_CLOSED, (unsigned)kept - 1);
   close_range_of(past, ~0U);
 }
+
+void mp_os_close_fds_from(int first) { close_range_of((unsigned)first, ~0U); }

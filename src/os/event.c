@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
-enum { PATH_BYTES = 64, DRAIN_BYTES = 4096 };
+enum { PATH_BYTES = 64, DRAIN_BYTES = 4096, SET_MOST = 64 };
 
 static int or_errno(int r) { return r < 0 ? -errno : r; }
 
@@ -100,13 +100,22 @@ void mp_os_timer_set(int fd, uint64_t when) {
 int mp_os_set_open(void) { return mp_os_descriptor(epoll_create1(EPOLL_CLOEXEC)); }
 
 int mp_os_set_add(int set, int fd) {
-  struct epoll_event e = {.events = EPOLLIN};
+  struct epoll_event e = {.events = EPOLLIN, .data = {.fd = fd}};
   return or_errno(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e));
 }
 
 void mp_os_set_remove(int set, int fd) {
   struct epoll_event e = {.events = 0};
   epoll_ctl(set, EPOLL_CTL_DEL, fd, &e);
+}
+
+int mp_os_set_wait(int set, int *fds, int n, uint64_t deadline) {
+  struct epoll_event events[SET_MOST];
+  uint64_t now = mp_os_now(), left = deadline > now ? deadline - now : 0;
+  int ms = deadline == MP_FOREVER ? -1 : (int)((left + MP_MS - 1) / MP_MS);
+  int found = epoll_wait(set, events, n < SET_MOST ? n : SET_MOST, ms);
+  for (int i = 0; i < found; i++) fds[i] = events[i].data.fd;
+  return or_errno(found);
 }
 
 int mp_os_poll_many(mp_os_pollfd *fds, size_t n, uint64_t deadline) {

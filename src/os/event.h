@@ -3,7 +3,7 @@
  * Descriptors that wait (layer 0): wake pipes, timers, sets of descriptors, and polling many. Called by src/shm/wait and
  * src/bind/wait_set.c. Knows neither Lua nor the arena.
  * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec, and none of
- * the calls blocks but mp_os_poll_many.
+ * the calls blocks but mp_os_poll_many and mp_os_set_wait.
  */
 #ifndef MP_OS_EVENT_H
 #define MP_OS_EVENT_H
@@ -32,6 +32,8 @@ void mp_os_timer_set(int fd, uint64_t when);
 int mp_os_set_open(void);
 int mp_os_set_add(int set, int fd);
 void mp_os_set_remove(int set, int fd);
+/* Waits until some of the set are readable or at their end, and names up to n of them: how many; 0 at the deadline; -EINTR. */
+int mp_os_set_wait(int set, int *fds, int n, uint64_t deadline);
 
 typedef struct pollfd mp_os_pollfd;
 /* Waits until one of n descriptors is readable, at its end, or none (POLLNVAL): how many; 0 at the deadline; -EINTR. */

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who else has a shared area mapped, found in /proc. For a fork of which nobody knows whether it has happened: where
+ * What /proc tells of mappings: who else has a shared area, and what a copy of a process need not keep. For a fork of which nobody knows whether it has happened: where
  * nobody else has the area, there is no child. No malloc: a wait runs it.
  */
 #define _GNU_SOURCE
 #include "os/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LINE = 256, BLOCK = 4096 };
+enum { LINE = 256, BLOCK = 4096, FORGET_LEAST = 1 << 20 };
 
 typedef struct lines { /* of a file under /proc, one after the other */
   int fd;
@@ -94,4 +96,38 @@ bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid
   bool found = any_other(&s, proc);
   close(proc);
   return found;
+}
+
+typedef struct range {
+  unsigned long from, to, inode;
+  char mode[8], name[LINE];
+} range;
+
+static bool read_range(lines *l, range *r) {
+  char line[LINE];
+  if (!next_line(l, line)) return false;
+  r->name[0] = r->mode[0] = 0;
+  return sscanf(line, "%lx-%lx %7s %*s %*s %lu %255s", &r->from, &r->to, r->mode, &r->inode, r->name) >= 4;
+}
+
+static bool lies_in(const range *r, const void *p) { return (unsigned long)p >= r->from && (unsigned long)p < r->to; }
+
+/* A range that begins where a file's ends is a library's variables. The thread's block of variables has errno and itself. */
+static bool is_forgettable(const range *r, const range *before) {
+  bool heap = strcmp(r->name, "[heap]") == 0;
+  if (strcmp(r->mode, "rw-p") != 0 || r->inode || (r->name[0] && !heap)) return false;
+  if (!heap && r->to - r->from < FORGET_LEAST) return false;
+  if (before->to == r->from && before->inode) return false;
+  return !lies_in(r, r) && !lies_in(r, &errno) && !lies_in(r, (const void *)pthread_self());
+}
+
+void mp_os_forget_memory(void) {
+  lines l = {.n = 0};
+  range r, before = {.to = 0};
+  l.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  while (l.fd >= 0 && read_range(&l, &r)) {
+    if (is_forgettable(&r, &before)) madvise((void *)r.from, r.to - r.from, MADV_DONTNEED);
+    before = r;
+  }
+  if (l.fd >= 0) close(l.fd);
 }

@@ -48,6 +48,9 @@ bool mp_os_started_after(pid_t pid, uint64_t since);
 /* Whether a process other than the known ones, made at or after the time `since`, has the shared area that begins at
  * `start`, as this one has. True also when that cannot be told: without /proc, or where processes hide theirs. */
 bool mp_os_mapped_elsewhere(const void *start, uint64_t since, bool (*known)(pid_t pid));
+/* In a copy of a process that shall keep nothing of its heap: gives back what is private memory of no file, but for this
+ * thread's stack and variables, and those of the libraries. malloc may not be used any more. */
+void mp_os_forget_memory(void);
 
 /* view.c: the areas of other processes, by the descriptor that each keeps (mp_os_map_descriptor) */
 typedef struct mp_os_area {
@@ -82,6 +85,7 @@ void mp_os_child_stdio(void);
 /* Closes all descriptors but 0 to 2 and the one kept of the shared area. mproc's others in a fresh child, which belong to its
  * parent, are closed already. */
 void mp_os_close_fds(void);
+void mp_os_close_fds_from(int first);
 
 /* worker.c */
 /* Binds this process to one CPU: the nth, counted from 0 and round, of those it may use. 0 or -errno. */

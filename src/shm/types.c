@@ -6,6 +6,7 @@
 #include "shm/container/dict.h"
 #include "shm/container/frozen.h"
 #include "shm/container/list.h"
+#include "shm/descriptor/descriptor.h"
 #include "shm/number/array.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
@@ -34,13 +35,19 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_BLOB] = &mp_shm_blob_type,
     [MP_TYPE_LIST] = &mp_shm_list_type,
     [MP_TYPE_FROZEN] = &mp_shm_frozen_type,
+    [MP_TYPE_DESCRIPTOR] = &mp_shm_descriptor_type,
 };
+
+static void forked(void) {
+  mp_shm_wait_set_forked();
+  if (mp_shm_descriptor_hook.forked) mp_shm_descriptor_hook.forked();
+}
 
 void mp_shm_types_setup(void) {
   for (int i = 0; i < MP_TYPES; i++)
     if (types[i]) mp_shm_object_type(i, types[i]);
   mp_shm_hook = (mp_shm_hooks){.last_use = mp_shm_wait_set_last_use,
-                               .forked = mp_shm_wait_set_forked,
+                               .forked = forked,
                                .leaves = mp_shm_wait_set_leaves,
                                .bound = mp_shm_mutex_any};
 }

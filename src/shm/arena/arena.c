@@ -19,6 +19,7 @@
 #define DATA_ALIGN (UINT64_C(2) << 20)
 
 mp_shm_arena *mp_shm_header;
+MP_PROCESS_LOCAL void (*mp_shm_unlocked)(void);
 
 static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
 
@@ -72,6 +73,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->data = round_up(at, size > 16 * DATA_ALIGN ? DATA_ALIGN : 64u << 10);
   a->npages = (size - a->data) / MP_PAGE;
   int err = mp_shm_robust_init(&a->lock);
+  if (!err) err = mp_shm_robust_init(&a->store.starting);
   if (err) return err;
   a->page = MP_PAGE;
   a->layout = MP_LAYOUT;
@@ -113,4 +115,5 @@ bool mp_shm_arena_trylock(void) {
 void mp_shm_arena_unlock(void) {
   mp_os_mutex_unlock(&mp_shm_header->lock);
   if (mp_shm_chunk_retired) mp_shm_chunk_finish();
+  if (mp_shm_unlocked) mp_shm_unlocked();
 }

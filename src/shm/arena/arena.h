@@ -24,7 +24,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 5
+#define MP_LAYOUT 6
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_SIZES 256 /* of chunks: see chunk.h */
@@ -41,6 +41,17 @@ typedef struct mp_shm_transit_log {
   uint32_t count; /* handles in the list */
   uint32_t delta; /* +1 or -1 */
 } mp_shm_transit_log;
+
+/* The process that keeps descriptors: see shm/descriptor/descriptor.h. */
+enum { MP_STORE_NAME = 16 };
+typedef struct mp_shm_fd_store {
+  mp_os_mutex starting;
+  _Atomic uint64_t epoch;
+  uint64_t number, since;
+  _Atomic uint64_t died;
+  _Atomic int32_t pid;
+  uint8_t name[MP_STORE_NAME], secret[MP_STORE_NAME];
+} mp_shm_fd_store;
 
 typedef struct mp_shm_arena {
   uint64_t magic;
@@ -62,6 +73,7 @@ typedef struct mp_shm_arena {
   uint32_t top_object;
   uint64_t top_page;
   _Atomic uint32_t top_proc;
+  _Alignas(MP_LINE) mp_shm_fd_store store;
   /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
   _Alignas(MP_LINE) _Atomic int32_t awake;
 } mp_shm_arena;
@@ -82,7 +94,10 @@ int mp_shm_arena_map(void);
 /* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
 int mp_shm_arena_lock(const mp_shm_wait *w);
 bool mp_shm_arena_trylock(void); /* for finalizers, which never wait */
-void mp_shm_arena_unlock(void);  /* and then mp_shm_chunk_finish */
+void mp_shm_arena_unlock(void);  /* and then mp_shm_chunk_finish, and: */
+/* What this process has to do that takes a system call, once it has given up the arena lock; NULL: nothing. It sets this to
+ * NULL itself. */
+extern MP_PROCESS_LOCAL void (*mp_shm_unlocked)(void);
 
 #pragma GCC visibility pop
 #endif

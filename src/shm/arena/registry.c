@@ -261,7 +261,9 @@ static void clean(uint32_t slot) {
   mp_os_mutex_unlock(&p->life);
 }
 
+/* Whether it is a process of the tree's that is known: one in the registry, or the store of descriptors. */
 static bool is_registered(pid_t pid) {
+  if (pid == mp_shm_header->store.pid) return true;
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++)
     if (mp_shm_proc_at(i)->pid == pid && state_of(i) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(i)) return true;
   return false;
@@ -286,6 +288,16 @@ static bool stillborn(uint32_t slot) {
   uint64_t age = mp_os_now() - p->since;
   if (age < MP_SLICE || !(pid ? mp_os_gone(pid) : never_forked(p, age))) return false;
   return state_of(slot) == MP_PROC_STARTING;
+}
+
+/* A child that has not come up counts while its fork is young: its parent may be dead, and nobody left to say so. */
+bool mp_shm_proc_any(void) {
+  for (uint32_t i = 0; i < mp_shm_header->top_proc; i++) {
+    unsigned s = state_of(i);
+    if (s == MP_PROC_LIVE && !mp_shm_proc_slot_dead(i)) return true;
+    if (s == MP_PROC_STARTING && mp_os_now() - mp_shm_proc_at(i)->since < MP_BRIEF) return true;
+  }
+  return false;
 }
 
 void mp_shm_sweep(void) {

@@ -71,6 +71,9 @@ void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name); /* of a reserv
 /* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
 void mp_shm_proc_name(mp_shm_proc_ref ref, char *to);
 
+/* Whether any process of the tree lives. For one that has no place in it. */
+bool mp_shm_proc_any(void);
+
 /* Cleans up after every process found dead. Called when a wait has lasted a slice. */
 void mp_shm_sweep(void);
 /* The same, but once a slice at most: for those who never wait so long, and must learn of deaths all the same. */
