@@ -25,6 +25,8 @@ command -v lua5.4 >/dev/null || need lua5.4
 command -v luacheck >/dev/null || need lua-check
 lua_can luv || need lua-luv
 lua_can cqueues || need lua-cqueues
+lua_can socket || need lua-socket
+lua_can copas || need lua-copas
 command -v luarocks >/dev/null || need luarocks
 command -v clang >/dev/null || need clang
 command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | grep -q 'version 14\.' || need clang-format-14
@@ -37,7 +39,7 @@ command -v git >/dev/null || need git
 
 if ! command -v apt-get >/dev/null; then
   echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
-  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, luacheck, luarocks," >&2
+  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, LuaSocket, copas, luacheck, luarocks," >&2
   echo "  clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench)" >&2
   echo "missing here:$missing" >&2
   exit 1

@@ -9,8 +9,8 @@ local markdown = require("scripts.reference.markdown")
 local parse = require("scripts.reference.parse")
 
 -- In this order on the page.
-local AREAS = { "mproc", "process", "queue", "pipe", "wait", "sync", "numbers", "container", "frozen", "pool", "future",
-  "codec", "system" }
+local AREAS = { "mproc", "process", "queue", "pipe", "wait", "sync", "numbers", "container", "frozen",
+  "descriptor", "pool", "future", "codec", "system" }
 
 local PAGES = { ["docs/reference.md"] = markdown.write, ["docs/mproc.3"] = man.write }
 

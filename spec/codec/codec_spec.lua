@@ -374,7 +374,7 @@ describe("what cannot travel", function()
     assert.is_nil(mproc.unsendable {1, {2}, print})
     local path, reason = mproc.unsendable {x = {io.stdout}}
     assert.equal("value.x[1]", path)
-    assert.equal("a file belongs to one process; send its name", reason)
+    assert.equal("a file belongs to one process; send its name, or mproc.fd(file)", reason)
     path, reason = mproc.unsendable {h = setmetatable({}, {__mproc_encode = function() error "bang" end})}
     assert.equal("value.h", path)
     assert.matches("__mproc_encode raised: .*bang", reason)

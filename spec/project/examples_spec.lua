@@ -243,6 +243,19 @@ describe("the example", function()
     assert.same({ "20 results, their sum is 2870", "the loop went on ticking: true" }, lines_of(output("luv_loop.lua")))
   end)
 
+  it("tcp_server answers all of its clients", function()
+    if not pcall(require, "socket") then
+      tested["tcp_server.lua"] = true
+      pending("needs lua-socket")
+      return
+    end
+    assert.same({ "1\tCLIENT 1", "2\tCLIENT 2", "3\tCLIENT 3" }, lines_of(output("tcp_server.lua")))
+  end)
+
+  it("shared_log has each line whole", function()
+    assert.same({ "400 whole lines by 4 processes" }, lines_of(output("shared_log.lua")))
+  end)
+
   it("programs are all tested here", function()
     for name in lfs.dir("examples") do
       if name:find("%.lua$") then

@@ -109,7 +109,7 @@ void mp_lua_open_system(lua_State *L);
 void mp_lua_open_worker(lua_State *L);
 void mp_lua_open_log(lua_State *L);
 void mp_lua_open_watch(lua_State *L);
-void mp_lua_open_frozen(lua_State *L); /* after mp_lua_open_object */
+void mp_lua_open_frozen(lua_State *L);     /* after mp_lua_open_object */
 void mp_lua_open_descriptor(lua_State *L); /* after mp_lua_open_object */
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);

@@ -17,7 +17,8 @@
 
 #define CLOSED "the descriptor is closed"
 #define LOST                                                                                                           \
-  "the descriptor is lost: the process that kept it for the others was killed; make a new one with mproc.fd where the " \
+  "the descriptor is lost: the process that kept it for the others was killed; make a new one with mproc.fd where "    \
+  "the "                                                                                                               \
   "file is open"
 
 enum { FD = 1, IDENTITY, VALUES = IDENTITY };
@@ -147,9 +148,12 @@ static const char *mode_of(int fd) {
   int flags = fcntl(fd, F_GETFL);
   bool appends = flags & O_APPEND;
   switch (flags & O_ACCMODE) {
-    case O_RDONLY: return "r";
-    case O_WRONLY: return appends ? "a" : "w";
-    default: return appends ? "a+" : "r+";
+    case O_RDONLY:
+      return "r";
+    case O_WRONLY:
+      return appends ? "a" : "w";
+    default:
+      return appends ? "a+" : "r+";
   }
 }
 
@@ -229,14 +233,26 @@ static int file_descriptor(lua_State *L) {
   return 1;
 }
 
+/* descriptor_store() -> the pid of the process that keeps descriptors, or nil: there is none yet. For tests. */
+static int descriptor_store(lua_State *L) {
+  if (!mp_shm_header->fd_store.pid) return 0;
+  lua_pushinteger(L, mp_shm_header->fd_store.pid);
+  return 1;
+}
+
 static const luaL_Reg methods[] = {
-    {"fileno", descriptor_fileno}, {"detach", descriptor_detach}, {"file", descriptor_file},
-    {"close", descriptor_close},   {NULL, NULL},
+    {"fileno", descriptor_fileno},
+    {"detach", descriptor_detach},
+    {"file", descriptor_file},
+    {"close", descriptor_close},
+    {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__tostring", descriptor_tostring}, {"__close", descriptor_scope}, {"__gc", descriptor_gc}, {NULL, NULL}};
-static const luaL_Reg makers[] = {
-    {"keep_descriptor", keep_descriptor}, {"file_descriptor", file_descriptor}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"keep_descriptor", keep_descriptor},
+                                  {"file_descriptor", file_descriptor},
+                                  {"descriptor_store", descriptor_store},
+                                  {NULL, NULL}};
 
 void mp_lua_open_descriptor(lua_State *L) {
   mp_process_store_setup();

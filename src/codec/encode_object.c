@@ -4,6 +4,7 @@
  * tables with a metatable. Protected passes only: may raise.
  */
 #include <lauxlib.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "encoder.h"
@@ -257,14 +258,28 @@ static int put_object(mp_codec_encoder *e, uint64_t handle) {
   return add_handle(e, handle);
 }
 
+/* Whether its class has one of the methods that give a descriptor. Runs no Lua code. */
+static bool has_descriptor(lua_State *L, int idx) {
+  static const char *const methods[] = {"getfd", "fileno", "pollfd"};
+  int top = lua_gettop(L);
+  bool has = false;
+  if (luaL_getmetafield(L, idx, "__index") == LUA_TTABLE)
+    for (size_t i = 0; i < sizeof methods / sizeof *methods && !has; i++) {
+      lua_pushstring(L, methods[i]);
+      has = lua_rawget(L, top + 1) == LUA_TFUNCTION;
+    }
+  lua_settop(L, top);
+  return has;
+}
+
 static int refuse_userdata(mp_codec_encoder *e, int idx) {
   lua_State *L = e->L;
-  if (luaL_testudata(L, idx, LUA_FILEHANDLE)) return mp_codec_refuse(e, "a file belongs to one process; send its name");
+  if (luaL_testudata(L, idx, LUA_FILEHANDLE))
+    return mp_codec_refuse(e, "a file belongs to one process; send its name, or mproc.fd(file)");
+  luaL_checkstack(L, 8, NULL);
+  const char *remedy = has_descriptor(L, idx) ? "mproc.fd(x)" : "what it is made from";
   const char *name = luaL_getmetafield(L, idx, "__name") == LUA_TSTRING ? lua_tostring(L, -1) : "foreign userdata";
-  lua_pushfstring(L,
-                  "%s belongs to one process; send what it is made from, or give its "
-                  "metatable __mproc_encode",
-                  name);
+  lua_pushfstring(L, "%s belongs to one process; send %s, or give its metatable __mproc_encode", name, remedy);
   return mp_codec_refuse_top(e);
 }
 

@@ -37,7 +37,7 @@ static void let_go(uint32_t place) {
 
 /* What died between the load of the count and the walk is found now, and looked for once more. */
 static void let_go_of_dead(void) {
-  uint64_t died = mp_shm_header->store.died;
+  uint64_t died = mp_shm_header->fd_store.died;
   if (died == seen) return;
   seen = died;
   for (uint32_t i = 0; i < top; i++)
@@ -60,7 +60,8 @@ static bool has_room(int fd) {
 static int keep(mp_shm_handle h, int fd) {
   uint32_t place = place_of(h);
   if (fd < 0) return -EBADF;
-  int err = place >= mp_shm_header->nobjects || mp_shm_object_type_of(h) != MP_TYPE_DESCRIPTOR ? -ENOENT : 0;
+  bool whole = !mp_shm_handle_part(h) && place < mp_shm_header->nobjects;
+  int err = whole && mp_shm_object_type_of(h) == MP_TYPE_DESCRIPTOR ? 0 : -ENOENT;
   if (!err && !has_room(fd)) err = -EMFILE;
   if (err) {
     mp_os_close(fd);
@@ -91,7 +92,7 @@ static void answer(int to, int err, int fd) {
 }
 
 static bool is_ours(const mp_process_store_question *q) {
-  return memcmp(q->secret, mp_shm_header->store.secret, sizeof q->secret) == 0;
+  return memcmp(q->secret, mp_shm_header->fd_store.secret, sizeof q->secret) == 0;
 }
 
 static void act(int from, const mp_process_store_question *q, int fd) {
@@ -137,8 +138,8 @@ static void let_in(void) {
 
 /* The lock first: see shm/descriptor/descriptor.h. */
 static bool is_wanted(void) {
-  bool starting = mp_os_mutex_held(&mp_shm_header->store.starting);
-  uint64_t now = atomic_load_explicit(&mp_shm_header->store.epoch, memory_order_acquire);
+  bool starting = mp_os_mutex_held(&mp_shm_header->fd_store.starting);
+  uint64_t now = atomic_load_explicit(&mp_shm_header->fd_store.epoch, memory_order_acquire);
   return (now == epoch || (now == 0 && starting)) && mp_shm_proc_any();
 }
 
@@ -161,7 +162,7 @@ void mp_process_store_run(int at, uint64_t number) {
   int ready[READY];
   listener = at;
   epoch = number;
-  seen = mp_shm_header->store.died;
+  seen = mp_shm_header->fd_store.died;
   if (!setup()) _exit(EXIT_FAILURE);
   for (;;) {
     round_of(ready, mp_os_set_wait(set, ready, READY, mp_os_now() + (nkept ? MP_SLICE : IDLE)));

@@ -9,6 +9,7 @@
 #include "shm/arena/deadline.h"
 
 #define PATIENCE (10000 * MP_MS) /* for an answer: only a stopped store needs so long */
+#define DYING (2000 * MP_MS)     /* from a kill to its end, on a busy machine */
 
 static MP_PROCESS_LOCAL struct connection {
   bool open;
@@ -72,15 +73,18 @@ static int ask(unsigned what, mp_shm_handle h, int fd, int *passed, const mp_shm
   return err;
 }
 
-/* Twice: a connection that the store has ended, or that was a dead one's, tells only now. */
+/* Again: a connection that the store has ended tells only now; and a store that is being killed lets others in to its last
+ * moment. */
 static int ask_store(uint64_t wanted, unsigned what, mp_shm_handle h, int fd, int *passed, const mp_shm_wait *w) {
-  int err = -EPIPE;
-  for (int tries = 0; tries < 2 && err == -EPIPE; tries++) {
-    err = call(wanted, w);
+  uint64_t until = mp_os_now() + DYING;
+  for (int tries = 0;; tries++) {
+    int err = call(wanted, w);
     if (!err && wanted && wanted != to.epoch) err = -EOWNERDEAD;
     if (!err) err = ask(what, h, fd, passed, w);
+    if (err != -EPIPE) return err;
+    if (mp_os_now() > until) return -EOWNERDEAD;
+    if (tries) mp_os_sleep(mp_os_now() + MP_MS);
   }
-  return err == -EPIPE ? -EOWNERDEAD : err;
 }
 
 int mp_process_store_keep(mp_shm_handle h, int fd, const mp_shm_wait *w) {
@@ -93,7 +97,7 @@ int mp_process_store_keep(mp_shm_handle h, int fd, const mp_shm_wait *w) {
 int mp_process_store_fetch(mp_shm_handle h, const mp_shm_wait *w) {
   int fd;
   uint64_t epoch = mp_shm_descriptor_epoch(h);
-  if (!epoch || epoch != atomic_load_explicit(&mp_shm_header->store.epoch, memory_order_acquire)) return -EOWNERDEAD;
+  if (!epoch || epoch != atomic_load_explicit(&mp_shm_header->fd_store.epoch, memory_order_acquire)) return -EOWNERDEAD;
   int err = ask_store(epoch, MP_STORE_FETCH, h, -1, &fd, w);
   if (err) return err;
   return fd < 0 ? -EOWNERDEAD : fd;

@@ -17,11 +17,11 @@ typedef struct facts { /* of one store */
   uint8_t name[MP_STORE_NAME], secret[MP_STORE_NAME];
 } facts;
 
-static uint64_t epoch_now(void) { return atomic_load_explicit(&mp_shm_header->store.epoch, memory_order_acquire); }
+static uint64_t epoch_now(void) { return atomic_load_explicit(&mp_shm_header->fd_store.epoch, memory_order_acquire); }
 
 /* False when there is none, or the words are being written. */
 static bool read_facts(facts *f) {
-  const mp_shm_fd_store *s = &mp_shm_header->store;
+  const mp_shm_fd_store *s = &mp_shm_header->fd_store;
   f->epoch = epoch_now();
   f->since = s->since;
   f->pid = s->pid;
@@ -61,7 +61,7 @@ static void run(int listener, void *number) { mp_process_store_run(listener, *(u
 
 /* With `starting`. */
 static int start(void) {
-  mp_shm_fd_store *s = &mp_shm_header->store;
+  mp_shm_fd_store *s = &mp_shm_header->fd_store;
   atomic_store_explicit(&s->epoch, 0, memory_order_release);
   uint64_t number = ++s->number;
   int err = mp_os_random(s->name, sizeof s->name);
@@ -80,7 +80,7 @@ static int start(void) {
 
 /* Under the lock another may have started one meanwhile. */
 static int ensure(const mp_shm_wait *w) {
-  mp_os_mutex *lock = &mp_shm_header->store.starting;
+  mp_os_mutex *lock = &mp_shm_header->fd_store.starting;
   facts f;
   int r = mp_shm_lock_word(lock, w);
   if (r < 0) return r;

@@ -73,7 +73,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->data = round_up(at, size > 16 * DATA_ALIGN ? DATA_ALIGN : 64u << 10);
   a->npages = (size - a->data) / MP_PAGE;
   int err = mp_shm_robust_init(&a->lock);
-  if (!err) err = mp_shm_robust_init(&a->store.starting);
+  if (!err) err = mp_shm_robust_init(&a->fd_store.starting);
   if (err) return err;
   a->page = MP_PAGE;
   a->layout = MP_LAYOUT;

@@ -73,7 +73,7 @@ typedef struct mp_shm_arena {
   uint32_t top_object;
   uint64_t top_page;
   _Atomic uint32_t top_proc;
-  _Alignas(MP_LINE) mp_shm_fd_store store;
+  _Alignas(MP_LINE) mp_shm_fd_store fd_store;
   /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
   _Alignas(MP_LINE) _Atomic int32_t awake;
 } mp_shm_arena;

@@ -263,7 +263,7 @@ static void clean(uint32_t slot) {
 
 /* Whether it is a process of the tree's that is known: one in the registry, or the store of descriptors. */
 static bool is_registered(pid_t pid) {
-  if (pid == mp_shm_header->store.pid) return true;
+  if (pid == mp_shm_header->fd_store.pid) return true;
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++)
     if (mp_shm_proc_at(i)->pid == pid && state_of(i) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(i)) return true;
   return false;
