@@ -211,6 +211,7 @@ function mproc.getpid() end
 end)
 
 describe("the annotations", function()
+  setup(function() require("spec.support.store").warm() end)
   leaks.watch()
 
   local AREAS = {}
