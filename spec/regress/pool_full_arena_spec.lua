@@ -5,7 +5,7 @@
 local program = require("spec.support.program")
 
 describe("a pool in a full arena", function()
-  it("fails its tasks, and says so", function()
+  it("fails its tasks, says so, and goes on once there is room", function()
     local r = program.text([[
       local mproc = require("mproc")
       local pool = mproc.Pool(2)
@@ -22,8 +22,11 @@ describe("a pool in a full arena", function()
       local sent, future = pcall(pool.submit, pool, math.abs, 1)
       local err = sent and future:exception(50) or future
       print(err ~= "timeout" and tostring(err):find("arena") and "the arena is named" or tostring(err))
-      pool:terminate()
+      filling = nil
+      collectgarbage()
+      collectgarbage()
+      print(pool:apply(math.abs, { -5 }), pool:map(math.abs, { -6 })[1], pool:join(10))
     ]], { env = "MPROC_ARENA=16M", seconds = 70 })
-    assert.equal("the arena is named\n", r.out, r.err)
+    assert.equal("the arena is named\n5\t6\ttrue\n", r.out, r.err)
   end)
 end)

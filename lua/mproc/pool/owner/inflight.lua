@@ -409,6 +409,21 @@ function inflight.close(state)
   book.chunks, book.count, book.noting = {}, 0, false
 end
 
+-- The same, while the pool goes on: the jobs, which have ended, have nothing in flight any more.
+function inflight.give_up(state)
+  local book, ids = state.inflight, {}
+  book.noting = false
+  for id in pairs(book.chunks) do
+    ids[#ids + 1] = id
+  end
+  for _, id in ipairs(ids) do
+    local chunk = book.chunks[id]
+    if chunk then -- no finalizer has seen to it meanwhile
+      settle(state, id, chunk, chunk.left)
+    end
+  end
+end
+
 -- A single task that another way sends, and takes back.
 inflight.claim_task = claim_task
 

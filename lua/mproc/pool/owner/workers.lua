@@ -180,6 +180,27 @@ function workers.break_down(state, err)
   job.fail_all(state, err)
 end
 
+-- What no worker has taken goes: its job has failed.
+local function drop_tasks(way)
+  local inbox = protocol.inbox(way.tasks)
+  local generation
+  repeat
+    generation = protocol.receive(inbox, 0)
+    if generation then
+      protocol.done(inbox, generation)
+    end
+  until not generation
+end
+
+-- The system has no room for workers: what is pending fails. The pool stays open, and what it is given next has it try
+-- again.
+local function give_up(state, err)
+  state.workers.no_worker_since = nil
+  job.fail_all(state, err)
+  inflight.give_up(state)
+  drop_tasks(state.transport)
+end
+
 -- Starts what is missing while there is something to do. A pool without a worker does not hope for ever.
 function workers.refill(state)
   local all = state.workers
@@ -195,7 +216,8 @@ function workers.refill(state)
   end
   all.no_worker_since = all.no_worker_since or core.time()
   if core.time() - all.no_worker_since > START_SECONDS then
-    workers.break_down(state, pool_errors.no_workers(pool_errors.text_of(message), name))
+    local fail = name == "hook" and workers.break_down or give_up
+    fail(state, pool_errors.no_workers(pool_errors.text_of(message), name))
   end
 end
 
