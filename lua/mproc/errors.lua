@@ -18,6 +18,17 @@ function errors.where()
   return core.where() or "?"
 end
 
+-- The program's function, as mproc's Lua code calls it: an error of a C function would blame the calling line.
+function errors.callee(f)
+  if type(f) ~= "function" or debug.getinfo(f, "S").what ~= "C" then
+    return f
+  end
+  local call = core.call
+  return function(...)
+    return call(f, ...)
+  end
+end
+
 -- For what core.pack says: a value that cannot travel is the caller's mistake; what a hook raised is raised as it is.
 function errors.raise_unsendable(reason, refused)
   if refused then

@@ -84,6 +84,7 @@ end
 -- has come so. The lock is held whenever predicate is called, and when it raises.
 function condition_class.__index.wait_for(condition, predicate, timeout)
   check_wait_for(condition, predicate, timeout)
+  predicate = errors.callee(predicate)
   local deadline = timeout and core.time() + timeout
   local abandoned
   while true do

@@ -311,6 +311,13 @@ static int new_shielded(lua_State *L) {
   return 1;
 }
 
+/* call(f, ...) -> what f returns: an error of a C function then names no line of its caller, which is mproc's */
+static int call_plainly(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, after_inner);
+  return lua_gettop(L);
+}
+
 /* may_interrupt(): whether Ctrl-C may still come. Where it could, and catches_sigint() is false after an error, that
  * was the error. */
 static int may_interrupt(lua_State *L) {
@@ -342,7 +349,8 @@ static void add(lua_State *L, int idx, const luaL_Reg *functions, int n) {
 void mp_lua_open_shield(lua_State *L) {
   static const luaL_Reg makers[] = {{"shield", new_shielded}, {NULL, NULL}};
   static const luaL_Reg callers[] = {{"outside", outside}, {NULL, NULL}};
-  static const luaL_Reg others[] = {{"catches_sigint", catches_sigint}, {"may_interrupt", may_interrupt}, {NULL, NULL}};
+  static const luaL_Reg others[] = {
+      {"call", call_plainly}, {"catches_sigint", catches_sigint}, {"may_interrupt", may_interrupt}, {NULL, NULL}};
   int module = lua_gettop(L);
   make_class(L);
   lua_createtable(L, PLACES, 0);

@@ -77,7 +77,7 @@ local function construct(methods, ...)
     why = nil, exitcode = nil, returned = nil, closed = nil, starting = nil, hooks = nil,
   }
   local self = setmetatable({ [RECORD] = record }, metatables[methods])
-  methods.init(self, ...)
+  errors.callee(methods.init)(self, ...)
   return self
 end
 

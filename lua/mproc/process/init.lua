@@ -56,11 +56,12 @@ function Process:run()
   elseif core.state.debug then
     core.state.debug.run(record)
   end
+  local target = errors.callee(record.target)
   if not record.bytes then
-    return record.target()
+    return target()
   end
   local args = core.unpack_in_child(record.bytes)
-  return record.target(table.unpack(args, 1, args.n))
+  return target(table.unpack(args, 1, args.n))
 end
 
 Process.start = lazy.call("mproc.process.start", "start")

@@ -209,6 +209,7 @@ calls.reduce = shield(function(pool, f, items, combine, initial, chunksize)
     errors.raise("combine must be a function of two values, got %s; write pool:reduce(f, items, combine, initial)",
       errors.show(combine))
   end
+  combine = errors.callee(combine)
   local from, options = map.read(state, "reduce", f, items, chunksize)
   local groups = setmetatable({ from = from, count = 1, taken = 0, fixed = options.chunksize }, Groups)
   options.chunksize = nil

@@ -6,6 +6,7 @@
 local core = require("mproc.core")
 local deaths = require("mproc.pool.owner.deaths")
 local dispatch = require("mproc.pool.owner.dispatch")
+local errors = require("mproc.errors")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
 local limits = require("mproc.pool.owner.limits")
@@ -23,6 +24,9 @@ local BATCH = 256 -- results taken in before more is sent
 local LOOK_EVERY = 16 -- rounds that a result ended at once, between two looks for ends of workers
 local NAP_MIN, NAP_MAX = 0.00005, 0.001 -- of waiting for many small results at once
 local INTERRUPTED_STATUS = 130
+
+local NEVER = "this call would wait for ever: what it waits for comes from an iterator that has called it, or is "
+  .. "suspended in another coroutine; give it a timeout"
 
 local READY, RETURNED = protocol.READY, protocol.RETURNED
 local accept_task, report, outside = inflight.accept_task, inflight.report, core.outside
@@ -248,6 +252,21 @@ local function try_result(state)
   return true
 end
 
+-- Whether nothing can come any more: what is left to do are items of iterators that are suspended, further up in the
+-- stack or in other coroutines.
+local function waits_for_itself(state)
+  local sending = state.jobs.sending
+  if not sending[1] or state.inflight.count > 0 or has_due(state) then
+    return false
+  end
+  for _, self in ipairs(sending) do
+    if not self.source.busy then
+      return false
+    end
+  end
+  return true
+end
+
 local function rounds(state, is_over, subject, deadline)
   local moves = moves_of(state)
   while not is_over(subject) do
@@ -256,6 +275,8 @@ local function rounds(state, is_over, subject, deadline)
       loop.step(state, math.max(rest, 0), moves)
       if rest <= 0 then
         return is_over(subject)
+      elseif not deadline and waits_for_itself(state) and not is_over(subject) then
+        errors.raise("%s", NEVER)
       end
     end
     moves = moves_of(state)

@@ -315,8 +315,9 @@ local function from_iterator(items, n, ...)
     errors.raise("zip = true takes a list of lists, not an iterator")
   end
   local state, control, closing = table.unpack(given, 1, last)
-  return setmetatable({ next = items, state = state, control = control, closing = check_closing(closing) }, Iterator),
-    options
+  return setmetatable({
+    next = errors.callee(items), state = state, control = control, closing = check_closing(closing),
+  }, Iterator), options
 end
 
 -- A list and what follows it: more lists, a chunksize or options.
