@@ -9,7 +9,7 @@ local markdown = require("scripts.reference.markdown")
 local parse = require("scripts.reference.parse")
 
 -- In this order on the page.
-local AREAS = { "mproc", "process", "queue", "pipe", "wait", "sync", "numbers", "container", "frozen",
+local AREAS = { "mproc", "process", "queue", "pipe", "wait", "sync", "numbers", "container", "frozen", "memory",
   "descriptor", "pool", "future", "codec", "system" }
 
 local PAGES = { ["docs/reference.md"] = markdown.write, ["docs/mproc.3"] = man.write }

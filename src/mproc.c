@@ -47,6 +47,8 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_mutex(L);
   mp_lua_open_value(L);
   mp_lua_open_array(L);
+  mp_lua_open_memory(L);
+  mp_lua_open_memory_view(L);
   mp_lua_open_barrier(L);
   mp_lua_open_rwlock(L);
   mp_lua_open_semaphore(L);

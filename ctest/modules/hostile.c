@@ -144,6 +144,7 @@ static const struct {
 } calls[] = {
     {"memfd_create", SYS_memfd_create},
     {"getrandom", SYS_getrandom},
+    {"linkat", SYS_linkat},
     {"pidfd_open", SYS_pidfd_open},
     {"pidfd_send_signal", SYS_pidfd_send_signal},
 };

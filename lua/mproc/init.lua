@@ -40,6 +40,7 @@ local mproc = {
   List = lazy.call("mproc.shared", "List"),
   Set = lazy.call("mproc.shared", "Set"),
   Namespace = lazy.call("mproc.shared", "Namespace"),
+  SharedMemory = lazy.call("mproc.shared", "SharedMemory"),
   wait = lazy.call("mproc.wait", "wait"),
 
   freeze = core.freeze,

@@ -72,4 +72,51 @@ function shared.Namespace(t)
   return ns, message, code
 end
 
+local MEMORY_EXAMPLE = "mproc.SharedMemory{ name = \"block\", size = 4096, create = true }"
+local MEMORY_OPTIONS = { "create", "name", "size", "sparse", "unlink" }
+
+-- Raises where what is asked for contradicts itself.
+local function check_memory(given)
+  if given.name == nil and given.create == false then
+    errors.raise("SharedMemory needs a name to attach to; or leave create out for memory without a name")
+  elseif given.size == nil and (given.create or given.name == nil) then
+    errors.raise("SharedMemory needs a size in bytes, as in %s", MEMORY_EXAMPLE)
+  end
+  for _, name in ipairs({ "sparse", "unlink" }) do
+    if given[name] and not (given.create and given.name) then
+      errors.raise("%s is for who creates shared memory with a name", name)
+    end
+  end
+end
+
+local function read_memory_options(options)
+  if type(options) ~= "table" then
+    errors.raise("SharedMemory takes options, as in %s, got %s", MEMORY_EXAMPLE, errors.show(options))
+  end
+  local given = check.options(options, "SharedMemory has", MEMORY_OPTIONS)
+  for _, name in ipairs({ "create", "sparse", "unlink" }) do
+    if given[name] ~= nil then
+      check.flag(name, given[name])
+    end
+  end
+  if given.name ~= nil then
+    check.text("name", given.name)
+  end
+  check_memory(given)
+  return given, given.size and check.count("size", given.size, 0, "a number of bytes")
+end
+
+-- SharedMemory{ name =, size =, create =, sparse =, unlink = }, or nil, message, NAME.
+function shared.SharedMemory(options)
+  local given, size = read_memory_options(options)
+  if size == 0 then
+    return nil, "shared memory of 0 bytes cannot be had; size must be 1 or more", "EINVAL"
+  elseif not given.name then
+    return core.shared_memory(size)
+  elseif given.create then
+    return core.shared_memory_create(given.name, size, given.sparse, given.unlink)
+  end
+  return core.shared_memory_attach(given.name, size)
+end
+
 return shared

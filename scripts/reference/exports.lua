@@ -108,6 +108,9 @@ local function shared_objects(add)
   add("mproc.Frozen", frozen)
   add("mproc.FrozenInfo", mproc.frozen_info(frozen), true)
   add("mproc.Descriptor", mproc.fd(0))
+  local memory = mproc.SharedMemory({ size = 8 })
+  add("mproc.SharedMemory", memory)
+  add("mproc.MemoryView", memory:view("int8"))
   local guard <close> = mproc.Lock():guard()
   add("mproc.Guard", guard)
   local q = mproc.Queue()
@@ -128,6 +131,7 @@ local function add_live(names)
   add("mproc.Process", mproc.Process(print))
   add_keys(names, "mproc.Process", class.properties)
   add_keys(names, "mproc.Process", class.setters)
+  add_keys(names, "mproc.SharedMemory", { name = true, size = true }) -- what its index function knows
   add("mproc.Peer", mproc.current_process(), true)
 end
 
@@ -145,6 +149,7 @@ local PROBES = {
   ["mproc.QueueOptions"] = function() mproc.Queue(bogus()) end,
   ["mproc.JoinableQueueOptions"] = function() mproc.JoinableQueue(bogus()) end,
   ["mproc.PipeOptions"] = function() mproc.Pipe(bogus()) end,
+  ["mproc.SharedMemoryOptions"] = function() mproc.SharedMemory(bogus()) end,
   ["mproc.DictOptions"] = function() mproc.Dict(nil, bogus()) end,
   ["mproc.PoolOptions"] = function() mproc.Pool(bogus()) end,
   ["mproc.ResourceLimits"] = function() mproc.Pool{ processes = 1, rlimit = bogus() } end,

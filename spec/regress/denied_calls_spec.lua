@@ -26,7 +26,24 @@ local PROGRAM = [[
 
 local EXPECTED = "^3000000\tinteger\nterminate\ttrue\t%-15\nkill by another\tsent\ttrue\t%-15\n1 4 9\nfalse\t"
 
+local NAMED = [[
+  local hostile = require("hostile")
+  local mproc = require("mproc")
+  local name = "mproc_denied_" .. mproc.getpid()
+  assert(hostile.deny(38, "linkat"))
+  local options = { name = name, size = 10000, create = true }
+  local m = assert(mproc.SharedMemory(options))
+  print(#m, select(3, mproc.SharedMemory(options)), mproc.SharedMemory({ name = name }) == m, m:unlink())
+  options.size = 1 << 62
+  print(select(3, mproc.SharedMemory(options)), mproc.SharedMemory({ name = name }))
+]]
+
 describe("a system that denies", function()
+  it("to give a file its name can have shared memory with a name all the same", function()
+    local result = program.text(NAMED, { seconds = 60 })
+    assert.truthy(result.out:find("^10000\tEEXIST\ttrue\ttrue\nENOSPC\tnil"), result.out .. result.err)
+  end)
+
   local EPERM, ENOSYS = 1, 38
   for _, case in ipairs({
     { ENOSYS, "memfd_create" }, { EPERM, "memfd_create" },

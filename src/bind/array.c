@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Array for Lua: shared numbers by index, and copies of many. Indices are 1-based here and 0-based below. */
 #include "bind/element.h"
+#include "bind/memory_view.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,7 +17,13 @@ static mp_lua_box *check_box(lua_State *L) {
   return b;
 }
 
-static mp_shm_elements *check(lua_State *L) { return mp_lua_box_elements(check_box(L)); }
+/* Self, an Array or a view. What may run a finalizer may close a view's memory: check again before the elements are
+ * touched. */
+static mp_shm_elements *check(lua_State *L) {
+  mp_lua_box *b = mp_lua_box_test(L, 1, &mp_lua_array_class);
+  mp_shm_elements *e = b ? NULL : mp_lua_memory_view_elements(L, 1);
+  return e ? e : mp_lua_box_elements(check_box(L));
+}
 
 /* --- indices --- */
 
@@ -38,36 +45,13 @@ static uint64_t element(lua_State *L, const mp_shm_elements *a, int arg) {
   return i;
 }
 
-/* The integer at arg; a string does not count as one. */
-static lua_Integer integer(lua_State *L, int arg, const char *what, lua_Integer otherwise) {
-  int exact = lua_type(L, arg) == LUA_TNUMBER;
-  if (lua_isnoneornil(L, arg)) return otherwise;
-  lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
-  if (!exact) mp_lua_refuse(L, "%s must be an integer, got %s", what, mp_lua_show(L, arg));
-  return n;
-}
-
-typedef struct range {
-  uint64_t from, count;
-} range;
-
-/* [i, j] at arg and arg + 1 as string.sub takes them. */
-static range section(lua_State *L, const mp_shm_elements *a, int arg) {
-  lua_Integer n = (lua_Integer)a->n, i = integer(L, arg, "i", 1), j = integer(L, arg + 1, "j", -1);
-  if (i < 0) i = i < -n ? 1 : n + i + 1;
-  if (i == 0) i = 1;
-  if (j < 0) j = j < -n ? 0 : n + j + 1;
-  if (j > n) j = n;
-  return i > j ? (range){0, 0} : (range){(uint64_t)i - 1, (uint64_t)(j - i) + 1};
-}
-
 /* Where `count` elements from index arg on are to be written. */
-static range room(lua_State *L, const mp_shm_elements *a, int arg, lua_Integer count) {
-  lua_Integer i = integer(L, arg, "i", 0);
+static mp_lua_range room(lua_State *L, const mp_shm_elements *a, int arg, lua_Integer count) {
+  lua_Integer i = mp_lua_integer(L, arg, "i", 0);
   if (i < 1 || (uint64_t)i - 1 > a->n || (uint64_t)count > a->n - ((uint64_t)i - 1))
     mp_lua_refuse(L, "i: %I elements from index %s on do not fit into an array of %I", count, mp_lua_show(L, arg),
                   (lua_Integer)a->n);
-  return (range){(uint64_t)i - 1, (uint64_t)count};
+  return (mp_lua_range){(uint64_t)i - 1, (uint64_t)count};
 }
 
 /* --- single elements --- */
@@ -134,9 +118,10 @@ static void push(lua_State *L, unsigned type, uint64_t bits) {
   }
 }
 
-static int push_list(lua_State *L, mp_shm_elements *a, range r) {
+static int push_list(lua_State *L, mp_lua_range r) {
   if (r.count > INT_MAX) return mp_lua_refuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
   lua_createtable(L, (int)r.count, 0);
+  mp_shm_elements *a = check(L);
   for (uint64_t k = 0; k < r.count; k++) {
     push(L, a->type, mp_shm_element_load(mp_shm_elements_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
     lua_rawseti(L, -2, (lua_Integer)k + 1);
@@ -145,16 +130,10 @@ static int push_list(lua_State *L, mp_shm_elements *a, range r) {
 }
 
 /* sub([i[, j]]) -> list */
-static int array_sub(lua_State *L) {
-  mp_shm_elements *a = check(L);
-  return push_list(L, a, section(L, a, 2));
-}
+static int array_sub(lua_State *L) { return push_list(L, mp_lua_section(L, check(L)->n, 2)); }
 
 /* totable() -> list */
-static int array_totable(lua_State *L) {
-  mp_shm_elements *a = check(L);
-  return push_list(L, a, (range){0, a->n});
-}
+static int array_totable(lua_State *L) { return push_list(L, (mp_lua_range){0, check(L)->n}); }
 
 /* --- many elements from Lua --- */
 
@@ -162,7 +141,7 @@ static int array_totable(lua_State *L) {
 static lua_Integer count_of(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TTABLE) mp_lua_refuse(L, "list must be a table, got %s", mp_lua_show(L, idx));
   lua_getfield(L, idx, "n");
-  lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : integer(L, -1, "list.n", 0);
+  lua_Integer n = lua_isnil(L, -1) ? luaL_len(L, idx) : mp_lua_integer(L, -1, "list.n", 0);
   if (n < 0) mp_lua_refuse(L, "list.n must be a count, got %I", n);
   lua_pop(L, 1);
   return n;
@@ -224,7 +203,7 @@ static void refuse_item(lua_State *L, int idx, unsigned type, bad b) {
 }
 
 /* All are read before the first is stored. Nothing raises while the memory is held. */
-static void set_all(lua_State *L, mp_shm_elements *a, int idx, range r) {
+static void set_all(lua_State *L, mp_shm_elements *a, int idx, mp_lua_range r) {
   void *elements = malloc(r.count << a->shift | 1);
   if (!elements) luaL_error(L, "not enough memory");
   bad b = read_all(L, idx, (lua_Integer)r.count, a->type, elements);
@@ -235,12 +214,12 @@ static void set_all(lua_State *L, mp_shm_elements *a, int idx, range r) {
 
 /* set(i, list) */
 static int array_set(lua_State *L) {
-  mp_shm_elements *a = check(L);
+  const mp_shm_elements *a = check(L);
   lua_Integer n = count_of(L, 3);
-  range r = room(L, a, 2, n);
+  mp_lua_range r = room(L, a, 2, n);
   make_plain(L, 3, n);
   luaL_checkstack(L, BATCH, NULL);
-  set_all(L, a, 3, r);
+  set_all(L, check(L), 3, r);
   return 0;
 }
 
@@ -266,7 +245,7 @@ static mp_shm_elements *check_bytes(lua_State *L) {
 static int array_bytes(lua_State *L) {
   char copy[COPIED_FIRST];
   mp_shm_elements *a = check_bytes(L);
-  range r = section(L, a, 2);
+  mp_lua_range r = mp_lua_section(L, a->n, 2);
   const char *from = (const char *)mp_shm_elements_data(a) + r.from;
   if (r.count <= sizeof copy) from = memcpy(copy, from, r.count);
   lua_pushlstring(L, from, r.count);
@@ -279,7 +258,7 @@ static int array_set_bytes(lua_State *L) {
   mp_shm_elements *a = check_bytes(L);
   if (lua_type(L, 3) != LUA_TSTRING) return mp_lua_refuse(L, "s must be a string of bytes, got %s", mp_lua_show(L, 3));
   const char *s = lua_tolstring(L, 3, &n);
-  range r = room(L, a, 2, (lua_Integer)n);
+  mp_lua_range r = room(L, a, 2, (lua_Integer)n);
   memcpy((char *)mp_shm_elements_data(a) + r.from, s, n);
   return 0;
 }
@@ -321,27 +300,34 @@ static int new_array(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"sub", array_sub},
-    {"totable", array_totable},
-    {"set", array_set},
-    {"fill", array_fill},
-    {"bytes", array_bytes},
-    {"set_bytes", array_set_bytes},
-    {"add", array_add},
-    {"exchange", array_exchange},
-    {"compare_exchange", array_compare_exchange},
-    {"lock", array_lock},
+    {"sub", array_sub},   {"totable", array_totable},   {"set", array_set},
+    {"fill", array_fill}, {"bytes", array_bytes},       {"set_bytes", array_set_bytes},
+    {"add", array_add},   {"exchange", array_exchange}, {"compare_exchange", array_compare_exchange},
     {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__newindex", array_newindex},
     {"__len", array_len},
-    {"__tostring", array_tostring},
     {NULL, NULL},
 };
 
+void mp_lua_array_interface(lua_State *L) {
+  luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, array_index, 1);
+  lua_setfield(L, -3, "__index");
+}
+
 void mp_lua_open_array(lua_State *L) {
-  mp_lua_element_class(L, MP_ARRAY_TYPE, methods, metamethods, array_index);
+  static const luaL_Reg none[] = {{NULL, NULL}}, own[] = {{"lock", array_lock}, {NULL, NULL}},
+                        own_metamethods[] = {{"__tostring", array_tostring}, {NULL, NULL}};
+  mp_lua_box_class(L, MP_ARRAY_TYPE, &mp_lua_array_class, none, own_metamethods);
+  luaL_getmetatable(L, MP_ARRAY_TYPE);
+  mp_lua_array_interface(L);
+  luaL_setfuncs(L, own, 0);
+  lua_pop(L, 2);
   lua_pushcfunction(L, new_array);
   lua_setfield(L, -2, "array");
 }

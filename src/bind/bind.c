@@ -172,11 +172,11 @@ static const struct {
   int err;
   const char *name;
 } names[] = {
-    {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EBADF, "EBADF"},         {ECHILD, "ECHILD"},
-    {EEXIST, "EEXIST"}, {EFBIG, "EFBIG"},   {EINTR, "EINTR"},         {EINVAL, "EINVAL"},
-    {EIO, "EIO"},       {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},       {ENOENT, "ENOENT"},
-    {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"}, {ENOSYS, "ENOSYS"},       {EPERM, "EPERM"},
-    {EPIPE, "EPIPE"},   {ESRCH, "ESRCH"},   {ETIMEDOUT, "ETIMEDOUT"},
+    {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EBADF, "EBADF"},   {ECHILD, "ECHILD"}, {EEXIST, "EEXIST"},
+    {EFBIG, "EFBIG"},   {EINTR, "EINTR"},   {EINVAL, "EINVAL"}, {EIO, "EIO"},       {ELOOP, "ELOOP"},
+    {EISDIR, "EISDIR"}, {ENXIO, "ENXIO"},   {ENODEV, "ENODEV"}, {EROFS, "EROFS"},   {EOVERFLOW, "EOVERFLOW"},
+    {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"}, {ENOENT, "ENOENT"}, {ENOMEM, "ENOMEM"}, {ENOSPC, "ENOSPC"},
+    {ENOSYS, "ENOSYS"}, {EPERM, "EPERM"},   {EPIPE, "EPIPE"},   {ESRCH, "ESRCH"},   {ETIMEDOUT, "ETIMEDOUT"},
 };
 
 static const char *name_of(int err) {

@@ -28,6 +28,9 @@
 #define MP_LIST_TYPE "mproc.List"
 #define MP_SET_TYPE "mproc.Set"
 #define MP_NAMESPACE_TYPE "mproc.Namespace"
+#define MP_MEMORY_TYPE "mproc.SharedMemory"
+#define MP_NAMED_MEMORY_TYPE "mproc.SharedMemory.named"
+#define MP_MEMORY_VIEW_TYPE "mproc.MemoryView"
 #define MP_BARRIER_TYPE "mproc.Barrier" /* a table, with a box in it: */
 #define MP_BARRIER_BOX "mproc.Barrier.box"
 #define MP_RWLOCK_TYPE "mproc.RWLock"
@@ -96,6 +99,8 @@ void mp_lua_open_scope(lua_State *L);
 void mp_lua_open_mutex(lua_State *L);
 void mp_lua_open_value(lua_State *L);
 void mp_lua_open_array(lua_State *L);
+void mp_lua_open_memory(lua_State *L);      /* after mp_lua_open_object, mp_lua_open_codec */
+void mp_lua_open_memory_view(lua_State *L); /* the same */
 void mp_lua_open_barrier(lua_State *L);
 void mp_lua_open_rwlock(lua_State *L);
 void mp_lua_open_semaphore(lua_State *L);

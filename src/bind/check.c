@@ -45,3 +45,20 @@ lua_Integer mp_lua_opt_count(lua_State *L, int arg, const char *name, lua_Intege
                              lua_Integer otherwise) {
   return lua_isnoneornil(L, arg) ? otherwise : mp_lua_count(L, arg, name, least, what);
 }
+
+lua_Integer mp_lua_integer(lua_State *L, int arg, const char *name, lua_Integer otherwise) {
+  int exact = lua_type(L, arg) == LUA_TNUMBER;
+  if (lua_isnoneornil(L, arg)) return otherwise;
+  lua_Integer n = exact ? lua_tointegerx(L, arg, &exact) : 0;
+  if (!exact) mp_lua_refuse(L, "%s must be an integer, got %s", name, mp_lua_show(L, arg));
+  return n;
+}
+
+mp_lua_range mp_lua_section(lua_State *L, uint64_t count, int arg) {
+  lua_Integer n = (lua_Integer)count, i = mp_lua_integer(L, arg, "i", 1), j = mp_lua_integer(L, arg + 1, "j", -1);
+  if (i < 0) i = i < -n ? 1 : n + i + 1;
+  if (i == 0) i = 1;
+  if (j < 0) j = j < -n ? 0 : n + j + 1;
+  if (j > n) j = n;
+  return i > j ? (mp_lua_range){0, 0} : (mp_lua_range){(uint64_t)i - 1, (uint64_t)(j - i) + 1};
+}

@@ -7,6 +7,7 @@
 #define MP_BIND_CHECK_H
 
 #include <lua.h>
+#include <stdint.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -20,6 +21,15 @@ lua_Integer mp_lua_count(lua_State *L, int arg, const char *name, lua_Integer le
 /* The same, `otherwise` for nil or none. */
 lua_Integer mp_lua_opt_count(lua_State *L, int arg, const char *name, lua_Integer least, const char *what,
                              lua_Integer otherwise);
+
+/* The integer at arg (2.0 is one, a string is none); `otherwise` for nil or none. */
+lua_Integer mp_lua_integer(lua_State *L, int arg, const char *name, lua_Integer otherwise);
+
+typedef struct mp_lua_range {
+  uint64_t from, count; /* from: counted from 0 */
+} mp_lua_range;
+/* What of n things [i, j] at arg and arg + 1 names, as string.sub takes them; nil: all. */
+mp_lua_range mp_lua_section(lua_State *L, uint64_t n, int arg);
 
 #pragma GCC visibility pop
 #endif

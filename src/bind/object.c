@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CLASSES = 2 * MP_TYPES };
+enum { CLASSES = 2 * MP_TYPES, OTHERS = 4 };
 
 static const mp_lua_object_class *classes[CLASSES];
 static const char *closed_texts[CLASSES]; /* of classes whose boxes can be closed */
@@ -134,13 +134,24 @@ const char *mp_lua_push_holder(lua_State *L, mp_shm_proc_ref ref) {
   return lua_pushfstring(L, "'%s' (pid %d)", name, (int)mp_shm_proc_pid(ref));
 }
 
-static int (*others_handle)(lua_State *L, int idx, uint64_t *handle);
+static mp_lua_handle_of others[OTHERS];
+static int nothers;
 
-void mp_lua_box_travels(int (*handle)(lua_State *L, int idx, uint64_t *handle)) { others_handle = handle; }
+void mp_lua_box_travels(mp_lua_handle_of handle_of) {
+  for (int i = 0; i < nothers; i++)
+    if (others[i] == handle_of) return;
+  if (nothers < OTHERS) others[nothers++] = handle_of;
+}
+
+static int others_handle(lua_State *L, int idx, uint64_t *handle) {
+  int found = 0;
+  for (int i = 0; i < nothers && !found; i++) found = others[i](L, idx, handle);
+  return found;
+}
 
 static int handle_of(lua_State *L, int idx, uint64_t *handle) {
   mp_lua_box *b = mp_lua_box_any(L, idx);
-  if (!b) return others_handle ? others_handle(L, idx, handle) : 0;
+  if (!b) return others_handle(L, idx, handle);
   if (!b->object) {
     const char *closed = *closed_text(b->class);
     lua_pushstring(L, closed ? closed : "it is gone");

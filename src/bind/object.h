@@ -58,8 +58,9 @@ mp_lua_box *mp_lua_box_push_values(lua_State *L, const mp_lua_object_class *f, c
 void mp_lua_box_fill(mp_lua_box *b, mp_shm_handle h);
 /* Pushes the table that the registry has under that key, whose values are weak. */
 void mp_lua_push_weak(lua_State *L, const void *key);
-/* What else travels as a handle: as handle_of of codec.h. */
-void mp_lua_box_travels(int (*handle_of)(lua_State *L, int idx, uint64_t *handle));
+/* What else travels as a handle, or says why it cannot travel: as handle_of of codec.h. */
+typedef int (*mp_lua_handle_of)(lua_State *L, int idx, uint64_t *handle);
+void mp_lua_box_travels(mp_lua_handle_of handle_of);
 /* Lets its use go at once, as its finalizer would. */
 void mp_lua_box_empty(mp_lua_box *b);
 /* Pushes a box of that class on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */

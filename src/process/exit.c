@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "os/named.h"
 #include "os/process.h"
 #include "process/children.h"
 #include "process/log.h"
@@ -72,6 +73,7 @@ static void close_ends(void) {
 
 MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
   close_ends();
+  mp_os_named_leave();
   if (mp_process_child_next(-1, true) >= 0) {
     if (mp_process_log_wants(MP_LOG_INFO)) log_daemons();
     signal_all(true, SIGTERM);

@@ -8,6 +8,7 @@
 #include "shm/container/list.h"
 #include "shm/descriptor/descriptor.h"
 #include "shm/number/array.h"
+#include "shm/number/memory.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
 #include "shm/sync/barrier.h"
@@ -36,6 +37,7 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_LIST] = &mp_shm_list_type,
     [MP_TYPE_FROZEN] = &mp_shm_frozen_type,
     [MP_TYPE_DESCRIPTOR] = &mp_shm_descriptor_type,
+    [MP_TYPE_MEMORY] = &mp_shm_memory_type,
 };
 
 static void forked(void) {
