@@ -35,7 +35,7 @@ local mproc = {}
 function mproc.fd(x) end
 
 --- An open file that travels. `<close>` closes it.
----@class mproc.Descriptor
+---@class mproc.Descriptor: mproc.Pollable
 local d = {}
 
 --- Gives the number of a descriptor of the file in this process, the same each time. It stays the Descriptor's: open

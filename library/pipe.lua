@@ -22,7 +22,7 @@ local mproc = {}
 function mproc.Pipe(duplex) end
 
 --- An end of a pipe. `<close>` closes it, whichever process made it.
----@class mproc.Connection
+---@class mproc.Connection: mproc.Pollable
 ---@field closed boolean whether this copy is closed
 ---@field readable boolean whether this end receives
 ---@field writable boolean whether this end sends

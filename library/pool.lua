@@ -114,7 +114,7 @@ function mproc.worker() end
 --- What `mproc.Pool()` gives. It belongs to the process that made it: calls in another one raise. `<close>` joins it
 --- at the end of the scope, or terminates it when an error ends the scope. After `close()` new tasks raise, after
 --- `terminate()` too.
----@class mproc.Pool
+---@class mproc.Pool: mproc.Pollable
 local pool = {}
 
 --- Runs one task and waits for it. Raises its error.

@@ -37,7 +37,7 @@ local mproc = {}
 --- `<close>` joins it at the end of its scope, after `terminate()` when an error ends the scope, and closes it.
 ---
 --- Arguments are serialized when it is made, so one that cannot travel raises there.
----@class mproc.Process
+---@class mproc.Process: mproc.Pollable
 ---@field name string its name; setting it does not change what others have been sent
 ---@field pid? integer nil before it is started
 ---@field ident? integer the same as `pid`, or nil

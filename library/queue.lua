@@ -44,7 +44,7 @@ function mproc.JoinableQueue(maxsize) end
 function mproc.SimpleQueue() end
 
 --- What all queues have. `<close>` closes it at the end of the scope, in the process that opened the scope.
----@class mproc.SimpleQueue
+---@class mproc.SimpleQueue: mproc.Pollable
 local q = {}
 
 --- Puts a snapshot of the value at the end. It waits only while a `maxsize` is reached, never for a reader

@@ -3,8 +3,8 @@
 
 --- # Waiting for many
 ---
---- `mproc.wait` for what this process waits for at once; the `fileno()` of queues, connections, processes and pools
---- for the loops of luv, cqueues or copas.
+--- `mproc.wait` for what this process waits for at once; the `fileno()` of queues, connections, processes, pools and
+--- Descriptors for the loops of others. `cqueues.poll(q)` and LuaSocket's `socket.select({ q })` take them as they are.
 
 ---@class mproc
 local mproc = {}
@@ -18,3 +18,38 @@ local mproc = {}
 ---@return string? word `"timeout"` with an empty list, a message with nil
 ---@return string? code the error's name with nil
 function mproc.wait(list, timeout) end
+
+--- What has a descriptor for event loops. luv takes `fileno()`; cqueues and LuaSocket (copas too) call the other methods
+--- by themselves.
+---@class mproc.Pollable
+local x = {}
+
+--- A descriptor that turns readable when there is something to do, and now and then without cause.
+---@return integer? fd the same at each call, or nil
+---@return string? message why there is none
+---@return string? code the error's name
+function x:fileno() end
+
+--- `fileno()`, as LuaSocket asks for it.
+---@return integer? fd the same at each call, or nil
+---@return string? message why there is none
+---@return string? code the error's name
+function x:getfd() end
+
+--- Whether there is something to do already, so that LuaSocket's `select` need not wait.
+---@return boolean dirty false where only the descriptor tells
+function x:dirty() end
+
+--- `fileno()`, as cqueues asks for it.
+---@return integer? fd the same at each call, or nil
+---@return string? message why there is none
+---@return string? code the error's name
+function x:pollfd() end
+
+--- What cqueues waits for.
+---@return string events `"r"`: that it turns readable
+function x:events() end
+
+--- How long cqueues waits at most.
+---@return nil seconds none: for ever
+function x:timeout() end

@@ -26,7 +26,7 @@ command -v luacheck >/dev/null || need lua-check
 lua_can luv || need lua-luv
 lua_can cqueues || need lua-cqueues
 lua_can socket || need lua-socket
-lua_can copas || need lua-copas
+lua_can copas || [ -e /usr/share/lua/5.2/copas.lua ] || need lua-copas # any Lua's: specs look there
 command -v luarocks >/dev/null || need luarocks
 command -v clang >/dev/null || need clang
 command -v clang-format-14 >/dev/null || clang-format --version 2>/dev/null | grep -q 'version 14\.' || need clang-format-14

@@ -122,6 +122,18 @@ local function shared_objects(add)
   add("mproc.Connection", b)
 end
 
+-- What all that has fileno() has besides, for other loops, is documented once.
+local function add_pollable(names)
+  names["mproc.Pollable"] = {}
+  for key in pairs(names["mproc.Descriptor"]) do
+    local all = key ~= "close"
+    for _, of in ipairs({ "SimpleQueue", "Connection", "Process", "Pool" }) do
+      all = all and names["mproc." .. of][key]
+    end
+    names["mproc.Pollable"][key] = all or nil
+  end
+end
+
 local function add_live(names)
   local function add(of, object, is_record)
     add_object(names, of, object, is_record)
@@ -133,6 +145,7 @@ local function add_live(names)
   add_keys(names, "mproc.Process", class.setters)
   add_keys(names, "mproc.SharedMemory", { name = true, size = true }) -- what its index function knows
   add("mproc.Peer", mproc.current_process(), true)
+  add_pollable(names)
 end
 
 -- --- options ---

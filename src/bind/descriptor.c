@@ -106,6 +106,22 @@ static int descriptor_fileno(lua_State *L) {
   return 1;
 }
 
+/* For the loops of others, as the methods that mp_lua_box_for_loops adds. */
+static int descriptor_events(lua_State *L) {
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int descriptor_timeout(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+static int descriptor_dirty(lua_State *L) {
+  lua_pushboolean(L, false);
+  return 1;
+}
+
 /* detach() -> integer, the caller's from now on | nil, message, NAME */
 static int descriptor_detach(lua_State *L) {
   mp_lua_box *b = self(L);
@@ -241,11 +257,11 @@ static int descriptor_store(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"fileno", descriptor_fileno},
-    {"detach", descriptor_detach},
-    {"file", descriptor_file},
-    {"close", descriptor_close},
-    {NULL, NULL},
+    {"getfd", descriptor_fileno},  {"pollfd", descriptor_fileno},
+    {"events", descriptor_events}, {"timeout", descriptor_timeout},
+    {"dirty", descriptor_dirty},   {"fileno", descriptor_fileno},
+    {"detach", descriptor_detach}, {"file", descriptor_file},
+    {"close", descriptor_close},   {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__tostring", descriptor_tostring}, {"__close", descriptor_scope}, {"__gc", descriptor_gc}, {NULL, NULL}};

@@ -254,7 +254,6 @@ static const luaL_Reg methods[] = {
     {"send_bytes", connection_send_bytes},
     {"recv_bytes", connection_recv_bytes},
     {"close", connection_close},
-    {"fileno", mp_lua_box_fileno},
     {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
@@ -270,6 +269,7 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 
 static void make_class(lua_State *L, const char *name, int kind, bool closed) {
   mp_lua_box_class(L, name, &class, methods, metamethods);
+  mp_lua_box_for_loops(L, name);
   luaL_getmetatable(L, name);
   lua_pushliteral(L, MP_CONNECTION_TYPE);
   lua_setfield(L, -2, "__name");

@@ -283,16 +283,10 @@ static const luaL_Reg methods[] = {
     {"full", queue_full},
     {"close", queue_close},
     {"items", mp_lua_queue_items},
-    {"fileno", mp_lua_box_fileno},
     {NULL, NULL},
 };
 static const luaL_Reg simple_methods[] = {
-    {"put", queue_put},
-    {"get", queue_get},
-    {"empty", queue_empty},
-    {"close", queue_close},
-    {"fileno", mp_lua_box_fileno},
-    {NULL, NULL},
+    {"put", queue_put}, {"get", queue_get}, {"empty", queue_empty}, {"close", queue_close}, {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
     {"__close", queue_scope},
@@ -317,6 +311,9 @@ void mp_lua_open_queue(lua_State *L) {
   add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_lease_methods);
   add_methods(L, MP_JOINABLE_QUEUE_TYPE, mp_lua_joinable_methods);
   mp_lua_box_class(L, MP_SIMPLE_QUEUE_TYPE, &class, simple_methods, metamethods);
+  mp_lua_box_for_loops(L, MP_QUEUE_TYPE);
+  mp_lua_box_for_loops(L, MP_JOINABLE_QUEUE_TYPE);
+  mp_lua_box_for_loops(L, MP_SIMPLE_QUEUE_TYPE);
   mp_lua_open_lease(L);
   mp_lua_open_batch(L);
   luaL_setfuncs(L, makers, 0);

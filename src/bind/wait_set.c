@@ -30,7 +30,7 @@ static const char *box_source(const mp_lua_box *b, mp_shm_wait_source *s) {
 }
 
 /* fileno() -> descriptor, or nil, message, NAME */
-int mp_lua_box_fileno(lua_State *L) {
+static int box_fileno(lua_State *L) {
   mp_shm_wait_source s;
   mp_lua_box *b = mp_lua_box_any(L, 1);
   if (!b || !b->object || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
@@ -41,6 +41,44 @@ int mp_lua_box_fileno(lua_State *L) {
   if (fd < 0) return mp_lua_fail(L, fd, "cannot make a descriptor");
   lua_pushinteger(L, fd);
   return 1;
+}
+
+/* --- the conventions of other loops: cqueues asks for pollfd, events and timeout, LuaSocket's select for getfd and dirty --- */
+
+static int box_events(lua_State *L) {
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int box_timeout(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* Whether a loop need not wait. */
+static int box_dirty(lua_State *L) {
+  mp_shm_wait_source s;
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (!b || !b->object || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
+  mp_lua_enter(L);
+  const char *why = box_source(b, &s);
+  if (why) return mp_lua_misuse(L, why);
+  lua_pushboolean(L, s.ready(s.arg));
+  return 1;
+}
+
+void mp_lua_box_for_loops(lua_State *L, const char *name) {
+  static const luaL_Reg methods[] = {{"fileno", box_fileno},
+                                     {"getfd", box_fileno},
+                                     {"pollfd", box_fileno},
+                                     {"events", box_events},
+                                     {"timeout", box_timeout},
+                                     {"dirty", box_dirty},
+                                     {NULL, NULL}};
+  luaL_getmetatable(L, name);
+  lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, methods, 0);
+  lua_pop(L, 2);
 }
 
 /* What is at the top as a source: NULL, or why it is none. */

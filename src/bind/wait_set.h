@@ -17,8 +17,9 @@ typedef struct mp_lua_watchable { /* static; `it` is a box's */
 
 /* From now on objects of that class can be waited for. Once per Lua state or more often. */
 void mp_lua_box_watchable(const mp_lua_watchable *w);
-/* The method fileno() -> descriptor, or nil, message, NAME, for such a class. */
-int mp_lua_box_fileno(lua_State *L);
+/* Adds to the methods of the class `name`, of such objects, fileno() -> descriptor, or nil, message, NAME, and what other
+ * loops ask for: getfd, pollfd, events, timeout, dirty. */
+void mp_lua_box_for_loops(lua_State *L, const char *name);
 
 /* process.c: fills s and returns true when a handle of a process is at idx. */
 bool mp_lua_process_source(lua_State *L, int idx, mp_shm_wait_source *s);

@@ -83,6 +83,17 @@ Pool.fileno = shield(function(pool)
   return state.results:fileno()
 end)
 
+-- What the loops of others ask for: cqueues the first three, LuaSocket's select the others.
+Pool.pollfd = Pool.fileno
+function Pool.events()
+  return "r"
+end
+function Pool.timeout() end
+Pool.getfd = Pool.fileno
+function Pool.dirty()
+  return false
+end
+
 -- From now on there are n workers.
 Pool.resize = shield(function(pool, n)
   local state = of_pool(pool)

@@ -76,6 +76,17 @@ function Process:fileno()
   return self.sentinel
 end
 
+-- What the loops of others ask for: cqueues the first three, LuaSocket's select the others.
+Process.pollfd = Process.fileno
+function Process:events() -- luacheck: ignore self
+  return "r"
+end
+function Process:timeout() end -- luacheck: ignore self
+Process.getfd = Process.fileno
+function Process:dirty()
+  return not self:is_alive()
+end
+
 function class.to_string(self)
   local record = record_of(self)
   return ("mproc.Process: '%s' (%s%s)"):format(record.name, states().text(self, record),
