@@ -19,8 +19,8 @@ local mproc = {}
 ---@return string? code the error's name with nil
 function mproc.wait(list, timeout) end
 
---- What has a descriptor for event loops. luv takes `fileno()`; cqueues and LuaSocket (copas too) call the other methods
---- by themselves.
+--- What has a descriptor for event loops. luv takes `fileno()`; cqueues and LuaSocket (copas too) call the other
+--- methods by themselves.
 ---@class mproc.Pollable
 local x = {}
 

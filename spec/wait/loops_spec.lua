@@ -143,7 +143,7 @@ describe("the loop of", function()
         q:put(1)
       end)
       go:set()
-      local ready = {}
+      local ready
       repeat -- without cause, now and then
         ready = socket.select({ listener, q }, nil, SECONDS)
       until q:dirty()
