@@ -27,7 +27,7 @@ shm/container mp_shm_   os shm/arena shm/wait shm/sync
 shm/view   mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container
 shm/descriptor mp_shm_  os shm/arena
 shm        mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor
-process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm
+process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm
 bind       mp_lua_      os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process
 .          luaopen_     os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process bind
 '

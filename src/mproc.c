@@ -6,6 +6,7 @@
 
 #include "bind/bind.h"
 #include "os/process.h"
+#include "process/trace.h"
 #include "shm/arena/arena.h"
 #include "shm/arena/object.h"
 #include "shm/arena/registry.h"
@@ -31,6 +32,9 @@ static void attach(lua_State *L) {
     luaL_error(L, "mproc cannot map its shared memory: %s; it needs some address space (ulimit -v)", strerror(-err));
   mp_lua_enter(L);
   mp_shm_types_setup();
+  const char *path;
+  err = mp_process_trace_begin(&path);
+  if (err) luaL_error(L, "MPROC_TRACE: cannot write '%s': %s", path, strerror(-err));
 }
 
 __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
@@ -67,6 +71,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_spawn(L);
   mp_lua_open_lines(L);
   mp_lua_open_program(L);
+  mp_lua_open_trace(L);
   mp_lua_open_view(L);
   mp_lua_open_unit(L);
   return 1;

@@ -119,6 +119,7 @@ void mp_lua_open_descriptor(lua_State *L); /* after mp_lua_open_object */
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);
 void mp_lua_open_program(lua_State *L);
+void mp_lua_open_trace(lua_State *L);
 void mp_lua_open_view(lua_State *L);
 void mp_lua_open_unit(lua_State *L);
 

@@ -10,6 +10,7 @@
 #include "bind/bind.h"
 #include "heap/heap.h"
 #include "os/process.h"
+#include "process/trace.h"
 
 enum { KIB = 1024, YOUNG_TO_OLD = 3 /* collections until what lives is old */, WHOLE = 100 };
 
@@ -135,6 +136,7 @@ static void freeze(lua_State *L) {
 static int heap_freeze(lua_State *L) {
   mp_lua_enter(L);
   if (lua_gc(L, LUA_GCCOUNT) < 0) return mp_lua_misuse(L, "freeze_heap cannot be called by a finalizer");
+  uint64_t began = mp_process_traces ? mp_os_now() : 0;
   int err = adopt(L);
   if (err == -EPERM) {
     lua_pushnil(L);
@@ -144,6 +146,7 @@ static int heap_freeze(lua_State *L) {
   }
   if (err) return mp_lua_fail(L, err, "cannot freeze the heap");
   freeze(L);
+  if (mp_process_traces) mp_process_trace_stretch("process", "freeze_heap", began, mp_os_now(), NULL);
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -18,6 +18,7 @@
 
 #include "bind/element.h"
 #include "bind/pool_message.h"
+#include "bind/trace.h"
 #include "os/process.h"
 #include "shm/arena/monitor.h"
 
@@ -172,19 +173,29 @@ static int worker_call(lua_State *L) {
   return lua_gettop(L) - HANDLER;
 }
 
+static void trace_task(const char *name, const mp_lua_pool_header *head, lua_Number began) {
+  const mp_lua_trace_chunk c = {head->chunk, head->who, head->offset, 1};
+  mp_lua_trace_work(name, (uint64_t)(began * NS_PER_S), &c, true);
+}
+
 /* Decodes a single task and calls it; its function is on the top unless it travels in the task. */
 static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, const mp_lua_pool_header *head,
                 lua_Number began) {
   int ok = lua_gettop(L) + 1;
+  char name[MP_TRACE_NAME];
   mp_lua_pool_push_values(L, g);
   bool done = lua_toboolean(L, ok);
   lua_remove(L, ok);
   if (!done) {
     if (ok > CALLED) lua_replace(L, CALLED); /* the function */
   } else {
+    if (mp_process_traces) mp_lua_trace_name(L, CALLED, "apply", name);
     done = mp_lua_pool_call(L, lua_gettop(L) - CALLED, LUA_MULTRET, DESCRIBE) == LUA_OK && !refuse_too_many(L);
   }
-  if (done && answer(L, results, head, began)) return 0;
+  if (done && answer(L, results, head, began)) {
+    if (mp_process_traces) trace_task(name, head, began);
+    return 0;
+  }
   lua_pushboolean(L, done);
   lua_insert(L, CALLED);
   return give(L, "ran", CALLED, head, began);

@@ -15,6 +15,7 @@
 #include "bind/wait_set.h"
 #include "os/process.h"
 #include "process/children.h"
+#include "process/trace.h"
 
 #define MP_CHILD_TYPE "mproc.Child"
 enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
@@ -114,6 +115,7 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   lua_settop(L, 6);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   int place = mp_process_child_place();
+  uint64_t began = mp_process_traces ? mp_os_now() : 0;
   pid_t pid = place < 0 ? place : fork_into(L, &how, &h->ref);
   if (pid < 0) {
     if (place >= 0) mp_process_child_drop(place);
@@ -123,6 +125,7 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   h->pid = pid;
   h->owner = mp_shm_proc_self();
   mp_process_child_started(place, h->ref, pid, how.daemon, how.name);
+  if (mp_process_traces) mp_process_trace_stretch("process", "fork", began, mp_os_now(), NULL);
   lua_pushboolean(L, 1);
   return 1;
 }

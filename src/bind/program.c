@@ -38,6 +38,22 @@ static int end_with_reader(lua_State *L) {
   return 0;
 }
 
+/* become(argv, name, value) -> nil, message, NAME: this process runs that program instead, with a variable more in its
+ * environment; or it could not */
+static int become(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  size_t n = (size_t)luaL_len(L, 1);
+  const char **argv = lua_newuserdatauv(L, (n + 1) * sizeof *argv, 0);
+  for (size_t i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    argv[i] = luaL_checkstring(L, -1); /* the list keeps it */
+    lua_pop(L, 1);
+  }
+  argv[n] = NULL;
+  int err = mp_os_become((char *const *)argv, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+  return mp_lua_fail(L, err, n ? argv[0] : "");
+}
+
 /* terminal_keys(on) -> whether standard input is a terminal that gives keys at once, until it is turned off */
 static int terminal_keys(lua_State *L) {
   bool on = lua_toboolean(L, 1);
@@ -56,6 +72,7 @@ static int terminal_size(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"kind_of_path", kind_of_path},
+                                     {"become", become},
                                      {"terminal_keys", terminal_keys},
                                      {"terminal_size", terminal_size},
                                      {"write_out", write_out},

@@ -69,10 +69,12 @@ static void close_range_of(unsigned from, unsigned to) {
 }
 
 void mp_os_close_fds(void) {
-  int kept = mp_os_map_descriptor();
-  unsigned past = kept < FIRST_CLOSED ? FIRST_CLOSED : (unsigned)kept + 1;
-  if (kept > FIRST_CLOSED) close_range_of(FIRST_CLOSED, (unsigned)kept - 1);
-  close_range_of(past, ~0U);
+  unsigned from = FIRST_CLOSED;
+  for (int i = 0, kept; (kept = mp_os_descriptor_kept(i)) >= 0; i++) {
+    close_range_of(from, (unsigned)kept - 1);
+    from = (unsigned)kept + 1;
+  }
+  close_range_of(from, ~0U);
 }
 
 void mp_os_close_fds_from(int first) { close_range_of((unsigned)first, ~0U); }

@@ -40,8 +40,6 @@ static void *map_file(int fd, size_t size, int *err) {
   return p;
 }
 
-/* Above what programs count on, and below the 64 for which a process has room without a table of its own. */
-enum { KEPT_FROM = 40 };
 static int kept = -1;
 
 int mp_os_map_descriptor(void) { return kept; }
@@ -52,12 +50,7 @@ static void keep_descriptor(int fd) {
   snprintf(path, sizeof path, SELF_FD, fd);
   int low = open(path, O_RDONLY | O_CLOEXEC);
   fchmod(fd, S_IRUSR); /* against mistakes: its owner could change that */
-  if (low < 0) return;
-  kept = fcntl(low, F_DUPFD_CLOEXEC, KEPT_FROM);
-  if (kept >= 0)
-    close(low);
-  else
-    kept = mp_os_descriptor(low);
+  if (low >= 0) kept = mp_os_descriptor_keep(low);
 }
 
 void *mp_os_map(size_t *size, size_t floor, int *err) {

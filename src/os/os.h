@@ -125,6 +125,7 @@ void *mp_os_map(size_t *size, size_t floor, int *err);
 /* The descriptor that is kept of that area: read-only, close-on-exec, from 40 up if there is room; -1: none. A program that
  * has closed all its descriptors may have another file there. */
 int mp_os_map_descriptor(void);
+
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);
 /* Zeroes [p, p+n) of the shared area: a long range by giving its pages back, so that none is touched. */
@@ -133,6 +134,9 @@ void mp_os_zero(void *p, size_t n);
 /* descriptor.c */
 /* What a system call has returned for a new descriptor: the same one, or a copy above 2 in its place; -errno for -1. */
 int mp_os_descriptor(int fd);
+/* Moves it to where programs count on none, 40 or above, close-on-exec, where mp_os_close_fds spares it. The new one, or -errno. */
+int mp_os_descriptor_keep(int fd);
+int mp_os_descriptor_kept(int i); /* the ith of those, ascending; -1: there are no more */
 void mp_os_close(int fd);
 
 /* pages.c: private memory by pages, zero at first */

@@ -66,6 +66,8 @@ int mp_os_open_area(pid_t pid, int fd);
 /* Maps all of it for reading; NULL and -errno in *err: -EPERM when its end could be cut off meanwhile. */
 const void *mp_os_map_view(int fd, uint64_t *size, int *err);
 void mp_os_unmap_view(const void *p, uint64_t size);
+/* What file a descriptor is of: device and inode. 0 or -errno. */
+int mp_os_identity(int fd, mp_os_area *to);
 /* Bytes of memory that a file takes. */
 uint64_t mp_os_file_memory(int fd);
 
@@ -82,7 +84,7 @@ void mp_os_die_with(pid_t parent);
 void mp_os_learn_stdin(void);
 /* stdin, if there is one, reads as empty; what the parent could not write is not written again. */
 void mp_os_child_stdio(void);
-/* Closes all descriptors but 0 to 2 and the one kept of the shared area. mproc's others in a fresh child, which belong to its
+/* Closes all descriptors but 0 to 2, the one kept of the shared area and that of mp_os_open_log. mproc's others in a fresh child, which belong to its
  * parent, are closed already. */
 void mp_os_close_fds(void);
 void mp_os_close_fds_from(int first);
@@ -109,8 +111,13 @@ typedef struct mp_os_command {
 /* Starts it in a process group of its own, all signals at their default action; it is killed when this thread ends. Its
  * pid, or -errno: -ENOENT, -EACCES when there is no such program. */
 pid_t mp_os_spawn(const mp_os_command *c);
+/* This process runs that program instead, with the variable set: -errno when it cannot. */
+int mp_os_become(char *const *argv, const char *name, const char *value);
 /* A descriptor above 2, close-on-exec; or -errno. */
 int mp_os_open_null(void);
+/* A file to which all processes of the tree append; anew: what it had is gone. The descriptor, high up as that of the shared
+ * area and spared as that one, or -errno. */
+int mp_os_open_log(const char *path, bool anew);
 /* A file in the folder that has no name: it goes with its last descriptor. Writes append. */
 int mp_os_open_nameless(const char *folder);
 int64_t mp_os_file_size(int fd);

@@ -79,6 +79,18 @@ int mp_os_open_nameless(const char *folder) {
   return fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL ? open_unlinked(folder) : fd;
 }
 
+int mp_os_become(char *const *argv, const char *name, const char *value) {
+  if (setenv(name, value, 1) != 0) return -errno;
+  mp_os_flush();
+  execvp(argv[0], argv);
+  return -errno;
+}
+
+int mp_os_open_log(const char *path, bool anew) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (anew ? O_TRUNC : 0), 0666);
+  return fd < 0 ? -errno : mp_os_descriptor_keep(fd);
+}
+
 int mp_os_open_read(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   return fd < 0 ? -errno : fd;

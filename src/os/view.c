@@ -31,6 +31,13 @@ const void *mp_os_map_view(int fd, uint64_t *size, int *err) {
 
 void mp_os_unmap_view(const void *p, uint64_t size) { munmap((void *)p, size); }
 
+int mp_os_identity(int fd, mp_os_area *to) {
+  struct stat s;
+  if (fstat(fd, &s) != 0) return -errno;
+  *to = (mp_os_area){0, fd, s.st_dev, s.st_ino};
+  return 0;
+}
+
 uint64_t mp_os_file_memory(int fd) {
   enum { BLOCK = 512 };
   struct stat s;

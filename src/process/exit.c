@@ -11,6 +11,7 @@
 #include "os/process.h"
 #include "process/children.h"
 #include "process/log.h"
+#include "process/trace.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/wait/wait_set.h"
 
@@ -71,7 +72,7 @@ static void close_ends(void) {
   mp_shm_references_drop(MP_TYPE_PIPE_END);
 }
 
-MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
+MP_HOT_AFTER_FORK static void finish(void) {
   close_ends();
   mp_os_named_leave();
   if (mp_process_child_next(-1, true) >= 0) {
@@ -85,6 +86,11 @@ MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
   if (mp_process_child_next(-1, false) < 0 || await_all(false, mp_os_now() + QUIET)) return;
   report();
   await_all(false, MP_FOREVER);
+}
+
+MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
+  finish();
+  if (mp_process_traces) mp_process_trace_end();
 }
 
 /* Inside exit(). Inherited C code may call it in a child of ours: that must not run what the parent registered. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "os/process.h"
+#include "process/trace.h"
 #include "shm/arena/registry.h"
 
 #define NS_PER_S 1e9
@@ -40,6 +41,12 @@ static void keep_one_line(char *line, size_t n) {
 void mp_process_log(int level, const char *format, ...) {
   char line[MP_LOG_LINE];
   va_list args;
+  if (mp_process_traces && level == MP_LOG_WARNING) {
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    mp_process_trace_instant(line);
+  }
   if (!mp_process_log_wants(level)) return;
   size_t n = write_head(line, level);
   va_start(args, format);

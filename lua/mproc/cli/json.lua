@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Plain tables as JSON text. Used by mproc.cli.top; mproc.cli.timeline reads what mproc trace wrote with it.
+-- Plain tables as JSON text, and back. Used by mproc.cli.top, which writes, and mproc.cli.report, which reads.
 -- A table with something at [1], or marked by json.list, is a list.
 
 local json = {}
@@ -71,6 +71,100 @@ end
 -- The text for nil (null), booleans, numbers, strings and tables of them with names as keys.
 function json.encode(v)
   return v == nil and "null" or encode(v)
+end
+
+-- --- reading ---
+
+local UNESCAPED = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+local NAMES = { ["true"] = true, ["false"] = false, null = false }
+local DEPTH_MOST = 100
+
+local function fail(at)
+  error(at, 0)
+end
+
+local function unescape(text)
+  return (text:gsub("\\u(%x%x%x%x)", function(hex)
+    return utf8.char(tonumber(hex, 16))
+  end):gsub("\\(.)", function(c) return UNESCAPED[c] or c end))
+end
+
+local function read_text(s, at)
+  local last = at
+  repeat
+    last = s:find('["\\]', last + 1) or fail(at)
+    local escaped = s:sub(last, last) == "\\"
+    last = escaped and last + 1 or last
+  until not escaped
+  return unescape(s:sub(at + 1, last - 1)), last + 1
+end
+
+local read
+
+-- The elements up to `close`, each read by each(at) -> at.
+local function read_elements(s, at, close, each)
+  at = s:match("^%s*()", at + 1)
+  if s:sub(at, at) == close then
+    return at + 1
+  end
+  while true do
+    at = s:match("^%s*()", each(s:match("^%s*()", at)))
+    local c = s:sub(at, at)
+    if c == close then
+      return at + 1
+    elseif c ~= "," then
+      fail(at)
+    end
+    at = at + 1
+  end
+end
+
+local function read_object(s, at, depth)
+  local object = {}
+  local after = read_elements(s, at, "}", function(from)
+    local name, behind = read_text(s, s:sub(from, from) == '"' and from or fail(from))
+    object[name], behind = read(s, s:match("^%s*:%s*()", behind) or fail(behind), depth + 1)
+    return behind
+  end)
+  return object, after
+end
+
+local function read_list(s, at, depth)
+  local list = json.list({})
+  local after = read_elements(s, at, "]", function(from)
+    local behind
+    list[#list + 1], behind = read(s, from, depth + 1)
+    return behind
+  end)
+  return list, after
+end
+
+function read(s, at, depth)
+  local c = s:sub(at, at)
+  if depth > DEPTH_MOST then
+    fail(at)
+  elseif c == "{" then
+    return read_object(s, at, depth)
+  elseif c == "[" then
+    return read_list(s, at, depth)
+  elseif c == '"' then
+    return read_text(s, at)
+  end
+  local name = s:match("^%a+", at)
+  if name and NAMES[name] ~= nil then
+    return NAMES[name], at + #name
+  end
+  local digits = s:match("^%-?%d[%d.eE+-]*", at)
+  return tonumber(digits) or fail(at), at + #(digits or "")
+end
+
+-- The value of the text, null being false; nil when it is no JSON.
+function json.decode(s)
+  local ok, value, after = pcall(read, s, s:match("^%s*()"), 0)
+  if ok and s:find("^%s*$", after) then
+    return value
+  end
+  return nil
 end
 
 return json

@@ -77,10 +77,11 @@ const mp_shm_object_type_info *mp_shm_object_type_at(uint32_t slot);
 
 /* What folders above are told of this process; each may be NULL. */
 typedef struct mp_shm_hooks {
-  void (*last_use)(uint32_t slot); /* its last use of the object in that slot ends */
-  void (*forked)(void);            /* it is a fresh fork, in which nothing else has run */
-  void (*leaves)(void);            /* it ends in order: nothing may stay in its hands that need not */
-  bool (*bound)(void);             /* true: it has what the system alone releases, at its death */
+  void (*last_use)(uint32_t slot);                /* its last use of the object in that slot ends */
+  void (*forked)(void);                           /* it is a fresh fork, in which nothing else has run */
+  void (*leaves)(void);                           /* it ends in order: nothing may stay in its hands that need not */
+  bool (*bound)(void);                            /* true: it has what the system alone releases, at its death */
+  void (*waited)(uint64_t waits, uint64_t since); /* a sleep has ended (monitor.h); 0, 0: one begins */
 } mp_shm_hooks;
 extern mp_shm_hooks mp_shm_hook; /* set once per process tree, by mp_shm_types_setup */
 /* The handle of the live object in a slot. */

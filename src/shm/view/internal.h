@@ -14,8 +14,6 @@ const void *mp_shm_view_block(const mp_shm_view *v, uint64_t at, uint64_t bytes)
 bool mp_shm_view_lives(const mp_shm_view *v, mp_shm_proc_ref ref);
 /* The offset of the block of the live object of that type; 0: there is none. */
 uint64_t mp_shm_view_object_at(const mp_shm_view *v, uint32_t slot, int type);
-/* What lies at an offset; to->slot stays 0 when that cannot be told. */
-void mp_shm_view_find(const mp_shm_view *v, uint64_t at, mp_shm_view_thing *to);
 
 #pragma GCC visibility pop
 #endif

@@ -48,6 +48,13 @@ int mp_shm_view_open(mp_shm_view *v, int fd) {
   return err;
 }
 
+bool mp_shm_view_own(mp_shm_view *v) {
+  memset(v, 0, sizeof *v);
+  v->base = (const char *)mp_shm_header;
+  v->size = mp_shm_header->size;
+  return read_header(v) == 0;
+}
+
 void mp_shm_view_close(mp_shm_view *v) {
   if (v->base) mp_os_unmap_view(v->base, v->size);
   v->base = NULL;
@@ -103,7 +110,7 @@ static void read_waits(const mp_shm_view *v, const mp_shm_monitor *m, mp_shm_vie
   p->waits = (unsigned)(waits >> MP_WAITS_SHIFT);
   p->waits_since = load(&m->since);
   if (p->waits == MP_WAITS_PROCESS) p->waits_pid = (int32_t)what;
-  if ((p->waits == MP_WAITS_ON || p->waits == MP_WAITS_MANY) && what) mp_shm_view_find(v, what, &p->waits_for);
+  if ((p->waits == MP_WAITS_ON || p->waits == MP_WAITS_MANY) && what) mp_shm_view_find_thing(v, what, &p->waits_for);
 }
 
 static void read_monitor(const mp_shm_view *v, uint32_t slot, mp_shm_view_proc *p) {

@@ -58,6 +58,12 @@ typedef struct mp_shm_view_queue {
 /* Maps the arena that fd names. 0; -errno; -EPROTO: none, or one of another layout (v->layout) or page size; -EPERM: not sealed. */
 int mp_shm_view_open(mp_shm_view *v, int fd);
 void mp_shm_view_close(mp_shm_view *v);
+/* This process's own arena as a view, which is not closed. */
+bool mp_shm_view_own(mp_shm_view *v);
+/* What lies at an offset; to->slot is 0 when that cannot be told. */
+void mp_shm_view_find_thing(const mp_shm_view *v, uint64_t at, mp_shm_view_thing *to);
+/* What objects of a type are called: "queue". */
+const char *mp_shm_view_kind(int type);
 
 /* How many slots of each kind have ever been used. */
 uint32_t mp_shm_view_procs(const mp_shm_view *v);

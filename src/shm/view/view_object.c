@@ -74,6 +74,15 @@ static const part parts[] = {
     {MP_TYPE_CONDITION, WHOLE, "condition"},
 };
 
+static const char *const kinds[MP_TYPES] = {
+    [MP_TYPE_QUEUE] = "queue",   [MP_TYPE_MUTEX] = "lock",      [MP_TYPE_SEMAPHORE] = "semaphore",
+    [MP_TYPE_EVENT] = "event",   [MP_TYPE_BARRIER] = "barrier", [MP_TYPE_CONDITION] = "condition",
+    [MP_TYPE_RWLOCK] = "RWLock", [MP_TYPE_ARRAY] = "number",    [MP_TYPE_DICT] = "Dict",
+    [MP_TYPE_LIST] = "List",
+};
+
+const char *mp_shm_view_kind(int type) { return type > 0 && type < MP_TYPES && kinds[type] ? kinds[type] : "object"; }
+
 static const char *part_name(int type, uint64_t inside) {
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     if (parts[i].type == type && inside >= parts[i].from && inside < parts[i].to) return parts[i].name;
@@ -90,7 +99,7 @@ static bool find_chunk(const mp_shm_view *v, uint64_t *page, uint64_t *st) {
   return false;
 }
 
-void mp_shm_view_find(const mp_shm_view *v, uint64_t at, mp_shm_view_thing *to) {
+void mp_shm_view_find_thing(const mp_shm_view *v, uint64_t at, mp_shm_view_thing *to) {
   uint64_t page = at < v->data ? v->npages : (at - v->data) / MP_PAGE, st;
   memset(to, 0, sizeof *to);
   if (page >= v->npages || !find_chunk(v, &page, &st) || mp_shm_chunk_state(st) != MP_USED) return;

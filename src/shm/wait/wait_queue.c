@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shm/arena/monitor.h"
+#include "shm/arena/object.h"
 
 #define SPIN_MOST 4096u
 #define SPIN_LEAST 64u
@@ -53,13 +54,17 @@ static void set_asleep(bool asleep) {
 
 void mp_shm_wait_queue_asleep(uint64_t waits) {
   mp_shm_monitor *m = mp_shm_monitor_at(mp_shm_my_slot);
-  atomic_store_explicit(&m->since, mp_os_coarse_now(), memory_order_relaxed);
+  bool told = mp_shm_hook.waited != NULL;
+  if (told) mp_shm_hook.waited(0, 0);
+  atomic_store_explicit(&m->since, told ? mp_os_now() : mp_os_coarse_now(), memory_order_relaxed);
   atomic_store_explicit(&m->waits, waits, memory_order_relaxed);
   set_asleep(true);
 }
 
 void mp_shm_wait_queue_awake(void) {
-  atomic_store_explicit(&mp_shm_monitor_at(mp_shm_my_slot)->waits, 0, memory_order_relaxed);
+  mp_shm_monitor *m = mp_shm_monitor_at(mp_shm_my_slot);
+  if (mp_shm_hook.waited) mp_shm_hook.waited(m->waits, m->since);
+  atomic_store_explicit(&m->waits, 0, memory_order_relaxed);
   set_asleep(false);
 }
 

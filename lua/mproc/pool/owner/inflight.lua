@@ -33,6 +33,13 @@ end
 
 -- --- sending ---
 
+local tracing = core.tracing
+
+-- For the timeline.
+local function trace_pending(state)
+  core.trace_pending(state.number, state.inflight.count)
+end
+
 local function claim(state, job, base, count)
   local book = state.inflight
   local chunk = {
@@ -42,6 +49,9 @@ local function claim(state, job, base, count)
   book.next_id = id + 1
   book.chunks[id] = chunk
   book.count, job.messages = book.count + count, job.messages + 1
+  if tracing then
+    trace_pending(state)
+  end
   return id, chunk
 end
 
@@ -52,6 +62,10 @@ local function claim_task(state, job)
   book.next_id = id + 1
   book.chunks[id] = job
   book.count, job.messages, job.left, job.id = book.count + 1, 1, 1, id
+  if tracing then
+    trace_pending(state)
+    core.trace_sent(state.number, id)
+  end
   return id
 end
 
@@ -62,6 +76,9 @@ local function settle(state, id, chunk, n)
     return
   end
   chunk.left, book.count = chunk.left - n, book.count - n
+  if tracing then
+    trace_pending(state)
+  end
   if chunk.left == 0 then
     book.chunks[id] = nil
     job.messages = job.messages - 1

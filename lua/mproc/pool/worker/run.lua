@@ -15,6 +15,7 @@ local run = {
   GIVE_UP = {}, -- the error by which a worker that cannot deliver leaves its loop
 }
 
+local tracing = core.tracing
 local time, describe, text_of = core.time, context.describe, context.text_of
 local send, call_user = protocol.report, protocol.call
 local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
@@ -235,6 +236,10 @@ function run.items(slot, f, task, items, given)
       look_up(slot, run_of, k)
     end
   end
+  if tracing then
+    local verb = protocol.verb(task.mode) == protocol.STAR and "starmap" or "map"
+    core.trace_work(verb, f, now, false, task.chunk, task.flag, task.offset, k)
+  end
 end
 
 -- --- single tasks ---
@@ -250,6 +255,9 @@ function run.answer(slot, task, began, ok, ...)
     heed_end()
   end
   slot.record.tasks_done = slot.record.tasks_done + 1
+  if tracing then
+    core.trace_work("apply", slot.known[task.f], began, true, task.chunk, task.flag, task.offset, 1)
+  end
   report(slot, task.chunk, task.offset, ok and RETURNED or FAILED, 1, (time() - began) * NANO // 1 | 0, ...)
 end
 
