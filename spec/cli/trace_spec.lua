@@ -115,9 +115,9 @@ describe("mproc trace", function()
   it("leaves a file that can be read when all is killed", function()
     cli.write(source, PROGRAM:gsub("pool:map%(spin, items%)", "while true do pool:map(spin, items) end"))
     local result = cli.shell(([[
-      mproc trace %s %s %s & pid=$!
+      %s trace %s %s %s & pid=$!
       until [ "$(wc -c <%s)" -gt 20000 ]; do sleep 0.05; done
-      kill -KILL $pid; wait $pid]]):format(out, program.lua, source, out))
+      kill -KILL $pid; wait $pid]]):format(cli.program, out, program.lua, source, out))
     assert.equal(137, result.code)
     local events = events_of(out)
     assert.is_true(#select_events(events, "X", "chunk") > 10)
