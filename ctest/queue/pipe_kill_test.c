@@ -6,7 +6,6 @@
  * MP_STRIDE and MP_OFFSET as in killpoints_test.c.
  */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -396,7 +395,7 @@ static bool close_at(long k) {
   mp_shm_object_unuse(inner_far_h);
   bool done = t_step(pid, k);
   (void)mp_shm_object_release(near_h, &now);
-  t_step(pid, LONG_MAX);
+  t_finish(pid);
   mp_shm_sweep();
   CHECK(!mp_shm_object_live(inner_far_h));
   t_end(pid);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kill at a chosen instruction: the child is traced and single-stepped, then SIGKILLed. */
+/* What the C tests share; the contracts stand in harness.h. */
 #define _GNU_SOURCE
 #include "harness.h"
 
@@ -12,13 +12,11 @@
 #include <unistd.h>
 
 #define SALT UINT64_C(0x9e3779b97f4a7c15)
-#define SURELY_RUN 1000000 /* ns: a step that takes longer may be a sleep */
 
 const char *t_what = "start";
 long t_point;
 const mp_shm_wait t_soon = {MP_FOREVER, NULL, NULL};
 
-static volatile int *ended;
 static _Alignas(16) char buffer[MP_INLINE_MAX];
 
 static void out_of_time(int sig) {
@@ -41,7 +39,6 @@ void *t_shared(size_t n) {
 void t_start(void) {
   signal(SIGALRM, out_of_time);
   setvbuf(stdout, NULL, _IONBF, 0);
-  ended = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   int err = mp_shm_attach();
   if (err) fprintf(stderr, "attach: %s\n", strerror(-err)), exit(1);
   mp_shm_types_setup();
@@ -113,73 +110,6 @@ void t_nothing_left(void) {
   CHECK(s.objects == 0);
   CHECK(s.chunks == 0);
   CHECK(s.processes == 1);
-}
-
-static void child(void (*f)(void *), void *arg) {
-  ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-  raise(SIGSTOP);
-  f(arg);
-  *ended = 1;
-  raise(SIGSTOP);
-  _exit(0);
-}
-
-pid_t t_trace(void (*f)(void *), void *arg) {
-  int status;
-  *ended = 0;
-  pid_t pid = fork();
-  if (pid == 0) child(f, arg);
-  waitpid(pid, &status, 0);
-  return pid;
-}
-
-bool t_step(pid_t pid, long steps) {
-  int status;
-  for (long i = 0; i < steps && !*ended; i++) {
-    ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
-    waitpid(pid, &status, 0);
-    if (WIFEXITED(status) || WIFSIGNALED(status)) return true;
-  }
-  return *ended;
-}
-
-bool t_asleep(pid_t pid) {
-  char name[64], state = 0;
-  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  FILE *f = fopen(name, "r");
-  CHECK(f);
-  int n = fscanf(f, "%*d (%*[^)]) %c", &state);
-  fclose(f);
-  return n == 1 && state == 'S';
-}
-
-static sigset_t sigchld(void) {
-  sigset_t chld;
-  sigemptyset(&chld);
-  sigaddset(&chld, SIGCHLD);
-  return chld;
-}
-
-void t_block_sigchld(void) {
-  sigset_t chld = sigchld();
-  sigprocmask(SIG_BLOCK, &chld, NULL);
-}
-
-bool t_step_awake(pid_t pid) {
-  int status;
-  sigset_t chld = sigchld();
-  const struct timespec t = {0, SURELY_RUN};
-  ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
-  while (waitpid(pid, &status, WNOHANG) == 0)
-    if (sigtimedwait(&chld, NULL, &t) < 0 && t_asleep(pid)) return false;
-  return true;
-}
-
-void t_end(pid_t pid) {
-  int status;
-  CHECK(pid > 0); /* a fork that failed: kill(-1) would end everything */
-  kill(pid, SIGKILL);
-  waitpid(pid, &status, 0);
 }
 
 static long setting(const char *name, long otherwise) {
@@ -269,6 +199,7 @@ bool t_kill_child_after(long steps, void (*f)(void *), void *arg) {
     if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) ptrace(PTRACE_GETEVENTMSG, pid, NULL, &born);
   }
   waitpid((pid_t)born, &status, __WALL);
+  t_follow((pid_t)born, f);
   bool done = t_step((pid_t)born, steps);
   t_end((pid_t)born);
   t_end(pid);

@@ -10,6 +10,7 @@
 #include "shm/arena/object.h"
 #include "shm/arena/registry.h"
 #include "shm/queue/queue.h"
+#include "stepper.h"
 
 extern const char *t_what; /* what is being tested, for messages */
 extern long t_point;
@@ -47,15 +48,6 @@ void t_turn_segments(mp_shm_queue *q, size_t n, unsigned times);
 /* Everything is let go: no object, no chunk, no process but this one. */
 void t_nothing_left(void);
 
-/* The kill in steps: forks a child that stops before f(arg); runs that many of its instructions (true when f has
- * ended); kills and reaps it, or any child. */
-pid_t t_trace(void (*f)(void *), void *arg);
-bool t_step(pid_t pid, long steps);
-void t_end(pid_t pid);
-bool t_asleep(pid_t pid); /* in the kernel, wherever */
-/* One instruction; false when it went to sleep instead. After t_block_sigchld. */
-bool t_step_awake(pid_t pid);
-void t_block_sigchld(void);
 /* MP_STRIDE: every how manieth instruction is tried; 1. */
 long t_stride(void);
 long t_first(void); /* 1 + MP_OFFSET modulo the stride */
