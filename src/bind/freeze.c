@@ -185,8 +185,6 @@ static uint64_t refuse_kind(walk *x, int idx) {
       return (uint64_t)refuse(x, "a function cannot be read in place; name what it does, and look the function up");
     case LUA_TTHREAD:
       return (uint64_t)refuse(x, "a coroutine belongs to one process");
-    case LUA_TNIL:
-      return (uint64_t)refuse(x, "it is nil");
     default:
       return (uint64_t)refuse(x, luaL_testudata(x->L, idx, LUA_FILEHANDLE)
                                      ? "a file belongs to one process; freeze its name"
@@ -196,6 +194,8 @@ static uint64_t refuse_kind(walk *x, int idx) {
 
 static uint64_t scalar_word(walk *x, int idx) {
   switch (lua_type(x->L, idx)) {
+    case LUA_TNIL:
+      return mp_shm_frozen_word(MP_FROZEN_NIL, 0);
     case LUA_TBOOLEAN:
       return mp_shm_frozen_word(lua_toboolean(x->L, idx) ? MP_FROZEN_TRUE : MP_FROZEN_FALSE, 0);
     case LUA_TSTRING:
@@ -304,6 +304,11 @@ static uint64_t meta_of(walk *x, int idx) {
   if (!lua_getmetatable(L, idx)) return 0;
   int top = lua_gettop(L);
   uint64_t w;
+  mp_codec_names_push(L, MP_SLOT_HOOK);
+  if (lua_rawget(L, top) != LUA_TNIL)
+    refuse(x,
+           "it travels as what its __mproc_encode gives, and cannot be read in place; freeze what that is made from");
+  lua_pop(L, 1);
   if (mp_codec_names_of_meta(L, top) != MP_NAME_REGISTERED)
     refuse(x, "its metatable has no name; see mproc.register, or freeze a copy without it");
   w = string_word(x, lua_gettop(L));

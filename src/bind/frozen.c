@@ -3,6 +3,7 @@
 #include "bind/frozen.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "bind/check.h"
 #include "codec/codec.h"
@@ -38,17 +39,19 @@ static void push_new_proxies(lua_State *L, int home, mp_shm_handle h) {
   lua_pop(L, 1);
 }
 
+static mp_lua_box *home_of(lua_State *L, int proxies) {
+  lua_getmetatable(L, proxies);
+  lua_getfield(L, -1, "home");
+  mp_lua_box *home = lua_touserdata(L, -1);
+  lua_pop(L, 2);
+  return home;
+}
+
 /* Pushes the proxies of a block that this state knows and has not let go of: true; or nothing: false. */
 static bool push_proxies(lua_State *L, mp_shm_handle h) {
   mp_lua_push_weak(L, &known);
   bool there = lua_rawgeti(L, -1, (lua_Integer)h) == LUA_TTABLE;
-  if (there) {
-    lua_getmetatable(L, -1);
-    lua_getfield(L, -1, "home");
-    mp_lua_box *home = lua_touserdata(L, -1);
-    there = home && home->object;
-    lua_pop(L, 2);
-  }
+  if (there) there = home_of(L, lua_gettop(L))->object != NULL;
   lua_remove(L, -2);
   if (!there) lua_pop(L, 1);
   return there;
@@ -73,9 +76,19 @@ static void push_proxy(lua_State *L, int proxies, mp_shm_frozen_view v, mp_shm_h
   lua_rawseti(L, proxies, (lua_Integer)place);
 }
 
+/* A finalizer may have closed the block while the proxy on top was made. */
+static void close_pushed(lua_State *L) {
+  mp_lua_frozen *p = mp_lua_frozen_test(L, -1);
+  if (p) p->table = NULL;
+}
+
 static void push_root_of(lua_State *L, int proxies, mp_shm_handle h) {
-  const mp_shm_frozen *f = mp_shm_object_block(h, MP_TYPE_FROZEN);
-  push_proxy(L, proxies, mp_shm_frozen_look(f), h, f->root);
+  const mp_shm_frozen *f = home_of(L, proxies)->object;
+  if (f)
+    push_proxy(L, proxies, mp_shm_frozen_look(f), h, f->root);
+  else
+    lua_pushnil(L);
+  if (!home_of(L, proxies)->object) close_pushed(L);
 }
 
 /* Takes the place of the box that a handle would become: 1, the root's proxy pushed; 0: no such block lives. */
@@ -138,6 +151,7 @@ static void push_inner(lua_State *L, const mp_lua_frozen *p, int self, uint64_t 
   lua_getiuservalue(L, self, 1);
   push_proxy(L, lua_gettop(L), p->view, p->handle, place);
   lua_remove(L, -2);
+  if (!((mp_lua_frozen *)lua_touserdata(L, self))->table) close_pushed(L);
 }
 
 static void push_float(lua_State *L, uint64_t w) {
@@ -293,6 +307,9 @@ static int frozen_step(lua_State *L) {
   uint64_t at = w->at;
   if (at >= w->n) return 0;
   if (!p->table) self_at(L, lua_upvalueindex(2));
+  while (at < w->narr && p->table->kind == MP_FROZEN_WORDS && mp_shm_frozen_tag(p->table->words[at]) == MP_FROZEN_NIL)
+    at++;
+  if (at >= w->n) return 0;
   w->at = at + 1;
   if (at < w->narr)
     lua_pushinteger(L, (lua_Integer)at + 1);
@@ -328,9 +345,7 @@ static int frozen_close(lua_State *L) {
   lua_rawseti(L, 2, (lua_Integer)p->place);
   lua_pushnil(L);
   if (lua_next(L, 2)) return 0;
-  lua_getmetatable(L, 2);
-  lua_getfield(L, -1, "home");
-  mp_lua_box_empty(lua_touserdata(L, -1));
+  mp_lua_box_empty(home_of(L, 2));
   return 0;
 }
 
@@ -420,32 +435,48 @@ static int frozen_info(lua_State *L) {
   return 1;
 }
 
-enum { THAW_STACK = 8, THAW_DEPTH = 1000 };
+/* Thawing goes table by table, in the order in which they are met, so that no depth is too much. */
+typedef struct thaw_walk {
+  const mp_lua_frozen *p;
+  lua_Integer met, done; /* copies on the list: made; filled */
+} thaw_walk;
+enum { FROZEN = 1, COPIES, LIST }; /* indices: the proxy; place -> copy; number -> place */
 
-static void thaw_table(lua_State *L, const mp_lua_frozen *p, uint64_t place, int depth);
-
-/* Index 2: place -> copy. */
-static void thaw_word(lua_State *L, const mp_lua_frozen *p, uint64_t w, int depth) {
-  if (mp_shm_frozen_tag(w) == MP_FROZEN_TABLE)
-    thaw_table(L, p, (w & MP_FROZEN_PAYLOAD) * 8, depth);
-  else
-    push_word(L, p, 1, w);
+/* Pushes the copy of the table at that place, filled later; nil: there is none. */
+static void push_copy(lua_State *L, thaw_walk *x, uint64_t place) {
+  const mp_shm_frozen_shape *shape;
+  if (lua_rawgeti(L, COPIES, (lua_Integer)place) == LUA_TTABLE) return;
+  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(x->p->view, place, &shape);
+  if (!t) return;
+  lua_pop(L, 1);
+  lua_createtable(L, t->narr < INT_MAX ? (int)t->narr : INT_MAX, shape && shape->n < INT_MAX ? (int)shape->n : 0);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, COPIES, (lua_Integer)place);
+  lua_pushinteger(L, (lua_Integer)place);
+  lua_rawseti(L, LIST, ++x->met);
 }
 
-static void thaw_items(lua_State *L, const mp_lua_frozen *t, int depth) {
+static void thaw_word(lua_State *L, thaw_walk *x, uint64_t w) {
+  if (mp_shm_frozen_tag(w) == MP_FROZEN_TABLE)
+    push_copy(L, x, (w & MP_FROZEN_PAYLOAD) * 8);
+  else
+    push_word(L, x->p, FROZEN, w);
+}
+
+static void thaw_items(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
   for (uint64_t i = 0; i < t->table->narr; i++) {
     if (t->table->kind == MP_FROZEN_WORDS)
-      thaw_word(L, t, t->table->words[i], depth);
+      thaw_word(L, x, t->table->words[i]);
     else
-      push_value(L, t, 1, i);
+      push_value(L, t, FROZEN, i);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
 }
 
-static void thaw_fields(lua_State *L, const mp_lua_frozen *t, int depth) {
+static void thaw_fields(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
   for (uint32_t i = 0; t->shape && i < t->shape->n; i++) {
-    push_word(L, t, 1, t->shape->keys[i]);
-    thaw_word(L, t, t->table->words[t->table->narr + i], depth);
+    push_word(L, t, FROZEN, t->shape->keys[i]);
+    thaw_word(L, x, t->table->words[t->table->narr + i]);
     if (lua_isnil(L, -2) || lua_isnil(L, -1))
       lua_pop(L, 2);
     else
@@ -464,22 +495,15 @@ static void thaw_meta(lua_State *L, const mp_lua_frozen *t) {
   lua_settop(L, copy);
 }
 
-static void thaw_table(lua_State *L, const mp_lua_frozen *p, uint64_t place, int depth) {
-  if (lua_rawgeti(L, 2, (lua_Integer)place) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  mp_lua_frozen t = *p;
-  t.table = mp_shm_frozen_table_at(p->view, place, &t.shape);
-  if (!t.table || depth > THAW_DEPTH) {
-    lua_pushnil(L);
-    return;
-  }
-  luaL_checkstack(L, THAW_STACK + LUA_MINSTACK, "it is nested too deeply");
-  lua_createtable(L, (int)t.table->narr, t.shape ? (int)t.shape->n : 0);
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, 2, (lua_Integer)place);
-  thaw_items(L, &t, depth + 1);
-  thaw_fields(L, &t, depth + 1);
+/* Fills the copy of the table at that place. */
+static void thaw_table(lua_State *L, thaw_walk *x, uint64_t place) {
+  mp_lua_frozen t = *x->p;
+  t.table = mp_shm_frozen_table_at(x->p->view, place, &t.shape);
+  lua_rawgeti(L, COPIES, (lua_Integer)place);
+  thaw_items(L, x, &t);
+  thaw_fields(L, x, &t);
   thaw_meta(L, &t);
+  lua_pop(L, 1);
 }
 
 /* thaw(f) -> a plain copy; what is not frozen is given back as it is */
@@ -488,8 +512,20 @@ static int thaw(lua_State *L) {
   lua_settop(L, 1);
   if (!mp_lua_frozen_test(L, 1)) return 1;
   const mp_lua_frozen p = *self_at(L, 1);
+  thaw_walk x = {&p, 0, 0};
   lua_newtable(L);
-  thaw_table(L, &p, p.place, 1);
+  lua_newtable(L);
+  push_copy(L, &x, p.place);
+  lua_pop(L, 1);
+  while (x.done < x.met) {
+    lua_rawgeti(L, LIST, ++x.done);
+    uint64_t place = (uint64_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    thaw_table(L, &x, place);
+    self_at(L, FROZEN); /* a finalizer may have closed it meanwhile: then what was read is nothing */
+  }
+  lua_settop(L, LIST);
+  lua_rawgeti(L, COPIES, (lua_Integer)p.place);
   return 1;
 }
 
