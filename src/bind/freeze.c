@@ -9,16 +9,18 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "bind/freeze_map.h"
 #include "bind/frozen.h"
 #include "codec/names.h"
 
 #define ROOM (UINT64_C(1) << 37) /* of address space, to begin with */
 #define ROOM_LEAST (UINT64_C(1) << 24)
+#define NO_MEMORY "there is no memory for all of it"
 #define MOVE_BYTES (UINT64_C(4) << 20)
 enum { DEPTH_MOST = 1000, STRINGS_CACHED = 4096, KEYS_FIRST = 16, STACK_EACH = 8 };
 
 /* Places of a walk's tables on the stack: value -> word or place. */
-enum { ROOT = 1, STRINGS, TABLES, SHAPES, BIGS, OBJECTS, BASE };
+enum { ROOT = 1, SHAPES, BIGS, OBJECTS, BASE };
 
 typedef struct cached { /* a string that was met: Lua keeps it where it is */
   const char *s;
@@ -35,7 +37,8 @@ typedef struct walk {
   lua_State *L;
   char *b;
   uint64_t end, room, seed;
-  uint64_t tables, strings, shapes;
+  mp_lua_freeze_map tables, strings;
+  uint64_t shapes;
   uint64_t *handles;
   uint32_t nhandles, handles_room;
   const frame *top;
@@ -88,7 +91,7 @@ static int refuse(walk *x, const char *why) {
 /* The place of n bytes, which are zeroes. */
 static uint64_t take(walk *x, uint64_t n) {
   uint64_t at = x->end, size = (n + 7) & ~UINT64_C(7);
-  if (size > x->room - at) refuse(x, "there is no memory for all of it");
+  if (size > x->room - at) refuse(x, NO_MEMORY);
   x->end += size;
   return at;
 }
@@ -97,7 +100,7 @@ static void *part(walk *x, uint64_t place) { return x->b + place; }
 
 static void *grown(walk *x, void *p, size_t n) {
   void *q = realloc(p, n);
-  if (!q) refuse(x, "not enough memory");
+  if (!q) refuse(x, NO_MEMORY);
   return q;
 }
 
@@ -120,27 +123,26 @@ static void remember(walk *x, int map, int idx, uint64_t n) {
   lua_rawset(x->L, map);
 }
 
-static uint64_t write_string(walk *x, const char *s, size_t n) {
+static uint64_t write_string(walk *x, const char *s, size_t n, uint32_t hash) {
   if (n > UINT32_MAX) refuse(x, "a string of 4 GiB or more has no room in it");
   uint64_t at = take(x, sizeof(mp_shm_frozen_string) + n + 1);
   mp_shm_frozen_string *z = part(x, at);
-  *z = (mp_shm_frozen_string){(uint32_t)n, mp_shm_hash_bytes(s, n, x->seed)};
+  *z = (mp_shm_frozen_string){(uint32_t)n, hash};
   memcpy(z->bytes, s, n);
-  x->strings++;
-  uint64_t first = z->hash & ((1 << MP_FROZEN_HASH_BITS) - 1);
-  return mp_shm_frozen_word(MP_FROZEN_STRING, at / 8 | first << MP_FROZEN_PLACE_BITS);
+  uint64_t first = hash & ((1 << MP_FROZEN_HASH_BITS) - 1);
+  uint64_t w = mp_shm_frozen_word(MP_FROZEN_STRING, at / 8 | first << MP_FROZEN_PLACE_BITS);
+  if (!mp_lua_freeze_string_add(&x->strings, x->b, w)) refuse(x, NO_MEMORY);
+  return w;
 }
 
 static uint64_t string_word(walk *x, int idx) {
   size_t n;
-  uint64_t w;
   const char *s = lua_tolstring(x->L, idx, &n);
   cached *c = &x->recent[((uintptr_t)s >> 4) % STRINGS_CACHED];
   if (c->s == s) return c->word;
-  if (!look_up(x, STRINGS, idx, &w)) {
-    w = write_string(x, s, n);
-    remember(x, STRINGS, idx, w);
-  }
+  uint32_t hash = mp_shm_hash_bytes(s, n, x->seed);
+  uint64_t w = mp_lua_freeze_string_find(&x->strings, x->b, s, n, hash);
+  if (!w) w = write_string(x, s, n, hash);
   *c = (cached){s, w};
   return w;
 }
@@ -364,8 +366,7 @@ static uint64_t write_table(walk *x, int idx, frame *f) {
   uint64_t shape = n ? shape_of(x, n) : 0;
   uint64_t at = take(x, sizeof(mp_shm_frozen_table) + 8 * (narr + n));
   *(mp_shm_frozen_table *)part(x, at) = (mp_shm_frozen_table){(uint32_t)narr, kind_of(L, idx, narr), shape, meta};
-  remember(x, TABLES, idx, at);
-  x->tables++;
+  if (!mp_lua_freeze_table_add(&x->tables, lua_topointer(L, idx), at)) refuse(x, NO_MEMORY);
   uint32_t few[KEYS_FIRST], *numbers = n <= KEYS_FIRST ? few : lua_newuserdatauv(L, n * sizeof *numbers, 0);
   if (n) memcpy(numbers, x->numbers, n * sizeof *numbers);
   write_items(x, idx, at, f);
@@ -375,7 +376,7 @@ static uint64_t write_table(walk *x, int idx, frame *f) {
 
 static uint64_t table_place(walk *x, int idx) {
   uint64_t at;
-  if (look_up(x, TABLES, idx, &at)) return at;
+  if (mp_lua_freeze_table_find(&x->tables, lua_topointer(x->L, idx), &at)) return at;
   if (++x->depth > DEPTH_MOST) refuse(x, "it is nested too deeply (1000 levels)");
   luaL_checkstack(x->L, STACK_EACH + LUA_MINSTACK, "it is nested too deeply");
   int top = lua_gettop(x->L);
@@ -399,12 +400,21 @@ static uint64_t word_at(walk *x, int idx) {
 
 /* --- all of it --- */
 
-static void drop(walk *x) {
-  if (x->b) munmap(x->b, x->room);
+/* What only the walk needs: it goes before the block is moved, when memory is shortest. */
+static void drop_helps(walk *x) {
+  mp_lua_freeze_map_drop(&x->tables);
+  mp_lua_freeze_map_drop(&x->strings);
   free(x->keys);
   free(x->last_keys);
   free(x->numbers);
   free(x->handles);
+  x->keys = x->last_keys = x->handles = NULL;
+  x->numbers = NULL;
+}
+
+static void drop(walk *x) {
+  if (x->b) munmap(x->b, x->room);
+  drop_helps(x);
 }
 
 static bool map_room(walk *x) {
@@ -426,7 +436,8 @@ static int walk_protected(lua_State *L) {
   uint64_t root = table_place(x, ROOT);
   uint64_t handles = take(x, x->nhandles * sizeof *x->handles);
   if (x->nhandles) memcpy(part(x, handles), x->handles, x->nhandles * sizeof *x->handles);
-  *(mp_shm_frozen *)part(x, 0) = (mp_shm_frozen){x->end, x->seed, root, x->tables, x->strings, x->shapes, handles, 0};
+  *(mp_shm_frozen *)part(x, 0) =
+      (mp_shm_frozen){x->end, x->seed, root, x->tables.n, x->strings.n, x->shapes, handles, 0};
   return 0;
 }
 
@@ -466,7 +477,10 @@ int mp_lua_freeze(lua_State *L, mp_shm_handle *h) {
   walk *x = calloc(1, sizeof *x);
   int err = x && map_room(x) && mp_os_random(&x->seed, sizeof x->seed) == 0 ? 0 : -ENOMEM;
   int status = err ? LUA_OK : walk_all(L, x);
-  if (!err && status == LUA_OK) err = make_object(L, x, h);
+  if (!err && status == LUA_OK) {
+    drop_helps(x);
+    err = make_object(L, x, h);
+  }
   if (x) drop(x);
   free(x);
   if (status == LUA_ERRMEM) return lua_error(L);
