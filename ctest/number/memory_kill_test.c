@@ -108,13 +108,13 @@ static void nothing_left(void) {
 }
 
 static const t_op ops[] = {
-    {"create", nothing, create, whole_or_gone, NULL},
-    {"create a sparse one", nothing, create_sparse, whole_or_gone, NULL},
-    {"create in vain", created, create_in_vain, still_whole, NULL},
-    {"create, own, and let go", nothing, own_and_disown, whole_or_gone, NULL},
-    {"attach", created, attach, still_whole, NULL},
-    {"unlink", created, unlink_it, whole_or_gone_here, NULL},
-    {"make and drop a nameless one", nothing, make_and_drop, nothing_left, NULL},
+    {"create", nothing, create, whole_or_gone, NULL, NULL},
+    {"create a sparse one", nothing, create_sparse, whole_or_gone, NULL, NULL},
+    {"create in vain", created, create_in_vain, still_whole, NULL, NULL},
+    {"create, own, and let go", nothing, own_and_disown, whole_or_gone, NULL, NULL},
+    {"attach", created, attach, still_whole, NULL, NULL},
+    {"unlink", created, unlink_it, whole_or_gone_here, NULL, NULL},
+    {"make and drop a nameless one", nothing, make_and_drop, nothing_left, NULL, NULL},
 };
 
 /* Most instructions are those of the C library that makes paths: the sample is THINNER. */
