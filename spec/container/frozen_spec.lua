@@ -158,6 +158,56 @@ describe("a frozen table", function()
     assert.equal(1, inner:get())
   end)
 
+  it("keeps the holes of a list", function()
+    local f <close> = mproc.freeze({ table.pack(nil, 2, nil, 4), { 1, nil, 3, x = 5 } })
+    assert.equal(4, #f[1])
+    assert.equal(4, f[1].n)
+    assert.same({ [2] = 2, [4] = 4 }, { table.unpack(f[1], 1, 4) })
+    assert.is_nil(f[1][1])
+    assert.is_nil(f(1, 3))
+    local found = {}
+    for k, v in pairs(f[1]) do
+      found[k] = v
+    end
+    assert.same({ [2] = 2, [4] = 4, n = 4 }, found)
+    assert.same({ { n = 4, [2] = 2, [4] = 4 }, { 1, nil, 3, x = 5 } }, mproc.thaw(f))
+  end)
+
+  it("thaws from any table in it, however long the way through it is", function()
+    local node, list = { last = true }, {}
+    for i = 1, 5000 do
+      list[i] = node
+      node = { next = node, id = i }
+    end
+    local f <close> = mproc.freeze(list)
+    local n, copy = 0, mproc.thaw(f[5000])
+    while copy do
+      n, copy = n + 1, copy.next
+    end
+    assert.equal(5000, n)
+  end)
+
+  it("is a list to a pool, which reads its items in place", function()
+    local f <close> = mproc.freeze({ { id = 1, tags = { 5 } }, { id = 2, tags = { 6 } }, { id = 3, tags = { 7 } } })
+    local pool <close> = mproc.Pool(2)
+    local function read(item)
+      return mproc.is_frozen(item) and item.id * 100 + item.tags[1]
+    end
+    assert.same({ 105, 206, 307 }, pool:map(read, f))
+    assert.same({ 105, 206, 307 }, pool:map(read, f, 1))
+    assert.same({ 105, 206, 307 }, pool:map_async(read, f):get())
+    local sum = 0
+    for _, v in pool:imap_unordered(read, f) do
+      sum = sum + v
+    end
+    assert.equal(618, sum)
+    assert.same({ 1, 2, 3 }, pool:map(function(i) return f[i].id end, { 1, 2, 3 }))
+    assert.same({ 3, 7 }, pool:starmap(math.max, mproc.freeze({ { 1, 3 }, { 7, 2 } })))
+    assert.same({ 0, 4 }, pool:map(function(x) return x or 0 end, mproc.freeze(table.pack(nil, 4))))
+    assert.is_true(rawequal(f, pool:apply(function(x) return x end, { f })))
+    assert.equal(3, pool:submit(function(x) return #x end, f):get())
+  end)
+
   it("travels as a handle: by queues, arguments, results, dicts and pools, whole or in part", function()
     local f <close> = mproc.freeze(sample())
     local q, d = mproc.Queue(), mproc.Dict()
@@ -211,6 +261,12 @@ describe("a frozen table", function()
     refused("cannot freeze t.a[2].f: a function", { a = { 1, { f = print } } })
     refused("cannot freeze t.co: a coroutine", { co = coroutine.create(print) })
     refused("cannot freeze t.log: a file", { log = io.stdout })
+    local hooked = {}
+    mproc.register("frozen_spec.Hooked", hooked, { decode = function(x) return x end })
+    hooked.__mproc_encode = function() return 1 end
+    refused("cannot freeze t.h: it travels as what its __mproc_encode gives", { h = setmetatable({}, hooked) })
+    refused("cannot freeze t.b: it is of mproc's own", { b = mproc.Barrier(2) })
+    refused("cannot freeze t.w: a userdata belongs to one process", { w = mproc.Lock():guard() })
     refused("cannot freeze t.m: its metatable has no name", { m = setmetatable({}, {}) })
     refused("cannot freeze a key of t.k: a table", { k = { [{}] = 1 } })
     refused("freeze takes a table, got 5", 5)

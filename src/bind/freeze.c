@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "bind/freeze_map.h"
@@ -15,6 +16,7 @@
 
 #define ROOM (UINT64_C(1) << 37) /* of address space, to begin with */
 #define ROOM_LEAST (UINT64_C(1) << 24)
+#define OURS "mproc." /* names of the metatables of what is a table, as a Barrier */
 #define NO_MEMORY "there is no memory for all of it"
 #define MOVE_BYTES (UINT64_C(4) << 20)
 enum { DEPTH_MOST = 1000, STRINGS_CACHED = 4096, KEYS_FIRST = 16, STACK_EACH = 8 };
@@ -313,6 +315,8 @@ static uint64_t meta_of(walk *x, int idx) {
   lua_pop(L, 1);
   if (mp_codec_names_of_meta(L, top) != MP_NAME_REGISTERED)
     refuse(x, "its metatable has no name; see mproc.register, or freeze a copy without it");
+  if (strncmp(lua_tostring(L, -1), OURS, sizeof OURS - 1) == 0)
+    refuse(x, "it is of mproc's own, and no table to those who read; send it beside the frozen table");
   w = string_word(x, lua_gettop(L));
   lua_settop(L, top - 1);
   return (w & MP_FROZEN_PLACE) * 8;

@@ -255,7 +255,8 @@ local function length(list)
     n, count = rawget(list, "n"), #list
   else
     local ok
-    ok, n, count = outside(type(list) == "table" and length_of or function(it) return nil, #it end, list)
+    local has_n = type(list) == "table" or core.is_frozen(list)
+    ok, n, count = outside(has_n and length_of or function(it) return nil, #it end, list)
     if not ok then
       error(n, 0)
     end

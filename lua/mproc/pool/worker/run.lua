@@ -109,7 +109,7 @@ local function show_item(item)
 end
 
 local function call_star(slot, f, item)
-  local n = type(item) == "table" and (item.n or #item)
+  local n = (type(item) == "table" or core.is_frozen(item)) and (item.n or #item)
   if math.type(n) ~= "integer" or n < 0 or n > ARGUMENTS_MAX then
     return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
       .. "this item is %s; use map for one argument (%s)"):format(ARGUMENTS_MAX, show_item(item),
