@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 enum { CLASSES = 2 * MP_TYPES, OTHERS = 4 };
+enum { METAMETHODS_ROOM = 16, METHODS_ROOM = 32 }; /* more than is needed: push_metatable says why */
 
 static const mp_lua_object_class *classes[CLASSES];
 static const char *closed_texts[CLASSES]; /* of classes whose boxes can be closed */
@@ -179,13 +180,25 @@ static int box_eq(lua_State *L) {
 
 static const luaL_Reg shared[] = {{"__gc", box_gc}, {"__eq", box_eq}, {NULL, NULL}};
 
+/* As luaL_newmetatable, with room. Each call of a method looks up its name and "__index", which is quicker where few names
+ * collide. */
+static void push_metatable(lua_State *L, const char *name) {
+  if (luaL_getmetatable(L, name) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, METAMETHODS_ROOM);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, name);
+}
+
 void mp_lua_box_class(lua_State *L, const char *name, const mp_lua_object_class *f, const luaL_Reg *methods,
                       const luaL_Reg *metamethods) {
   know(f);
-  luaL_newmetatable(L, name);
+  push_metatable(L, name);
   luaL_setfuncs(L, shared, 0);
   if (metamethods) luaL_setfuncs(L, metamethods, 0);
-  lua_newtable(L);
+  lua_createtable(L, 0, METHODS_ROOM);
   luaL_setfuncs(L, methods, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

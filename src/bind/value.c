@@ -6,6 +6,7 @@
 #include "bind/element.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "bind/mutex.h"
 
@@ -22,19 +23,29 @@ static inline mp_lua_box *check_box(lua_State *L) {
 
 static inline mp_shm_elements *check(lua_State *L) { return mp_lua_box_elements(check_box(L)); }
 
-/* Upvalue: the methods, and false by the name of the field. */
+/* Whether it is the name of the only field: its bytes are quicker to compare than a table is to ask. A number becomes a
+ * string by that, which names no method either. */
+static inline bool is_value(lua_State *L, int idx) {
+  static const char name[] = "value";
+  size_t n;
+  const char *s = lua_tolstring(L, idx, &n);
+  return s && n == sizeof name - 1 && memcmp(s, name, sizeof name) == 0;
+}
+
+/* Upvalue: the methods. */
 static int value_index(lua_State *L) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TBOOLEAN) return 1;
+  if (!is_value(L, 2)) {
+    lua_rawget(L, lua_upvalueindex(1));
+    return 1;
+  }
   mp_shm_elements *a = check(L);
   mp_lua_element_push(L, a->type, mp_shm_elements_get(a, 0));
   return 1;
 }
 
-/* Upvalue: "value". */
 static int value_newindex(lua_State *L) {
   mp_shm_elements *a = check(L);
-  if (!lua_rawequal(L, 2, lua_upvalueindex(1)))
+  if (!is_value(L, 2))
     return mp_lua_refuse(L, "a Value has no field %s to set; its number is v.value", mp_lua_show(L, 2));
   mp_shm_elements_set(a, 0, mp_lua_element_check(L, 3, a->type, "value"));
   return 0;
@@ -186,13 +197,8 @@ static int new_value(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"add", value_add},
-    {"exchange", value_exchange},
-    {"compare_exchange", value_compare_exchange},
-    {"update", value_update},
-    {"lock", value_lock},
-    {"value", NULL}, /* false: value_index knows it */
-    {NULL, NULL},
+    {"add", value_add},       {"exchange", value_exchange}, {"compare_exchange", value_compare_exchange},
+    {"update", value_update}, {"lock", value_lock},         {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {{"__tostring", value_tostring}, {NULL, NULL}};
 
@@ -204,8 +210,7 @@ void mp_lua_open_value(lua_State *L) {
   lua_pop(L, 1);
   mp_lua_element_class(L, MP_VALUE_TYPE, methods, metamethods, value_index);
   luaL_getmetatable(L, MP_VALUE_TYPE);
-  lua_pushliteral(L, "value");
-  lua_pushcclosure(L, value_newindex, 1);
+  lua_pushcfunction(L, value_newindex);
   lua_setfield(L, -2, "__newindex");
   lua_pop(L, 1);
   lua_pushcfunction(L, new_value);
