@@ -28,6 +28,7 @@ local PROGRAMS = {
   "bench/barrier.lua",
   "bench/pool_map.lua",
   "bench/pool_apply.lua",
+  "bench/imap_lines.lua",
   "bench/pool_chunks.lua",
   "bench/pool_cpu.lua",
   "bench/pool_ends.lua",

@@ -220,6 +220,7 @@ void mp_lua_open_pool(lua_State *L) {
   }
   mp_lua_open_pool_inbox(L);
   mp_lua_open_pool_items(L);
+  mp_lua_open_pool_stream(L);
   mp_lua_open_pool_worker(L);
   lua_setfield(L, -2, "pool");
 }

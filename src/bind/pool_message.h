@@ -82,9 +82,10 @@ int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler);
 uint64_t *mp_lua_pool_check_words(lua_State *L, int idx);
 uint64_t mp_lua_pool_note_begin(uint64_t *words, int64_t chunk, uint32_t offset);
 
-/* pool_inbox.c, pool_items.c, pool_worker.c: add their functions to the table at the top. */
+/* pool_inbox.c, pool_items.c, pool_stream.c, pool_worker.c: add their functions to the table at the top. */
 void mp_lua_open_pool_inbox(lua_State *L);
 void mp_lua_open_pool_items(lua_State *L);
+void mp_lua_open_pool_stream(lua_State *L);
 void mp_lua_open_pool_worker(lua_State *L);
 
 #pragma GCC visibility pop

@@ -27,6 +27,8 @@
  *
  * Neither a store nor a wake is lost between two living processes: the observer arms, then looks; the waker stores, then
  * looks at `observed`; a fence stands between on both sides. Who is woken empties its pipe first, then arms, then looks.
+ * Who looks again because its slice is over, with nothing in its pipe since it armed, need not arm where the bit still
+ * stands: a waker that is about to clear it has not written yet, and who is woken by that arms.
  */
 #ifndef MP_SHM_WAIT_WAIT_SET_H
 #define MP_SHM_WAIT_WAIT_SET_H
@@ -71,6 +73,10 @@ void mp_shm_wait_set_count(uint32_t n);   /* the entries below n stand */
 void mp_shm_wait_set_release(void);       /* gives the table back if nothing is kept. Never waits */
 /* Before looking whether it is ready: who wakes it from now on wakes its observers. mp_shm_wait_set_armed after the last one. */
 void mp_shm_wait_set_arm(mp_shm_wait_queue *b);
+/* A hint: whether the next waker looks for observers. */
+static inline bool mp_shm_wait_set_is_armed(const mp_shm_wait_queue *b) {
+  return atomic_load_explicit(&b->observed, memory_order_relaxed) & 1;
+}
 static inline void mp_shm_wait_set_armed(void) { atomic_thread_fence(memory_order_seq_cst); }
 
 /* Hooks, for types.c (object.h). */

@@ -17,6 +17,7 @@ typedef struct vigil {
   mp_os_pollfd *fds; /* of the sources that have one, in their order; then the pipe */
   size_t nfds;       /* without the pipe */
   int pipe;
+  bool armed; /* every wait queue has been, and no wake has come since */
 } vigil;
 
 static void list_fds(vigil *v) {
@@ -28,10 +29,15 @@ static void list_fds(vigil *v) {
 
 /* --- one look --- */
 
+/* Where none has been woken since, a look at each is enough: a waker that has seen it armed, and disarms it later, wakes us
+ * between. */
 static void arm(vigil *v) {
   if (v->pipe == NO_FD) return;
-  for (size_t i = 0; i < v->n; i++)
-    if (v->s[i].wait_queue) mp_shm_wait_set_arm(v->s[i].wait_queue);
+  for (size_t i = 0; i < v->n; i++) {
+    mp_shm_wait_queue *b = v->s[i].wait_queue;
+    if (b && !(v->armed && mp_shm_wait_set_is_armed(b))) mp_shm_wait_set_arm(b);
+  }
+  v->armed = true;
   mp_shm_wait_set_armed();
 }
 
@@ -63,7 +69,10 @@ static int pass(vigil *v, uint64_t until) {
   if (MP_MUTANT(LOOK)) arm(v);
   int shown = mp_os_poll_many(v->fds, v->nfds + (v->pipe != NO_FD), found ? 0 : until);
   if (shown <= 0) return found ? found : shown ? shown : -ETIMEDOUT;
-  if (v->pipe != NO_FD && v->fds[v->nfds].revents) mp_os_wake_drain(v->pipe);
+  if (v->pipe != NO_FD && v->fds[v->nfds].revents) {
+    v->armed = false;
+    mp_os_wake_drain(v->pipe);
+  }
   int more = note_fds(v);
   if (more < 0) return more;
   return found + more ? found + more : -EAGAIN;
@@ -176,7 +185,7 @@ static void look_for_loops(const vigil *v) {
 }
 
 int mp_shm_wait_set_wait(mp_shm_wait_source *s, size_t n, mp_os_pollfd *fds, const mp_shm_wait *w) {
-  vigil v = {s, n, fds, 0, NO_FD};
+  vigil v = {s, n, fds, 0, NO_FD, false};
   look_for_loops(&v);
   list_fds(&v);
   int r = pass(&v, 0);

@@ -19,7 +19,7 @@ local record = require("mproc.pool.record")
 local calls = {}
 
 local shield, of_pool, JOB = core.shield, record.of_pool, record.JOB
-local LOOK_EVERY = 16 -- results given between two looks for what is to be done
+local LOOK_EVERY = 16 -- results that were waited for between two looks for what is to be done
 
 local NIL = {} -- a nil result, and what stands for one that failed
 
@@ -77,11 +77,11 @@ local function at_end(self)
   return nil
 end
 
--- The next index and value; nil at the end; nil, "timeout".
-local function next_item(self, timeout)
+-- The next index and value; nil at the end; nil, "timeout". due: the pool is to be looked after.
+local function next_item(self, timeout, due)
   record.check_owner(self.state)
   self.calls = self.calls + 1
-  if self.calls % LOOK_EVERY == 0 and not self.ended then
+  if (due or self.calls % LOOK_EVERY == 0) and not self.ended then
     loop.step(self.state, 0)
   end
   local index = next_ready(self)
@@ -119,9 +119,9 @@ local function keeping(_, ...)
   return ...
 end
 
-Iterator.__call = shield(function(self)
-  return keeping(self, next_item(job_for(self)))
-end)
+Iterator.__call = core.pool.giver(shield(function(self, due)
+  return keeping(self, next_item(job_for(self), nil, due))
+end), JOB, NIL)
 
 -- Index, value; nil at the end; nil, "timeout".
 Iterator.next = shield(function(self, timeout)

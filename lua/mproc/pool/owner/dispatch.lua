@@ -18,6 +18,7 @@ local COUNT_MAX = 2048
 local BYTES_MAX = 1 << 20 -- of a chunk
 local WINDOW_BYTES = 16 << 20 -- of what is out or waits to be fetched
 local WINDOW_MAX, WINDOW_MIN = 4096, 4 -- items of a stream that may be out or wait; the least, per worker
+local WINDOW_CHUNKS = 4 -- a window has room for so many
 local ASYNC_SHARE = 4 -- an asynchronous job's next chunk is this part of what each worker would get of the rest
 local STAR = protocol.STAR
 
@@ -42,8 +43,8 @@ local function by_time(self)
   return math.min(n // 1 | 0, self.last_count * GROWTH, COUNT_MAX)
 end
 
--- Of a stream: so many more may go out before some are fetched.
-local function room(self)
+-- Of a stream: so many items may be out, or wait to be fetched.
+local function window_of(self)
   local size = self.state.size
   local least = math.max(WINDOW_MIN, 2 * self.granule) * size
   local bytes = self.bytes + self.item_bytes
@@ -54,7 +55,17 @@ local function room(self)
   if bytes > 0 then
     most = math.min(most, WINDOW_BYTES // bytes)
   end
-  return math.max(least, most) - (self.sent - self.fetched)
+  return math.max(least, most)
+end
+
+local function room(self)
+  return window_of(self) - (self.sent - self.fetched)
+end
+
+-- Of a stream: what each chunk is at most, so that the window has some of them; and, while some are out, at least: each
+-- result that is fetched would make room for a chunk of one otherwise.
+local function share(self)
+  return self.cost and math.max(1, math.min(by_time(self), window_of(self) // WINDOW_CHUNKS)) or 1
 end
 
 -- How many items the next chunk shall have.
@@ -72,7 +83,7 @@ local function next_count(self)
     n = rest // (ASYNC_SHARE * state.size)
   end
   if self.window then
-    n = math.min(n, room(self))
+    n = math.min(n, room(self), share(self))
   end
   return whole_chunks(self, math.min(n, state.maxtasksperchild or n))
 end
@@ -83,7 +94,7 @@ local function has_room(self)
   elseif self.messages >= self.state.size * AHEAD then
     return false
   end
-  return not self.window or room(self) >= self.granule
+  return not self.window or room(self) >= (self.messages > 0 and math.max(share(self), self.granule) or self.granule)
 end
 
 -- One that cannot travel fails alone, and is named by its index.

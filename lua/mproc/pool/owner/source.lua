@@ -15,7 +15,7 @@ local errors = require("mproc.errors")
 
 local source = {}
 
-local outside, slice = core.outside, core.pool.slice
+local outside, slice, read_plain = core.outside, core.pool.slice, core.pool.read
 local LENGTH_MAX = 1 << 31 -- of a list: no table has more
 local PULL_MOST = 1 << 24 -- items read at once
 
@@ -143,14 +143,28 @@ local function take(self, batch, ...)
   return true
 end
 
+-- What core has read, of one value each, and what the iterator gave then. False at its end.
+local function note_read(self, batch, ended, ...)
+  local count = #batch.list
+  if count > 0 then
+    batch.count, self.control = count, batch.list[count]
+  end
+  if ended then
+    return false
+  end
+  return select("#", ...) == 0 or take(self, batch, ...)
+end
+
 local function read_iterator(self, batch, n)
-  local next_values, state = self.next, self.state
-  while batch.count < n do
-    if not take(self, batch, next_values(state, self.control)) then
-      self.ended = true
-      return
+  local next_values, state, going_on = self.next, self.state, true
+  while going_on and batch.count < n do
+    if batch.packed then
+      going_on = take(self, batch, next_values(state, self.control))
+    else
+      going_on = note_read(self, batch, read_plain(batch.list, next_values, state, self.control, n))
     end
   end
+  self.ended = not going_on
 end
 
 function Iterator:pull(n)
@@ -163,6 +177,9 @@ function Iterator:pull(n)
     return batch
   end
   local batch = pull_outside(self, read_iterator, n)
+  if not batch.packed then
+    note_read(self, batch, true)
+  end
   if batch.failed and not batch.interrupted then
     self.ended = true
   end
