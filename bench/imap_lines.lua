@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Claim: `imap` over the short lines of a file, at chunks that it chooses itself, beside the loop that it replaces. The task,
--- #line, costs nothing: all that is seen is what a pool adds to reading the file. In millions of lines a second.
+-- Claim: `imap` over the short lines of a file, at chunks that it chooses itself, beside the loop that it replaces. The
+-- task, #line, costs nothing: all that is seen is what a pool adds to reading the file. In millions of lines a second.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")
