@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deliberate breakages, one at a time, for test builds (layer 1): `make mutants` builds with -DMP_ACTIVE_MUTANT=MP_MUTANT_NAME for each and
- * expects the tests of crashes to fail. Without it every MP_MUTANT is false, and costs nothing.
+ * Deliberate breakages, one at a time, for test builds (layer 1): `make mutants` builds with -DMP_MUTANTS, runs the tests of
+ * crashes with the number of each in the environment (MP_MUTANT=1 ...), and expects one to fail. Without that flag every
+ * MP_MUTANT is false, and costs nothing.
  */
 #ifndef MP_SHM_ARENA_MUTANTS_H
 #define MP_SHM_ARENA_MUTANTS_H
 
-#ifndef MP_ACTIVE_MUTANT
-#define MP_ACTIVE_MUTANT 0
-#endif
+#include <stdbool.h>
 
 /* The names and what each leaves out; scripts/mutants.sh reads them here. */
 enum {
@@ -56,6 +55,12 @@ enum {
   MP_MUTANT_SHAPE,       /* a list's reader does not look whether its item is in the list still */
   MP_MUTANT_COUNT
 };
-#define MP_MUTANT(what) (MP_ACTIVE_MUTANT == MP_MUTANT_##what)
+
+#if defined(MP_MUTANTS)
+extern int mp_shm_active_mutant; /* set before main, and never again */
+#define MP_MUTANT(what) (mp_shm_active_mutant == MP_MUTANT_##what)
+#else
+#define MP_MUTANT(what) false
+#endif
 
 #endif
