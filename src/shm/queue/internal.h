@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the queue's own files share (layer 1): queue.c puts and gets, large_message.c keeps messages in chunks of their
- * own, recovery.c mends after a death. Only they include it, and sweep.c for the head of a large message.
+ * What the queue's own files share (layer 1): queue.c is its birth and end, put.c and get.c move messages, large_message.c
+ * keeps messages in chunks of their own, recovery.c mends after a death. Only they include it, and sweep.c for the head of a
+ * large message.
  */
 #ifndef MP_SHM_QUEUE_INTERNAL_H
 #define MP_SHM_QUEUE_INTERNAL_H
@@ -42,6 +43,8 @@ static inline bool mp_shm_queue_is_own(const mp_shm_queue *q, uint32_t s) {
 }
 /* The caches ngot and nret cannot be trusted: a consumer died. */
 bool mp_shm_queue_unreaped(const mp_shm_queue *q);
+/* Without a lock, so a hint: there is a message, or the end: closed, and nothing may come back. */
+bool mp_shm_queue_has_news(mp_shm_queue *q);
 /* A lock of the queue, recovered if need be: 0, -EINTR, -ETIMEDOUT. side: its producers or consumers. */
 int mp_shm_queue_lock_slowly(mp_shm_queue *q, mp_os_mutex *side, int tried, const mp_shm_wait *w);
 static inline int mp_shm_queue_lock(mp_shm_queue *q, mp_os_mutex *side, const mp_shm_wait *w) {

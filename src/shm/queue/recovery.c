@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The queue after a death: its locks, the recovery that their loss calls for, what a cleaner gives back, and the end.
- * For queue.c and sweep.c. Every function here may be cut short anywhere and run again.
+ * For put.c, get.c and sweep.c. Every function here may be cut short anywhere and run again.
  */
 #include <errno.h>
 #include <string.h>
