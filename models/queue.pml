@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the queue's put, get and wait queue (src/shm/queue/queue.c, src/shm/wait/wait_queue.c) for Spin: two producers
+ * A model of put, get and wait queue (src/shm/queue/put.c and get.c, src/shm/wait/wait_queue.c) for Spin: two producers
  * and two consumers, KILLS of them killed anywhere. `make model` runs it, and its mutants, which must fail:
  *
  * Without kills sleeps have no end, and no wake may be lost; the store without the wake, or a sleeper that looks before
