@@ -5,7 +5,7 @@ LUACHECK ?= luacheck
 CLANG ?= clang
 CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: check check-code lint layers format format-check compilers fuzz asan tsan cover valgrind mutants model
+.PHONY: check check-code lint layers format format-check compilers fuzz asan tsan cover valgrind mutants lua-mutants model
 
 # The documents' programs are a spec, so `test` runs them too.
 check: check-code test ## everything that must hold
@@ -89,6 +89,9 @@ valgrind: all $(SPEC_MODULES) ## specs of the codec and the queue under memcheck
 
 mutants: ## deliberate breakages, each of which a test must catch: MUTANTS=ROBUST tries one
 	+@scripts/mutants.sh $(BUILD)/mutants $(MUTANTS)
+
+lua-mutants: all $(SPEC_MODULES) ## the same for the Lua layer
+	@$(TREE_ENV) $(LUA) scripts/lua_mutants.lua $(BUILD)/lua-mutants $(MUTANTS)
 
 model: ## Spin's models of the protocols, and mutants that must fail
 	@scripts/model.sh $(BUILD)/model

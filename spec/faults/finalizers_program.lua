@@ -156,6 +156,7 @@ end
 
 function rounds.sync()
   local lock, permits, value, event = mproc.RLock(), mproc.BoundedSemaphore(3), mproc.Value("integer"), mproc.Event()
+  local own = mproc.Value("integer")
   local theirs, mine = 0, 0
   use = function()
     theirs = theirs + 1
@@ -177,10 +178,11 @@ function rounds.sync()
       litter(3)
       check(permits:get_value() <= 2, "the permit is not held")
     end
-    value:update(function(x)
+    local before = own.value -- the finalizers leave it alone: update would be called again, over and over
+    check(own:update(function(x)
       litter(1)
-      return x
-    end)
+      return x + 1
+    end) == before + 1, "update")
     local made = { mproc.Queue(), mproc.Semaphore(2), mproc.Condition(), mproc.Array("integer", 5) }
     check(made[3]:with(function() litter(2) return 5 end) == 5, "with of a condition")
     check(event:wait(0) or true, "event")
