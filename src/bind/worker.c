@@ -48,9 +48,37 @@ static int worker_kind(lua_State *L) {
   return 1;
 }
 
+enum { PIPE_WRITERS = 256 };
+
+/* pipe_writers() -> list of the writing ends of pipes: descriptor, inode, and so on */
+static int worker_pipe_writers(lua_State *L) {
+  mp_os_pipe_writer found[PIPE_WRITERS];
+  int n = mp_os_pipe_writers(found, PIPE_WRITERS);
+  lua_createtable(L, 2 * n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_pushinteger(L, found[i].fd);
+    lua_rawseti(L, -2, 2 * i + 1);
+    lua_pushinteger(L, (lua_Integer)found[i].inode);
+    lua_rawseti(L, -2, 2 * i + 2);
+  }
+  return 1;
+}
+
+/* close_pipe_writer(descriptor, inode): if it is the same still */
+static int worker_close_pipe_writer(lua_State *L) {
+  mp_os_close_pipe_writer(&(mp_os_pipe_writer){(int)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2)});
+  return 0;
+}
+
 static const luaL_Reg functions[] = {
-    {"pin", worker_pin},         {"limit", worker_limit},       {"ignore_sigint", worker_ignore_sigint},
-    {"exit_as", worker_exit_as}, {"kind_of_file", worker_kind}, {NULL, NULL},
+    {"pin", worker_pin},
+    {"limit", worker_limit},
+    {"ignore_sigint", worker_ignore_sigint},
+    {"exit_as", worker_exit_as},
+    {"kind_of_file", worker_kind},
+    {"pipe_writers", worker_pipe_writers},
+    {"close_pipe_writer", worker_close_pipe_writer},
+    {NULL, NULL},
 };
 
 void mp_lua_open_worker(lua_State *L) { luaL_setfuncs(L, functions, 0); }

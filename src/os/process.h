@@ -103,6 +103,16 @@ uint64_t mp_os_resident(void);
 /* True while a handler catches SIGINT. */
 bool mp_os_sigint_caught(void);
 
+/* pipes.c: writing ends of pipes, but for those that lie on 0 to 2 */
+typedef struct mp_os_pipe_writer {
+  int fd;
+  uint64_t inode; /* the pipe's */
+} mp_os_pipe_writer;
+/* Those that are open, as many as `most`: how many; 0 where /proc does not tell. */
+int mp_os_pipe_writers(mp_os_pipe_writer *to, int most);
+/* If it is the same still. */
+void mp_os_close_pipe_writer(const mp_os_pipe_writer *w);
+
 /* spawn.c: programs that run beside this process */
 typedef struct mp_os_command {
   char *const *argv; /* ended by NULL; argv[0] is looked for in PATH */

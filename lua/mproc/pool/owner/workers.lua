@@ -5,7 +5,8 @@
 -- state.workers, which these four files alone write: list (index -> worker); by_pid; dead (pid -> death, of those whose
 -- orphans may still come); nretiring (told to leave, and not gone); failed_starts (in a row); ends (of children of this
 -- process, when they were last looked at); fill_again (when a start that failed is tried again); no_worker_since;
--- retired (totals of those that are gone); sources (what to wait for, or nil).
+-- retired (totals of those that are gone); sources (what to wait for, or nil); pipes (inode -> true, of those that this
+-- process could write when the pool was made).
 -- A worker is one process: index, process, pid (nil while it is being started), channel (its functions), words (what it
 -- runs), paths (package.path and cpath that it knows), ready, leaving; done, failed, working (seconds), started (time);
 -- killed_for and killed_at (a chunk and the item's offset), limit and limited_by (a timeout) or told_to_end.
@@ -27,10 +28,32 @@ local START_SECONDS = 5 -- so long starts may fail while no worker lives
 local KILL_SECONDS = 10 -- how long the end of a killed process is waited for
 local WITH_PROGRAMS = { tree = true } -- a worker's end takes the programs that its tasks started
 
+-- The pipes by their inodes, of such a list.
+local function pipes_of(writers)
+  local pipes = {}
+  for i = 2, #writers, 2 do
+    pipes[writers[i]] = true
+  end
+  return pipes
+end
+
+-- The writing ends that this process has opened since the pool was made: no worker from before has them, and one that
+-- takes another's place shall not keep their readers waiting. A list as core.pipe_writers gives it.
+local function newer_pipes(state)
+  local writers, newer = core.pipe_writers(), {}
+  for i = 1, #writers, 2 do
+    if not state.workers.pipes[writers[i + 1]] then
+      table.move(writers, i, i + 1, #newer + 1, newer)
+    end
+  end
+  return newer
+end
+
 function workers.prepare(state)
   state.workers = {
     list = {}, by_pid = {}, dead = {}, retired = { done = 0, failed = 0, working = 0, living = 0 },
     nretiring = 0, failed_starts = 0, ends = 0, fill_again = nil, no_worker_since = nil, sources = nil,
+    pipes = pipes_of(core.pipe_writers()),
   }
 end
 
@@ -57,7 +80,7 @@ local function slot_for(state, index, channel)
     flags = state.flags, inherited = state.functions.packed, pool_size = state.size,
     max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
     initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,
-    cpu = state.cpu_affinity and index - 1 or nil,
+    cpu = state.cpu_affinity and index - 1 or nil, newer_pipes = newer_pipes(state),
   }
 end
 

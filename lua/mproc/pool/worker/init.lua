@@ -6,8 +6,8 @@
 -- A slot is what the child is given: index, number (the pool's), tasks, results (queues), channel (the queue by which
 -- functions come), words (protocol.words), flags (protocol.flags), inherited (function number -> its packed form),
 -- pool_size, max_tasks (or math.huge), and of the pool's options max_memory, initializer, initargs (packed), finalizer,
--- rlimit, cpu. The worker adds record (worker/context.lua), known and unknown (function number -> function, or the
--- error that stands for it).
+-- rlimit, cpu; newer_pipes (core.pipe_writers: what is not for this worker). The worker adds record
+-- (worker/context.lua), known and unknown (function number -> function, or the error that stands for it).
 
 local context = require("mproc.pool.worker.context")
 local core = require("mproc.core")
@@ -233,8 +233,15 @@ local function work(slot)
   return true
 end
 
+local function close_pipes(writers)
+  for i = 1, #writers, 2 do
+    core.close_pipe_writer(writers[i], writers[i + 1])
+  end
+end
+
 function worker.main(slot)
   core.ignore_sigint()
+  close_pipes(slot.newer_pipes)
   protocol.heed_sigterm()
   slot.record = context.enter(slot.index, worker.main)
   slot.known, slot.unknown = {}, {}
