@@ -17,6 +17,7 @@ function worker_slot.start(more)
   local slot = {
     index = 3, number = 1, tasks = core.queue(0, "reports"), results = core.queue(0, "reports"), channel = core.queue(),
     words = protocol.words(), flags = protocol.flags(), inherited = {}, pool_size = 1, max_tasks = math.huge,
+    newer_pipes = {},
   }
   for name, value in pairs(more or {}) do
     slot[name] = value
