@@ -68,12 +68,12 @@ end
 -- Begins a job with many items, which has verb, f, mode and class. Sends its first chunks.
 function calls.begin(state, self, class, options)
   local keeps = class == List and not protocol.has(self.mode, protocol.NO_RESULT)
-  self.values, self.errors, self.granule = protocol.list(keeps and self.source.size or 0), {}, options.chunksize or 1
+  self.values, self.errors, self.chunksize = protocol.list(keeps and self.source.size or 0), {}, options.chunksize or 1
   self.timeout, self.cancel, self.version = options.timeout, 0, false
-  if self.granule > 1 then
+  if self.chunksize > 1 then
     self.mode = self.mode | protocol.WHOLE
   end
-  self.granule = math.min(self.granule, dispatch.GRANULE_MAX)
+  self.chunksize = math.min(self.chunksize, dispatch.CHUNKSIZE_MAX)
   setmetatable(self, class)
   if self.timeout or state.task_timeout then
     self.mode = self.mode | protocol.TIMED

@@ -2,8 +2,9 @@
 -- How many items go out together, and when: so that a chunk takes about a millisecond, each worker has a little more
 -- than it needs, and no more memory is used than that takes.
 --
--- Of a job: granule (chunks are of so many items, or multiples), last_count, all_at_once (nothing is held back), window
--- (so much may be out or wait to be fetched), one_by_one (chunks of one item), held (a batch that found no room).
+-- Of a job: chunksize (chunks are of so many items, or multiples), last_count, all_at_once (nothing is held back),
+-- window (so much may be out or wait to be fetched), one_by_one (chunks of one item), held (a batch that found no
+-- room).
 
 local core = require("mproc.core")
 local inflight = require("mproc.pool.owner.inflight")
@@ -22,11 +23,11 @@ local WINDOW_CHUNKS = 4 -- a window has room for so many
 local ASYNC_SHARE = 4 -- an asynchronous job's next chunk is this part of what each worker would get of the rest
 local STAR = protocol.STAR
 
-dispatch.GRANULE_MAX = inflight.COUNT_MAX
+dispatch.CHUNKSIZE_MAX = inflight.COUNT_MAX
 
 local function whole_chunks(self, n)
-  local granule = self.granule
-  return math.min(math.max(granule, n // granule * granule), inflight.COUNT_MAX)
+  local chunksize = self.chunksize
+  return math.min(math.max(chunksize, n // chunksize * chunksize), inflight.COUNT_MAX)
 end
 
 local function rest_of(self)
@@ -46,7 +47,7 @@ end
 -- Of a stream: so many items may be out, or wait to be fetched.
 local function window_of(self)
   local size = self.state.size
-  local least = math.max(WINDOW_MIN, 2 * self.granule) * size
+  local least = math.max(WINDOW_MIN, 2 * self.chunksize) * size
   local bytes = self.bytes + self.item_bytes
   local most = WINDOW_MAX
   if self.cost then
@@ -94,7 +95,8 @@ local function has_room(self)
   elseif self.messages >= self.state.size * AHEAD then
     return false
   end
-  return not self.window or room(self) >= (self.messages > 0 and math.max(share(self), self.granule) or self.granule)
+  local least = self.messages > 0 and math.max(share(self), self.chunksize) or self.chunksize
+  return not self.window or room(self) >= least
 end
 
 -- One that cannot travel fails alone, and is named by its index.
@@ -221,7 +223,7 @@ end
 
 -- A job with a source begins.
 function dispatch.start(self)
-  self.last_count = self.granule
+  self.last_count = self.chunksize
   table.insert(self.state.jobs.sending, self)
   local more = dispatch.job(self)
   raise_interrupt(self)

@@ -3,9 +3,10 @@
 -- process: it is given to the book of what is in flight (inflight.lua), which gives it outcomes by their index.
 --
 -- Fields: state (of its pool), verb, f, number, single (one task, which is its own chunk); mode (of its messages),
--- version (functions.lua, or false), cancel (its cancel flag, or 0), timeout (seconds for each item, or false); source
--- and granule (dispatch.lua); sent and arrived (items), exhausted (no more to send), messages (chunks in flight); cost
--- (seconds an item), bytes and item_bytes (of a result, of an item); ended, failed, err; read (its error was seen).
+-- version (functions.lua, or false), cancel (its cancel flag, or 0), timeout (seconds for each item, or false);
+-- source and chunksize (dispatch.lua); sent and arrived (items), exhausted (no more to send), messages (chunks in
+-- flight); cost (seconds an item), bytes and item_bytes (of a result, of an item); ended, failed, err; read (its error
+-- was seen).
 -- values[index], errors[index] = { err }; of a single task results (packed) and failure. A class has note(job, index):
 -- what follows from the outcome of that item; it may be called again for the same one. A `plain` job's does nothing
 -- while there are other items in the chunk, but for errors.
