@@ -28,7 +28,8 @@ first_for() {
     OFTEN) echo woken_often_test ;;
     VERSION | STILL | MENDED | MASK) echo container/dict_interleaving_test ;;
     SHAPE) echo container/list_interleaving_test ;;
-    PART | SLOT | FRESH | OLD | COUNTED) echo container/dict_kill_test ;;
+    PART | FRESH | OLD) echo container/dict_stripes_kill_test ;;
+    SLOT | COUNTED) echo container/dict_kill_test ;;
     RETIRED | WATCHED) echo container/dict_handles_kill_test ;;
     *) echo killpoints_test ;;
   esac

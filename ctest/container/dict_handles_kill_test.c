@@ -12,10 +12,14 @@ typedef struct scenario {
   void (*run)(void *);
   bool ends;  /* run is the dictionary's end */
   bool inner; /* `first` is a dictionary that holds a third */
+  bool step;  /* what ends, ends handle by handle, as in portions of the arena lock; there are more of them */
 } scenario;
+
+enum { MORE = 3 };
 
 static const scenario *sc;
 static mp_shm_handle first, second, third;
+static uint32_t whole; /* mp_shm_object_portion as it is */
 
 static mp_shm_handle new_dict(void) {
   const mp_shm_dict_options plain = {0};
@@ -40,7 +44,9 @@ static void set_up(void) {
   third = sc->inner ? new_dict() : 0;
   if (third) put_into(first, third), mp_shm_object_unuse(third);
   t_set_handle(1, first);
+  for (uint64_t i = 0; sc->step && i < MORE; i++) t_set_handle(200 + i, i % 2 ? second : first);
   mp_shm_object_unuse(first);
+  mp_shm_object_portion = sc->step ? 1 : whole;
 }
 
 static void insert(void *arg) {
@@ -131,17 +137,19 @@ static void after_blob(void) {
 
 int main(void) {
   static const scenario scenarios[] = {
-      {"insert a handle", 99, insert, false, false},          {"replace a handle by another", 1, insert, false, false},
-      {"delete a handle", 1, delete, false, false},           {"clear one with a handle", 1, clear, false, false},
-      {"replace a dictionary in it", 1, insert, false, true},
+      {"insert a handle", 99, insert, false, false, false},          {"replace a handle by another", 1, insert, false, false, false},
+      {"delete a handle", 1, delete, false, false, false},           {"clear one with a handle", 1, clear, false, false, false},
+      {"replace a dictionary in it", 1, insert, false, true, false},
   };
   static const scenario ends[] = {
-      {"last use of one with handles", 1, unuse, true, false},
-      {"last use of dictionaries in it", 1, unuse, true, true},
+      {"last use of one with handles", 1, unuse, true, false, false},
+      {"last use of dictionaries in it", 1, unuse, true, true, false},
+      {"last use, in portions", 1, unuse, true, true, true},
   };
   static const t_op blob = {"a blob with a handle", before_blob, make_blob, after_blob, NULL, NULL};
   long points = 0;
   t_start();
+  whole = mp_shm_object_portion;
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
     points += run_scenario(&scenarios[i], true) + run_scenario(&scenarios[i], false);
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) points += run_scenario(&ends[i], false);

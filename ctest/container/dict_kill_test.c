@@ -87,7 +87,7 @@ static long run_scenario(const scenario *s) {
 
 /* --- just after a new table is in place: windows that a stride would step over --- */
 
-enum { WINDOW = 80, CROWD_WINDOW = 250, FINE = 5, COARSE = 8 };
+enum { WINDOW = 80, FINE = 5, COARSE = 8 };
 
 /* Whether this run is a sample; one of every few instructions is none yet. */
 static bool samples(void) { return t_stride() > FINE; }
@@ -115,55 +115,6 @@ static long run_window(const scenario *s) {
   long stride = samples() ? COARSE : 1;
   for (long k = first + t_first() % stride; k < first + WINDOW && !kill_at(k); k += stride, points++) t_deadline(60);
   printf("  the new table of %-19s %6ld kill points\n", s->name, points);
-  return points;
-}
-
-/* --- other stripes claim chunks before the dead one's is recovered --- */
-
-enum { CROWD = 2000, CROWD_END = 2600, SAME_STRIPE = 5000 };
-
-static uint32_t stripe_of(uint64_t n) { return mp_shm_stripe_index(t_key(&n).hash, MP_DICT_STRIPES - 1); }
-
-static void with_full_stripe(void) {
-  const uint64_t span = sizeof(mp_shm_entry) + 8 + T_TEXT;
-  mp_shm_dict_split_at = 2;
-  t_set_text(sc->n, 0);
-  CHECK(t_d->mask);
-  mp_shm_stripe *s = mp_shm_dict_stripe(t_d, stripe_of(sc->n));
-  for (uint64_t i = SAME_STRIPE; s->copies == 0 || mp_shm_dict_has_room(s, span); i++)
-    if (stripe_of(i) == stripe_of(sc->n)) t_set_text(i, 0);
-}
-
-static void check_crowd(void) {
-  for (uint64_t i = CROWD; i < CROWD_END; i++) CHECK(stripe_of(i) == stripe_of(sc->n) || t_look(i) == 1);
-}
-
-static bool kill_in_stripe(long k) {
-  t_point = k;
-  set_up();
-  bool done = t_kill_after(k, sc->run, NULL, NULL);
-  mp_shm_sweep();
-  for (uint64_t i = CROWD; i < CROWD_END; i++)
-    if (stripe_of(i) != stripe_of(sc->n)) t_set_text(i, 0);
-  again(NULL);
-  CHECK(t_look(sc->n) == 3);
-  check_crowd();
-  mp_shm_object_unuse(t_h);
-  t_nothing_left();
-  return done;
-}
-
-/* From the new table on: chunks are freed there. */
-static long run_crowd(const scenario *s) {
-  long points = 0, stride = samples() ? t_stride() : 1;
-  sc = s;
-  t_what = s->name;
-  t_deadline(60);
-  set_up();
-  long first = steps_to_table(mp_shm_dict_stripe(t_d, stripe_of(sc->n)));
-  mp_shm_object_unuse(t_h);
-  for (long k = first; k < first + CROWD_WINDOW && !kill_in_stripe(k); k += stride, points++) t_deadline(60);
-  printf("  %-36s %6ld kill points\n", s->name, points);
   return points;
 }
 
@@ -252,11 +203,10 @@ int main(void) {
       {"insert that splits", 12, 3999, with_split_due, set_text, 0, 2, 61},
       {"replace in one of many stripes", 6, 3, with_split_done, set_text, 1, 2, 1},
   };
-  static const scenario crowd = {"other stripes claim meanwhile", 6, 3, with_full_stripe, set_text, 1, 2, 1};
   static const int recovered[] = {0, 2, 6, 7, 9, 12};
   long points = 0;
   t_start();
-  points += run_window(&scenarios[10]) + run_window(&scenarios[12]) + run_crowd(&crowd);
+  points += run_window(&scenarios[10]) + run_window(&scenarios[12]);
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) points += run_scenario(&scenarios[i]);
   for (size_t i = 0; i < sizeof recovered / sizeof *recovered; i++) points += run_recovery(&scenarios[recovered[i]]);
   printf("ok %ld\n", points);

@@ -204,6 +204,37 @@ static long run_scenario(const scenario *s) {
   return points;
 }
 
+/* --- the end of a list that has objects: one by one, as in portions of the arena lock --- */
+
+static void unuse(void *arg) {
+  (void)arg;
+  mp_shm_object_unuse(h);
+}
+static void unuse_here(void) { mp_shm_object_unuse(h); }
+
+static bool kill_end_at(long k) {
+  t_point = k;
+  set_up();
+  for (int i = 1; i <= OBJECTS; i++) mp_shm_object_unuse(objects[i]);
+  bool done = t_kill_after(k, unuse, NULL, unuse_here);
+  mp_shm_sweep();
+  t_nothing_left();
+  return done;
+}
+
+static long run_end(uint32_t portion) {
+  static const scenario end = {"the last use", OBJECTS, NULL, model_pop, true, false};
+  uint32_t whole = mp_shm_object_portion;
+  long points = 0;
+  sc = &end;
+  t_what = end.name;
+  mp_shm_object_portion = portion;
+  for (long k = t_first(); !kill_end_at(k); k += t_stride(), points++) t_deadline(60);
+  mp_shm_object_portion = whole;
+  printf("  the last use, in portions of %-7u %6ld kill points\n", portion, points);
+  return points;
+}
+
 int main(void) {
   static const scenario scenarios[] = {
       {"append", 4, append, model_append, false, false},
@@ -230,6 +261,7 @@ int main(void) {
   long points = 0;
   t_start();
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) points += run_scenario(&scenarios[i]);
+  points += run_end(mp_shm_object_portion) + run_end(1);
   printf("ok %ld\n", points);
   return 0;
 }

@@ -337,16 +337,12 @@ static int held_gc(lua_State *L) {
 #define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
 #define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
 
-void mp_lua_update_again(lua_State *L, int at_tries, int at_since) {
+void mp_lua_update_again(lua_State *L, int at_tries, int at_since, const char *text) {
   lua_Integer tries = lua_tointeger(L, at_tries) + 1, now = (lua_Integer)mp_os_now();
   lua_pushinteger(L, tries);
   lua_replace(L, at_tries);
   if (tries == 1) lua_pushinteger(L, now), lua_replace(L, at_since);
-  if (tries >= TRIES_LEAST && now >= lua_tointeger(L, at_since) + TRIES_TIME)
-    mp_lua_refuse(L,
-                  "update: the value has changed each of the %I times that f ran; f must not change it "
-                  "itself, and who changes it often should hold its container's lock() for it",
-                  tries);
+  if (tries >= TRIES_LEAST && now >= lua_tointeger(L, at_since) + TRIES_TIME) mp_lua_refuse(L, text, tries);
 }
 
 void mp_lua_update_check(lua_State *L, int at_f) {
@@ -419,8 +415,18 @@ int mp_lua_container_with(lua_State *L) {
   return with_done(L, LUA_OK, 0);
 }
 
+/* What mproc.wait is told. */
+static int refuse_wait(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushliteral(L, "a container cannot be waited for, its changes wake nobody; who changes it can put a message into "
+                     "a Queue, or set an Event, which can");
+  return 2;
+}
+
 void mp_lua_container_class(lua_State *L, const char *name, lua_CFunction index, lua_CFunction newindex) {
   luaL_getmetatable(L, name);
+  lua_pushcfunction(L, refuse_wait);
+  lua_setfield(L, -2, "__mproc_wait");
   lua_getfield(L, -1, "__index");
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, newindex, 1);

@@ -96,8 +96,11 @@ void mp_lua_open_container_copy(lua_State *L);
 
 /* --- update and add --- */
 
-/* Counts a try of an update that others have overtaken; raises when that has no end. */
-void mp_lua_update_again(lua_State *L, int at_tries, int at_since);
+/* Counts a try that others have overtaken; raises `text`, which has a %I for how many, when that has no end. */
+void mp_lua_update_again(lua_State *L, int at_tries, int at_since, const char *text);
+#define MP_UPDATE_OVERTAKEN                                                                                            \
+  "update: the value has changed each of the %I times that f ran; f must not change it itself, and who changes it "    \
+  "often should hold its container's lock() for it"
 void mp_lua_update_check(lua_State *L, int at_f);
 /* Reads a number; raises for anything else. */
 void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n);

@@ -75,26 +75,31 @@ static int dict_has(lua_State *L) { return mp_lua_dict_has(L, check(L)); }
 
 /* --- writing --- */
 
-static uint64_t deadline_of(lua_State *L, int idx, const mp_shm_dict *d) {
-  if (!idx || lua_isnoneornil(L, idx)) return d->options.ttl ? mp_os_now() + d->options.ttl : 0;
+/* The deadline that seconds at idx set (0: never), if some are given: true. idx 0: none are. */
+static bool read_ttl(lua_State *L, int idx, uint64_t *deadline) {
+  if (!idx || lua_isnoneornil(L, idx)) return false;
   if (lua_type(L, idx) != LUA_TNUMBER || !(lua_tonumber(L, idx) > 0))
     mp_lua_refuse(L, "ttl must be a number of seconds above 0, got %s", mp_lua_show(L, idx));
-  uint64_t deadline = mp_os_deadline((double)lua_tonumber(L, idx));
-  return deadline == MP_FOREVER ? 0 : deadline;
+  *deadline = mp_os_deadline((double)lua_tonumber(L, idx));
+  if (*deadline == MP_FOREVER) *deadline = 0;
+  return true;
 }
+
+static uint64_t usual_deadline(const mp_shm_dict *d) { return d->options.ttl ? mp_os_now() + d->options.ttl : 0; }
 
 int mp_lua_dict_store(lua_State *L, const mp_lua_box *b, int at_key, int at_value, int at_ttl,
                       const mp_shm_item *expected) {
   mp_lua_key key;
   mp_lua_item v;
   mp_lua_key_read(L, at_key, &key);
-  uint64_t deadline = deadline_of(L, at_ttl, mp_lua_container_again(L, b, "dict"));
+  uint64_t deadline;
+  bool given = read_ttl(L, at_ttl, &deadline);
   mp_lua_item_read(L, at_value, "value", &v);
   if (!b->object) {
     mp_lua_item_release(L, &v);
     mp_lua_container_again(L, b, "dict");
   }
-  v.item.deadline = deadline;
+  v.item.deadline = given ? deadline : usual_deadline(b->object);
   mp_lua_item_keep_key(&v.item, &key);
   mp_lua_key_hash(&key, b->object);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
@@ -135,7 +140,7 @@ static int dict_add(lua_State *L) {
   mp_lua_number_read(L, 3, "n", &n);
   if (!lua_isnil(L, 4)) mp_lua_number_read(L, 4, "initial", &initial);
   mp_lua_item_keep_key(&n, &key);
-  initial.deadline = deadline_of(L, 0, b->object);
+  initial.deadline = usual_deadline(b->object);
   mp_lua_key_hash(&key, b->object);
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_dict_add(b->object, &key.k, &n, &initial, &sum, &w);
@@ -265,7 +270,7 @@ static int update_on(lua_State *L, int status, lua_KContext context) {
       lua_settop(L, RESULT);
       return 1;
     }
-    mp_lua_update_again(L, TRIES, SINCE);
+    mp_lua_update_again(L, TRIES, SINCE, MP_UPDATE_OVERTAKEN);
     push_call(L);
     lua_callk(L, 1, 1, 0, update_on);
   }

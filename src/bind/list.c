@@ -109,6 +109,22 @@ static int list_len(lua_State *L) {
   return 1;
 }
 
+/* pairs' step: as that of ipairs. */
+static int next_item(lua_State *L) {
+  mp_lua_box *b = mp_lua_list_self(L);
+  uint64_t i = (uint64_t)lua_tointeger(L, 2);
+  lua_pushinteger(L, (lua_Integer)i + 1);
+  return mp_lua_find_push(L, find, b, &i) ? 2 : 0;
+}
+
+static int list_pairs(lua_State *L) {
+  mp_lua_list_self(L);
+  lua_pushcfunction(L, next_item);
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, 0);
+  return 3;
+}
+
 /* append(v) */
 static int list_append(lua_State *L) {
   mp_lua_item v;
@@ -212,7 +228,7 @@ static int update_on(lua_State *L, int status, lua_KContext context) {
       lua_settop(L, RESULT);
       return 1;
     }
-    mp_lua_update_again(L, TRIES, SINCE);
+    mp_lua_update_again(L, TRIES, SINCE, MP_UPDATE_OVERTAKEN);
     push_call(L);
     lua_callk(L, 1, 1, 0, update_on);
   }
@@ -266,7 +282,8 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {
-    {"__len", list_len}, {"__tostring", list_tostring}, {"__close", mp_lua_container_scope}, {NULL, NULL}};
+    {"__len", list_len},           {"__pairs", list_pairs}, {"__tostring", list_tostring},
+    {"__close", mp_lua_container_scope}, {NULL, NULL}};
 
 void mp_lua_open_list(lua_State *L) {
   mp_lua_box_class(L, MP_LIST_TYPE, &class, methods, metamethods);

@@ -164,7 +164,11 @@ static int list_find(lua_State *L) {
 /* --- sort: a stable merge of an order of the items --- */
 
 /* Its stack */
-enum { SELF = 1, COMPARE, COPY, VALUES, ORDER, SPARE };
+enum { SELF = 1, COMPARE, TRIES, SINCE, COPY, VALUES, ORDER, SPARE };
+
+#define OVERTAKEN                                                                                                      \
+  "sort: the list has changed each of the %I times that it was put in order; cmp must not change it, and who changes " \
+  "it often should hold its lock() for it"
 
 static bool less(lua_State *L, uint32_t a, uint32_t b) {
   bool custom = lua_isfunction(L, COMPARE);
@@ -208,7 +212,7 @@ static int list_sort(lua_State *L) {
   if (!lua_isnil(L, COMPARE) && !lua_isfunction(L, COMPARE))
     return mp_lua_refuse(L, "cmp must be a function of two items, got %s", mp_lua_show(L, COMPARE));
   for (;;) {
-    lua_settop(L, COMPARE);
+    lua_settop(L, SINCE);
     mp_shm_list_part all = {0, MP_LIST_MOST, 0};
     size_t n = (size_t)push_items(L, b, &all);
     uint32_t *order = lua_newuserdatauv(L, n * sizeof *order, 0);
@@ -218,6 +222,7 @@ static int list_sort(lua_State *L) {
     int r = mp_shm_list_permute(mp_lua_container_again(L, b, "list"), order, n, all.changes, &w);
     if (r < 0) return mp_lua_list_fail(L, r);
     if (r) return 0;
+    mp_lua_update_again(L, TRIES, SINCE, OVERTAKEN);
   }
 }
 

@@ -112,8 +112,11 @@ bool mp_shm_arena_trylock(void) {
   return r >= 0;
 }
 
+/* What is dying and was left by another is gone on with, a little, by whoever comes by. */
 void mp_shm_arena_unlock(void) {
+  bool dying = mp_shm_header->dying != 0;
   mp_os_mutex_unlock(&mp_shm_header->lock);
   if (mp_shm_chunk_retired) mp_shm_chunk_finish();
+  if (dying) mp_shm_object_finish(mp_shm_object_unfinished);
   if (mp_shm_unlocked) mp_shm_unlocked();
 }

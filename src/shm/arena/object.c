@@ -100,25 +100,65 @@ static void die_if_unheld(uint32_t slot) {
   push_dying(slot);
 }
 
-static void bury_one(uint32_t slot, bool thorough) {
+/* --- taking apart, in portions --- */
+
+#define OBJECT_UNITS 32 /* what an object's own end counts for */
+
+uint32_t mp_shm_object_portion = 4096; /* some 100 to 200 us */
+MP_PROCESS_LOCAL bool mp_shm_object_unfinished;
+static MP_PROCESS_LOCAL int64_t units_left;
+static MP_PROCESS_LOCAL bool stopped; /* destroy was told to return */
+
+bool mp_shm_object_spend(uint64_t units) {
+  units_left -= (int64_t)units;
+  stopped |= units_left <= 0;
+  return !stopped;
+}
+
+/* False: something is left of it. */
+static bool bury_one(uint32_t slot, bool thorough) {
   mp_shm_object *o = mp_shm_object_at(slot);
   const mp_shm_object_type_info *type = mp_shm_object_type_at(slot);
   uint64_t st = mp_shm_chunk_at(o->chunk)->st;
   if (mp_shm_chunk_state(st) == MP_USED && mp_shm_chunk_tag(st) == slot) {
+    stopped = false;
     if (type->destroy) type->destroy(slot, mp_shm_chunk_data(o->chunk), thorough);
+    if (stopped) return false;
     mp_shm_chunk_retire(o->chunk);
   }
   atomic_store_explicit(&o->state, ((o->state >> 32) + 1) << 32, memory_order_release);
   o->next = mp_shm_header->free_object;
   mp_shm_header->free_object = slot + 1;
+  units_left -= OBJECT_UNITS;
+  return true;
 }
 
+/* A thorough one goes through all that is dying, for only it knows that they were cut short; what takes long is left. */
 void mp_shm_object_destroy_dead(bool thorough) {
-  while (mp_shm_header->dying) {
+  uint32_t left = 0;
+  units_left = mp_shm_object_portion;
+  while (mp_shm_header->dying && (thorough || units_left > 0)) {
     uint32_t slot = mp_shm_header->dying - 1;
     mp_shm_header->dying = mp_shm_object_at(slot)->next;
-    bury_one(slot, thorough);
+    if (bury_one(slot, thorough)) continue;
+    mp_shm_object_at(slot)->next = left;
+    left = slot + 1;
   }
+  while (left) {
+    uint32_t slot = left - 1;
+    left = mp_shm_object_at(slot)->next;
+    push_dying(slot);
+  }
+  mp_shm_object_unfinished = mp_shm_header->dying != 0;
+}
+
+void mp_shm_object_finish(bool all) {
+  do {
+    if (!mp_shm_arena_trylock()) return;
+    mp_shm_object_destroy_dead(false);
+    mp_os_mutex_unlock(&mp_shm_header->lock);
+    if (mp_shm_chunk_retired) mp_shm_chunk_finish();
+  } while (all && mp_shm_object_unfinished);
 }
 
 static int64_t take_slot(void) {
@@ -172,6 +212,10 @@ int mp_shm_object_new(int type, size_t bytes, void (*init)(uint32_t, void *, con
   if (err) return err;
   mp_shm_references_flush();
   err = born(type, bytes, init, arg, out);
+  while (err == -ENOMEM && mp_shm_header->dying) { /* what is dying may have what is needed */
+    mp_shm_object_destroy_dead(false);
+    err = born(type, bytes, init, arg, out);
+  }
   mp_shm_arena_unlock();
   return err;
 }

@@ -55,7 +55,8 @@ typedef struct mp_shm_object_type_info { /* what a type does besides living; eac
   /* Using one is no claim: a process that leaves in order, and has used nothing else, lets go of it later. */
   bool use_is_no_claim;
   /* Its last holder is gone: frees what its block refers to, not the block. A survivor may run it again after it
-   * was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted. Under the arena lock. */
+   * was cut short anywhere: then `thorough`, and nothing that a freed chunk held can be trusted. Under the arena lock.
+   * One that frees much tells of it by mp_shm_object_spend. */
   void (*destroy)(uint32_t slot, void *block, bool thorough);
   /* A process that had a reference is dead or leaves: what the block says of that process is undone, and who waits for
    * it is woken. Without a lock; 0, or an error: again later. May be cut short anywhere and run again. */
@@ -117,6 +118,13 @@ void mp_shm_transit_end(void);
 /* One more local use of each: what a receiver does before it takes them out of transit. */
 void mp_shm_transit_retain(uint64_t record, uint32_t n);
 void mp_shm_object_destroy_dead(bool thorough);
+/* For destroy, which has done so much: about so many handles' worth. False: it must return, with what is left such that it
+ * may be run again, not thorough; that is done in another section of the arena lock, so that nobody waits long for it. */
+bool mp_shm_object_spend(uint64_t units);
+/* Without the arena lock, and not waiting for it: goes on with what is dying. all: to the end, or one portion. */
+void mp_shm_object_finish(bool all);
+extern MP_PROCESS_LOCAL bool mp_shm_object_unfinished; /* this process has begun to destroy something, and not ended */
+extern uint32_t mp_shm_object_portion;                 /* units in one section; tests lower it */
 
 /* Without a lock: mp_shm_references_flush, unless the arena lock is busy. */
 void mp_shm_references_flush_if_free(void);

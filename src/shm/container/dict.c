@@ -11,6 +11,7 @@
 #define RECENT_PER_ENTRY 4 /* bits */
 #define RECENT_LEAST 512   /* bits */
 #define BYTES_AN_ENTRY 64
+#define SLOTS_A_UNIT 64 /* that destroy looks at: mp_shm_object_spend */
 
 /* --- stripes and keys --- */
 
@@ -332,32 +333,53 @@ int mp_shm_dict_new(const mp_shm_dict_options *o, const mp_shm_wait *w, mp_shm_h
   return 0;
 }
 
-static void drop_handles(mp_shm_dict *d, uint32_t i) {
+/* False: not all of them yet. */
+static bool drop_handles(mp_shm_dict *d, uint32_t i) {
   mp_shm_store st = mp_shm_dict_store(d, i);
   uint64_t w = st.s->table;
-  if (!w) return;
+  if (!w) return true;
   mp_shm_stripe_finish_retired(&st);
   for (uint64_t j = 0; j < mp_shm_index_size(w); j++) {
     uint64_t slot = mp_shm_table_at(w)->index[j];
     if (!mp_shm_slot_filled(slot) || mp_shm_stripe_index(mp_shm_slot_hash(slot), d->mask) != i) continue;
-    mp_shm_entry_drop_handles(mp_shm_entry_at(mp_shm_table_at(w), mp_shm_slot_place(slot)));
+    uint32_t n = mp_shm_entry_drop_handles(mp_shm_entry_at(mp_shm_table_at(w), mp_shm_slot_place(slot)));
+    if (n && !mp_shm_object_spend(n)) return false;
   }
+  return true;
+}
+
+static bool drop_all_handles(mp_shm_dict *d) {
+  while (d->gone <= d->mask) {
+    uint64_t w = mp_shm_dict_stripe(d, d->gone)->table;
+    if (!drop_handles(d, d->gone)) return false;
+    d->gone++;
+    if (w && !mp_shm_object_spend(mp_shm_index_size(w) / SLOTS_A_UNIT)) return false;
+  }
+  d->gone = 0;
+  atomic_store_explicit(&d->carried, 0, memory_order_release);
+  return true;
+}
+
+/* Whether somebody died in it, so that only the arena's own table tells which chunks it has. */
+static bool was_abandoned(mp_shm_dict *d) {
+  if (d->first.needs_recovery || (!d->mask && d->rest)) return true;
+  for (uint32_t i = d->gone; i <= d->mask; i++)
+    if (mp_os_mutex_abandoned(&mp_shm_dict_stripe(d, i)->lock) || mp_shm_dict_stripe(d, i)->needs_recovery) return true;
+  return false;
 }
 
 /* Handles before any table is freed. What is cut short finds entries without handles. */
 static void destroy(uint32_t slot, void *block, bool thorough) {
   mp_shm_dict *d = block;
-  for (uint32_t i = 0; d->carried && i <= d->mask; i++) drop_handles(d, i);
-  atomic_store_explicit(&d->carried, 0, memory_order_release);
-  for (uint32_t i = 0; i <= d->mask; i++)
-    thorough |= mp_os_mutex_abandoned(&mp_shm_dict_stripe(d, i)->lock) || mp_shm_dict_stripe(d, i)->needs_recovery;
-  if (thorough || (!d->mask && d->rest)) {
+  if (d->carried && !drop_all_handles(d)) return;
+  if (thorough || was_abandoned(d)) {
+    d->first.needs_recovery = 1; /* for the next portion */
     mp_shm_container_free_chunks(slot);
     return;
   }
-  for (uint32_t i = 0; i <= d->mask; i++) {
-    mp_shm_store st = mp_shm_dict_store(d, i);
-    mp_shm_stripe_free_chunks(&st);
+  for (; d->gone <= d->mask; d->gone++) {
+    mp_shm_store st = mp_shm_dict_store(d, d->gone);
+    if (!mp_shm_object_spend(mp_shm_container_units(mp_shm_stripe_free_chunks(&st)))) return;
   }
   if (d->rest) mp_shm_chunk_retire(d->rest - 1);
 }

@@ -15,6 +15,8 @@
  * ready      1 once those stripes are initialised          0: their words mean nothing
  * carried    1 before the first handle comes; destroy,     1: no table has been freed, some entry may have handles
  *            once none is left
+ * gone       destroy: how many stripes have no handles       as it stands: what is done again finds nothing to do
+ *            any more; then 0; then how many no chunks
  * expiring   1 before the first entry with a deadline       0: none has one
  * evictions  a count
  * recent     (bounded ones) readers, relaxed: a bit by     a hint: which entries were read since the last walk
@@ -48,7 +50,7 @@ typedef struct mp_shm_dict {
   _Alignas(MP_LINE) uint64_t seed;
   uint32_t slot;
   _Atomic uint32_t mask, rest, ready, carried;
-  _Atomic uint32_t evictions, expiring;
+  _Atomic uint32_t evictions, expiring, gone;
   uint64_t recent_bits; /* a power of two; 0: not bounded */
   mp_shm_dict_options options;
   mp_shm_stripe first;

@@ -156,15 +156,16 @@ static void retain_handles(const mp_shm_store *st, uint32_t mask) {
   }
 }
 
+/* Stripe by stripe, so that nobody waits long for the arena: all are locked, and so what they have is alive. */
 static int retain_all(mp_shm_dict *d, const mp_shm_wait *w) {
   if (!d->carried) return 0;
-  int err = mp_shm_arena_lock(w);
-  if (err) return err;
   for (uint32_t i = 0; i <= d->mask; i++) {
     mp_shm_store st = mp_shm_dict_store(d, i);
+    int err = mp_shm_arena_lock(i ? NULL : w); /* once some are retained there is no way back */
+    if (err) return err;
     retain_handles(&st, d->mask);
+    mp_shm_arena_unlock();
   }
-  mp_shm_arena_unlock();
   return 0;
 }
 

@@ -262,9 +262,13 @@ static int append(mp_shm_list *l, const mp_shm_item *items, uint64_t n, const mp
   }
   uint64_t record = handles ? gather(l, items, n, (uint32_t)handles) : 0;
   err = commit(l, &all.t->shape, mp_shm_list_shape(all.first, all.n + n), NULL, record, (uint32_t)handles, w);
-  if (err) l->stripe.dead += live;
-  if (!err) atomic_store_explicit(&l->stripe.live, (uint32_t)(all.n + n), memory_order_relaxed);
-  return err;
+  if (err) {
+    l->stripe.dead += live;
+    l->stripe.needs_recovery = 1; /* slots are used again in another version: a reader may have seen these */
+    return err;
+  }
+  atomic_store_explicit(&l->stripe.live, (uint32_t)(all.n + n), memory_order_relaxed);
+  return 0;
 }
 
 int mp_shm_list_append(mp_shm_list *l, const mp_shm_item *items, uint64_t n, const mp_shm_wait *w) {

@@ -118,16 +118,22 @@ static int64_t copy_items(const mp_shm_items *all, uint64_t from, uint64_t to, c
   return (int64_t)used;
 }
 
+#define RETAIN_MOST 4096 /* items in one section of the arena lock */
+
+/* With the stripe's lock, so what it has is alive. */
 static int retain_items(mp_shm_list *l, const mp_shm_items *all, uint64_t from, uint64_t to, const mp_shm_wait *w) {
   if (!l->carried) return 0;
-  int err = mp_shm_arena_lock(w);
-  if (err) return err;
-  for (uint64_t i = from; i < to; i++) {
-    uint32_t n;
-    uint64_t record = mp_shm_entry_handles(mp_shm_list_entry(all, i), &n);
-    mp_shm_transit_retain(record, n);
+  for (uint64_t i = from; i < to;) {
+    uint64_t upto = to - i < RETAIN_MOST ? to : i + RETAIN_MOST;
+    int err = mp_shm_arena_lock(i == from ? w : NULL); /* once some are retained there is no way back */
+    if (err) return err;
+    for (; i < upto; i++) {
+      uint32_t n;
+      uint64_t record = mp_shm_entry_handles(mp_shm_list_entry(all, i), &n);
+      mp_shm_transit_retain(record, n);
+    }
+    mp_shm_arena_unlock();
   }
-  mp_shm_arena_unlock();
   return 0;
 }
 
@@ -218,20 +224,31 @@ int mp_shm_list_new(const mp_shm_wait *w, mp_shm_handle *out) {
   return mp_shm_object_new(MP_TYPE_LIST, MP_PAGE, init, NULL, w, out);
 }
 
+/* From the last item on, which leave by it: a portion goes on where the one before ended. */
+static bool drop_all_handles(mp_shm_list *l) {
+  mp_shm_store st = mp_shm_list_store(l);
+  mp_shm_stripe_finish_retired(&st);
+  mp_shm_items all = mp_shm_list_items(l);
+  for (uint64_t i = all.n; i-- > 0;) {
+    uint32_t n = mp_shm_entry_drop_handles(mp_shm_list_entry(&all, i));
+    atomic_store_explicit(&all.t->shape, mp_shm_list_shape(all.first, i), memory_order_release);
+    if (!mp_shm_object_spend(n + 1)) return false;
+  }
+  atomic_store_explicit(&l->carried, 0, memory_order_release);
+  return true;
+}
+
 /* Handles before any table is freed. What is cut short finds entries without handles. */
 static void destroy(uint32_t slot, void *block, bool thorough) {
   mp_shm_list *l = block;
   mp_shm_store st = mp_shm_list_store(l);
-  if (l->carried) {
-    mp_shm_stripe_finish_retired(&st);
-    mp_shm_items all = mp_shm_list_items(l);
-    for (uint64_t i = 0; i < all.n; i++) mp_shm_entry_drop_handles(mp_shm_list_entry(&all, i));
-  }
-  atomic_store_explicit(&l->carried, 0, memory_order_release);
-  if (thorough || l->stripe.needs_recovery || mp_os_mutex_abandoned(&l->stripe.lock))
+  if (l->carried && !drop_all_handles(l)) return;
+  if (thorough || l->stripe.needs_recovery || mp_os_mutex_abandoned(&l->stripe.lock)) {
+    l->stripe.needs_recovery = 1; /* for the next portion */
     mp_shm_container_free_chunks(slot);
-  else
+  } else {
     mp_shm_stripe_free_chunks(&st);
+  }
 }
 
 const mp_shm_object_type_info mp_shm_list_type = {.use_is_no_claim = true, .destroy = destroy};

@@ -147,32 +147,43 @@ int mp_shm_stripe_commit(const mp_shm_store *st, _Atomic uint64_t *word, uint64_
   return 0;
 }
 
-void mp_shm_entry_drop_handles(mp_shm_entry *e) {
+uint32_t mp_shm_entry_drop_handles(mp_shm_entry *e) {
   uint32_t n;
   mp_shm_shape s = mp_shm_entry_shape(e);
   uint64_t record = mp_shm_entry_handles(e, &n);
-  if (!n) return;
+  if (!n) return 0;
   s.nhandles = 0;
   mp_shm_transit_begin(record, n, mp_shm_offset(&e->head), mp_shm_head(&s), -1);
   atomic_store_explicit(&e->head, mp_shm_head(&s), memory_order_release);
   mp_shm_transit_end();
+  return n;
 }
 
-void mp_shm_stripe_free_chunks(const mp_shm_store *st) {
-  uint32_t c[3] = {chunk_of(st, st->s->table), st->s->fresh, st->s->old};
-  for (int i = 0; i < 3; i++)
-    if (is_ours(st, c[i])) mp_shm_chunk_retire(c[i] - 1);
+uint64_t mp_shm_stripe_free_chunks(const mp_shm_store *st) {
+  mp_shm_stripe *s = st->s;
+  uint32_t c[3] = {chunk_of(st, s->table), s->fresh, s->old};
+  uint64_t bytes = 0;
+  for (int i = 0; i < 3; i++) {
+    if (!is_ours(st, c[i])) continue;
+    bytes += mp_shm_chunk_bytes(c[i] - 1);
+    mp_shm_chunk_retire(c[i] - 1);
+  }
+  s->fresh = s->old = 0;
+  atomic_store_explicit(&s->table, 0, memory_order_release);
+  return bytes;
 }
 
-void mp_shm_container_free_chunks(uint32_t object) {
+bool mp_shm_container_free_chunks(uint32_t object) {
   int64_t after;
   uint32_t block = mp_shm_object_at(object)->chunk;
   for (int64_t i = mp_shm_chunk_next(0); i >= 0; i = after) {
     after = mp_shm_chunk_after((uint64_t)i);
-    uint64_t st = mp_shm_chunk_at((uint64_t)i)->st;
-    if (mp_shm_chunk_state(st) == MP_USED && mp_shm_chunk_tag(st) == object && (uint32_t)i != block)
-      mp_shm_chunk_free((uint64_t)i);
+    uint64_t st = mp_shm_chunk_at((uint64_t)i)->st, bytes = mp_shm_chunk_bytes((uint64_t)i);
+    if (mp_shm_chunk_state(st) != MP_USED || mp_shm_chunk_tag(st) != object || (uint32_t)i == block) continue;
+    mp_shm_chunk_free((uint64_t)i);
+    if (!mp_shm_object_spend(mp_shm_container_units(bytes))) return false;
   }
+  return true;
 }
 
 /* --- the lock --- */

@@ -162,12 +162,15 @@ static inline uint64_t mp_shm_entry_handles(mp_shm_entry *e, uint32_t *n) {
 
 /* For destroy, with the arena lock. */
 void mp_shm_stripe_finish_retired(const mp_shm_store *st);
-void mp_shm_entry_drop_handles(mp_shm_entry *e);
-void mp_shm_stripe_free_chunks(const mp_shm_store *st);
+uint32_t mp_shm_entry_drop_handles(mp_shm_entry *e); /* how many there were */
+/* The bytes that it freed. */
+uint64_t mp_shm_stripe_free_chunks(const mp_shm_store *st);
 /* Whether that chunk, index + 1, is in use as that part of the object. */
 bool mp_shm_chunk_is_part(uint32_t object, uint32_t part, uint32_t chunk);
-/* Frees every chunk of the object but its block. */
-void mp_shm_container_free_chunks(uint32_t object);
+/* Frees every chunk of the object but its block; false: mp_shm_object_spend has said no. */
+bool mp_shm_container_free_chunks(uint32_t object);
+/* What it takes to free so many bytes, in units of mp_shm_object_spend. */
+static inline uint64_t mp_shm_container_units(uint64_t bytes) { return bytes / MP_PAGE * 4; }
 
 #pragma GCC visibility pop
 #endif
