@@ -29,11 +29,12 @@ local mproc = {}
 ---@return string? code the error's name
 function mproc.Dict(t, options) end
 
---- Bounds of a Dict: at a bound, the oldest entries that were not read since the last time go. A large one is kept in
---- 256 parts, each of which has its share of the bound.
+--- Bounds of a Dict: at a bound, the oldest entries that were not read since the last time go. A Dict of many entries is
+--- kept in 256 parts, each of which has its share of the bound; an entry that takes more than that has its part alone,
+--- and one that takes more than the bound raises.
 ---@class mproc.DictOptions
 ---@field max_entries? integer how many entries there may be; default: no bound
----@field max_bytes? integer how many bytes entries may take, those of long values not counted; default: no bound
+---@field max_bytes? integer how many bytes keys and values may take, each with 16 and more; default: no bound
 ---@field ttl? number seconds after which an entry is gone, unless it was set again; default: for ever
 
 --- Makes a shared list.
@@ -174,8 +175,8 @@ function d:close() end
 ---@field evictions integer entries that went at a bound
 
 --- A shared list: `l[i]` from 1 to `#l`, without holes. Reading outside gives nil; writing outside, and writing nil,
---- raise: `l[#l + 1] = v` by two processes would overwrite. `ipairs`, `table.unpack` and `table.concat` work. Items are
---- what can be values of a Dict. `append`, `pop` and `shift` take the same time however long the list is; `insert` and
+--- raise: `l[#l + 1] = v` by two processes would overwrite. `ipairs`, `pairs`, `table.unpack` and `table.concat` work.
+--- Items are what can be values of a Dict. `append`, `pop` and `shift` take the same time however long the list is; `insert` and
 --- `remove` in the middle copy it.
 ---@class mproc.List
 ---@field [integer] any the item at that index
@@ -230,7 +231,7 @@ function l:update(i, f) end
 function l:add(i, n) end
 
 --- Sorts, keeping what is equal in order: a copy is sorted and put back, from the beginning when others have changed
---- the list meanwhile.
+--- the list meanwhile. Raises when that has happened ten times and more, for a second: hold the `lock` for it then.
 ---@param cmp? fun(a: any, b: any): boolean whether a comes before b; default: `a < b`
 function l:sort(cmp) end
 

@@ -35,9 +35,9 @@ static void set_up(void) {
   if (sc->prepare) sc->prepare();
 }
 
-static void again(void *arg) {
+static void set_prepared(void *arg) {
   (void)arg;
-  t_set_text(sc->n, 2);
+  t_set_prepared();
 }
 
 static void go_on(void) {
@@ -58,6 +58,7 @@ static void go_on(void) {
 static bool kill_at(long k) {
   t_point = k;
   set_up();
+  t_prepare_text(sc->n, 1);
   pid_t pid = t_trace(sc->run, NULL);
   bool done = t_step(pid, k);
   int r = t_look(sc->n);
@@ -96,6 +97,7 @@ static bool samples(void) { return t_stride() > FINE; }
 static long steps_to_table(mp_shm_stripe *s) {
   long n = 0;
   uint64_t w = s->table;
+  t_prepare_text(sc->n, 1);
   pid_t pid = t_trace(sc->run, NULL);
   while (s->table == w && !t_step(pid, 1)) n++;
   CHECK(s->table != w);
@@ -124,11 +126,13 @@ static long run_window(const scenario *s) {
 static int kill_both(long j, long k) {
   t_what = sc->name;
   set_up();
+  t_prepare_text(sc->n, 1);
   bool over = t_kill_after(j, sc->run, NULL, NULL);
   int r = t_look(sc->n);
   CHECK(r == sc->before || r == sc->after);
   t_what = "recovery";
-  bool done = over || t_kill_after(k, again, NULL, NULL);
+  t_prepare_text(sc->n, 2);
+  bool done = over || t_kill_after(k, set_prepared, NULL, NULL);
   r = t_look(sc->n);
   CHECK(r == 3 || r == sc->before || r == sc->after);
   others();
@@ -151,10 +155,6 @@ static long run_recovery(const scenario *s) {
 
 /* --- operations --- */
 
-static void set_text(void *arg) {
-  (void)arg;
-  t_set_text(sc->n, 1);
-}
 static void set_integer(void *arg) {
   (void)arg;
   t_set_integer(sc->n, 8);
@@ -187,21 +187,21 @@ static void with_split_done(void) {
 
 int main(void) {
   static const scenario scenarios[] = {
-      {"insert", 5, 99, NULL, set_text, 0, 2, 1},
-      {"insert the first", 0, 99, NULL, set_text, 0, 2, 1},
-      {"replace", 5, 3, NULL, set_text, 1, 2, 1},
+      {"insert", 5, 99, NULL, set_prepared, 0, 2, 1},
+      {"insert the first", 0, 99, NULL, set_prepared, 0, 2, 1},
+      {"replace", 5, 3, NULL, set_prepared, 1, 2, 1},
       {"a number in place", 5, 99, with_integer, set_integer, 107, 108, 1},
       {"add", 5, 99, with_integer, add, 107, 108, 1},
       {"add to what is absent", 5, 99, NULL, add, 0, 101, 1},
       {"delete", 5, 3, NULL, delete, 1, 0, 1},
       {"delete the last", 1, 1, NULL, delete, 1, 0, 1},
       {"clear one", 1, 1, NULL, clear, 1, 0, 1},
-      {"insert, a chunk for a table", 5, 3999, with_full_table, set_text, 0, 2, 7},
-      {"insert, a larger chunk", 24, 3999, with_full_table, set_text, 0, 2, 7},
-      {"replace, a larger chunk", 24, 3, with_full_table, set_text, 1, 2, 7},
+      {"insert, a chunk for a table", 5, 3999, with_full_table, set_prepared, 0, 2, 7},
+      {"insert, a larger chunk", 24, 3999, with_full_table, set_prepared, 0, 2, 7},
+      {"replace, a larger chunk", 24, 3, with_full_table, set_prepared, 1, 2, 7},
       {"delete, a smaller chunk", 60, 3, with_drained_table, delete, 1, 0, 7},
-      {"insert that splits", 12, 3999, with_split_due, set_text, 0, 2, 61},
-      {"replace in one of many stripes", 6, 3, with_split_done, set_text, 1, 2, 1},
+      {"insert that splits", 12, 3999, with_split_due, set_prepared, 0, 2, 61},
+      {"replace in one of many stripes", 6, 3, with_split_done, set_prepared, 1, 2, 1},
   };
   static const int recovered[] = {0, 2, 6, 7, 9, 12};
   long points = 0;

@@ -32,10 +32,25 @@ static void set(uint64_t n, const mp_shm_item *v) {
   CHECK(mp_shm_dict_set(t_d, &k, v, NULL, &t_soon) == 1);
 }
 
-void t_set_text(uint64_t n, unsigned version) {
+static struct {
+  uint64_t n;
+  mp_shm_key k;
+  mp_shm_item v;
   char s[T_TEXT];
-  text(s, n, version);
-  set(n, &(mp_shm_item){.type = MP_ITEM_STRING, .p = s, .n = sizeof s});
+} prepared;
+
+void t_prepare_text(uint64_t n, unsigned version) {
+  text(prepared.s, n, version);
+  prepared.n = n;
+  prepared.k = t_key(&prepared.n);
+  prepared.v = (mp_shm_item){.type = MP_ITEM_STRING, .p = prepared.s, .n = T_TEXT};
+}
+
+void t_set_prepared(void) { CHECK(mp_shm_dict_set(t_d, &prepared.k, &prepared.v, NULL, &t_soon) == 1); }
+
+void t_set_text(uint64_t n, unsigned version) {
+  t_prepare_text(n, version);
+  t_set_prepared();
 }
 
 void t_set_integer(uint64_t n, int64_t x) { set(n, &(mp_shm_item){.type = MP_ITEM_INTEGER, .word = (uint64_t)x}); }
@@ -49,20 +64,24 @@ int t_delete(uint64_t n) {
   return mp_shm_dict_delete(t_d, &k, &t_soon);
 }
 
-int t_look(uint64_t n) {
-  mp_shm_key k = t_key(&n);
-  mp_shm_item v;
+int t_judge(uint64_t n, int found, const mp_shm_item *v) {
   char want[T_TEXT];
-  t_reads++;
-  if (!mp_shm_dict_get(t_d, &k, buffer, &v)) return 0;
-  if (v.type == MP_ITEM_INTEGER) return T_INTEGER + (int)v.word;
-  CHECK(v.type == MP_ITEM_STRING && v.n == T_TEXT);
+  if (!found) return 0;
+  if (v->type == MP_ITEM_INTEGER) return T_INTEGER + (int)v->word;
+  CHECK(v->type == MP_ITEM_STRING && v->n == T_TEXT);
   for (unsigned version = 0; version < 3; version++) {
     text(want, n, version);
-    if (memcmp(v.p, want, T_TEXT) == 0) return 1 + (int)version;
+    if (memcmp(v->p, want, T_TEXT) == 0) return 1 + (int)version;
   }
   CHECK(!"whole");
   return -1;
+}
+
+int t_look(uint64_t n) {
+  mp_shm_key k = t_key(&n);
+  mp_shm_item v;
+  t_reads++;
+  return t_judge(n, mp_shm_dict_get(t_d, &k, buffer, &v), &v);
 }
 
 mp_shm_handle t_look_handle(uint64_t n) {

@@ -354,6 +354,48 @@ describe("a dict", function()
       blame.caller(function() mproc.Dict(nil, { max_bytes = 100 }).k = ("x"):rep(200) end, "max_bytes")
     end)
 
+    it("counts the bytes of long values, too", function()
+      local d, long = mproc.Dict(nil, { max_bytes = 1000000 }), ("x"):rep(50000)
+      for i = 1, 100 do
+        d[i] = i % 2 == 0 and long or { long }
+        assert.equal(long, i % 2 == 0 and d[i] or d[i][1])
+        assert.is_true(#d <= 19)
+      end
+      assert.is_true(#d >= 13)
+      d.small = ("x"):rep(999000)
+      assert.same({ "small" }, d:keys())
+      blame.caller(function() d.k = ("x"):rep(1000001) end, "max_bytes")
+      d.small = nil
+      for i = 1, 19 do
+        d[i] = long
+      end
+      assert.equal(19, #d)
+      d:clear()
+      for i = 1, 19 do
+        d[i] = long
+      end
+      assert.equal(19, #d)
+    end)
+
+    it("keeps to both bounds when it is kept in parts", function()
+      local long = ("x"):rep(200000)
+      local d = mproc.Dict(nil, { max_bytes = 80000000, max_entries = 20000 })
+      for i = 1, 9000 do
+        d[i] = i
+      end
+      assert.equal(256, d:stats().stripes)
+      for i = 1, 2000 do
+        d["x" .. i] = long
+        assert.equal(long, d["x" .. i])
+      end
+      local n = 0
+      for k in pairs(d) do
+        n = n + (math.type(k) and 0 or 1)
+      end
+      assert.is_true(n > 150 and n * 200000 <= 80000000)
+      blame.caller(function() d.k = ("x"):rep(80000001) end, "max_bytes")
+    end)
+
     it("forgets after a time", function()
       local d = mproc.Dict(nil, { ttl = 0.05 })
       d.k, d.n = 1, 1
@@ -452,7 +494,10 @@ describe("a dict", function()
     end)
 
     it("cannot be waited for", function()
-      assert.error_matches(function() mproc.wait({ mproc.Dict() }, 0) end, "cannot be waited for")
+      for _, container in ipairs{ mproc.Dict(), mproc.List(), mproc.Set(), mproc.Namespace(),
+        mproc.Dict(mproc.Namespace()) } do
+        assert.error_matches(function() mproc.wait({ container }, 0) end, "cannot be waited for, its changes wake nobody")
+      end
     end)
   end)
 end)

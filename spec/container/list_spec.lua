@@ -52,7 +52,10 @@ describe("a list", function()
     for _, v in ipairs(l) do
       sum = sum + v
     end
-    assert.equal(6, sum)
+    for i, v in pairs(l) do
+      sum = sum + i * v
+    end
+    assert.equal(6 + 3 + 2 + 6, sum)
   end)
 
   it("grows and shrinks at both ends", function()

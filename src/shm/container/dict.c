@@ -139,9 +139,10 @@ static bool keeps_type(mp_shm_stripe *s, const spot *at, const mp_shm_item *v) {
   return shape.vtype == v->type && !shape.expires && !v->deadline;
 }
 
-static int make_room(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, uint64_t span, spot *at,
-                     const mp_shm_wait *w) {
-  int err = d->recent_bits ? mp_shm_dict_evict(d, st, span, !at->p, w) : 0;
+/* outside: bytes of its blob */
+static int make_room(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, uint64_t span, uint64_t outside,
+                     spot *at, const mp_shm_wait *w) {
+  int err = d->recent_bits ? mp_shm_dict_evict(d, st, span + outside, !at->p, w) : 0;
   bool full = !err && !mp_shm_dict_has_room(st->s, span);
   if (full && d->expiring) err = mp_shm_dict_drop_expired(d, st, w);
   if (full && !err) err = mp_shm_dict_remake(d, st, span, w);
@@ -172,18 +173,22 @@ static int put(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, cons
     atomic_store_explicit(&entry_of(s, at)->word, v->word, memory_order_release);
     return 0;
   }
-  uint64_t span = mp_shm_item_span(k, v);
+  uint64_t span = mp_shm_item_span(k, v), outside = mp_shm_item_outside(v);
   if (v->deadline) d->expiring = 1;
-  int err = d->recent_bits || !mp_shm_dict_has_room(s, span) ? make_room(d, st, k, span, at, w) : 0;
+  int err = d->recent_bits || !mp_shm_dict_has_room(s, span) ? make_room(d, st, k, span, outside, at, w) : 0;
   if (err) return err;
+  uint64_t was = at->p ? mp_shm_entry_span(entry_of(s, at)) : 0;
+  uint64_t was_outside = at->p ? mp_shm_entry_outside(entry_of(s, at)) : 0;
   uint64_t place = s->end, slot = mp_shm_slot_word(k->hash, place);
   bool fresh = !at->p && *at->gap == 0;
   if (!at->p && !fresh) atomic_store_explicit(&s->reused, s->reused + 1, memory_order_release);
   if (MP_MUTANT(SLOT)) atomic_store(at->p ? at->p : at->gap, slot);
   mp_shm_stripe_append(s, k, v);
   err = commit(d, st, at, slot, place, w);
-  s->dead += err ? span : at->p ? mp_shm_entry_span(entry_of(s, at)) : 0;
-  if (err || at->p) return err;
+  s->dead += err ? span : was;
+  if (err) return err;
+  s->outside += outside - was_outside;
+  if (at->p) return 0;
   atomic_store_explicit(&s->live, s->live + 1, memory_order_relaxed);
   s->used += fresh;
   return 0;
@@ -196,12 +201,13 @@ int mp_shm_dict_remove(mp_shm_dict *d, const mp_shm_store *st, _Atomic uint64_t 
   uint32_t leaving;
   (void)d;
   mp_shm_entry_handles(e, &leaving);
-  uint64_t span = mp_shm_entry_span(e);
+  uint64_t span = mp_shm_entry_span(e), outside = mp_shm_entry_outside(e);
   int err = leaving ? mp_shm_stripe_commit(st, p, MP_SLOT_DELETED, mp_shm_offset(e), 0, 0, w) : 0;
   if (err) return err;
   if (!leaving) atomic_store_explicit(p, MP_SLOT_DELETED, memory_order_release);
   atomic_store_explicit(&s->live, s->live - 1, memory_order_relaxed);
   s->dead += span;
+  s->outside -= outside;
   return 0;
 }
 

@@ -46,7 +46,8 @@ static uint64_t share_of(uint64_t whole, uint32_t stripes) {
   return whole / stripes ? whole / stripes : 1;
 }
 
-static bool within(const mp_shm_stripe *s, bound b) { return s->live <= b.entries && mp_shm_live_bytes(s) <= b.bytes; }
+static uint64_t bytes_of(const mp_shm_stripe *s) { return mp_shm_live_bytes(s) + s->outside; }
+static bool within(const mp_shm_stripe *s, bound b) { return s->live <= b.entries && bytes_of(s) <= b.bytes; }
 
 /* From the oldest entry on, until what is left is within the bound. */
 static int walk(mp_shm_dict *d, const mp_shm_store *st, bound b, const mp_shm_wait *w) {
@@ -65,12 +66,15 @@ static int walk(mp_shm_dict *d, const mp_shm_store *st, bound b, const mp_shm_wa
   return 0;
 }
 
-int mp_shm_dict_evict(mp_shm_dict *d, const mp_shm_store *st, uint64_t span, bool one_more, const mp_shm_wait *w) {
+/* An entry that takes more than the stripe's share is alone there. */
+int mp_shm_dict_evict(mp_shm_dict *d, const mp_shm_store *st, uint64_t bytes, bool one_more, const mp_shm_wait *w) {
   mp_shm_stripe *s = st->s;
   bound b = {share_of(d->options.max_entries, d->mask + 1), share_of(d->options.max_bytes, d->mask + 1)};
-  if (span > b.bytes) return -EFBIG;
-  if (!s->table || (s->live + one_more <= b.entries && mp_shm_live_bytes(s) + span <= b.bytes)) return 0;
-  bound target = {b.entries - (b.entries + 3) / 4, b.bytes - span < b.bytes / 4 * 3 ? b.bytes - span : b.bytes / 4 * 3};
+  if (d->options.max_bytes && bytes > d->options.max_bytes) return -EFBIG;
+  if (bytes > b.bytes) b.bytes = bytes;
+  if (!s->table || (s->live + one_more <= b.entries && bytes_of(s) + bytes <= b.bytes)) return 0;
+  uint64_t rest = b.bytes - bytes, most = b.bytes / 4 * 3;
+  bound target = {b.entries - (b.entries + 3) / 4, rest < most ? rest : most};
   int err = walk(d, st, target, w);
   if (!err && !within(s, target)) err = walk(d, st, target, w);
   return err;

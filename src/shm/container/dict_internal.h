@@ -55,8 +55,9 @@ int mp_shm_dict_drop_expired(mp_shm_dict *d, const mp_shm_store *st, const mp_sh
 /* Deletes entry `slot` at p. */
 int mp_shm_dict_remove(mp_shm_dict *d, const mp_shm_store *st, _Atomic uint64_t *p, uint64_t slot,
                        const mp_shm_wait *w);
-/* Makes room in a bounded one by deleting what is old and was not read lately. -EFBIG: the bound is smaller than the entry. */
-int mp_shm_dict_evict(mp_shm_dict *d, const mp_shm_store *st, uint64_t span, bool one_more, const mp_shm_wait *w);
+/* Makes room for so many bytes, those of its blob among them, in a bounded one, by deleting what is old and was not read
+ * lately. -EFBIG: the bound is smaller than the entry. */
+int mp_shm_dict_evict(mp_shm_dict *d, const mp_shm_store *st, uint64_t bytes, bool one_more, const mp_shm_wait *w);
 /* The slot that names the entry at that place, or NULL: it is dead. */
 _Atomic uint64_t *mp_shm_dict_slot_of(mp_shm_dict *d, mp_shm_stripe *s, uint64_t place);
 #pragma GCC visibility pop

@@ -7,8 +7,8 @@
 #define ORDER_LEAST 4
 #define SPLIT_BUSY 100      /* who found stripe 0's lock busy so often splits it, */
 #define SPLIT_BUSY_LEAST 16 /* if it has as many entries */
-#define BOUNDED_SPLIT 16384 /* a smaller bound is not divided among stripes */
-#define BYTES_AN_ENTRY 64   /* in that bound, if it is one of bytes */
+#define BOUNDED_SPLIT 16384 /* a smaller bound is not divided among stripes, */
+#define BOUNDED_BYTES (MP_DICT_STRIPES * UINT64_C(4) * (MP_INLINE_MOST + MP_KEY_MOST)) /* nor one of less bytes */
 
 uint32_t mp_shm_dict_split_at = 8192;
 
@@ -110,11 +110,9 @@ int mp_shm_dict_remake(mp_shm_dict *d, const mp_shm_store *st, uint64_t span, co
 /* --- the split --- */
 
 bool mp_shm_dict_should_split(mp_shm_dict *d, const mp_shm_stripe *s) {
+  const mp_shm_dict_options *o = &d->options;
   if (d->mask || s != &d->first) return false;
-  uint64_t bound = d->options.max_entries ? d->options.max_entries : UINT64_MAX;
-  if (d->options.max_bytes && d->options.max_bytes / BYTES_AN_ENTRY < bound)
-    bound = d->options.max_bytes / BYTES_AN_ENTRY;
-  if (bound < BOUNDED_SPLIT) return false;
+  if ((o->max_entries && o->max_entries < BOUNDED_SPLIT) || (o->max_bytes && o->max_bytes < BOUNDED_BYTES)) return false;
   return s->live >= mp_shm_dict_split_at || (s->busy >= SPLIT_BUSY && s->live >= SPLIT_BUSY_LEAST);
 }
 
@@ -197,6 +195,7 @@ static void deal(mp_shm_dict *d) {
     mp_shm_stripe *s = mp_shm_dict_stripe(d, to);
     uint64_t w = s->table;
     s->end = move(t, slot, mp_shm_table_at(w), mp_shm_table_order(w), s->end);
+    s->outside += mp_shm_entry_outside(mp_shm_entry_at(t, mp_shm_slot_place(slot)));
     s->used = ++s->live;
   }
 }
@@ -232,7 +231,7 @@ static bool has(const mp_shm_store *st, uint64_t place) {
 
 static void count(const mp_shm_store *st) {
   mp_shm_stripe *s = st->s;
-  uint64_t w = s->table, sum = 0, end = w ? mp_shm_log_begin(mp_shm_table_order(w)) : 0, begin = end;
+  uint64_t w = s->table, sum = 0, outside = 0, end = w ? mp_shm_log_begin(mp_shm_table_order(w)) : 0, begin = end;
   uint32_t live = 0, used = 0, mask = mp_shm_dict_of(st)->mask;
   for (uint64_t i = 0; w && i < mp_shm_index_size(w); i++) {
     uint64_t slot = mp_shm_table_at(w)->index[i], place = mp_shm_slot_place(slot);
@@ -243,9 +242,11 @@ static void count(const mp_shm_store *st) {
     if (mp_shm_stripe_index(mp_shm_slot_hash(slot), mask) != st->part) continue;
     live++;
     sum += span;
+    outside += mp_shm_entry_outside(mp_shm_entry_at(mp_shm_table_at(w), place));
   }
   s->end = end;
   s->dead = end - begin - sum;
+  s->outside = outside;
   atomic_store_explicit(&s->live, live, memory_order_relaxed);
   s->used = used;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Entries: written, read, compared, added to. The layout stands in entry.h. */
+#include "shm/container/blob.h"
 #include "shm/container/stripe.h"
 
 static bool read_shape(mp_shm_table *t, uint64_t place, mp_shm_shape *s, uint64_t *word) {
@@ -69,6 +70,15 @@ uint64_t mp_shm_item_span(const mp_shm_key *k, const mp_shm_item *v) {
   mp_shm_shape s = shape_for(k, v);
   return mp_shm_span(&s, v->n);
 }
+
+static uint64_t outside(uint8_t type, uint64_t word) {
+  const mp_shm_blob *b = mp_shm_is_blob(type) ? mp_shm_object_block(word, MP_TYPE_BLOB) : NULL;
+  return b ? b->n : 0;
+}
+
+uint64_t mp_shm_item_outside(const mp_shm_item *v) { return outside(v->type, v->word); }
+
+uint64_t mp_shm_entry_outside(mp_shm_entry *e) { return outside(mp_shm_entry_shape(e).vtype, e->word); }
 
 void mp_shm_entry_write(mp_shm_entry *e, const mp_shm_key *k, const mp_shm_item *v) {
   mp_shm_shape shape = shape_for(k, v);

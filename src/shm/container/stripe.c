@@ -88,6 +88,7 @@ static void finish_replace(const mp_shm_store *st, uint32_t old, uint64_t end, u
   atomic_store_explicit(&s->live, n, memory_order_relaxed);
   s->used = n;
   s->dead = 0;
+  if (!n) s->outside = 0;
   s->copies++;
   if (mp_shm_stripe_drop(st, &s->old, w) != 0) s->needs_recovery = 1;
 }

@@ -28,7 +28,8 @@
  *            it consistent
  * reused     (a dict's) +1 before a deleted slot gets        a copy of all is one of each key if it stayed the same
  *            another key
- * live used dead busy copies   caches and counts            recovery counts live, used and dead
+ * live used dead outside       caches and counts; outside:  recovery counts all but the last two
+ * busy copies                  bytes of blobs in it
  *
  * Rules: chunks name their stripe (`part`), so that recovery frees none that another stripe has claimed since. Readers store
  * nothing, follow no pointer, hold every place against the arena's end, and check a length before they use it. No Lua call
@@ -53,6 +54,7 @@ typedef struct mp_shm_stripe {
   _Atomic uint64_t version, table;
   _Atomic uint64_t retired; /* the entry's offset in the arena; 0: none */
   uint64_t end, dead;       /* where the next entry goes; bytes of dead entries before it */
+  uint64_t outside;         /* bytes of a dict's values that lie in blobs */
   _Atomic uint32_t live;
   uint32_t used;                               /* entries in the index; slots that were ever filled */
   _Atomic uint32_t fresh, old, needs_recovery; /* chunk index + 1; 0: none */
@@ -123,6 +125,9 @@ void mp_shm_entry_item(mp_shm_entry *copy, mp_shm_item *key, mp_shm_item *v);
 void mp_shm_entry_write(mp_shm_entry *e, const mp_shm_key *k, const mp_shm_item *v);
 /* Whether the entry has that value, by content. */
 bool mp_shm_entry_is(mp_shm_entry *e, const mp_shm_item *x);
+/* Bytes of the value that lie in a blob, not in the entry. The blob is alive. */
+uint64_t mp_shm_item_outside(const mp_shm_item *v);
+uint64_t mp_shm_entry_outside(mp_shm_entry *e);
 /* The sum of two numbers, as Lua adds: type and word. */
 void mp_shm_item_add(const mp_shm_item *a, const mp_shm_item *b, mp_shm_item *sum);
 
