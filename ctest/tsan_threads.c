@@ -15,6 +15,8 @@
 #include <time.h>
 
 #include "harness.h"
+#include "shm/container/dict.h"
+#include "shm/container/list.h"
 #include "shm/number/array.h"
 #include "shm/queue/joinable.h"
 #include "shm/queue/pipe_end.h"
@@ -275,6 +277,111 @@ static void use_directory(int me) {
   }
 }
 
+/* --- containers: readers take no lock, so only the words order what they see --- */
+
+enum { KEYS = 300, SPLIT_AT = 100, TEXT = 24, COPY = 1 << 20 };
+
+static _Alignas(8) char found[THREADS][MP_ITEM_ROOM], copies[THREADS][COPY];
+
+static void make_dict(void) {
+  const mp_shm_dict_options plain_one = {0};
+  mp_shm_handle h;
+  mp_shm_dict_split_at = SPLIT_AT;
+  CHECK(mp_shm_dict_new(&plain_one, &t_soon, &h) == 0);
+  hold(0, h, MP_TYPE_DICT);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
+  hold(1, h, MP_TYPE_MUTEX);
+}
+
+static mp_shm_key key_of(const uint64_t *n) {
+  return (mp_shm_key){n, 8, MP_ITEM_INTEGER, mp_shm_hash_word(*n, ((mp_shm_dict *)blocks[0])->seed)};
+}
+
+/* A text of one word again and again, or a number, or an object. */
+static void set_key(uint64_t n, uint64_t word, int kind) {
+  uint64_t text[TEXT];
+  mp_shm_key k = key_of(&n);
+  mp_shm_item v = {.type = MP_ITEM_INTEGER, .word = word};
+  for (int i = 0; i < TEXT; i++) text[i] = word;
+  if (kind == 1) v = (mp_shm_item){.type = MP_ITEM_STRING, .p = text, .n = sizeof text};
+  if (kind == 2)
+    v = (mp_shm_item){.type = MP_ITEM_MESSAGE, .p = &handles[1], .n = 8, .handles = &handles[1], .nhandles = 1};
+  CHECK(mp_shm_dict_set(blocks[0], &k, &v, NULL, &t_soon) == 1);
+}
+
+static void get_key(int me, uint64_t n) {
+  mp_shm_item v;
+  mp_shm_key k = key_of(&n);
+  if (!mp_shm_dict_get(blocks[0], &k, found[me], &v) || v.type != MP_ITEM_STRING) return;
+  const uint64_t *text = v.p;
+  for (int i = 1; i < TEXT; i++) CHECK(text[i] == text[0]);
+}
+
+static void walk_dict(int me) {
+  uint64_t need;
+  uint32_t mask = 0;
+  for (uint32_t i = 0; i <= mask; i++)
+    CHECK(mp_shm_dict_copy(blocks[0], i, copies[me], COPY, &mask, &need, &t_soon) >= 0);
+}
+
+static void use_dict(int me) {
+  const mp_shm_item one = {.type = MP_ITEM_INTEGER, .word = 1}, zero = {.type = MP_ITEM_INTEGER};
+  uint64_t hot = KEYS, random = (uint64_t)me + 1;
+  mp_shm_item sum;
+  mp_shm_dict_numbers numbers;
+  for (int i = 0; i < 4 * MANY; i++) {
+    random = random * UINT64_C(6364136223846793005) + 1;
+    uint64_t n = (random >> 33) % KEYS;
+    mp_shm_key k = key_of(&n), counter = key_of(&hot);
+    set_key(n, random, i % 3);
+    get_key(me, (random >> 40) % KEYS);
+    CHECK(mp_shm_dict_add(blocks[0], &counter, &one, &zero, &sum, &t_soon) == 0);
+    if (i % 4 == 0) CHECK(mp_shm_dict_delete(blocks[0], &k, &t_soon) >= 0);
+    if (i % 64 == 0) walk_dict(me);
+    if (i % 256 == 0) mp_shm_dict_stats(blocks[0], &numbers);
+    if (i == 3 * MANY && me == 0) CHECK(mp_shm_dict_clear(blocks[0], &t_soon) == 0);
+  }
+}
+
+/* What was written before a value was set may be read by who has got it: by a text, and by a number in its place. */
+static void publish_by_dict(int me) {
+  const uint64_t signal = 0;
+  mp_shm_item v;
+  mp_shm_key k = key_of(&signal);
+  for (uint64_t i = 1; me == 0 && i <= WORDS; i++) {
+    plain[i - 1] = i;
+    set_key(signal, i, 0);
+  }
+  for (uint64_t seen = 0; me && seen < WORDS;) {
+    seen = mp_shm_dict_get(blocks[0], &k, found[me], &v) ? v.word : 0;
+    for (uint64_t i = 0; i < seen; i++) CHECK(plain[i] == i + 1);
+  }
+}
+
+static void make_list(void) {
+  mp_shm_handle h;
+  CHECK(mp_shm_list_new(&t_soon, &h) == 0);
+  hold(0, h, MP_TYPE_LIST);
+  CHECK(mp_shm_mutex_new(MP_MUTEX_PLAIN, &t_soon, &h) == 0);
+  hold(1, h, MP_TYPE_MUTEX);
+}
+
+static void use_list(int me) {
+  mp_shm_item v;
+  for (int i = 0; i < 2 * MANY; i++) {
+    mp_shm_item two[2] = {{.type = MP_ITEM_INTEGER, .word = (uint64_t)i}, {.type = MP_ITEM_TRUE}};
+    if (i % 5 == 0)
+      two[1] = (mp_shm_item){.type = MP_ITEM_MESSAGE, .p = &handles[1], .n = 8, .handles = &handles[1], .nhandles = 1};
+    CHECK(mp_shm_list_append(blocks[0], two, 2, &t_soon) == 0);
+    if (i % 8 == 0) CHECK(mp_shm_list_insert(blocks[0], 0, &two[0], &t_soon) == 0);
+    mp_shm_list_get(blocks[0], (uint64_t)i % 7, found[me], &v);
+    mp_shm_list_get(blocks[0], MP_LIST_LAST, found[me], &v);
+    CHECK(mp_shm_list_set(blocks[0], 0, &two[i % 2], NULL, &t_soon) == 1);
+    for (int k = 0; k < 2; k++) CHECK(mp_shm_list_remove(blocks[0], k ? MP_LIST_LAST : 0, NULL, &t_soon) == 1);
+    mp_shm_list_count(blocks[0]);
+  }
+}
+
 /* --- running --- */
 
 typedef struct scenario {
@@ -295,6 +402,9 @@ static const scenario scenarios[] = {
     {"events", make_event, use_event},
     {"a barrier", make_barrier, use_barrier},
     {"an array", make_array, use_array},
+    {"a dictionary", make_dict, use_dict},
+    {"what was written before a set", make_dict, publish_by_dict},
+    {"a list", make_list, use_list},
     {"objects that come and go", make_nothing, use_directory},
 };
 

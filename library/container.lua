@@ -29,8 +29,8 @@ local mproc = {}
 ---@return string? code the error's name
 function mproc.Dict(t, options) end
 
---- Bounds of a Dict: at a bound, the oldest entries that were not read since the last time go. A Dict of many entries is
---- kept in 256 parts, each of which has its share of the bound; an entry that takes more than that has its part alone,
+--- Bounds of a Dict: at a bound, the oldest entries that were not read since the last time go. A Dict of many entries
+--- is kept in 256 parts, each of which has its share of the bound; an entry that takes more than that has its part alone,
 --- and one that takes more than the bound raises.
 ---@class mproc.DictOptions
 ---@field max_entries? integer how many entries there may be; default: no bound
@@ -176,8 +176,8 @@ function d:close() end
 
 --- A shared list: `l[i]` from 1 to `#l`, without holes. Reading outside gives nil; writing outside, and writing nil,
 --- raise: `l[#l + 1] = v` by two processes would overwrite. `ipairs`, `pairs`, `table.unpack` and `table.concat` work.
---- Items are what can be values of a Dict. `append`, `pop` and `shift` take the same time however long the list is; `insert` and
---- `remove` in the middle copy it.
+--- Items are what can be values of a Dict. `append`, `pop` and `shift` take the same time however long the list is;
+--- `insert` and `remove` in the middle copy it.
 ---@class mproc.List
 ---@field [integer] any the item at that index
 local l = {}

@@ -137,8 +137,10 @@ static void after_blob(void) {
 
 int main(void) {
   static const scenario scenarios[] = {
-      {"insert a handle", 99, insert, false, false, false},          {"replace a handle by another", 1, insert, false, false, false},
-      {"delete a handle", 1, delete, false, false, false},           {"clear one with a handle", 1, clear, false, false, false},
+      {"insert a handle", 99, insert, false, false, false},
+      {"replace a handle by another", 1, insert, false, false, false},
+      {"delete a handle", 1, delete, false, false, false},
+      {"clear one with a handle", 1, clear, false, false, false},
       {"replace a dictionary in it", 1, insert, false, true, false},
   };
   static const scenario ends[] = {

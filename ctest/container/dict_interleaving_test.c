@@ -17,7 +17,7 @@ static struct answer {
   volatile int found; /* -1: nothing yet */
   mp_shm_item v;
   _Alignas(8) char buffer[MP_ITEM_ROOM];
-} *answer;
+} * answer;
 static mp_shm_key wanted;
 static unsigned filled;
 static uint64_t n;

@@ -8,7 +8,17 @@
  */
 #include "dict_scenario.h"
 
-enum { KEY = 3, KEYS = 6, CROWD = 2000, CROWD_END = 2600, SAME_STRIPE = 5000, FINE = 5, STEPS_MOST = 100000, CLAIM = 60, COPYING = 211 };
+enum {
+  KEY = 3,
+  KEYS = 6,
+  CROWD = 2000,
+  CROWD_END = 2600,
+  SAME_STRIPE = 5000,
+  FINE = 5,
+  STEPS_MOST = 100000,
+  CLAIM = 60,
+  COPYING = 211
+};
 
 static uint32_t stripe_of(uint64_t n) { return mp_shm_stripe_index(t_key(&n).hash, MP_DICT_STRIPES - 1); }
 static bool is_beside(uint64_t n) { return stripe_of(n) != stripe_of(KEY); }

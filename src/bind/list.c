@@ -281,9 +281,11 @@ static const luaL_Reg methods[] = {
     {"close", mp_lua_container_close},
     {NULL, NULL},
 };
-static const luaL_Reg metamethods[] = {
-    {"__len", list_len},           {"__pairs", list_pairs}, {"__tostring", list_tostring},
-    {"__close", mp_lua_container_scope}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__len", list_len},
+                                       {"__pairs", list_pairs},
+                                       {"__tostring", list_tostring},
+                                       {"__close", mp_lua_container_scope},
+                                       {NULL, NULL}};
 
 void mp_lua_open_list(lua_State *L) {
   mp_lua_box_class(L, MP_LIST_TYPE, &class, methods, metamethods);

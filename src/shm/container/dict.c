@@ -185,7 +185,7 @@ static int put(mp_shm_dict *d, const mp_shm_store *st, const mp_shm_key *k, cons
   if (MP_MUTANT(SLOT)) atomic_store(at->p ? at->p : at->gap, slot);
   mp_shm_stripe_append(s, k, v);
   err = commit(d, st, at, slot, place, w);
-  s->dead += err ? span : was;
+  mp_shm_stripe_died(s, err ? span : was);
   if (err) return err;
   s->outside += outside - was_outside;
   if (at->p) return 0;
@@ -206,7 +206,7 @@ int mp_shm_dict_remove(mp_shm_dict *d, const mp_shm_store *st, _Atomic uint64_t 
   if (err) return err;
   if (!leaving) atomic_store_explicit(p, MP_SLOT_DELETED, memory_order_release);
   atomic_store_explicit(&s->live, s->live - 1, memory_order_relaxed);
-  s->dead += span;
+  mp_shm_stripe_died(s, span);
   s->outside -= outside;
   return 0;
 }

@@ -112,7 +112,8 @@ int mp_shm_dict_remake(mp_shm_dict *d, const mp_shm_store *st, uint64_t span, co
 bool mp_shm_dict_should_split(mp_shm_dict *d, const mp_shm_stripe *s) {
   const mp_shm_dict_options *o = &d->options;
   if (d->mask || s != &d->first) return false;
-  if ((o->max_entries && o->max_entries < BOUNDED_SPLIT) || (o->max_bytes && o->max_bytes < BOUNDED_BYTES)) return false;
+  if ((o->max_entries && o->max_entries < BOUNDED_SPLIT) || (o->max_bytes && o->max_bytes < BOUNDED_BYTES))
+    return false;
   return s->live >= mp_shm_dict_split_at || (s->busy >= SPLIT_BUSY && s->live >= SPLIT_BUSY_LEAST);
 }
 
@@ -245,7 +246,7 @@ static void count(const mp_shm_store *st) {
     outside += mp_shm_entry_outside(mp_shm_entry_at(mp_shm_table_at(w), place));
   }
   s->end = end;
-  s->dead = end - begin - sum;
+  atomic_store_explicit(&s->dead, end - begin - sum, memory_order_relaxed);
   s->outside = outside;
   atomic_store_explicit(&s->live, live, memory_order_relaxed);
   s->used = used;

@@ -161,7 +161,7 @@ static int put(mp_shm_list *l, uint64_t i, const mp_shm_item *v, const mp_shm_wa
   mp_shm_stripe_append(&l->stripe, NULL, v);
   uint64_t record = mp_shm_entry_handles(mp_shm_entry_at(all.t, place), &n);
   err = commit(l, &all.index[i], place / 8, old, record, n, w);
-  l->stripe.dead += err ? span : was;
+  mp_shm_stripe_died(&l->stripe, err ? span : was);
   return err;
 }
 
@@ -212,7 +212,7 @@ static int take_off(mp_shm_list *l, bool first, const mp_shm_wait *w) {
   uint64_t span = mp_shm_entry_span(e);
   int err = commit(l, &all.t->shape, mp_shm_list_shape(all.first + first, all.n - 1), e, 0, 0, w);
   if (err) return err;
-  l->stripe.dead += span;
+  mp_shm_stripe_died(&l->stripe, span);
   atomic_store_explicit(&l->stripe.live, (uint32_t)all.n - 1, memory_order_relaxed);
   shrink(l, w);
   return 0;
@@ -241,7 +241,7 @@ static uint64_t gather(mp_shm_list *l, const mp_shm_item *items, uint64_t n, uin
     to += items[i].nhandles + items[i].nextra;
   }
   s->end += mp_shm_span(&shape, 0);
-  s->dead += mp_shm_span(&shape, 0);
+  mp_shm_stripe_died(s, mp_shm_span(&shape, 0));
   return mp_shm_offset(e->more);
 }
 
@@ -263,7 +263,7 @@ static int append(mp_shm_list *l, const mp_shm_item *items, uint64_t n, const mp
   uint64_t record = handles ? gather(l, items, n, (uint32_t)handles) : 0;
   err = commit(l, &all.t->shape, mp_shm_list_shape(all.first, all.n + n), NULL, record, (uint32_t)handles, w);
   if (err) {
-    l->stripe.dead += live;
+    mp_shm_stripe_died(&l->stripe, live);
     l->stripe.needs_recovery = 1; /* slots are used again in another version: a reader may have seen these */
     return err;
   }

@@ -167,7 +167,7 @@ static int clear(mp_shm_list *l, const mp_shm_wait *w) {
           mp_shm_stripe_commit(&st, &all.t->shape, mp_shm_list_shape(all.first, all.n - 1), mp_shm_offset(e), 0, 0, w);
     else
       atomic_store_explicit(&all.t->shape, mp_shm_list_shape(all.first, all.n - 1), memory_order_release);
-    l->stripe.dead += err ? 0 : mp_shm_entry_span(e);
+    mp_shm_stripe_died(&l->stripe, err ? 0 : mp_shm_entry_span(e));
   }
   if (err) return err;
   changes(l);
@@ -203,7 +203,7 @@ static void count(const mp_shm_store *st) {
     if (upto > end) end = upto;
   }
   s->end = end;
-  s->dead = end - begin - sum;
+  atomic_store_explicit(&s->dead, end - begin - sum, memory_order_relaxed);
   atomic_store_explicit(&s->live, (uint32_t)all.n, memory_order_relaxed);
 }
 

@@ -87,9 +87,9 @@ static void finish_replace(const mp_shm_store *st, uint32_t old, uint64_t end, u
   s->end = end;
   atomic_store_explicit(&s->live, n, memory_order_relaxed);
   s->used = n;
-  s->dead = 0;
+  atomic_store_explicit(&s->dead, 0, memory_order_relaxed);
   if (!n) s->outside = 0;
-  s->copies++;
+  atomic_store_explicit(&s->copies, s->copies + 1, memory_order_relaxed);
   if (mp_shm_stripe_drop(st, &s->old, w) != 0) s->needs_recovery = 1;
 }
 

@@ -53,15 +53,21 @@ typedef struct mp_shm_stripe {
   _Alignas(MP_LINE) mp_os_mutex lock;
   _Atomic uint64_t version, table;
   _Atomic uint64_t retired; /* the entry's offset in the arena; 0: none */
-  uint64_t end, dead;       /* where the next entry goes; bytes of dead entries before it */
+  uint64_t end;             /* where the next entry goes */
+  _Atomic uint64_t dead;    /* bytes of dead entries before it */
   uint64_t outside;         /* bytes of a dict's values that lie in blobs */
   _Atomic uint32_t live;
   uint32_t used;                               /* entries in the index; slots that were ever filled */
   _Atomic uint32_t fresh, old, needs_recovery; /* chunk index + 1; 0: none */
-  uint32_t busy, copies;
-  _Atomic uint32_t reused;
+  uint32_t busy;
+  _Atomic uint32_t copies, reused;
 } mp_shm_stripe;
 _Static_assert(sizeof(mp_shm_stripe) == MP_LINE, "a stripe is a line");
+
+/* Under the lock: a word that others read without. */
+static inline void mp_shm_stripe_died(mp_shm_stripe *s, uint64_t bytes) {
+  atomic_store_explicit(&s->dead, atomic_load_explicit(&s->dead, memory_order_relaxed) + bytes, memory_order_relaxed);
+}
 
 typedef struct mp_shm_table {
   _Atomic uint64_t bytes, shape; /* shape: a list's; a dict's is 0 */
