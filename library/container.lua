@@ -30,8 +30,8 @@ local mproc = {}
 function mproc.Dict(t, options) end
 
 --- Bounds of a Dict: at a bound, the oldest entries that were not read since the last time go. A Dict of many entries
---- is kept in 256 parts, each of which has its share of the bound; an entry that takes more than that has its part alone,
---- and one that takes more than the bound raises.
+--- is kept in 256 parts, each of which has its share of the bound; an entry that takes more than that has its part
+--- alone, and one that takes more than the bound raises.
 ---@class mproc.DictOptions
 ---@field max_entries? integer how many entries there may be; default: no bound
 ---@field max_bytes? integer how many bytes keys and values may take, each with 16 and more; default: no bound
