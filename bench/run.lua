@@ -35,6 +35,7 @@ local PROGRAMS = {
   "bench/startup.lua",
   "bench/scaling.lua",
   "bench/freeze_heap.lua",
+  "bench/frozen.lua",
 }
 
 local harness = require("bench.harness")

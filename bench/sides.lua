@@ -7,6 +7,7 @@ local machine = require("bench.machine")
 local sides = {}
 
 local PYTHON = os.getenv("PYTHON") or "python3"
+local LMDB_PYTHON = os.getenv("LMDB_PYTHON") or "/usr/bin/python3" -- the one that Debian's modules are for
 local LUA = os.getenv("LUA") or "lua5.4"
 local LUAJIT = os.getenv("LUAJIT") or "luajit"
 local RUBY = os.getenv("RUBY") or "ruby"
@@ -51,6 +52,21 @@ local PEERS = {
     name = "Redis",
     run = LUA .. " bench/peers/redis_side.lua",
     version = "redis-server --version && " .. LUA .. " -e \"require('socket.unix')\"",
+  },
+  pickle = {
+    name = "pickle",
+    run = PYTHON .. " bench/peers/frozen_side.py pickle",
+    version = PYTHON .. " --version",
+  },
+  shareable = {
+    name = "ShareableList",
+    run = PYTHON .. " bench/peers/frozen_side.py shareable",
+    version = PYTHON .. " --version",
+  },
+  lmdb = {
+    name = "LMDB",
+    run = LMDB_PYTHON .. " bench/peers/frozen_side.py lmdb",
+    version = LMDB_PYTHON .. " -c 'import lmdb; print(\"LMDB\", \".\".join(map(str, lmdb.version())))'",
   },
   shared_mem = {
     name = "Hash::SharedMem",

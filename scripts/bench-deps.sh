@@ -10,7 +10,7 @@ command -v apt-get >/dev/null || {
 }
 
 wanted="python3 libmce-perl ruby ruby-parallel lua-luv lua-cqueues lua-messagepack lua-cjson luajit gnuplot-nox
-  redis-server lua-socket libhash-sharedmem-perl"
+  redis-server lua-socket libhash-sharedmem-perl python3-lmdb"
 missing=
 for name in $wanted; do
   if dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed'; then

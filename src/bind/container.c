@@ -242,6 +242,8 @@ int mp_lua_find_push(lua_State *L, mp_lua_finder find, const mp_lua_box *b, cons
       push_by_buffer(L, &v);
       return 1;
     }
+    uint64_t handle;
+    if (mp_codec_whole_object(v.p, v.n, &handle) && mp_lua_box_push_there(L, handle)) return 1;
   }
   mp_lua_held *h = mp_lua_hold(L, find, b, key);
   if (h->item.type == MP_ITEM_NONE) return lua_pop(L, 1), 0;

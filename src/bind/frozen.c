@@ -91,6 +91,17 @@ static void push_root_of(lua_State *L, int proxies, mp_shm_handle h) {
   if (!home_of(L, proxies)->object) close_pushed(L);
 }
 
+/* The root's proxy, if this state has it. */
+static int push_root_again(lua_State *L, mp_shm_handle h) {
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  if (!push_proxies(L, h)) return 0;
+  const mp_shm_frozen *f = home_of(L, lua_gettop(L))->object;
+  bool there = lua_rawgeti(L, -1, (lua_Integer)f->root) == LUA_TUSERDATA;
+  lua_remove(L, -2);
+  if (!there) lua_pop(L, 1);
+  return there;
+}
+
 /* Takes the place of the box that a handle would become: 1, the root's proxy pushed; 0: no such block lives. */
 static int push_root(lua_State *L, mp_shm_handle h) {
   luaL_checkstack(L, 8, NULL);
@@ -545,6 +556,7 @@ void mp_lua_open_frozen(lua_State *L) {
       {"freeze", freeze}, {"thaw", thaw}, {"is_frozen", is_frozen}, {"frozen_info", frozen_info}, {NULL, NULL}};
   mp_lua_box_class(L, HOME_TYPE, &home_class, none, NULL);
   mp_lua_box_travels(frozen_handle);
+  mp_lua_box_finds(push_root_again);
   if (luaL_newmetatable(L, FROZEN_TYPE)) {
     luaL_setfuncs(L, meta, 0);
     lua_pushcfunction(L, frozen_within);

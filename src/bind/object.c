@@ -144,6 +144,12 @@ void mp_lua_box_travels(mp_lua_handle_of handle_of) {
   if (nothers < OTHERS) others[nothers++] = handle_of;
 }
 
+static mp_lua_there find_there;
+
+void mp_lua_box_finds(mp_lua_there there) { find_there = there; }
+
+int mp_lua_box_push_there(lua_State *L, mp_shm_handle h) { return find_there ? find_there(L, h) : 0; }
+
 static int others_handle(lua_State *L, int idx, uint64_t *handle) {
   int found = 0;
   for (int i = 0; i < nothers && !found; i++) found = others[i](L, idx, handle);

@@ -61,6 +61,11 @@ void mp_lua_push_weak(lua_State *L, const void *key);
 /* What else travels as a handle, or says why it cannot travel: as handle_of of codec.h. */
 typedef int (*mp_lua_handle_of)(lua_State *L, int idx, uint64_t *handle);
 void mp_lua_box_travels(mp_lua_handle_of handle_of);
+/* What a handle is in this Lua state, if it is there already and keeps its object: pushes it without another use, 1; or 0. Takes
+ * no lock, decodes nothing: for a value that is read again and again. */
+typedef int (*mp_lua_there)(lua_State *L, mp_shm_handle h);
+void mp_lua_box_finds(mp_lua_there there);
+int mp_lua_box_push_there(lua_State *L, mp_shm_handle h);
 /* Lets its use go at once, as its finalizer would. */
 void mp_lua_box_empty(mp_lua_box *b);
 /* Pushes a box of that class on a live object, of which it takes a use of its own: 1; or 0 and pushes nothing. */

@@ -124,6 +124,9 @@ int mp_codec_decode_scalar(lua_State *L, const void *p, size_t n);
  * something else. Reads the message's head only. */
 const void *mp_codec_whole_string(const void *p, size_t n, size_t *len);
 
+/* True when the message is one shared object and nothing else. Reads its bytes only. */
+bool mp_codec_whole_object(const void *p, size_t n, uint64_t *handle);
+
 /* 0 when the value can travel; else 1 with path and reason pushed. Raises for
  * memory. */
 int mp_codec_unsendable(lua_State *L, int idx, const char *what);

@@ -371,6 +371,13 @@ const void *mp_codec_whole_string(const void *bytes, size_t n, size_t *len) {
   return byte < 0x80 && v == n - at ? p + at : NULL;
 }
 
+bool mp_codec_whole_object(const void *bytes, size_t n, uint64_t *handle) {
+  const unsigned char *p = bytes;
+  if (n != 2 + sizeof *handle || p[0] != MP_FORMAT_ONE || p[1] != MP_OBJECT) return false;
+  *handle = mp_codec_load64(p + 2);
+  return true;
+}
+
 static mp_codec_ref_cache *open_ref_cache(mp_codec_ref_cache *ref_cache) {
   ref_cache->count = 0;
   memset(ref_cache->at, 0, sizeof ref_cache->at);
