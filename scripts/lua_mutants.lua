@@ -12,7 +12,7 @@ local MUTANTS = {
   { "SHIELD", "a hook of the program's reaches the pool's own code", "pool/calls/map.lua", {
     "local shield, of_pool = core.shield, record.of_pool",
     "local shield, of_pool = function(f) return f end, record.of_pool",
-  }, "spec/faults/ctrl_c_spec.lua", "Pool:map, serial" },
+  }, "spec/faults/raise_everywhere_pool_spec.lua", "Pool:map, of an iterator", "MPROC_FAULTS_POINTS=40" },
   { "BREAKS", "what an initializer raises is not told", "pool/worker/init.lua", {
     "    run.report(slot, slot.record.pid, 0, protocol.BROKEN, 0, 0, err)\n", "",
   }, "spec/faults/user_code_workers_spec.lua", "the initializer raises a table", "MPROC_FAULTS_COMPLETE=1" },
@@ -28,7 +28,7 @@ local MUTANTS = {
   }, "spec/faults/limits_spec.lua", "Pool:apply, n of args", "MPROC_FAULTS_COMPLETE=1" },
   { "ROOM", "a worker waits for room in the arena for ever", "pool/protocol.lua", {
     "ROOM_SECONDS = 5,", "ROOM_SECONDS = 3600,",
-  }, "spec/faults/endless_spec.lua", "Pool:submit comes to an end" },
+  }, "spec/regress/pool_full_arena_spec.lua", nil },
   { "STILLBORN", "workers that never come up are started for ever", "pool/owner/deaths.lua", {
     "if all.failed_starts >= FAILED_STARTS_MAX then", "if false then",
   }, "spec/faults/endless_spec.lua", "break the pool when they leave with 3" },

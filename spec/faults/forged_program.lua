@@ -35,6 +35,8 @@ for _, kind in ipairs({ "Dict", "List", "Set", "Namespace" }) do
   if ok and made then objects[#objects + 1] = made end
 end
 
+if mproc.freeze then objects[#objects + 1] = mproc.freeze{ 1, { 2 }, name = "x" } end
+
 local samples = {}
 for _, object in ipairs(objects) do
   local ok, bytes = pcall(mproc.encode, object)

@@ -26,7 +26,9 @@ end
 
 describe("a number near a limit as", function()
   local names = {}
-  for name in pairs(require("spec.faults.limits.calls")) do names[#names + 1] = name end
+  for _, file in ipairs({ "calls", "containers" }) do
+    for name in pairs(require("spec.faults.limits." .. file)) do names[#names + 1] = name end
+  end
   table.sort(names)
   for _, name in ipairs(names) do
     local reason = not os.getenv("MPROC_FAULTS_PENDING") and BROKEN[name]

@@ -1,16 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- run.lua NAME [STEP FIRST]: one parameter of calls.lua with each value, or every STEPth from the FIRST on: the outcome
--- is right, or the value is refused by name at the caller's line, or by the system. Prints what is not, at last "done".
+-- run.lua NAME [STEP FIRST]: one parameter of calls.lua or containers.lua with each value, or every STEPth from FIRST
+-- on: the outcome is right, or the value is refused by name at the caller's line, or by the system. Prints what is not,
+-- at last "done".
 
 local values = require("spec.faults.limits.values")
-local call = assert(require("spec.faults.limits.calls")[arg[1]])
+local call = assert(require("spec.faults.limits.calls")[arg[1]] or require("spec.faults.limits.containers")[arg[1]])
 
 io.stdout:setvbuf("no")
 
-local HERE = "spec/faults/limits/calls.lua:"
+local HERE = "spec/faults/limits/%a+%.lua:%d"
 
 local function refused_by_name(message)
-  if type(message) ~= "string" or not message:find(HERE, 1, true) then return false end
+  if type(message) ~= "string" or not message:find(HERE) then return false end
   for _, word in ipairs(call.words) do
     if message:find(word, 1, true) then return true end
   end

@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Makes a test of each scenario of a group. MPROC_FAULTS_COMPLETE=1 tries every instruction instead of some.
+-- Makes a test of each scenario of a group. MPROC_FAULTS_COMPLETE=1 tries every instruction instead of some,
+-- MPROC_FAULTS_POINTS=n so many.
 
 local busted = require("busted")
 local program = require("spec.support.program")
 
 local COMPLETE = os.getenv("MPROC_FAULTS_COMPLETE") ~= nil
+local POINTS = tonumber(os.getenv("MPROC_FAULTS_POINTS"))
 local SECONDS = COMPLETE and 3600 or 60
 
 -- What is wrong, in words; nil when nothing is.
@@ -27,7 +29,7 @@ return function(group, points, broken)
     local reason = not os.getenv("MPROC_FAULTS_PENDING") and broken and (broken[name] or broken[1])
     busted[reason and "pending" or "it"](reason and name .. ": " .. reason or name,
       function()
-        local r = program.file("spec/faults/raise/run.lua", { group, name, COMPLETE and 0 or points },
+        local r = program.file("spec/faults/raise/run.lua", { group, name, COMPLETE and 0 or POINTS or points },
           { seconds = SECONDS })
         local wrong = trouble(r)
         if wrong then error(wrong, 0) end
