@@ -36,7 +36,7 @@ check-reference: all ## the pages are what library/ says, and library/ says what
 CTEST_SOURCES := $(filter-out ctest/modules/%,$(call tree,ctest,*.c))
 CTESTS = $(patsubst %.c,$(BUILD)/%,$(filter-out $(CTEST_SKIP),$(filter %_test.c,$(CTEST_SOURCES))))
 CTEST_HELPERS = $(foreach f,$(CTEST_SOURCES),$(if $(filter fuzz_% tsan_% %_test.c,$(notdir $f)),,$f))
-BELOW_LUA = $(filter $(addprefix $(BUILD)/obj/src/,os/% heap/% shm/% process/%),$(OBJECTS))
+BELOW_LUA = $(filter $(addprefix $(BUILD)/obj/src/,os/% heap/% wire/% shm/% process/%),$(OBJECTS))
 
 $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $(BELOW_LUA) $(BUILD)/link.txt
 	@mkdir -p $(@D)

@@ -17,6 +17,7 @@ complain() { # rule, what was found
 order='
 os         mp_os_
 heap       mp_heap_     os
+wire       mp_wire_
 codec      mp_codec_
 shm/arena  mp_shm_      os
 shm/wait   mp_shm_      os shm/arena
@@ -28,8 +29,8 @@ shm/view   mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/
 shm/descriptor mp_shm_  os shm/arena
 shm        mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor
 process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm
-bind       mp_lua_      os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process
-.          luaopen_     os heap codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process bind
+bind       mp_lua_      os heap wire codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process
+.          luaopen_     os heap wire codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process bind
 '
 
 # What is read below: FOLDER FILE KIND NAME, where NAME is a folder that the file includes, or a symbol of its object.
@@ -68,7 +69,7 @@ complain 'folders without a place in the order' "$unlisted"
 complain 'arrows run down, and names begin with their folder' "$({ includes; symbols; } | arrows)"
 
 found() { grep -rnE --include='*.[ch]' "$@"; }
-complain 'nothing below the codec knows Lua' "$(found '\<(lua_|luaL_|mp_lua_)|include[[:space:]]*[<"](lua|lauxlib|lualib)' src/os src/heap src/shm src/process)"
+complain 'nothing below the codec knows Lua' "$(found '\<(lua_|luaL_|mp_lua_)|include[[:space:]]*[<"](lua|lauxlib|lualib)' src/os src/heap src/wire src/shm src/process)"
 complain 'no file includes a .c file' "$(found '^[[:space:]]*#[[:space:]]*include[^>"]*[<"][^>"]*\.c[>"]' src)"
 complain 'no file asks for the version of Lua' "$(found 'LUA_VERSION_NUM' src)"
 platform='^[[:space:]]*#[[:space:]]*(el)?if.*(__linux__|__APPLE__|__FreeBSD__|__x86_64__|__i386__|__aarch64__|__GLIBC__|_WIN32)'

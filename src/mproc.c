@@ -68,6 +68,8 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_watch(L);
   mp_lua_open_frozen(L);
   mp_lua_open_descriptor(L);
+  mp_lua_open_socket(L);
+  mp_lua_open_listener(L);
   mp_lua_open_spawn(L);
   mp_lua_open_lines(L);
   mp_lua_open_program(L);

@@ -49,6 +49,8 @@ local mproc = {
   frozen_info = core.frozen_info,
 
   fd = lazy.call("mproc.fd", "fd"),
+  Listener = lazy.call("mproc.socket", "Listener"),
+  Client = lazy.call("mproc.socket", "Client"),
 
   current_process = tree.current_process,
   parent_process = tree.parent_process,

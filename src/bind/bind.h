@@ -40,6 +40,9 @@
 #define MP_EVENT_TYPE "mproc.Event"
 #define MP_CONDITION_TYPE "mproc.Condition"
 #define MP_DESCRIPTOR_TYPE "mproc.Descriptor"
+#define MP_SOCKET_CONNECTION_TYPE "mproc.SocketConnection"
+#define MP_LISTENER_TYPE "mproc.listener" /* never seen by users, as: */
+#define MP_BYTES_TYPE "mproc.bytes"
 #define MP_COMMAND_TYPE "mproc.Command" /* never seen by users */
 #define MP_VIEW_TYPE "mproc.View"       /* never seen by users */
 #define MP_GUARD_TYPE "mproc.Guard"
@@ -116,6 +119,8 @@ void mp_lua_open_log(lua_State *L);
 void mp_lua_open_watch(lua_State *L);
 void mp_lua_open_frozen(lua_State *L);     /* after mp_lua_open_object */
 void mp_lua_open_descriptor(lua_State *L); /* after mp_lua_open_object */
+void mp_lua_open_socket(lua_State *L);
+void mp_lua_open_listener(lua_State *L);
 void mp_lua_open_spawn(lua_State *L);
 void mp_lua_open_lines(lua_State *L);
 void mp_lua_open_program(lua_State *L);

@@ -62,3 +62,19 @@ mp_lua_range mp_lua_section(lua_State *L, uint64_t count, int arg) {
   if (j > n) j = n;
   return i > j ? (mp_lua_range){0, 0} : (mp_lua_range){(uint64_t)i - 1, (uint64_t)(j - i) + 1};
 }
+
+/* An index as string.sub takes it, counted from 1; i < 0 from the end. */
+static lua_Integer position(lua_Integer i, lua_Integer len) { return i >= 0 ? i : i < -len ? 0 : len + i + 1; }
+
+/* Replaces the string at 2 by its part from index 3 to index 4. */
+void mp_lua_take_part(lua_State *L) {
+  size_t n;
+  const char *s = lua_tolstring(L, 2, &n);
+  lua_Integer len = (lua_Integer)n, i = position(luaL_optinteger(L, 3, 1), len),
+              j = position(luaL_optinteger(L, 4, -1), len);
+  if (i < 1) i = 1;
+  if (j > len) j = len;
+  if (i == 1 && j == len) return;
+  lua_pushlstring(L, i <= j ? s + i - 1 : "", i <= j ? (size_t)(j - i + 1) : 0);
+  lua_replace(L, 2);
+}

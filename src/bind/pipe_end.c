@@ -90,28 +90,12 @@ static int connection_send(lua_State *L) {
   return send_value(L, b, mp_lua_deadline(L, 3));
 }
 
-/* An index as string.sub takes it, counted from 1; i < 0 from the end. */
-static lua_Integer position(lua_Integer i, lua_Integer len) { return i >= 0 ? i : i < -len ? 0 : len + i + 1; }
-
-/* Replaces the string at 2 by its part from index 3 to index 4. */
-static void take_part(lua_State *L) {
-  size_t n;
-  const char *s = lua_tolstring(L, 2, &n);
-  lua_Integer len = (lua_Integer)n, i = position(luaL_optinteger(L, 3, 1), len),
-              j = position(luaL_optinteger(L, 4, -1), len);
-  if (i < 1) i = 1;
-  if (j > len) j = len;
-  if (i == 1 && j == len) return;
-  lua_pushlstring(L, i <= j ? s + i - 1 : "", i <= j ? (size_t)(j - i + 1) : 0);
-  lua_replace(L, 2);
-}
-
 /* send_bytes(s[, i[, j[, timeout]]]) -> true | false, "timeout" */
 static int connection_send_bytes(lua_State *L) {
   mp_lua_box *b = check_sends(L);
   luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "string (send takes other values)");
   uint64_t deadline = mp_lua_deadline(L, 5);
-  take_part(L);
+  mp_lua_take_part(L);
   return send_value(L, b, deadline);
 }
 

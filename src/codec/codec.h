@@ -54,6 +54,7 @@ typedef struct mp_codec_message {
   size_t len; /* sum of the pieces */
   const uint64_t *handles;
   uint32_t nhandles; /* each object once */
+  bool code;         /* functions, or objects whose hooks a receiver calls, are in it */
 
   /* private */
   void *block;

@@ -55,6 +55,7 @@ static int begin(mp_codec_encoder *e) {
   mp_codec_seen_clear(&e->seen);
   mp_codec_string_cache_clear(&e->string_cache);
   e->niovecs = e->gathered = e->nhandles = 0;
+  e->code = false;
   e->anchored = e->depth = 0;
   e->frame = NULL;
   e->want = e->used = 0;
@@ -96,6 +97,7 @@ static int add_lists(mp_codec_encoder *e, mp_codec_message *m) {
 /* Hands the message over. */
 static int finish(mp_codec_encoder *e, mp_codec_message *m) {
   m->len = e->len + e->gathered;
+  m->code = e->code;
   m->own[0] = (mp_codec_iov){e->buf, e->len};
   m->iov = m->own;
   m->niov = 1;
@@ -311,6 +313,7 @@ static int encode_string(lua_State *L, int idx, mp_codec_message *m) {
 int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
+  m->code = false;
   m->block = NULL;
   size_t n = mp_codec_encode_scalar(L, idx, m->small);
   if (n) return finish_small(L, m, n);
@@ -338,6 +341,7 @@ size_t mp_codec_encode_item(const mp_codec_list *list, size_t i, unsigned char *
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
+  m->code = false;
   m->block = NULL;
   return encode_composite(L, idx, n, 1, what, m);
 }

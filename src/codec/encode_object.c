@@ -95,6 +95,7 @@ static int write_dump(lua_State *L, const void *p, size_t n, void *ud) {
 }
 
 static int put_code(mp_codec_encoder *e, int idx) {
+  e->code = true;
   if (mp_codec_put_byte(e, MP_FUNCTION) || !mp_codec_room(e, MP_COUNT_BYTES)) return MP_ENC_NOMEM;
   size_t count = e->len;
   e->len += MP_COUNT_BYTES;
@@ -177,6 +178,7 @@ static int put_hooked(mp_codec_encoder *e, int idx, int mt, mp_codec_seen_entry 
   if (!status) status = put_designator(e, mt, &known);
   if (status) return status;
   if (!known) e->buf[at] = MP_PLAIN;
+  e->code |= known != 0;
   status = put_hook_result(e, idx);
   if (status) return status;
   int found;

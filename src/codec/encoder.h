@@ -13,6 +13,7 @@
 #define MP_CODEC_ENCODER_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 #include "array_part.h"
 #include "codec.h"
@@ -92,6 +93,7 @@ typedef struct mp_codec_encoder {
   size_t gathered; /* sum of the pieces */
   uint64_t *handles;
   size_t nhandles, handles_cap;
+  bool code; /* as mp_codec_message's */
 } mp_codec_encoder;
 
 /* Makes room for n more bytes. 0, or MP_ENC_NOMEM. */

@@ -112,6 +112,7 @@ function child.main(process, record)
   os.exit = core.exit -- luacheck: ignore 122
   local hooks = record.hooks
   record.hooks = nil
+  core.state.authkey = record.authkey or core.state.authkey
   local debug_mode = core.state.debug
   local tell = debug_mode and debug_mode.child()
   local code = finish(record, call_user(run, describe, process, hooks))

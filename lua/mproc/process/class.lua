@@ -74,7 +74,7 @@ local function construct(methods, ...)
     owner_pid = core.getpid(),
     message = false, outcome = false,
     freeze_heap = nil, close_fds = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
-    why = nil, exitcode = nil, returned = nil, closed = nil, starting = nil, hooks = nil,
+    why = nil, exitcode = nil, returned = nil, closed = nil, starting = nil, hooks = nil, authkey = nil,
   }
   local self = setmetatable({ [RECORD] = record }, metatables[methods])
   errors.callee(methods.init)(self, ...)

@@ -14,6 +14,11 @@ local Process = class.Process
 local record_of = class.record_of
 
 lazy.unit("mproc.process.options")
+lazy.unit("mproc.authkey")
+
+local function authkey()
+  return lazy.load("mproc.authkey")
+end
 
 local function options()
   return lazy.load("mproc.process.options")
@@ -132,7 +137,22 @@ function properties.sentinel(_, record)
   return fd
 end
 
+-- Left out, it is its maker's.
+function properties.authkey(_, record)
+  return record.pid ~= core.getpid() and record.authkey or authkey().current()
+end
+
 local setters = class.setters
+
+function setters.authkey(record, key)
+  if record.pid == core.getpid() then
+    authkey().set(key)
+  elseif record.pid then
+    errors.raise("%s has already been started; set authkey before start()", states().title(record))
+  else
+    record.authkey = authkey().check("authkey", key)
+  end
+end
 
 function setters.name(record, name)
   record.name = options().check("name", name)

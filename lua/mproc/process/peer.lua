@@ -5,14 +5,40 @@
 local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local lazy = require("mproc.lazy")
 
 local peer = {}
 
 core.state.Peer = core.state.Peer or {} -- a registered metatable outlives this module when it is loaded anew
 local Peer = core.state.Peer
 Peer.__name = "mproc.Peer"
-Peer.__index = Peer
 core.register("mproc.Peer", Peer)
+
+-- A key is no field: a peer travels with its fields.
+lazy.unit("mproc.authkey")
+local methods, properties = Peer, {}
+
+function properties.authkey(self)
+  return rawget(self, "pid") == core.getpid() and lazy.load("mproc.authkey").current() or nil
+end
+
+function Peer.__index(self, key)
+  local property = properties[key]
+  if property then
+    return property(self)
+  end
+  return methods[key]
+end
+
+function Peer.__newindex(self, key, value)
+  if key ~= "authkey" then
+    rawset(self, key, value)
+  elseif rawget(self, "pid") == core.getpid() then
+    lazy.load("mproc.authkey").set(value)
+  else
+    errors.raise("the key of another process cannot be set")
+  end
+end
 
 -- Anywhere in the tree.
 function Peer:is_alive()

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/process.h"
 #include "shm/arena/chunk.h"
 #include "shm/arena/monitor.h"
 #include "shm/arena/object.h"
@@ -74,6 +75,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->npages = (size - a->data) / MP_PAGE;
   int err = mp_shm_robust_init(&a->lock);
   if (!err) err = mp_shm_robust_init(&a->fd_store.starting);
+  if (!err) err = mp_os_random(a->key, sizeof a->key);
   if (err) return err;
   a->page = MP_PAGE;
   a->layout = MP_LAYOUT;

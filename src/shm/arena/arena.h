@@ -24,7 +24,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 6
+#define MP_LAYOUT 7
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_SIZES 256 /* of chunks: see chunk.h */
@@ -53,6 +53,8 @@ typedef struct mp_shm_fd_store {
   uint8_t name[MP_STORE_NAME], secret[MP_STORE_NAME];
 } mp_shm_fd_store;
 
+enum { MP_TREE_KEY = 32 };
+
 typedef struct mp_shm_arena {
   uint64_t magic;
   uint32_t layout, page;
@@ -74,11 +76,14 @@ typedef struct mp_shm_arena {
   uint64_t top_page;
   _Atomic uint32_t top_proc;
   _Alignas(MP_LINE) mp_shm_fd_store fd_store;
+  uint8_t key[MP_TREE_KEY]; /* random; written before the first fork, and never after */
   /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
   _Alignas(MP_LINE) _Atomic int32_t awake;
 } mp_shm_arena;
 
 extern mp_shm_arena *mp_shm_header; /* NULL until mp_shm_arena_map */
+/* What all processes of the tree know, and nobody else. */
+static inline const uint8_t *mp_shm_tree_key(void) { return mp_shm_header->key; }
 
 /* MPROC_ARENA, NULL where there is none, and whether it is empty or a size. */
 const char *mp_shm_arena_setting(bool *valid);

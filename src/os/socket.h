@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stream sockets by their addresses (layer 0). Called by src/bind/listener.c and stream.c. Knows neither Lua nor the arena.
+ *
+ * An address is "host:port", "[v6]:port", a path with a '/', or "@name" (the abstract namespace).
+ * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec, above 2 and do
+ * not block: -EAGAIN. Sending raises no signal.
+ */
+#ifndef MP_OS_SOCKET_H
+#define MP_OS_SOCKET_H
+
+#include <sys/uio.h>
+
+#include "os/os.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { MP_OS_ADDRESS = 128 }; /* bytes of an address as text, with its end */
+
+/* Whether that is an address of another machine's kind: "host:port". -EINVAL: it is no address. */
+int mp_os_address_is_tcp(const char *address);
+/* A path has mode 0600 before anyone can connect. -EADDRNOTAVAIL also when the host has no address by its name. */
+int mp_os_socket_listen(const char *address, int backlog);
+/* Begins to connect: mp_os_socket_wait for writing, then mp_os_socket_error. -EAGAIN: the listener is busy, try again. */
+int mp_os_socket_connect(const char *address);
+/* What became of a connect: 0 or -errno. */
+int mp_os_socket_error(int fd);
+/* -EAGAIN: nobody waits. */
+int mp_os_socket_accept(int listener);
+/* The address that it has, or that its other side has, as text; empty where there is none. */
+void mp_os_socket_name(int fd, bool peer, char to[MP_OS_ADDRESS]);
+/* Up to n bytes: how many; 0 at the end; -errno. */
+int64_t mp_os_socket_receive(int fd, void *p, size_t n);
+int64_t mp_os_socket_send(int fd, const struct iovec *iov, size_t n);
+/* Until it can be read, or written: 1; 0 at the deadline; -EINTR. */
+int mp_os_socket_wait(int fd, bool write, uint64_t deadline);
+/* Removes a listener's path, if it still is that file's: identity as mp_os_path_identity gave it. */
+uint64_t mp_os_path_identity(const char *path);
+void mp_os_path_remove(const char *path, uint64_t identity);
+
+#pragma GCC visibility pop
+#endif
