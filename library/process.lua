@@ -38,6 +38,7 @@ local mproc = {}
 ---
 --- Arguments are serialized when it is made, so one that cannot travel raises there.
 ---@class mproc.Process: mproc.Pollable
+---@field authkey string the key of its sockets; default: its maker's. Settable until `start()`, and by itself
 ---@field name string its name; setting it does not change what others have been sent
 ---@field pid? integer nil before it is started
 ---@field ident? integer the same as `pid`, or nil
@@ -125,6 +126,7 @@ function p:close() end
 --- A process as others see it that are not its parent: what `mproc.parent_process()` gives,
 --- `mproc.current_process()` in the main process, and what arrives when a process is sent in a message.
 ---@class mproc.Peer
+---@field authkey string? the key of this process's sockets, which it may set; nil for other processes
 ---@field name string its name when it was sent; `MainProcess` in the main one
 ---@field pid? integer nil when it had not been started then
 ---@field ident? integer the same as `pid`, or nil

@@ -44,14 +44,19 @@ $(BUILD)/fuzz_frozen: $(call tree,ctest,fuzz_frozen.c) $(filter $(addprefix src/
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) -pthread
 
-# $(call fuzz,PROGRAM,CORPUS): a finding ends the run.
-fuzz_with = @mkdir -p $(BUILD)/$(1)-corpus && cd $(BUILD) && { ./$(1) -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=4096 \
+$(BUILD)/fuzz_wire: $(call tree,ctest,fuzz_wire.c) $(filter src/wire/%,$(SOURCES)) $(call tree,src,*.h)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
+
+# $(call fuzz_with,PROGRAM,CORPUS[,SECONDS]): a finding ends the run.
+fuzz_with = @mkdir -p $(BUILD)/$(1)-corpus && cd $(BUILD) && { ./$(1) -max_total_time=$(or $(3),$(FUZZ_SECONDS)) -runs=$(FUZZ_RUNS) -max_len=4096 \
   -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 $(1)-corpus $(CURDIR)/$(2) >$(1).log 2>&1 || { tail -n 60 $(1).log; exit 1; }; } && \
   echo "$(1): $$(sed -n 's/^stat::number_of_executed_units: *//p' $(1).log) executions"
 
-fuzz: $(BUILD)/fuzz_decode $(BUILD)/fuzz_frozen ## the readers of bytes, each: FUZZ_SECONDS=60, FUZZ_RUNS=n
+fuzz: $(BUILD)/fuzz_decode $(BUILD)/fuzz_frozen $(BUILD)/fuzz_wire ## the readers of bytes, each: FUZZ_SECONDS=60, FUZZ_RUNS=n
 	$(call fuzz_with,fuzz_decode,ctest/codec/corpus)
 	$(call fuzz_with,fuzz_frozen,ctest/container/corpus)
+	$(call fuzz_with,fuzz_wire,ctest/wire/corpus,$(shell expr 1 + $(FUZZ_SECONDS) / 6))
 
 SANITIZED = BUILD=$(BUILD)/asan CC=gcc CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined'
 

@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Listener and Client: connections over sockets, with the frames and the challenge of Python's multiprocessing.connection
--- (src/wire/frame.h). Used by init.lua. Sending and receiving is in C; here are options, keys and the handshake.
+-- Listener and Client: connections over sockets, with the frames and the challenge of Python's
+-- multiprocessing.connection (src/wire/frame.h). Used by init.lua. Sending and receiving is in C; here are options, keys
+-- and the handshake.
 --
--- A handshake is a coroutine, which yields while the other side is silent. So a listener has many at once, and one that
--- is slow, silent or lying holds up nobody: it is dropped when its time is over. Nothing that a peer sends before it has
--- answered is longer than HANDSHAKE_BYTES.
+-- A handshake is a coroutine, which yields while the other side is silent. So a listener has many at once, and one
+-- that is slow, silent or lying holds up nobody: it is dropped when its time is over. Nothing that a peer sends before
+-- it has answered is longer than HANDSHAKE_BYTES.
 
 local authkey = require("mproc.authkey")
 local check = require("mproc.check")
@@ -313,7 +314,7 @@ function Listener.__mproc_wait(listener)
 end
 
 function Listener.__mproc_encode()
-  error("a listener belongs to one process; send its address", 0)
+  errors.raise("cannot send: a listener belongs to one process; send its address")
 end
 
 local LISTENER_OPTIONS = { "address", "authkey", "backlog", "trusted", "max_bytes", "allow_md5" }
@@ -322,7 +323,8 @@ local LISTENER_OPTIONS = { "address", "authkey", "backlog", "trusted", "max_byte
 function socket.Listener(given)
   local options = read_options(given == nil and {} or given, "Listener", LISTENER_OPTIONS)
   local backlog = type(given) == "table" and given.backlog
-  backlog = backlog and check.count("backlog", backlog, 1, "a count of those who may wait, from 1 up", 1 << 16) or BACKLOG
+  backlog = backlog and check.count("backlog", backlog, 1, "a count of those who may wait, from 1 up", 1 << 16)
+    or BACKLOG
   local address = options.address and check_address(options.address) or "@mproc-" .. core.random_name()
   local raw, message, name = core.listen(address, backlog)
   if not raw then

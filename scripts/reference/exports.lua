@@ -108,6 +108,10 @@ local function shared_objects(add)
   add("mproc.Frozen", frozen)
   add("mproc.FrozenInfo", mproc.frozen_info(frozen), true)
   add("mproc.Descriptor", mproc.fd(0))
+  local listener <close> = mproc.Listener({ authkey = false })
+  add("mproc.Listener", listener)
+  local connection <close> = mproc.Client({ address = listener.address, authkey = false })
+  add("mproc.SocketConnection", connection)
   local memory = mproc.SharedMemory({ size = 8 })
   add("mproc.SharedMemory", memory)
   add("mproc.MemoryView", memory:view("int8"))
@@ -161,6 +165,8 @@ local PROBES = {
   ["mproc.ForkHooks"] = function() mproc.at_fork(bogus()) end,
   ["mproc.QueueOptions"] = function() mproc.Queue(bogus()) end,
   ["mproc.JoinableQueueOptions"] = function() mproc.JoinableQueue(bogus()) end,
+  ["mproc.ListenerOptions"] = function() mproc.Listener(bogus()) end,
+  ["mproc.ClientOptions"] = function() mproc.Client(bogus()) end,
   ["mproc.PipeOptions"] = function() mproc.Pipe(bogus()) end,
   ["mproc.SharedMemoryOptions"] = function() mproc.SharedMemory(bogus()) end,
   ["mproc.DictOptions"] = function() mproc.Dict(nil, bogus()) end,

@@ -35,9 +35,14 @@ static mp_lua_stream *check(lua_State *L) {
 
 /* --- sending --- */
 
+/* Its memory is not the arena's. */
+static int failed(lua_State *L, int err, const char *what) {
+  return err == -EINTR ? mp_lua_interrupted(L) : mp_lua_fail(L, err, what);
+}
+
 static int send_failed(lua_State *L, int err) {
   if (err == -EPIPE) return mp_lua_misuse(L, "cannot send: the connection is closed, the other side is gone");
-  if (err != -ETIMEDOUT) return mp_lua_push_failure(L, err, "connection");
+  if (err != -ETIMEDOUT) return failed(L, err, "connection");
   lua_pushboolean(L, 0);
   lua_pushliteral(L, "timeout");
   return 2;
@@ -91,7 +96,7 @@ static int receive_failed(lua_State *L, const mp_lua_stream *s, int err) {
                        lua_pushfstring(L, "a message of %I bytes is more than max_bytes (%I)", (lua_Integer)s->want,
                                        (lua_Integer)s->max_bytes));
   if (err == -EBADMSG) return mp_lua_fail(L, err, "what has come is no frame");
-  if (err != -ETIMEDOUT && err != -EPIPE) return mp_lua_push_failure(L, err, "connection");
+  if (err != -ETIMEDOUT && err != -EPIPE) return failed(L, err, "connection");
   lua_pushnil(L);
   lua_pushstring(L, err == -EPIPE ? "closed" : "timeout");
   return 2;
@@ -282,7 +287,7 @@ static int connect_to(lua_State *L) {
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
   int fd = begin_connect(address, &w);
   if (fd >= 0) fd = finish_connect(fd, &w);
-  if (fd < 0) return mp_lua_push_failure(L, fd, address);
+  if (fd < 0) return failed(L, fd, address);
   lua_pushinteger(L, fd);
   return 1;
 }
