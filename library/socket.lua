@@ -71,6 +71,11 @@ local l = {}
 ---@return string? code `"EAUTH"` for who had not the key, hung up or took more than 10 s; else the system's
 function l:accept(timeout) end
 
+--- A descriptor for event loops, which turns readable when somebody has come, or has answered a challenge: then
+--- `accept(0)`, until it finds nothing.
+---@return integer fd the same at each call
+function l:fileno() end
+
 --- Listens no more, and removes its path, if it has one and this process made it. Connections stay.
 function l:close() end
 
@@ -122,6 +127,10 @@ function c:send_bytes(s, i, j, timeout) end
 ---@return string? word `"timeout"`, `"closed"`, or a message
 ---@return string? code `"EMSGSIZE"` or `"EBADMSG"`: the connection has ended
 function c:recv_bytes(maxlength, timeout) end
+
+--- Its descriptor, for event loops: readable when bytes have come, which may be a part of a message.
+---@return integer fd the same at each call
+function c:fileno() end
 
 --- Closes this copy. What is left of a message that has begun to go out is waited for, up to 2 s. Calls after it
 --- raise, but for another `close()`.

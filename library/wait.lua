@@ -19,16 +19,10 @@ local mproc = {}
 ---@return string? code the error's name with nil
 function mproc.wait(list, timeout) end
 
---- What has a descriptor for event loops. luv takes `fileno()`; cqueues and LuaSocket (copas too) call the other
---- methods by themselves.
+--- What has a descriptor for event loops, by `fileno()`. cqueues and LuaSocket (copas too) call
+--- the methods below by themselves.
 ---@class mproc.Pollable
 local x = {}
-
---- A descriptor that turns readable when there is something to do, and now and then without cause.
----@return integer? fd the same at each call, or nil
----@return string? message why there is none
----@return string? code the error's name
-function x:fileno() end
 
 --- `fileno()`, as LuaSocket asks for it.
 ---@return integer? fd the same at each call, or nil

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Listener and Client: connections over sockets, with the frames and the challenge of Python's
--- multiprocessing.connection (src/wire/frame.h). Used by init.lua. Sending and receiving is in C; here are options, keys
--- and the handshake.
+-- multiprocessing.connection (src/wire/frame.h). Used by init.lua. Sending and receiving is in C; here are options,
+-- keys and the handshake.
 --
 -- A handshake is a coroutine, which yields while the other side is silent. So a listener has many at once, and one
 -- that is slow, silent or lying holds up nobody: it is dropped when its time is over. Nothing that a peer sends before

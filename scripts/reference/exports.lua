@@ -126,11 +126,11 @@ local function shared_objects(add)
   add("mproc.Connection", b)
 end
 
--- What all that has fileno() has besides, for other loops, is documented once.
+-- What all that has fileno() has beside it, for other loops, is documented once.
 local function add_pollable(names)
   names["mproc.Pollable"] = {}
   for key in pairs(names["mproc.Descriptor"]) do
-    local all = key ~= "close"
+    local all = key ~= "close" and key ~= "fileno"
     for _, of in ipairs({ "SimpleQueue", "Connection", "Process", "Pool" }) do
       all = all and names["mproc." .. of][key]
     end
