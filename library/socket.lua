@@ -63,8 +63,7 @@ function mproc.Client(options) end
 ---@field last_accepted string? the address of the client accepted last; nil for Unix sockets
 local l = {}
 
---- Accepts a client that has the key. Those whose handshake is not over stay for the next call. Afterwards, for an
---- event loop: `fileno()` turns readable when somebody has come, or has answered a challenge; then `accept(0)`.
+--- Accepts a client that has the key. Those whose handshake is not over stay for the next call.
 ---@param timeout? number seconds; default nil: for ever
 ---@return mproc.SocketConnection? connection the connection, or nil
 ---@return string? word `"timeout"`, or a message: somebody had not the key, or the system refuses
