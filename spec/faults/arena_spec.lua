@@ -79,16 +79,19 @@ local CALLS = {
     local text = ("x"):rep(5000)
     local list = {}
     for i = 1, 30 do list[i] = text .. i end
+    local put
     return function()
-      local n, message, name = q:put_many(list)
-      if n ~= 30 then return nil, message, name or "ENOMEM" end -- some may have been put
-      return n
+      local message, name
+      put, message, name = q:put_many(list)
+      if put ~= 30 then return nil, message, name or "ENOMEM" end
+      return put
     end, function()
       local n = 0
       while not q:empty() do
         n = n + 1
         assert(q:get(0) == list[n])
       end
+      assert(n == (put or 0)) -- what was put stays
     end]],
   ["lease"] = [[
     local q = mproc.Queue()

@@ -62,7 +62,7 @@ bool mp_lua_is_foreign_hook(lua_State *L) {
   return hook && hook != scripts_hook && !is_lua_c_hook(L);
 }
 
-void mp_lua_drop_hook(lua_State *L, lua_Hook before) {
+MP_HOT_AFTER_FORK void mp_lua_drop_hook(lua_State *L, lua_Hook before) {
   if (!before && scripts_hook && lua_gethook(L) == scripts_hook) lua_sethook(L, NULL, 0, 0);
 }
 

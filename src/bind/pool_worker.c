@@ -151,7 +151,7 @@ static bool refuse_too_many(lua_State *L) {
   return true;
 }
 
-int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler) {
+MP_HOT_AFTER_FORK int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler) {
   lua_Hook hook = lua_gethook(L);
   int status = lua_pcall(L, nargs, nresults, handler);
   mp_lua_drop_hook(L, hook);
@@ -159,7 +159,7 @@ int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler) {
 }
 
 /* call(f, handler, ...) as xpcall; but a hook that f has set is gone afterwards, and f cannot yield */
-static int worker_call(lua_State *L) {
+MP_HOT_AFTER_FORK static int worker_call(lua_State *L) {
   enum { F = 1, HANDLER, STATUS };
   luaL_checkany(L, HANDLER);
   int nargs = lua_gettop(L) - HANDLER;

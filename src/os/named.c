@@ -181,7 +181,7 @@ void mp_os_named_disown(const char *name, const mp_os_named *m) {
   }
 }
 
-void mp_os_named_leave(void) {
+MP_HOT_AFTER_FORK void mp_os_named_leave(void) {
   for (const owned *o = all_owned; o; o = o->next)
     if (o->owner == getpid()) mp_os_named_unlink(o->name, &o->m);
 }

@@ -19,8 +19,10 @@ static MP_PROCESS_LOCAL struct connection {
   uint8_t secret[MP_STORE_NAME];
 } to = {.open = false};
 
-static void hang_up(void) {
-  if (to.open && mp_os_file_identity(to.fd) == to.identity) mp_os_close(to.fd);
+/* Writes nothing where none is open: in a fresh fork that would copy a page. */
+MP_HOT_AFTER_FORK static void hang_up(void) {
+  if (!to.open) return;
+  if (mp_os_file_identity(to.fd) == to.identity) mp_os_close(to.fd);
   to.open = false;
 }
 

@@ -40,7 +40,7 @@ static const mp_shm_object_type_info *const types[MP_TYPES] = {
     [MP_TYPE_MEMORY] = &mp_shm_memory_type,
 };
 
-static void forked(void) {
+MP_HOT_AFTER_FORK static void forked(void) {
   mp_shm_wait_set_forked();
   if (mp_shm_descriptor_hook.forked) mp_shm_descriptor_hook.forked();
 }
