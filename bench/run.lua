@@ -36,6 +36,7 @@ local PROGRAMS = {
   "bench/scaling.lua",
   "bench/freeze_heap.lua",
   "bench/frozen.lua",
+  "bench/command_line.lua",
 }
 
 local harness = require("bench.harness")

@@ -9,7 +9,7 @@ command -v apt-get >/dev/null || {
   exit 1
 }
 
-wanted="python3 libmce-perl ruby ruby-parallel lua-luv lua-cqueues lua-messagepack lua-cjson luajit gnuplot-nox
+wanted="python3 parallel mawk libmce-perl ruby ruby-parallel lua-luv lua-cqueues lua-messagepack lua-cjson luajit gnuplot-nox
   redis-server lua-socket libhash-sharedmem-perl python3-lmdb"
 missing=
 for name in $wanted; do

@@ -9,9 +9,11 @@ local function examples()
   local text, found = cli.read("docs/command-line.md"), {}
   for block in text:gmatch("```console\n(.-)```") do
     for line in block:gmatch("[^\n]*\n") do
-      local command = line:match("^%$ (.*)\n$")
+      local command, more = line:match("^%$ (.*)\n$"), line:match("^> (.*)\n$")
       if command then
         found[#found + 1] = { command = command, output = "" }
+      elseif more and found[#found].output == "" then
+        found[#found].command = found[#found].command .. "\n" .. more
       else
         found[#found].output = found[#found].output .. line
       end

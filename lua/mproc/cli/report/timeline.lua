@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A timeline that mproc trace has written, read and summed up. Used by mproc.cli.report.
 --
--- A timeline: from, to (seconds), rows (a list of processes, in the order of their first event), waits (the longest),
+-- A timeline: from, to (seconds), rows (a list of processes, in the order of their beginnings), waits (the longest),
 -- instants, and the figures of summary(). A row: pid, name, chunks, waits (lists of { from, to, name, count }), and
 -- from, to, its life as far as it shows.
 
@@ -131,6 +131,7 @@ end
 -- the first chunk to the last), serial (seconds in which at most one process ran a chunk), imbalance (seconds), chunks,
 -- items, waits.
 function timeline.sum_up(all)
+  table.sort(all.rows, function(a, b) return a.from < b.from or a.from == b.from and a.pid < b.pid end)
   local workers, alone, first, last = workers_of(all), 0, math.huge, -math.huge
   all.workers, all.working, all.chunks, all.items, all.waits = workers, 0, 0, 0, longest_waits(all)
   each_level(workers, function(from, to, level)
