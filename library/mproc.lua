@@ -41,8 +41,8 @@
 --- - `MPROC_ARENA`: bytes of address space for shared memory, such as `64G` (units K, M, G, T). Default: 1T, or what
 ---   the system grants. It costs memory only where something lies. A queue takes 64 KiB of it, a pipe twice that.
 --- - `MPROC_CPU_COUNT`: what `mproc.cpu_count()` gives, instead of what the system says.
---- - `MPROC_TRACE`: a file to which all processes write a timeline, as Chrome's trace events (`mproc trace` sets it); made
----   anew, or, after a `+`, gone on with. A file that cannot be written is an error of `require`.
+--- - `MPROC_TRACE`: a file to which all processes write a timeline, as Chrome's trace events (`mproc trace` sets it);
+---   made anew, or, after a `+`, gone on with. A file that cannot be written is an error of `require`.
 --- - `MPROC_DEBUG`: the level of the log (see `mproc.log`): `off`, `warning`, `info` or `debug`; `1` is `debug`, `0`
 ---   is `off`. Default: off.
 --- - `MPROC_SPIN`: `0` lets waits sleep at once, instead of looking again for some microseconds first. Default: `1`.

@@ -16,7 +16,6 @@
 #include "shm/arena/monitor.h"
 #include "shm/view/view.h"
 
-#define VARIABLE "MPROC_TRACE"
 #define NS_PER_US 1000.0
 #define NOTABLE MP_MS             /* a wait for longer is an event */
 #define FLUSH_AFTER (500 * MP_MS) /* what was gathered is not kept back for longer, while something happens */
@@ -189,11 +188,11 @@ static int pass_on(const char *path) {
   const char *absolute = realpath(path, whole);
   if (!absolute) return -errno;
   snprintf(value, sizeof value, "+%s", absolute);
-  return setenv(VARIABLE, value, 1) ? -errno : 0;
+  return setenv("MPROC_TRACE", value, 1) ? -errno : 0;
 }
 
 int mp_process_trace_begin(const char **path) {
-  const char *asked = getenv(VARIABLE);
+  const char *asked = getenv("MPROC_TRACE");
   *path = asked && *asked ? asked : NULL;
   if (mp_process_traces) mp_shm_hook.waited = on_wait; /* a module that is loaded anew has set the hooks anew */
   if (!*path || mp_process_traces) return 0;
