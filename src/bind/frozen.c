@@ -3,7 +3,6 @@
 #include "bind/frozen.h"
 
 #include <errno.h>
-#include <limits.h>
 
 #include "bind/check.h"
 #include "codec/codec.h"
@@ -125,7 +124,7 @@ static int push_root(lua_State *L, mp_shm_handle h) {
 
 /* --- reading --- */
 
-static mp_lua_frozen *self_at(lua_State *L, int idx) {
+mp_lua_frozen *mp_lua_frozen_self(lua_State *L, int idx) {
   mp_lua_frozen *p = mp_lua_frozen_test(L, idx);
   if (!p) {
     mp_lua_misuse(L, lua_pushfstring(L, "a frozen table expected, got %s", luaL_typename(L, idx)));
@@ -141,7 +140,7 @@ static void push_object(lua_State *L, const mp_lua_frozen *p, uint64_t number) {
   if (number >= f->nhandles || !h || !mp_lua_box_push_handle(L, *h)) lua_pushnil(L);
 }
 
-static void push_string(lua_State *L, const mp_lua_frozen *p, uint64_t word) {
+void mp_lua_frozen_push_string(lua_State *L, const mp_lua_frozen *p, uint64_t word) {
   const mp_shm_frozen_string *s = mp_shm_frozen_string_at(p->view, word);
   if (s)
     lua_pushlstring(L, s->bytes, s->len);
@@ -172,7 +171,7 @@ static void push_float(lua_State *L, uint64_t w) {
 }
 
 /* self: the index of the proxy, for tables within. */
-static void push_word(lua_State *L, const mp_lua_frozen *p, int self, uint64_t w) {
+void mp_lua_frozen_push_word(lua_State *L, const mp_lua_frozen *p, int self, uint64_t w) {
   switch (mp_shm_frozen_tag(w)) {
     case 0:
       push_float(L, w);
@@ -188,7 +187,7 @@ static void push_word(lua_State *L, const mp_lua_frozen *p, int self, uint64_t w
       push_big(L, p, w);
       break;
     case MP_FROZEN_STRING:
-      push_string(L, p, w);
+      mp_lua_frozen_push_string(L, p, w);
       break;
     case MP_FROZEN_TABLE:
       push_inner(L, p, self, (w & MP_FROZEN_PAYLOAD) * 8);
@@ -202,10 +201,10 @@ static void push_word(lua_State *L, const mp_lua_frozen *p, int self, uint64_t w
 }
 
 /* The value of words[at], an item or what stands behind them. */
-static void push_value(lua_State *L, const mp_lua_frozen *p, int self, uint64_t at) {
+void mp_lua_frozen_push_value(lua_State *L, const mp_lua_frozen *p, int self, uint64_t at) {
   uint64_t w = p->table->words[at];
   if (at >= p->table->narr || p->table->kind == MP_FROZEN_WORDS)
-    push_word(L, p, self, w);
+    mp_lua_frozen_push_word(L, p, self, w);
   else if (p->table->kind == MP_FROZEN_INTEGERS)
     lua_pushinteger(L, (lua_Integer)w);
   else
@@ -265,10 +264,10 @@ static int64_t find(lua_State *L, const mp_lua_frozen *p, int key) {
 }
 
 static int frozen_index(lua_State *L) {
-  const mp_lua_frozen *p = self_at(L, 1);
+  const mp_lua_frozen *p = mp_lua_frozen_self(L, 1);
   int64_t at = find(L, p, 2);
   if (at < 0) return 0;
-  push_value(L, p, 1, (uint64_t)at);
+  mp_lua_frozen_push_value(L, p, 1, (uint64_t)at);
   return 1;
 }
 
@@ -283,14 +282,14 @@ static bool step_into(mp_lua_frozen *p, uint64_t at) {
 
 /* f(k1, k2, ...): f[k1][k2]..., without proxies on the way; nil when there is nothing, at any step */
 static int frozen_call(lua_State *L) {
-  mp_lua_frozen p = *self_at(L, 1);
+  mp_lua_frozen p = *mp_lua_frozen_self(L, 1);
   int n = lua_gettop(L);
   for (int i = 2; i <= n; i++) {
     int64_t at = find(L, &p, i);
     if (at < 0) return 0;
     if (i < n && !step_into(&p, (uint64_t)at)) return 0;
     if (i < n) continue;
-    push_value(L, &p, 1, (uint64_t)at);
+    mp_lua_frozen_push_value(L, &p, 1, (uint64_t)at);
     return 1;
   }
   lua_settop(L, 1);
@@ -298,12 +297,16 @@ static int frozen_call(lua_State *L) {
 }
 
 static int frozen_len(lua_State *L) {
-  lua_pushinteger(L, self_at(L, 1)->table->narr);
+  lua_pushinteger(L, mp_lua_frozen_self(L, 1)->table->narr);
   return 1;
 }
 
 static int frozen_newindex(lua_State *L) {
-  return mp_lua_misuse(L, "a frozen table cannot be changed; mproc.thaw gives a copy that can");
+  const mp_lua_frozen *p = mp_lua_frozen_self(L, 1);
+  lua_settop(L, 2);
+  mp_lua_frozen_path(L, p, 2);
+  return mp_lua_refuse(L, "cannot set %s: a frozen table cannot be changed; mproc.thaw gives a copy that can",
+                       lua_tostring(L, -1));
 }
 
 typedef struct walk { /* of a generic for, which hands it to nobody */
@@ -317,7 +320,7 @@ static int frozen_step(lua_State *L) {
   const mp_lua_frozen *p = w->p;
   uint64_t at = w->at;
   if (at >= w->n) return 0;
-  if (!p->table) self_at(L, lua_upvalueindex(2));
+  if (!p->table) mp_lua_frozen_self(L, lua_upvalueindex(2));
   while (at < w->narr && p->table->kind == MP_FROZEN_WORDS && mp_shm_frozen_tag(p->table->words[at]) == MP_FROZEN_NIL)
     at++;
   if (at >= w->n) return 0;
@@ -325,13 +328,13 @@ static int frozen_step(lua_State *L) {
   if (at < w->narr)
     lua_pushinteger(L, (lua_Integer)at + 1);
   else
-    push_word(L, p, lua_upvalueindex(2), p->shape->keys[at - w->narr]);
-  push_value(L, p, lua_upvalueindex(2), at);
+    mp_lua_frozen_push_word(L, p, lua_upvalueindex(2), p->shape->keys[at - w->narr]);
+  mp_lua_frozen_push_value(L, p, lua_upvalueindex(2), at);
   return 2;
 }
 
 static int frozen_pairs(lua_State *L) {
-  const mp_lua_frozen *p = self_at(L, 1);
+  const mp_lua_frozen *p = mp_lua_frozen_self(L, 1);
   uint64_t narr = p->table->narr;
   *(walk *)lua_newuserdatauv(L, sizeof(walk), 0) = (walk){p, 0, narr, narr + (p->shape ? p->shape->n : 0)};
   lua_pushvalue(L, 1);
@@ -385,7 +388,7 @@ static int frozen_handle(lua_State *L, int idx, uint64_t *handle) {
 
 /* A table within travels as its root and its place: { root, place }. */
 static int frozen_encode(lua_State *L) {
-  const mp_lua_frozen *p = self_at(L, 1);
+  const mp_lua_frozen *p = mp_lua_frozen_self(L, 1);
   lua_createtable(L, 2, 0);
   push_inner(L, p, 1, ((const mp_shm_frozen *)p->view.block)->root);
   lua_rawseti(L, -2, 1);
@@ -411,7 +414,7 @@ static int frozen_within(lua_State *L) {
 /* freeze(t) -> frozen | nil, message, NAME. What is frozen is given back. */
 static int freeze(lua_State *L) {
   lua_settop(L, 1);
-  if (mp_lua_frozen_test(L, 1)) return self_at(L, 1), 1;
+  if (mp_lua_frozen_test(L, 1)) return mp_lua_frozen_self(L, 1), 1;
   if (!lua_istable(L, 1))
     return mp_lua_misuse(L, lua_pushfstring(L, "freeze takes a table, got %s", mp_lua_show(L, 1)));
   mp_codec_open(L);
@@ -437,106 +440,12 @@ static void set_count(lua_State *L, const char *name, uint64_t n) {
 
 /* frozen_info(f) -> { bytes, tables, strings, shapes } of its whole block */
 static int frozen_info(lua_State *L) {
-  const mp_shm_frozen *f = (const mp_shm_frozen *)self_at(L, 1)->view.block;
+  const mp_shm_frozen *f = (const mp_shm_frozen *)mp_lua_frozen_self(L, 1)->view.block;
   lua_createtable(L, 0, 4);
   set_count(L, "bytes", f->size);
   set_count(L, "tables", f->tables);
   set_count(L, "strings", f->strings);
   set_count(L, "shapes", f->shapes);
-  return 1;
-}
-
-/* Thawing goes table by table, in the order in which they are met, so that no depth is too much. */
-typedef struct thaw_walk {
-  const mp_lua_frozen *p;
-  lua_Integer met, done; /* copies on the list: made; filled */
-} thaw_walk;
-enum { FROZEN = 1, COPIES, LIST }; /* indices: the proxy; place -> copy; number -> place */
-
-/* Pushes the copy of the table at that place, filled later; nil: there is none. */
-static void push_copy(lua_State *L, thaw_walk *x, uint64_t place) {
-  const mp_shm_frozen_shape *shape;
-  if (lua_rawgeti(L, COPIES, (lua_Integer)place) == LUA_TTABLE) return;
-  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(x->p->view, place, &shape);
-  if (!t) return;
-  lua_pop(L, 1);
-  lua_createtable(L, t->narr < INT_MAX ? (int)t->narr : INT_MAX, shape && shape->n < INT_MAX ? (int)shape->n : 0);
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, COPIES, (lua_Integer)place);
-  lua_pushinteger(L, (lua_Integer)place);
-  lua_rawseti(L, LIST, ++x->met);
-}
-
-static void thaw_word(lua_State *L, thaw_walk *x, uint64_t w) {
-  if (mp_shm_frozen_tag(w) == MP_FROZEN_TABLE)
-    push_copy(L, x, (w & MP_FROZEN_PAYLOAD) * 8);
-  else
-    push_word(L, x->p, FROZEN, w);
-}
-
-static void thaw_items(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
-  for (uint64_t i = 0; i < t->table->narr; i++) {
-    if (t->table->kind == MP_FROZEN_WORDS)
-      thaw_word(L, x, t->table->words[i]);
-    else
-      push_value(L, t, FROZEN, i);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-}
-
-static void thaw_fields(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
-  for (uint32_t i = 0; t->shape && i < t->shape->n; i++) {
-    push_word(L, t, FROZEN, t->shape->keys[i]);
-    thaw_word(L, x, t->table->words[t->table->narr + i]);
-    if (lua_isnil(L, -2) || lua_isnil(L, -1))
-      lua_pop(L, 2);
-    else
-      lua_rawset(L, -3);
-  }
-}
-
-/* The copy at the top gets the metatable that is registered here by the name that it had. */
-static void thaw_meta(lua_State *L, const mp_lua_frozen *t) {
-  if (!t->table->meta) return;
-  int copy = lua_gettop(L);
-  mp_codec_names_push(L, MP_SLOT_BY_NAME);
-  push_string(L, t, t->table->meta / 8);
-  if (lua_istable(L, -2) && lua_rawget(L, -2) == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TTABLE)
-    lua_setmetatable(L, copy);
-  lua_settop(L, copy);
-}
-
-/* Fills the copy of the table at that place. */
-static void thaw_table(lua_State *L, thaw_walk *x, uint64_t place) {
-  mp_lua_frozen t = *x->p;
-  t.table = mp_shm_frozen_table_at(x->p->view, place, &t.shape);
-  lua_rawgeti(L, COPIES, (lua_Integer)place);
-  thaw_items(L, x, &t);
-  thaw_fields(L, x, &t);
-  thaw_meta(L, &t);
-  lua_pop(L, 1);
-}
-
-/* thaw(f) -> a plain copy; what is not frozen is given back as it is */
-static int thaw(lua_State *L) {
-  luaL_checkany(L, 1);
-  lua_settop(L, 1);
-  if (!mp_lua_frozen_test(L, 1)) return 1;
-  const mp_lua_frozen p = *self_at(L, 1);
-  thaw_walk x = {&p, 0, 0};
-  lua_newtable(L);
-  lua_newtable(L);
-  push_copy(L, &x, p.place);
-  lua_pop(L, 1);
-  while (x.done < x.met) {
-    lua_rawgeti(L, LIST, ++x.done);
-    uint64_t place = (uint64_t)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    thaw_table(L, &x, place);
-    self_at(L, FROZEN); /* a finalizer may have closed it meanwhile: then what was read is nothing */
-  }
-  lua_settop(L, LIST);
-  lua_rawgeti(L, COPIES, (lua_Integer)p.place);
   return 1;
 }
 
@@ -553,7 +462,7 @@ void mp_lua_open_frozen(lua_State *L) {
                                   {"__mproc_encode", frozen_encode},
                                   {NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"freeze", freeze}, {"thaw", thaw}, {"is_frozen", is_frozen}, {"frozen_info", frozen_info}, {NULL, NULL}};
+      {"freeze", freeze}, {"thaw", mp_lua_thaw}, {"is_frozen", is_frozen}, {"frozen_info", frozen_info}, {NULL, NULL}};
   mp_lua_box_class(L, HOME_TYPE, &home_class, none, NULL);
   mp_lua_box_travels(frozen_handle);
   mp_lua_box_finds(push_root_again);
