@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Claim: two processes that read one key read nearly twice as much as one does: readers take no lock and store nothing.
--- As a ratio of rounds that alternate; on a machine with two idle CPUs. And a get takes either of the two no more CPU than
--- the one alone, which a busy machine can tell, too: no cache line goes to and fro.
+-- As a ratio of rounds that alternate; on a machine with two idle CPUs. And a get takes either of the two no more CPU
+-- than the one alone, which a busy machine can tell, too: no cache line goes to and fro.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Claims: what a get or a set of a Dict costs does not depend on how many processes are at it: readers of one key take
--- no lock and store nothing, writers of different keys meet in one of 256 stripes only. In ns of CPU of each process, so
--- that more processes than CPUs say the same. An add of all to one key is shown: there they wait for each other.
+-- no lock and store nothing, writers of different keys meet in one of 256 stripes only. In ns of CPU of each process,
+-- so that more processes than CPUs say the same. An add of all to one key is shown: there they wait for each other.
 
 local mproc = require("mproc")
 local series = require("bench.series")

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What is measured of a Dict of many integers, in an interpreter of its own: prints one number. Usage: dict_side.lua JOB
+-- What is measured of a Dict of many integers, in an interpreter of its own: prints one number.
+-- Usage: dict_side.lua JOB
 
 local mproc = require("mproc")
 

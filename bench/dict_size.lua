@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Claims: an entry of two integers takes 60 bytes of memory at most; no set of 4 million takes over 5 ms, although tables
--- are copied as they grow; a Dict that is drained gives its memory back, and an empty one is two pages at most.
+-- Claims: an entry of two integers takes 60 bytes of memory at most; no set of 4 million takes over 5 ms, although
+-- tables are copied as they grow; a Dict that is drained gives its memory back, and an empty one is two pages at most.
 
 local harness = require("bench.harness")
 
