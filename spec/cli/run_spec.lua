@@ -169,6 +169,7 @@ describe("mproc", function()
     mistake("there is no option %-%-job; did you mean %-%-jobs", "run", "--job", "2", "echo")
     mistake("%-j must be .*got '0'", "run", "-j", "0", "echo")
     mistake("%-%-jobs must be", "map", "--jobs=x", "line")
+    mistake("%-j must be .*got '%-2'", "run", "-j", "-2", "echo", ":::", "started")
     mistake("%-%-block needs a value", "map", "--block")
     mistake("%-%-keep%-going takes no value", "map", "--keep-going=1", "line")
     mistake("column 9: .*\n  line %+  %+1\n          %^", "map", "line +  +1")
@@ -182,7 +183,7 @@ describe("mproc", function()
 
   it("has help for each verb, and its version", function()
     assert.matches("map EXPR", cli.run("--help").out)
-    for _, verb in ipairs({ "map", "filter", "reduce", "run" }) do
+    for _, verb in ipairs({ "map", "filter", "reduce", "run", "top", "trace", "report" }) do
       local result = cli.run(verb, "--help")
       assert.equal(0, result.code)
       assert.matches("^Usage: mproc " .. verb, result.out)

@@ -157,7 +157,7 @@ end
 -- N, 50% of the CPUs, or -1 for all CPUs but one: as mproc.Pool has it.
 function options.jobs(text)
   local n = math.tointeger(tonumber(text))
-  if n and n ~= 0 and n > -1024 and n <= 65536 then
+  if n and (n == -1 or n > 0) and n <= 65536 then
     return n
   elseif text:match("^%d+%%$") and tonumber(text:sub(1, -2)) > 0 then
     return text
