@@ -147,7 +147,8 @@ local function add_live(names)
   add("mproc.Process", mproc.Process(print))
   add_keys(names, "mproc.Process", class.properties)
   add_keys(names, "mproc.Process", class.setters)
-  add_keys(names, "mproc.SharedMemory", { name = true, size = true }) -- what its index function knows
+  add_keys(names, "mproc.SharedMemory", { name = true, size = true }) -- what index functions know by themselves
+  add_keys(names, "mproc.Value", { value = true })
   add("mproc.Peer", mproc.current_process(), true)
   add_pollable(names)
 end
