@@ -31,6 +31,7 @@ first_for() {
     PART | FRESH | OLD) echo container/dict_stripes_kill_test ;;
     SLOT | COUNTED) echo container/dict_kill_test ;;
     RETIRED | WATCHED) echo container/dict_handles_kill_test ;;
+    DIED) echo descriptor/descriptor_kill_test ;;
     *) echo killpoints_test ;;
   esac
 }

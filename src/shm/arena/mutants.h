@@ -53,6 +53,7 @@ enum {
   MP_MUTANT_COUNTED,     /* recovery of a container does not count */
   MP_MUTANT_WATCHED,     /* the log of handles in transit observes another word than the one that commits */
   MP_MUTANT_SHAPE,       /* a list's reader does not look whether its item is in the list still */
+  MP_MUTANT_DIED,        /* that a descriptor has died is neither told nor counted */
   MP_MUTANT_COUNT
 };
 

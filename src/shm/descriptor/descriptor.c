@@ -35,6 +35,7 @@ static void tell(void) {
 /* The file goes once the arena lock is free: telling the store is a system call. */
 static void destroy(uint32_t slot, void *block, bool thorough) {
   (void)block, (void)thorough;
+  if (MP_MUTANT(DIED)) return;
   mp_shm_header->fd_store.died++;
   last_dead = mp_shm_object_handle(slot);
   ndead++;
