@@ -128,8 +128,9 @@ local function read_options(given, what, names)
   return options
 end
 
-local function new_connection(fd, options)
-  return core.connection(fd, options.authkey and HANDSHAKE_BYTES or options.max_bytes, options.trusted)
+-- What a connection may be sent to begin with.
+local function first_limit(options)
+  return options.authkey and HANDSHAKE_BYTES or options.max_bytes
 end
 
 local function unlimit(connection, options)
@@ -174,11 +175,11 @@ local function drop(record, i)
   return one
 end
 
-local function begin_handshake(record, fd, peer)
-  local connection = new_connection(fd, record.options)
+local function begin_handshake(record, connection, peer)
   if #record.pending == PENDING_MOST then
     drop(record, 1).connection:close()
   end
+  local fd = connection:fileno()
   local one = { connection = connection, fd = fd, peer = peer, deadline = core.time() + HANDSHAKE_SECONDS }
   one.step = coroutine.wrap(function()
     return true, shake_hands(connection, record.options, true)
@@ -191,8 +192,10 @@ end
 local function step_pending(record)
   for i = #record.pending, 1, -1 do
     local one = record.pending[i]
-    local over, ok, why = one.step()
-    if not over and core.time() > one.deadline then
+    local fine, over, ok, why = pcall(one.step)
+    if not fine then -- for want of memory: it cannot go on
+      over, ok, why = true, nil, over
+    elseif not over and core.time() > one.deadline then
       over, ok, why = true, nil, ("it did not finish the handshake within %d s"):format(HANDSHAKE_SECONDS)
     end
     if over then
@@ -203,19 +206,20 @@ local function step_pending(record)
       return unlimit(one.connection, record.options)
     elseif over then
       one.connection:close()
-      return nil, ("%s: %s"):format(one.peer or record.address, why), "EAUTH"
+      return nil, ("%s: %s"):format(one.peer or record.address, tostring(why)), "EAUTH"
     end
   end
 end
 
 -- The same for whom nobody has looked at yet. A full table of descriptors is an error.
 local function step(record)
-  local fd, peer, name = record.raw:accept()
-  if fd and not record.options.authkey then
+  local options = record.options
+  local connection, peer, name = record.raw:accept(first_limit(options), options.trusted)
+  if connection and not options.authkey then
     record.last_accepted = peer
-    return new_connection(fd, record.options)
-  elseif fd then
-    begin_handshake(record, fd, peer)
+    return connection
+  elseif connection then
+    begin_handshake(record, connection, peer)
   elseif name then
     return nil, peer, name
   end
@@ -359,13 +363,10 @@ function socket.Client(given)
   local options = read_options(given, "Client", CLIENT_OPTIONS)
   local timeout = type(given) == "table" and check.timeout(given.timeout) or nil
   local began = core.time()
-  local fd, message, name = core.connect(check_address(options.address), timeout)
-  if not fd then
-    return nil, message, name
-  end
-  local connection = new_connection(fd, options)
-  if not options.authkey then
-    return connection
+  local connection, message, name = core.connect(check_address(options.address), timeout, first_limit(options),
+    options.trusted)
+  if not connection or not options.authkey then
+    return connection, message, name
   end
   local deadline = math.min(core.time() + HANDSHAKE_SECONDS, timeout and began + timeout or math.huge)
   local ok, why, code = shake_within(connection, options, deadline)

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "bind/bind.h"
-#include "bind/check.h"
+#include "bind/stream.h"
 #include "os/event.h"
 #include "os/process.h"
 #include "os/socket.h"
@@ -53,14 +53,16 @@ static int new_listener(lua_State *L) {
   return err ? mp_lua_fail(L, err, address) : 1;
 }
 
-/* accept() -> descriptor, the other side's address or nil | nil: nobody waits | nil, message, NAME */
+/* accept(max_bytes, trusted) -> connection, the other side's address or nil | nil: nobody waits | nil, message, NAME */
 static int listener_accept(lua_State *L) {
   char peer[MP_OS_ADDRESS];
+  lua_settop(L, 3);
+  mp_lua_stream *s = mp_lua_stream_push(L, 2);
   int fd = mp_os_socket_accept(self(L)->fd);
   if (fd == -EAGAIN) return 0;
   if (fd < 0) return mp_lua_fail(L, fd, "cannot accept");
+  s->fd = fd;
   mp_os_socket_name(fd, true, peer);
-  lua_pushinteger(L, fd);
   lua_pushstring(L, *peer ? peer : NULL);
   return 2;
 }

@@ -249,13 +249,13 @@ static int connection_tostring(lua_State *L) {
   return 1;
 }
 
-/* connection(fd, max_bytes or nil, trusted) -> connection, whose the descriptor is from now on */
-static int new_connection(lua_State *L) {
+mp_lua_stream *mp_lua_stream_push(lua_State *L, int idx) {
+  lua_Integer most = luaL_optinteger(L, idx, (lua_Integer)DEFAULT_MOST);
+  bool trusted = lua_toboolean(L, idx + 1);
   mp_lua_stream *s = lua_newuserdatauv(L, sizeof *s, 0);
-  mp_lua_stream_init(s, -1, (uint64_t)luaL_optinteger(L, 2, (lua_Integer)DEFAULT_MOST), lua_toboolean(L, 3));
+  mp_lua_stream_init(s, -1, (uint64_t)most, trusted);
   luaL_setmetatable(L, MP_SOCKET_CONNECTION_TYPE);
-  s->fd = (int)luaL_checkinteger(L, 1);
-  return 1;
+  return s;
 }
 
 /* limit(connection, max_bytes): while it shakes hands, and after that. */
@@ -264,7 +264,6 @@ static int limit(lua_State *L) {
   return 0;
 }
 
-/* connect(address[, timeout]) -> descriptor | nil, message, NAME */
 static int begin_connect(const char *address, const mp_shm_wait *w) {
   for (;;) {
     int fd = mp_os_socket_connect(address), err = mp_shm_wait_check(w);
@@ -282,13 +281,16 @@ static int finish_connect(int fd, const mp_shm_wait *w) {
   return err;
 }
 
+/* connect(address, timeout, max_bytes, trusted) -> connection | nil, message, NAME */
 static int connect_to(lua_State *L) {
   const char *address = luaL_checkstring(L, 1);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
+  lua_settop(L, 4);
+  mp_lua_stream *s = mp_lua_stream_push(L, 3);
   int fd = begin_connect(address, &w);
   if (fd >= 0) fd = finish_connect(fd, &w);
   if (fd < 0) return failed(L, fd, address);
-  lua_pushinteger(L, fd);
+  s->fd = fd;
   return 1;
 }
 
@@ -309,8 +311,7 @@ static const luaL_Reg methods[] = {
 };
 static const luaL_Reg metamethods[] = {
     {"__close", connection_scope}, {"__gc", connection_gc}, {"__tostring", connection_tostring}, {NULL, NULL}};
-static const luaL_Reg makers[] = {
-    {"connection", new_connection}, {"limit", limit}, {"connect", connect_to}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"limit", limit}, {"connect", connect_to}, {NULL, NULL}};
 
 static void set_flag(lua_State *L, const char *name, bool value) {
   lua_pushboolean(L, value);

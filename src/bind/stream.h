@@ -29,6 +29,8 @@ typedef struct mp_lua_stream {
   size_t out_at, out_n;
 } mp_lua_stream;
 
+/* socket.c: pushes a connection without a socket, with max_bytes at idx (nil: the default) and trusted behind it. */
+mp_lua_stream *mp_lua_stream_push(lua_State *L, int idx);
 void mp_lua_stream_init(mp_lua_stream *s, int fd, uint64_t max_bytes, bool trusted);
 /* Closes it and frees its memory. What is left of a frame goes out if that takes no longer than `until`. */
 void mp_lua_stream_close(mp_lua_stream *s, uint64_t until);
