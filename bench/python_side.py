@@ -307,9 +307,8 @@ def alternation(count):
     return count / seconds
 
 
-def lock(count):
-    """Nanoseconds to take a lock that nobody else wants, and let it go."""
-    one = mp.Lock()
+def pair(one, count):
+    """Nanoseconds to take what nobody else wants, and let it go."""
     began = time.monotonic()
     for _ in range(count):
         one.acquire()
@@ -356,7 +355,8 @@ JOBS = {
     "tables": lambda count: one_way(count, SMALL_TABLE) / 1e6,
     "kib_strings": lambda count: one_way(count, b"x" * 1024) / 1e6,
     "alternation": alternation,
-    "lock": lock,
+    "lock": lambda count: pair(mp.Lock(), count),
+    "semaphore": lambda count: pair(mp.Semaphore(1), count),
     "contended_lock": contended_lock,
     "value_add": value_add,
     "array_list": array_list,

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Claims: mproc.wait over 500 queues returns within a quarter of a millisecond of a message to one of them, the message
--- there and back included; and a second of waiting for 500 costs less than 5 ms of CPU.
+-- there and back included; and a second of waiting for 500 costs no more CPU than Python's.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")
 
 local MANY = 500
 local BATCH = 100
-local MOST_US, MOST_MS = 250, 5
+local MOST_US, MOST_MS = 250, 5 -- MOST_MS: where Python is missing
 
 local function make_queues()
   local queues = {}
@@ -63,6 +63,8 @@ harness.run({
   better = "less",
   mproc = idle,
   python = harness.python("wait_idle", 1),
-  reach = "< " .. MOST_MS,
-  reached = function(found) return found.median < MOST_MS end,
+  reach = "<= Python",
+  reached = function(found)
+    return found.median <= (found.python or MOST_MS)
+  end,
 })
