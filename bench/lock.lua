@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Claims: a lock that nobody else wants, taken and let go, and a semaphore likewise, in nanoseconds; and a lock that two
--- processes want all the time, in millions of acquisitions a second by both together.
+-- Claims: a lock that nobody else wants, taken and let go, and a semaphore likewise, in nanoseconds; and a lock that
+-- two processes want all the time, in millions of acquisitions a second by both together.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")

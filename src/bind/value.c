@@ -197,8 +197,13 @@ static int new_value(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"add", value_add},       {"exchange", value_exchange}, {"compare_exchange", value_compare_exchange},
-    {"update", value_update}, {"lock", value_lock},         {NULL, NULL},
+    {"add", value_add},
+    {"exchange", value_exchange},
+    {"compare_exchange", value_compare_exchange},
+    {"update", value_update},
+    {"lock", value_lock},
+    {"value", NULL}, /* false, for who lists the names; value_index knows it before */
+    {NULL, NULL},
 };
 static const luaL_Reg metamethods[] = {{"__tostring", value_tostring}, {NULL, NULL}};
 
