@@ -134,7 +134,7 @@ local function first_limit(options)
 end
 
 local function unlimit(connection, options)
-  core.limit(connection, options.max_bytes or 64 << 20)
+  core.limit_frames(connection, options.max_bytes or 64 << 20)
   return connection
 end
 

@@ -258,8 +258,8 @@ mp_lua_stream *mp_lua_stream_push(lua_State *L, int idx) {
   return s;
 }
 
-/* limit(connection, max_bytes): while it shakes hands, and after that. */
-static int limit(lua_State *L) {
+/* limit_frames(connection, max_bytes): while it shakes hands, and after that. */
+static int limit_frames(lua_State *L) {
   check(L)->max_bytes = (uint64_t)luaL_checkinteger(L, 2);
   return 0;
 }
@@ -311,7 +311,7 @@ static const luaL_Reg methods[] = {
 };
 static const luaL_Reg metamethods[] = {
     {"__close", connection_scope}, {"__gc", connection_gc}, {"__tostring", connection_tostring}, {NULL, NULL}};
-static const luaL_Reg makers[] = {{"limit", limit}, {"connect", connect_to}, {NULL, NULL}};
+static const luaL_Reg makers[] = {{"limit_frames", limit_frames}, {"connect", connect_to}, {NULL, NULL}};
 
 static void set_flag(lua_State *L, const char *name, bool value) {
   lua_pushboolean(L, value);
