@@ -23,9 +23,9 @@ harness.run({
   better = "less",
   mproc = function() return pair(mproc.Lock()) end,
   python = harness.python("lock", 1000000),
-  reach = "<= 76",
+  reach = "<= 50",
   reached = function(found)
-    return found.median <= 76
+    return found.median <= 50
   end,
 })
 
