@@ -129,10 +129,10 @@ static void after_start(void) {
 }
 
 static const t_op ops[] = {
-    {"make and drop", prepare, run_make, after_make, NULL, NULL, NULL},
-    {"fetch", prepare_one, run_fetch, after_fetch, NULL, NULL, NULL},
-    {"take, fetch and drop", prepare_queue, run_take, after_take, NULL, NULL, NULL},
-    {"start a store", prepare_without_store, run_make, after_start, NULL, NULL, NULL},
+    {"make and drop", prepare, run_make, after_make, NULL, NULL},
+    {"fetch", prepare_one, run_fetch, after_fetch, NULL, NULL},
+    {"take, fetch and drop", prepare_queue, run_take, after_take, NULL, NULL},
+    {"start a store", prepare_without_store, run_make, after_start, NULL, NULL},
 };
 
 /* --- the store --- */
