@@ -14,8 +14,9 @@ local function absolute(path)
 end
 
 -- Wherever it is started, it finds this tree's modules.
-cli.program = ("env LUA_PATH=\"%s/lua/?.lua;%s/lua/?/init.lua;$LUA_PATH\" LUA_CPATH=\"%s/?.so;$LUA_CPATH\" %s "
-  .. "%s/bin/mproc"):format(tree, tree, absolute(os.getenv("BUILD") or "build"), program.lua, tree)
+local environment = ("LUA_PATH=\"%s/lua/?.lua;%s/lua/?/init.lua;$LUA_PATH\" LUA_CPATH=\"%s/?.so;$LUA_CPATH\""):format(
+  tree, tree, absolute(os.getenv("BUILD") or "build"))
+cli.program = ("env %s %s %s/bin/mproc"):format(environment, program.lua, tree)
 
 -- A folder that is removed at the end of the block; its path.
 function cli.folder(finally)
@@ -38,9 +39,10 @@ function cli.read(path)
   return file:read("a")
 end
 
--- The shell command with "mproc" standing for the program; what program.shell gives.
+-- The shell command with "mproc" standing for the program, and Lua programs finding the tree; what program.shell gives.
 function cli.shell(command, seconds)
-  return program.shell(("mproc() { %s \"$@\"; }\n%s"):format(cli.program, command), seconds or 60)
+  local script = ("export %s\nmproc() { %s \"$@\"; }\n%s"):format(environment, cli.program, command)
+  return program.shell(script, seconds or 60)
 end
 
 -- The program with these arguments.

@@ -339,6 +339,10 @@ static int held_gc(lua_State *L) {
 #define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
 #define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
 
+#define UPDATE_OVERTAKEN                                                                                               \
+  "update: the value has changed each of the %I times that f ran; f must not change it itself, and who changes it "    \
+  "often should hold its container's lock() for it"
+
 void mp_lua_update_again(lua_State *L, int at_tries, int at_since, const char *text) {
   lua_Integer tries = lua_tointeger(L, at_tries) + 1, now = (lua_Integer)mp_os_now();
   lua_pushinteger(L, tries);
@@ -347,10 +351,41 @@ void mp_lua_update_again(lua_State *L, int at_tries, int at_since, const char *t
   if (tries >= TRIES_LEAST && now >= lua_tointeger(L, at_since) + TRIES_TIME) mp_lua_refuse(L, text, tries);
 }
 
-void mp_lua_update_check(lua_State *L, int at_f) {
-  if (lua_type(L, at_f) != LUA_TFUNCTION)
-    mp_lua_refuse(L, "f must be a function that is given the value and returns the new one, got %s",
-                  mp_lua_show(L, at_f));
+/* The stack of an update. */
+enum { SELF = 1, KEY, F, TRIES, SINCE, HELD, RESULT };
+
+static void push_call(lua_State *L, const mp_lua_updated *of) {
+  lua_settop(L, SINCE);
+  of->hold(L, lua_touserdata(L, SELF), KEY);
+  lua_pushvalue(L, F);
+  lua_insert(L, -2);
+}
+
+static int update_on(lua_State *L, int status, lua_KContext context) {
+  const mp_lua_updated *of = (const mp_lua_updated *)context;
+  (void)status;
+  for (;;) {
+    mp_lua_box *b = lua_touserdata(L, SELF);
+    mp_lua_held *h = lua_touserdata(L, HELD);
+    mp_lua_container_again(L, b, of->what);
+    if (of->store(L, b, KEY, RESULT, &h->item)) {
+      mp_lua_held_release(h);
+      lua_settop(L, RESULT);
+      return 1;
+    }
+    mp_lua_update_again(L, TRIES, SINCE, UPDATE_OVERTAKEN);
+    push_call(L, of);
+    lua_callk(L, 1, 1, context, update_on);
+  }
+}
+
+int mp_lua_update(lua_State *L, const mp_lua_updated *of) {
+  if (lua_type(L, F) != LUA_TFUNCTION)
+    mp_lua_refuse(L, "f must be a function that is given the value and returns the new one, got %s", mp_lua_show(L, F));
+  lua_settop(L, SINCE);
+  push_call(L, of);
+  lua_callk(L, 1, 1, (lua_KContext)of, update_on);
+  return update_on(L, LUA_OK, (lua_KContext)of);
 }
 
 /* --- numbers to add --- */

@@ -98,10 +98,17 @@ void mp_lua_open_container_copy(lua_State *L);
 
 /* Counts a try that others have overtaken; raises `text`, which has a %I for how many, when that has no end. */
 void mp_lua_update_again(lua_State *L, int at_tries, int at_since, const char *text);
-#define MP_UPDATE_OVERTAKEN                                                                                            \
-  "update: the value has changed each of the %I times that f ran; f must not change it itself, and who changes it "    \
-  "often should hold its container's lock() for it"
-void mp_lua_update_check(lua_State *L, int at_f);
+
+/* What is updated. hold pushes what the key at at_key has, held, and its value; store replaces that by the value at at_value,
+ * unless something else is there by now: false. */
+typedef struct mp_lua_updated {
+  const char *what; /* the container, for messages */
+  void (*hold)(lua_State *L, const mp_lua_box *b, int at_key);
+  bool (*store)(lua_State *L, const mp_lua_box *b, int at_key, int at_value, const mp_shm_item *expected);
+} mp_lua_updated;
+/* container:update(key, f) -> the new value. f is called without a lock, may yield, and runs again when it was overtaken. */
+int mp_lua_update(lua_State *L, const mp_lua_updated *of);
+
 /* Reads a number; raises for anything else. */
 void mp_lua_number_read(lua_State *L, int idx, const char *what, mp_shm_item *n);
 /* Raises: what is there cannot be added to, or another error. */

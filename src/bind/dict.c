@@ -249,41 +249,17 @@ static int dict_compare_exchange(lua_State *L) {
 
 /* --- update --- */
 
-/* Its stack */
-enum { SELF = 1, KEY, F, TRIES, SINCE, HELD, RESULT };
+static void hold_value(lua_State *L, const mp_lua_box *b, int at_key) { hold_current(L, b, at_key); }
 
-static void push_call(lua_State *L) {
-  lua_settop(L, SINCE);
-  hold_current(L, lua_touserdata(L, SELF), KEY);
-  lua_pushvalue(L, F);
-  lua_insert(L, -2);
-}
-
-static int update_on(lua_State *L, int status, lua_KContext context) {
-  (void)status, (void)context;
-  for (;;) {
-    mp_lua_box *b = lua_touserdata(L, SELF);
-    mp_lua_held *h = lua_touserdata(L, HELD);
-    mp_lua_container_again(L, b, "dict");
-    if (mp_lua_dict_store(L, b, KEY, RESULT, 0, &h->item)) {
-      mp_lua_held_release(h);
-      lua_settop(L, RESULT);
-      return 1;
-    }
-    mp_lua_update_again(L, TRIES, SINCE, MP_UPDATE_OVERTAKEN);
-    push_call(L);
-    lua_callk(L, 1, 1, 0, update_on);
-  }
+static bool put_value(lua_State *L, const mp_lua_box *b, int at_key, int at_value, const mp_shm_item *expected) {
+  return mp_lua_dict_store(L, b, at_key, at_value, 0, expected);
 }
 
 /* update(k, f) -> the new value. f may yield, and may run more than once. */
 static int dict_update(lua_State *L) {
+  static const mp_lua_updated values = {"dict", hold_value, put_value};
   check(L);
-  mp_lua_update_check(L, F);
-  lua_settop(L, SINCE);
-  push_call(L);
-  lua_callk(L, 1, 1, 0, update_on);
-  return update_on(L, LUA_OK, 0);
+  return mp_lua_update(L, &values);
 }
 
 /* --- making --- */

@@ -203,45 +203,19 @@ static int list_remove(lua_State *L) {
 
 /* --- update --- */
 
-/* Its stack */
-enum { SELF = 1, INDEX, F, TRIES, SINCE, HELD, RESULT };
-
-static void push_call(lua_State *L) {
-  lua_settop(L, SINCE);
-  mp_lua_box *b = lua_touserdata(L, SELF);
-  uint64_t i = mp_lua_list_index(L, b, INDEX, "");
+static void hold_value(lua_State *L, const mp_lua_box *b, int at_index) {
+  uint64_t i = mp_lua_list_index(L, b, at_index, "");
   mp_lua_container_again(L, b, "list");
   mp_lua_held *h = mp_lua_hold(L, find, b, &i);
-  if (h->item.type == MP_ITEM_NONE) mp_lua_list_refuse(L, b, INDEX, "");
-  lua_pushvalue(L, F);
+  if (h->item.type == MP_ITEM_NONE) mp_lua_list_refuse(L, b, at_index, "");
   mp_lua_held_push(L, h);
-}
-
-static int update_on(lua_State *L, int status, lua_KContext context) {
-  (void)status, (void)context;
-  for (;;) {
-    mp_lua_box *b = lua_touserdata(L, SELF);
-    mp_lua_held *h = lua_touserdata(L, HELD);
-    mp_lua_container_again(L, b, "list");
-    if (store(L, b, INDEX, RESULT, &h->item)) {
-      mp_lua_held_release(h);
-      lua_settop(L, RESULT);
-      return 1;
-    }
-    mp_lua_update_again(L, TRIES, SINCE, MP_UPDATE_OVERTAKEN);
-    push_call(L);
-    lua_callk(L, 1, 1, 0, update_on);
-  }
 }
 
 /* update(i, f) -> the new value. f may yield, and may run more than once. */
 static int list_update(lua_State *L) {
+  static const mp_lua_updated values = {"list", hold_value, store};
   mp_lua_list_self(L);
-  mp_lua_update_check(L, F);
-  lua_settop(L, SINCE);
-  push_call(L);
-  lua_callk(L, 1, 1, 0, update_on);
-  return update_on(L, LUA_OK, 0);
+  return mp_lua_update(L, &values);
 }
 
 /* --- the rest --- */
