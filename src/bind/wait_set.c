@@ -29,14 +29,20 @@ static const char *box_source(const mp_lua_box *b, mp_shm_wait_source *s) {
   return s->wait_queue ? NULL : "nothing ever arrives there: it only sends";
 }
 
+/* The object whose method is called, as a source; raises when nothing ever arrives there. */
+static mp_lua_box *check_source(lua_State *L, mp_shm_wait_source *s) {
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (!b || !b->object || !how(b)) mp_lua_box_refuse(L, 1, "queue or connection");
+  mp_lua_enter(L);
+  const char *why = box_source(b, s);
+  if (why) mp_lua_misuse(L, why);
+  return b;
+}
+
 /* fileno() -> descriptor, or nil, message, NAME */
 static int box_fileno(lua_State *L) {
   mp_shm_wait_source s;
-  mp_lua_box *b = mp_lua_box_any(L, 1);
-  if (!b || !b->object || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
-  mp_lua_enter(L);
-  const char *why = box_source(b, &s);
-  if (why) return mp_lua_misuse(L, why);
+  mp_lua_box *b = check_source(L, &s);
   int fd = mp_shm_wait_set_fd(b->handle, &s);
   if (fd < 0) return mp_lua_fail(L, fd, "cannot make a descriptor");
   lua_pushinteger(L, fd);
@@ -58,11 +64,7 @@ static int box_timeout(lua_State *L) {
 /* Whether a loop need not wait. */
 static int box_dirty(lua_State *L) {
   mp_shm_wait_source s;
-  mp_lua_box *b = mp_lua_box_any(L, 1);
-  if (!b || !b->object || !how(b)) return mp_lua_box_refuse(L, 1, "queue or connection");
-  mp_lua_enter(L);
-  const char *why = box_source(b, &s);
-  if (why) return mp_lua_misuse(L, why);
+  check_source(L, &s);
   lua_pushboolean(L, s.ready(s.arg));
   return 1;
 }
