@@ -25,8 +25,8 @@ shm/sync   mp_shm_      os shm/arena shm/wait
 shm/queue  mp_shm_      os shm/arena shm/wait
 shm/number mp_shm_      os shm/arena shm/wait shm/sync
 shm/container mp_shm_   os shm/arena shm/wait shm/sync
-shm/view   mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container
 shm/descriptor mp_shm_  os shm/arena
+shm/view   mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor
 shm        mp_shm_      os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor
 process    mp_process_  os shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm
 bind       mp_lua_      os heap wire codec shm/arena shm/wait shm/sync shm/queue shm/number shm/container shm/descriptor shm/view shm process

@@ -75,6 +75,8 @@ describe("a list", function()
     end
     assert.is_nil(l:pop())
     assert.is_nil(l:shift())
+    blame.call("pop takes no argument", function() l:pop(1) end)
+    blame.call("shift takes no argument", function() l:shift(1) end)
     assert.is_nil(l:remove())
     l:append("again")
     assert.same({ "again" }, l:totable())

@@ -187,11 +187,17 @@ static int take(lua_State *L, const mp_lua_box *b, uint64_t i, int at_index) {
   return 1;
 }
 
+static int take_end(lua_State *L, uint64_t i, const char *name) {
+  mp_lua_box *b = mp_lua_list_self(L);
+  if (lua_isnoneornil(L, 2)) return take(L, b, i, 0);
+  return mp_lua_refuse(L, "%s takes no argument, got %s; remove(i) takes any item", name, mp_lua_show(L, 2));
+}
+
 /* pop() -> the last item, or nil */
-static int list_pop(lua_State *L) { return take(L, mp_lua_list_self(L), MP_LIST_LAST, 0); }
+static int list_pop(lua_State *L) { return take_end(L, MP_LIST_LAST, "pop"); }
 
 /* shift() -> the first item, or nil */
-static int list_shift(lua_State *L) { return take(L, mp_lua_list_self(L), 0, 0); }
+static int list_shift(lua_State *L) { return take_end(L, 0, "shift"); }
 
 /* remove([i]) -> the item */
 static int list_remove(lua_State *L) {

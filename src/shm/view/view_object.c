@@ -3,8 +3,12 @@
 #include <string.h>
 
 #include "shm/container/dict.h"
+#include "shm/container/frozen.h"
 #include "shm/container/list.h"
+#include "shm/descriptor/descriptor.h"
 #include "shm/number/array.h"
+#include "shm/number/memory.h"
+#include "shm/queue/pipe_end.h"
 #include "shm/queue/queue.h"
 #include "shm/sync/barrier.h"
 #include "shm/sync/condition.h"
@@ -75,10 +79,13 @@ static const part parts[] = {
 };
 
 static const char *const kinds[MP_TYPES] = {
-    [MP_TYPE_QUEUE] = "queue",   [MP_TYPE_MUTEX] = "lock",      [MP_TYPE_SEMAPHORE] = "semaphore",
-    [MP_TYPE_EVENT] = "event",   [MP_TYPE_BARRIER] = "barrier", [MP_TYPE_CONDITION] = "condition",
-    [MP_TYPE_RWLOCK] = "RWLock", [MP_TYPE_ARRAY] = "number",    [MP_TYPE_DICT] = "Dict",
-    [MP_TYPE_LIST] = "List",
+    [MP_TYPE_QUEUE] = "queue",         [MP_TYPE_MUTEX] = "lock",
+    [MP_TYPE_SEMAPHORE] = "semaphore", [MP_TYPE_EVENT] = "event",
+    [MP_TYPE_BARRIER] = "barrier",     [MP_TYPE_CONDITION] = "condition",
+    [MP_TYPE_RWLOCK] = "RWLock",       [MP_TYPE_ARRAY] = "number",
+    [MP_TYPE_DICT] = "Dict",           [MP_TYPE_LIST] = "List",
+    [MP_TYPE_FROZEN] = "frozen table", [MP_TYPE_MEMORY] = "SharedMemory",
+    [MP_TYPE_PIPE_END] = "pipe",       [MP_TYPE_DESCRIPTOR] = "Descriptor",
 };
 
 const char *mp_shm_view_kind(int type) { return type > 0 && type < MP_TYPES && kinds[type] ? kinds[type] : "object"; }
