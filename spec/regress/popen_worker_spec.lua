@@ -43,4 +43,34 @@ describe("a pipe that is written to, opened since the pool was made", function()
     os.remove(path)
     assert.equal("by a worker", copy:read("a"))
   end)
+
+  it("keeps its number in the worker, where its file closes it some day", function()
+    local path = os.tmpname()
+    local pool <close> = mproc.Pool({ processes = 1, maxtasksperchild = 1 })
+    pool:apply(math.abs, { -1 })
+    _G.popen_worker_file = io.popen("cat >/dev/null", "w") -- luacheck: ignore 122
+    local function write(name)
+      local files, failed = {}, {}
+      for i = 1, 5 do -- one of them would get the number
+        files[i] = assert(io.open(name, "w"))
+        files[i]:setvbuf("no")
+      end
+      local had = _G.popen_worker_file ~= nil
+      _G.popen_worker_file = nil -- luacheck: ignore 122
+      collectgarbage()
+      collectgarbage()
+      for i, file in ipairs(files) do
+        failed[#failed + 1] = not file:write("text") and i or nil
+      end
+      return had, #failed
+    end
+    local had, failed
+    repeat -- until a worker is from after that
+      had, failed = pool:apply(write, { path })
+    until had
+    assert.equal(0, failed)
+    _G.popen_worker_file:close()
+    _G.popen_worker_file = nil -- luacheck: ignore 122
+    os.remove(path)
+  end)
 end)

@@ -30,6 +30,10 @@ int mp_os_pipe_writers(mp_os_pipe_writer *to, int most) {
   return n;
 }
 
+/* The number stays taken: a file that has it closes it some day, and would close another file of that number. */
 void mp_os_close_pipe_writer(const mp_os_pipe_writer *w) {
-  if (written_by(w->fd) == w->inode) close(w->fd);
+  if (written_by(w->fd) != w->inode) return;
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || dup3(null, w->fd, O_CLOEXEC) < 0) close(w->fd);
+  if (null >= 0) close(null);
 }
