@@ -87,8 +87,8 @@ function l:close() end
 local c = {}
 
 --- Sends a snapshot of the value. Raises when the other side is gone, when the value cannot travel, and for
---- functions, hooks and mproc objects unless it is trusted. What has begun to go out when the time is over goes
---- before the next message, and counts as sent.
+--- functions, hooks and mproc objects unless it is trusted. What has begun to go out when the time is over counts
+--- as sent: it goes on with each call, also while one waits to receive, and before the next message.
 ---@param value any what to send; nil too, but it must be given
 ---@param timeout? number seconds; default nil: for ever
 ---@return boolean? ok true; false when the time is over and nothing was sent; nil when the system refuses

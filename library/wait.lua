@@ -41,7 +41,7 @@ function x:dirty() end
 function x:pollfd() end
 
 --- What cqueues waits for.
----@return string events `"r"`: that it turns readable
+---@return string events `"r"`: that it turns readable; `"rw"` while a message of a socket connection goes out
 function x:events() end
 
 --- How long cqueues waits at most.

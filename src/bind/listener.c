@@ -72,7 +72,7 @@ static int listener_wait(lua_State *L) {
   const listener *l = self(L);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
   int r, err = 0;
-  while ((r = mp_os_socket_wait(l->set, false, w.deadline ? mp_shm_wait_slice(&w) : 0)) != 1 && !err)
+  while ((r = mp_os_socket_wait(l->set, MP_OS_READ, w.deadline ? mp_shm_wait_slice(&w) : 0)) != 1 && !err)
     err = mp_shm_wait_check(&w);
   if (err == -EINTR) return mp_lua_interrupted(L);
   lua_pushboolean(L, r == 1);

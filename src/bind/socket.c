@@ -12,6 +12,7 @@
 #include "os/local.h"
 #include "os/process.h"
 
+#define CLOSED "the connection is closed"
 #define CLOSED_TYPE MP_SOCKET_CONNECTION_TYPE ", closed"
 #define CLOSE_PATIENCE (2000 * MP_MS)
 #define DEFAULT_MOST (UINT64_C(64) << 20)
@@ -29,7 +30,7 @@ static mp_lua_stream *test(lua_State *L, int idx) {
 static mp_lua_stream *check(lua_State *L) {
   mp_lua_stream *s = test(L, 1);
   if (!s) mp_lua_refuse(L, "connection expected, got %s; call its methods with a colon", mp_lua_show(L, 1));
-  if (s->fd < 0) mp_lua_misuse(L, "the connection is closed");
+  if (s->fd < 0) mp_lua_misuse(L, CLOSED);
   return s;
 }
 
@@ -110,6 +111,15 @@ static int undecodable(lua_State *L, int count) {
   return 3;
 }
 
+/* Makes a message's values of its bytes. */
+typedef int maker(lua_State *L, const void *p, size_t n, unsigned flags);
+
+static int string(lua_State *L, const void *p, size_t n, unsigned flags) {
+  (void)flags;
+  lua_pushlstring(L, p, n);
+  return 1;
+}
+
 static int decode(lua_State *L, const void *p, size_t n, unsigned flags) {
   int count = mp_codec_decode(L, p, n, flags);
   return count == 1 ? 1 : undecodable(L, count);
@@ -122,17 +132,32 @@ static int bytes_gc(lua_State *L) {
   return 0;
 }
 
-/* Code that runs meanwhile may use the same connection: the bytes are not its any more. They come back if it has no others. */
-static int decode_large(lua_State *L, mp_lua_stream *s, unsigned flags) {
+static char **push_bytes(lua_State *L) {
   char **bytes = lua_newuserdatauv(L, sizeof *bytes, 0);
-  uint64_t n = s->want, room = s->room;
   *bytes = NULL;
   luaL_setmetatable(L, MP_BYTES_TYPE);
+  return bytes;
+}
+
+/* Waits for a message; for a large one it pushes what will have its bytes, else NULL. Finalizers run at that: they may close
+ * the connection, or take the message, and then this waits for the next one. */
+static int await_message(lua_State *L, mp_lua_stream *s, char ***bytes, const mp_shm_wait *w) {
+  int err = mp_lua_stream_receive(s, w);
+  *bytes = NULL;
+  if (err || s->want <= ON_STACK) return err;
+  *bytes = push_bytes(L);
+  if (s->fd < 0) mp_lua_misuse(L, CLOSED);
+  return mp_lua_stream_receive(s, w);
+}
+
+/* Code that runs meanwhile may use the same connection: the bytes are not its any more. They come back if it has no others. */
+static int take_large(lua_State *L, mp_lua_stream *s, char **bytes, maker *make, unsigned flags) {
+  uint64_t n = s->want, room = s->room;
   *bytes = s->in;
   s->in = NULL;
   s->room = 0;
   mp_lua_stream_taken(s);
-  int results = decode(L, *bytes, n, flags);
+  int results = make(L, *bytes, n, flags);
   if (!s->in && s->fd >= 0) {
     s->in = *bytes;
     s->room = room;
@@ -142,22 +167,24 @@ static int decode_large(lua_State *L, mp_lua_stream *s, unsigned flags) {
   return results;
 }
 
-static int take_value(lua_State *L, mp_lua_stream *s) {
-  char bytes[ON_STACK];
+/* bytes: what await_message gave. */
+static int take(lua_State *L, mp_lua_stream *s, char **bytes, maker *make) {
+  char few[ON_STACK];
   unsigned flags = s->trusted ? MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE : 0;
   size_t n = s->want;
-  if (n > sizeof bytes) return decode_large(L, s, flags);
-  if (n) memcpy(bytes, s->in, n);
+  if (n > sizeof few) return take_large(L, s, bytes, make, flags);
+  if (n) memcpy(few, s->in, n);
   mp_lua_stream_taken(s);
-  return decode(L, bytes, n, flags);
+  return make(L, few, n, flags);
 }
 
 /* recv([timeout]) -> value | nil, "timeout" | nil, "closed" | nil, message, NAME */
 static int connection_recv(lua_State *L) {
   mp_lua_stream *s = check(L);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 2));
-  int err = mp_lua_stream_receive(s, &w);
-  return err ? receive_failed(L, s, err) : take_value(L, s);
+  char **bytes;
+  int err = await_message(L, s, &bytes, &w);
+  return err ? receive_failed(L, s, err) : take(L, s, bytes, decode);
 }
 
 /* recv_bytes([maxlength[, timeout]]) -> string | nil, "timeout" | nil, "closed" | nil, message, NAME */
@@ -165,14 +192,13 @@ static int connection_recv_bytes(lua_State *L) {
   mp_lua_stream *s = check(L);
   lua_Integer most = mp_lua_opt_count(L, 2, "maxlength", 0, "a count of bytes, or nil for no limit", LUA_MAXINTEGER);
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 3));
-  int err = mp_lua_stream_receive(s, &w);
+  char **bytes;
+  int err = await_message(L, s, &bytes, &w);
   if (err) return receive_failed(L, s, err);
   if (s->want > (uint64_t)most)
     return mp_lua_refuse(L, "the next message has %I bytes, more than maxlength (%I); it stays, ask for more",
                          (lua_Integer)s->want, most);
-  lua_pushlstring(L, s->in ? s->in : "", s->want);
-  mp_lua_stream_taken(s);
-  return 1;
+  return take(L, s, bytes, string);
 }
 
 /* poll([timeout = 0]) -> true | false, "timeout" */
@@ -194,8 +220,9 @@ static int connection_fileno(lua_State *L) {
   return 1;
 }
 
+/* What is left of a frame goes out when there is room. */
 static int connection_events(lua_State *L) {
-  lua_pushliteral(L, "r");
+  lua_pushstring(L, check(L)->out ? "rw" : "r");
   return 1;
 }
 
@@ -274,7 +301,7 @@ static int begin_connect(const char *address, const mp_shm_wait *w) {
 
 static int finish_connect(int fd, const mp_shm_wait *w) {
   int err = 0;
-  while (!err && mp_os_socket_wait(fd, true, mp_shm_wait_slice(w)) != 1) err = mp_shm_wait_check(w);
+  while (!err && mp_os_socket_wait(fd, MP_OS_WRITE, mp_shm_wait_slice(w)) != 1) err = mp_shm_wait_check(w);
   if (!err) err = mp_os_socket_error(fd);
   if (!err) return fd;
   mp_os_close(fd);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "os/process.h"
 
@@ -14,11 +15,11 @@ void mp_lua_stream_init(mp_lua_stream *s, int fd, uint64_t max_bytes, bool trust
   *s = (mp_lua_stream){.fd = fd, .max_bytes = max_bytes, .trusted = trusted};
 }
 
-/* Until it can be read or written, in slices. 0; -ETIMEDOUT, -EINTR. */
-static int await(int fd, bool write, const mp_shm_wait *w) {
+/* Until it can be read or written, as `what` says, in slices. 0; -ETIMEDOUT, -EINTR. */
+static int await(int fd, unsigned what, const mp_shm_wait *w) {
   for (;;) {
-    if (w->deadline == 0) return mp_os_socket_wait(fd, write, 0) == 1 ? 0 : -ETIMEDOUT;
-    if (mp_os_socket_wait(fd, write, mp_shm_wait_slice(w)) == 1) return 0;
+    if (w->deadline == 0) return mp_os_socket_wait(fd, what, 0) == 1 ? 0 : -ETIMEDOUT;
+    if (mp_os_socket_wait(fd, what, mp_shm_wait_slice(w)) == 1) return 0;
     int err = mp_shm_wait_check(w);
     if (err) return err;
   }
@@ -52,13 +53,19 @@ static int write_all(int fd, struct iovec **v, size_t *nv, bool *begun, const mp
       continue;
     }
     if (sent < 0 && !would_block(sent)) return as_end(sent);
-    int err = await(fd, true, w);
+    int err = await(fd, MP_OS_WRITE, w);
     if (err) return err;
   }
   return 0;
 }
 
+static void forget_rest(mp_lua_stream *s) {
+  free(s->out);
+  s->out = NULL;
+}
+
 static int flush(mp_lua_stream *s, const mp_shm_wait *w) {
+  if (s->out && s->sender != getpid()) forget_rest(s);
   if (!s->out) return 0;
   struct iovec left = {s->out + s->out_at, s->out_n - s->out_at}, *v = &left;
   size_t n = left.iov_len ? 1 : 0;
@@ -66,8 +73,7 @@ static int flush(mp_lua_stream *s, const mp_shm_wait *w) {
   int err = write_all(s->fd, &v, &n, &begun, w);
   s->out_at = s->out_n - (n ? left.iov_len : 0);
   if (n) return err;
-  free(s->out);
-  s->out = NULL;
+  forget_rest(s);
   return 0;
 }
 
@@ -78,6 +84,7 @@ static int keep_rest(mp_lua_stream *s, const struct iovec *v, size_t n) {
   s->out = malloc(bytes);
   if (!s->out) return -ENOMEM;
   s->out_at = 0, s->out_n = 0;
+  s->sender = getpid();
   for (size_t i = 0; i < n; i++) {
     memcpy(s->out + s->out_n, v[i].iov_base, v[i].iov_len);
     s->out_n += v[i].iov_len;
@@ -161,13 +168,18 @@ static int step(mp_lua_stream *s) {
   return head == 1 ? read_body(s) : head;
 }
 
-int mp_lua_stream_receive(mp_lua_stream *s, const mp_shm_wait *w) {
+/* What a receiver waits for. The other side may want the rest of a frame before it answers: that goes out meanwhile. */
+static unsigned wanted(mp_lua_stream *s) {
   static const mp_shm_wait now = {0, NULL, NULL};
-  if (s->out) flush(s, &now);
+  return s->out && flush(s, &now) == -ETIMEDOUT ? MP_OS_READ | MP_OS_WRITE : MP_OS_READ;
+}
+
+int mp_lua_stream_receive(mp_lua_stream *s, const mp_shm_wait *w) {
+  wanted(s);
   while (!s->whole) {
     if (s->ended) return s->ended;
     int err = step(s);
-    if (err == -EAGAIN) err = await(s->fd, false, w);
+    if (err == -EAGAIN) err = await(s->fd, wanted(s), w);
     if (err) return err;
   }
   return 0;

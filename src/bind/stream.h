@@ -27,6 +27,7 @@ typedef struct mp_lua_stream {
   /* what is left of a frame that goes out */
   char *out;
   size_t out_at, out_n;
+  pid_t sender; /* whose it is: a fork has a copy, which it must not send */
 } mp_lua_stream;
 
 /* socket.c: pushes a connection without a socket, with max_bytes at idx (nil: the default) and trusted behind it. */

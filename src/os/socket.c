@@ -169,8 +169,8 @@ int64_t mp_os_socket_send(int fd, const struct iovec *iov, size_t n) {
   return sent < 0 ? -errno : sent;
 }
 
-int mp_os_socket_wait(int fd, bool write, uint64_t deadline) {
-  struct pollfd p = {fd, write ? POLLOUT : POLLIN, 0};
+int mp_os_socket_wait(int fd, unsigned what, uint64_t deadline) {
+  struct pollfd p = {fd, (short)((what & MP_OS_READ ? POLLIN : 0) | (what & MP_OS_WRITE ? POLLOUT : 0)), 0};
   uint64_t now = mp_os_now(), left = deadline > now ? deadline - now : 0;
   struct timespec t = {(time_t)(left / (1000 * MP_MS)), (long)(left % (1000 * MP_MS))};
   int r = ppoll(&p, 1, deadline == MP_FOREVER ? NULL : &t, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stream sockets by their addresses (layer 0). Called by src/bind/listener.c and stream.c. Knows neither Lua nor the arena.
+ * Stream sockets by their addresses (layer 0). Called by src/bind/listener.c, stream.c and
+ * src/process/store_client.c. Knows neither Lua nor the arena.
  *
  * An address is "host:port", "[v6]:port", a path with a '/', or "@name" (the abstract namespace).
  * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec, above 2 and do
@@ -32,8 +33,9 @@ void mp_os_socket_name(int fd, bool peer, char to[MP_OS_ADDRESS]);
 /* Up to n bytes: how many; 0 at the end; -errno. */
 int64_t mp_os_socket_receive(int fd, void *p, size_t n);
 int64_t mp_os_socket_send(int fd, const struct iovec *iov, size_t n);
-/* Until it can be read, or written: 1; 0 at the deadline; -EINTR. */
-int mp_os_socket_wait(int fd, bool write, uint64_t deadline);
+/* Until it can be read, or written, or either: 1; 0 at the deadline; -EINTR. */
+enum { MP_OS_READ = 1, MP_OS_WRITE = 2 };
+int mp_os_socket_wait(int fd, unsigned what, uint64_t deadline);
 /* Removes a listener's path, if it still is that file's: identity as mp_os_path_identity gave it. */
 uint64_t mp_os_path_identity(const char *path);
 void mp_os_path_remove(const char *path, uint64_t identity);
