@@ -5,6 +5,7 @@
 
 #include "os/local.h"
 #include "os/process.h"
+#include "os/socket.h"
 #include "process/store.h"
 #include "shm/arena/deadline.h"
 
@@ -64,11 +65,23 @@ static int hear(int *passed, const mp_shm_wait *w) {
   }
 }
 
+/* The store takes them one by one: after many that were not waited for there is no room for a while. */
+static int post(const mp_process_store_question *q, int fd, const mp_shm_wait *w) {
+  uint64_t until = mp_os_now() + PATIENCE;
+  for (;;) {
+    int err = mp_os_local_send(to.fd, q, sizeof *q, fd);
+    if (err != -EAGAIN && err != -EINTR) return err;
+    mp_os_socket_wait(to.fd, MP_OS_WRITE, mp_shm_wait_slice(w));
+    if ((err = mp_shm_wait_check(w)) != 0) return err;
+    if (mp_os_now() > until) return -ETIMEDOUT;
+  }
+}
+
 /* One question and its answer. An answer that was not waited for must not be taken for the next one's. */
 static int ask(unsigned what, mp_shm_handle h, int fd, int *passed, const mp_shm_wait *w) {
   mp_process_store_question q = question(what, h, 0);
   *passed = -1;
-  int err = mp_os_local_send(to.fd, &q, sizeof q, fd);
+  int err = post(&q, fd, w);
   if (err == -EPIPE || err == -ECONNRESET || err == -ENOTCONN) err = -EPIPE;
   if (!err) err = hear(passed, w);
   if (err == -EPIPE || err == -EINTR || err == -ETIMEDOUT) hang_up();
