@@ -84,6 +84,6 @@ int main(void) {
   test("a dictionary of handles, split", false, true, dict_of_handles, true);
   test("a dictionary of numbers, split", false, true, dict_of_numbers, false);
   test("a list of handles", true, false, list_of_handles, true);
-  printf("ok\n");
+  printf("ok 4\n");
   return 0;
 }

@@ -127,10 +127,11 @@ int main(void) {
   make_area();
   fill_arena();
   refuses_what_is_none();
-  for (long i = 0, n = looks ? atol(looks) : LOOKS; i < n; i++) {
+  long n = looks ? atol(looks) : LOOKS;
+  for (long i = 0; i < n; i++) {
     if (i % 1000 == 0) t_deadline(60);
     look_at_damaged();
   }
-  puts("a view of hostile bytes: ok");
+  printf("ok %ld\n", n);
   return 0;
 }
