@@ -108,14 +108,33 @@ local function show_item(item)
   return errors.show(item)
 end
 
+-- The number of arguments, and a plain list of them, if that number is one.
+local function read_arguments(item)
+  local n = item.n or #item
+  return n, math.type(n) == "integer" and n <= ARGUMENTS_MAX and { table.unpack(item, 1, n) } or item
+end
+
+-- The same, but what raises in an item with a metatable is its error; nil: it is no list.
+local function arguments_of(slot, item)
+  if type(item) ~= "table" and not core.is_frozen(item) then
+    return true, nil
+  elseif debug.getmetatable(item) then
+    return call(slot, read_arguments, item)
+  end
+  return true, item.n or #item, item
+end
+
 local function call_star(slot, f, item)
-  local n = (type(item) == "table" or core.is_frozen(item)) and (item.n or #item)
+  local ok, n, list = arguments_of(slot, item)
+  if not ok then
+    return false, n
+  end
   if math.type(n) ~= "integer" or n < 0 or n > ARGUMENTS_MAX then
     return false, ("starmap takes a list of arguments (at most %d) for each call, as in { { 1, 2 }, { 3, 4 } }, but "
       .. "this item is %s; use map for one argument (%s)"):format(ARGUMENTS_MAX, show_item(item),
       pool_errors.name_function(f))
   end
-  return call(slot, f, table.unpack(item, 1, n))
+  return call(slot, f, table.unpack(list, 1, n))
 end
 
 -- A result as its mode wants it. Of MAP and STAR there is one.
