@@ -65,14 +65,22 @@ int mp_os_address_is_tcp(const char *address) {
   return split(address, host, port) && atoi(port) <= UINT16_MAX ? 1 : -EINVAL;
 }
 
+/* The first of IPv4, if it has one: so Python takes names, and most who listen at "localhost" listen there. */
+static const struct addrinfo *preferred(const struct addrinfo *list) {
+  for (const struct addrinfo *a = list; a; a = a->ai_next)
+    if (a->ai_family == AF_INET) return a;
+  return list;
+}
+
 static int find(const char *address, place *to) {
   char host[HOST], port[PORT];
   if (is_local(address)) return local_place(address, to);
   if (!split(address, host, port)) return -EINVAL;
   struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
   if (getaddrinfo(host, port, &hints, &list) != 0) return -EADDRNOTAVAIL;
-  to->n = list->ai_addrlen;
-  memcpy(&to->a, list->ai_addr, list->ai_addrlen);
+  const struct addrinfo *found = preferred(list);
+  to->n = found->ai_addrlen;
+  memcpy(&to->a, found->ai_addr, found->ai_addrlen);
   freeaddrinfo(list);
   return 0;
 }

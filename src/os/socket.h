@@ -3,7 +3,8 @@
  * Stream sockets by their addresses (layer 0). Called by src/bind/listener.c, stream.c and
  * src/process/store_client.c. Knows neither Lua nor the arena.
  *
- * An address is "host:port", "[v6]:port", a path with a '/', or "@name" (the abstract namespace).
+ * An address is "host:port", "[v6]:port", a path with a '/', or "@name" (the abstract namespace). Of a host's addresses the
+ * first of IPv4 counts, or else the first.
  * Invariant: functions return 0, a count or a descriptor, or -errno; descriptors made here are close-on-exec, above 2 and do
  * not block: -EAGAIN. Sending raises no signal.
  */
