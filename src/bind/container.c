@@ -420,8 +420,8 @@ int mp_lua_container_close(lua_State *L) {
 }
 
 int mp_lua_container_scope(lua_State *L) {
-  mp_lua_box *b = lua_touserdata(L, 1);
-  if (mp_lua_box_is_makers(b)) mp_lua_box_empty(b);
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (b && mp_lua_box_is_makers(b)) mp_lua_box_empty(b);
   return 0;
 }
 

@@ -148,13 +148,13 @@ static int descriptor_close(lua_State *L) {
 }
 
 static int descriptor_scope(lua_State *L) {
-  mp_lua_box *b = lua_touserdata(L, 1);
-  if (b->object && mp_shm_usable()) close_box(L, 1);
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  if (b && b->object && mp_shm_usable()) close_box(L, 1);
   return 0;
 }
 
 static int descriptor_gc(lua_State *L) {
-  close_box(L, 1);
+  if (mp_lua_box_test(L, 1, &class)) close_box(L, 1);
   return 0;
 }
 

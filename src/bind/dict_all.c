@@ -230,7 +230,8 @@ static int dict_stats(lua_State *L) {
 
 static int dict_tostring(lua_State *L) {
   static const char *const names[] = {"Dict", "Set", "Namespace"};
-  mp_lua_box *b = lua_touserdata(L, 1);
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (!b || b->object) b = check_any(L);
   if (!b->object) {
     lua_pushliteral(L, "a closed container");
     return 1;

@@ -227,7 +227,8 @@ static int list_update(lua_State *L) {
 /* --- the rest --- */
 
 static int list_tostring(lua_State *L) {
-  mp_lua_box *b = lua_touserdata(L, 1);
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  if (!b) return mp_lua_box_refuse(L, 1, "list");
   if (!b->object)
     lua_pushliteral(L, "a closed container");
   else

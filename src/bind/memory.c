@@ -152,7 +152,8 @@ static int memory_close(lua_State *L) {
 
 /* The end of a scope that a fork inherited ends nothing. */
 static int memory_scope_close(lua_State *L) {
-  if (!test_named(L, 1) && !mp_lua_box_is_makers(lua_touserdata(L, 1))) return 0;
+  mp_lua_box *b = mp_lua_box_test(L, 1, &memory_class);
+  if (!test_named(L, 1) && !(b && mp_lua_box_is_makers(b))) return 0;
   return memory_close(L);
 }
 

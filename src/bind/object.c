@@ -173,8 +173,10 @@ void mp_lua_box_empty(mp_lua_box *b) {
   b->object = NULL;
 }
 
+/* A program may call it with anything, as any metamethod. */
 static int box_gc(lua_State *L) {
-  mp_lua_box_empty(lua_touserdata(L, 1));
+  mp_lua_box *b = mp_lua_box_any(L, 1);
+  if (b) mp_lua_box_empty(b);
   return 0;
 }
 

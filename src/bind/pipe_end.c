@@ -186,8 +186,8 @@ static int connection_close(lua_State *L) {
 
 /* The end of a scope. What is closed is this process's, whoever made it. */
 static int connection_scope(lua_State *L) {
-  mp_lua_box *b = lua_touserdata(L, 1);
-  if (b->object && mp_shm_usable()) close_box(L, b);
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  if (b && b->object && mp_shm_usable()) close_box(L, b);
   return 0;
 }
 

@@ -231,8 +231,8 @@ static int queue_close(lua_State *L) { return close_for_all(L, check(L)); }
 
 /* The end of a scope closes in the process whose scope it is, not in one that inherited it. */
 static int queue_scope(lua_State *L) {
-  mp_lua_box *b = lua_touserdata(L, 1);
-  return mp_lua_box_is_makers(b) ? close_for_all(L, b->object) : 0;
+  mp_lua_box *b = mp_lua_box_test(L, 1, &class);
+  return b && mp_lua_box_is_makers(b) ? close_for_all(L, b->object) : 0;
 }
 
 static int queue_tostring(lua_State *L) {

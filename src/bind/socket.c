@@ -260,7 +260,8 @@ static int connection_scope(lua_State *L) {
 }
 
 static int connection_gc(lua_State *L) {
-  mp_lua_stream_close(lua_touserdata(L, 1), 0);
+  mp_lua_stream *s = test(L, 1);
+  if (s) mp_lua_stream_close(s, 0);
   return 0;
 }
 
