@@ -52,13 +52,30 @@ static void add_line(const char *text, size_t n) {
   gathered += n;
 }
 
-/* Cut where there is no room; bytes above 127 are taken for UTF-8, which names are. */
+/* How many bytes the UTF-8 character at p has; 0: it is none. */
+static size_t utf8_bytes(const unsigned char *p) {
+  static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* of so many bytes */
+  size_t n = *p < 0x80 ? 1 : *p < 0xc0 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf8 ? 4 : 0;
+  uint32_t c = n < 2 ? *p : *p & (0x7fu >> n);
+  for (size_t i = 1; i < n; i++) {
+    if (p[i] >> 6 != 2) return 0;
+    c = c << 6 | (p[i] & 0x3f);
+  }
+  return n && (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) ? 0 : n;
+}
+
+/* Cut where there is no room. Names are any bytes, and Lua cuts them anywhere: what is no UTF-8 would spoil the file. */
 static const char *escape(char *to, size_t room, const char *text) {
+  enum { MOST = 4 };
   size_t n = 0;
-  for (; *text && n + 3 < room; text++) {
-    unsigned char c = (unsigned char)*text;
-    if (c == '"' || c == '\\') to[n++] = '\\';
-    to[n++] = c < ' ' ? ' ' : (char)c;
+  for (size_t bytes; *text && n + MOST < room; text += bytes ? bytes : 1) {
+    bytes = utf8_bytes((const unsigned char *)text);
+    if (*text == '"' || *text == '\\') to[n++] = '\\';
+    if (bytes > 1)
+      memcpy(to + n, text, bytes);
+    else
+      to[n] = bytes == 0 ? '?' : (unsigned char)*text < ' ' ? ' ' : *text;
+    n += bytes ? bytes : 1;
   }
   to[n] = 0;
   return to;
