@@ -18,8 +18,7 @@
 #define CLOSED "the descriptor is closed"
 #define LOST                                                                                                           \
   "the descriptor is lost: the process that kept it for the others was killed; make a new one with mproc.fd where "    \
-  "the "                                                                                                               \
-  "file is open"
+  "the file is open"
 
 enum { FD = 1, IDENTITY, VALUES = IDENTITY };
 

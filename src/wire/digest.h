@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SHA-256 (FIPS 180-4), MD5 (RFC 1321) and HMAC (RFC 2104) over them, for the challenge of sockets. Pure functions over bytes;
- * called by challenge.c. MD5 is here for old Pythons alone.
+ * called by frame.c. MD5 is here for old Pythons alone.
  */
 #ifndef MP_WIRE_DIGEST_H
 #define MP_WIRE_DIGEST_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frames and the challenge of Python's multiprocessing.connection, as bytes. Pure functions: no system call, no memory of their
- * own. Called by src/bind/stream.c and fuzzed.
+ * own. Called by src/bind/stream.c and listener.c, and fuzzed.
  *
  *   frame      length as 4 bytes, big-endian; or -1 as such, then the length as 8; then so many bytes
  *   challenge  "#CHALLENGE#" "{sha256}" and 40 random bytes (older: 20 random bytes, which want an HMAC-MD5)
