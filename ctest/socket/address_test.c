@@ -26,12 +26,16 @@ int getaddrinfo(const char *restrict host, const char *restrict port, const stru
 
 void freeaddrinfo(struct addrinfo *list) { (void)list; }
 
+static int checks;
+
+/* A host without IPv6 has one check less. */
 static void expect(const char *address, const char *begin) {
   char name[MP_OS_ADDRESS];
   int fd = mp_os_socket_listen(address, 1);
   if (fd < 0) {
     fprintf(stderr, "%s: %s\n", address, strerror(-fd));
-    exit(strcmp(begin, "[::1]:") == 0 ? 0 : 1); /* a host without IPv6 */
+    if (*begin != '[') exit(1);
+    return;
   }
   mp_os_socket_name(fd, false, name);
   if (strncmp(name, begin, strlen(begin)) != 0) {
@@ -39,11 +43,12 @@ static void expect(const char *address, const char *begin) {
     exit(1);
   }
   mp_os_close(fd);
+  checks++;
 }
 
 int main(void) {
   expect("both:0", "127.0.0.1:");
   expect("six:0", "[::1]:");
-  printf("2 addresses\n");
+  printf("ok %d\n", checks);
   return 0;
 }
