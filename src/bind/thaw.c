@@ -37,9 +37,10 @@ static void thaw_word(lua_State *L, thaw_walk *x, uint64_t w) {
     mp_lua_frozen_push_word(L, x->p, FROZEN, w);
 }
 
-static void thaw_items(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
-  for (uint64_t i = 0; i < t->table->narr; i++) {
-    if (t->table->kind == MP_FROZEN_WORDS)
+static void thaw_items(lua_State *L, thaw_walk *x, const mp_lua_frozen *t, uint64_t narr) {
+  bool words = t->table->kind == MP_FROZEN_WORDS;
+  for (uint64_t i = 0; i < narr; i++) {
+    if (words)
       thaw_word(L, x, t->table->words[i]);
     else
       mp_lua_frozen_push_value(L, t, FROZEN, i);
@@ -47,10 +48,10 @@ static void thaw_items(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
   }
 }
 
-static void thaw_fields(lua_State *L, thaw_walk *x, const mp_lua_frozen *t) {
-  for (uint32_t i = 0; t->shape && i < t->shape->n; i++) {
+static void thaw_fields(lua_State *L, thaw_walk *x, const mp_lua_frozen *t, uint64_t narr, uint64_t n) {
+  for (uint64_t i = 0; i < n; i++) {
     mp_lua_frozen_push_word(L, t, FROZEN, t->shape->keys[i]);
-    thaw_word(L, x, t->table->words[t->table->narr + i]);
+    thaw_word(L, x, t->table->words[narr + i]);
     if (lua_isnil(L, -2) || lua_isnil(L, -1))
       lua_pop(L, 2);
     else
@@ -69,13 +70,15 @@ static void thaw_meta(lua_State *L, const mp_lua_frozen *t) {
   lua_settop(L, copy);
 }
 
-/* Fills the copy of the table at that place. */
+/* Fills the copy of the table at that place. Each allocation may run a finalizer that closes the block, whose memory is
+ * another's then: how much of it is read was decided while it was whole. */
 static void thaw_table(lua_State *L, thaw_walk *x, uint64_t place) {
   mp_lua_frozen t = *x->p;
   t.table = mp_shm_frozen_table_at(x->p->view, place, &t.shape);
+  uint64_t narr = t.table->narr, n = t.shape ? t.shape->n : 0;
   lua_rawgeti(L, COPIES, (lua_Integer)place);
-  thaw_items(L, x, &t);
-  thaw_fields(L, x, &t);
+  thaw_items(L, x, &t, narr);
+  thaw_fields(L, x, &t, narr, n);
   thaw_meta(L, &t);
   lua_pop(L, 1);
 }

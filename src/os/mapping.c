@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What /proc tells of mappings: who else has a shared area, and what a copy of a process need not keep. For a fork of which nobody knows whether it has happened: where
- * nobody else has the area, there is no child. No malloc: a wait runs it.
+ * What /proc tells of mappings: who else has a shared area, and what a copy of a process need not keep. The first is for
+ * a fork of which nobody knows whether it has happened: where nobody else has the area, there is no child. No malloc: a
+ * wait runs it.
  */
 #define _GNU_SOURCE
 #include "os/process.h"
