@@ -369,6 +369,23 @@ local function orphaned_task(state, death, id, task, ...)
   fail_item(state, task, id, 0, err)
 end
 
+-- Sends the items of a chunk from `from` up to `to` again, of a message that begins at `start`, but for those that have
+-- been reported: a dead worker may have put them back, and another one run them, before it could tell.
+local function send_missing(state, id, chunk, start, from, to, mode, flag, f, ...)
+  while from < to do
+    local stop = from
+    while stop < to and not has_report(chunk, stop) do
+      stop = stop + 1
+    end
+    if from < stop then
+      local n = stop - from
+      give_up(state, id, chunk, from, stop)
+      send_again(state, chunk, chunk.base + from, n, mode, flag, f, part(f, from - start + 1, stop - start, ...))
+    end
+    from = stop + 1
+  end
+end
+
 -- Items first up to stop of a chunk, of a message that begins at `start`.
 local function orphaned_items(state, death, id, chunk, start, first, stop, mode, flag, f, ...)
   local guilty, again, err = death.chunk == id and math.max(first, death.offset or first), nil, nil
@@ -376,17 +393,12 @@ local function orphaned_items(state, death, id, chunk, start, first, stop, mode,
     again, err = blame_item(state, chunk.job, chunk.base + guilty + 1, death)
   end
   note_cut(chunk)
-  for _, piece in ipairs({ { first, guilty or stop }, { guilty and guilty + 1 or stop, stop } }) do
-    local from, to = piece[1], piece[2]
-    if from < to then
-      give_up(state, id, chunk, from, to)
-      send_again(state, chunk, chunk.base + from, to - from, mode, flag, f, part(f, from - start + 1, to - start, ...))
-    end
+  send_missing(state, id, chunk, start, first, guilty or stop, mode, flag, f, ...)
+  if guilty then
+    send_missing(state, id, chunk, start, guilty + 1, stop, mode, flag, f, ...)
   end
   if again then
-    give_up(state, id, chunk, guilty, guilty + 1)
-    local k = guilty - start + 1
-    send_again(state, chunk, chunk.base + guilty, 1, mode, flag, f, part(f, k, k, ...))
+    send_missing(state, id, chunk, start, guilty, guilty + 1, mode, flag, f, ...)
   elseif guilty then
     fail_item(state, chunk, id, guilty, err)
   end
