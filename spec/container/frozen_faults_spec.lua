@@ -5,6 +5,7 @@
 local children = require("spec.support.children")
 local failalloc = require("failalloc")
 local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
 
 local MOST_REQUESTS = 5000
 
@@ -93,6 +94,52 @@ describe("with failing allocations", function()
       assert.truthy(not ok or rawequal(got[2], f) and rawequal(got[1], f.key1))
       while q:get(0) do end -- luacheck: ignore 542
     end)
+  end)
+
+  -- Without room in the address space for what freeze maps for itself, more and more of it.
+  it("a table is frozen or not where the process may map no more", function()
+    local r = program.text([[
+      local mproc, core = require("mproc"), require("mproc.core")
+      local t = {}
+      for i = 1, 20000 do
+        t[i] = { id = i, name = "n" .. i }
+      end
+      local commands, done = mproc.Queue(), mproc.Queue()
+      mproc.Process{ daemon = true, target = function()
+        for _, command in commands:items() do
+          done:put((os.execute(command)))
+        end
+      end }:start()
+      local function limit(bytes)
+        commands:put(("prlimit --pid %d --as=%s:"):format(mproc.getpid(), bytes))
+        assert(done:get(20))
+      end
+      local function mapped()
+        for line in io.lines("/proc/self/status") do
+          local kib = line:match("^VmSize:%s+(%d+)")
+          if kib then
+            return kib * 1024
+          end
+        end
+      end
+      local objects, refused = core.stats().objects, 0
+      for kib = 0, 24 << 10, 1024 do
+        limit(mapped() + (kib << 10))
+        local ok, f = pcall(mproc.freeze, t)
+        limit("unlimited")
+        if ok then
+          assert(f[20000].name == "n20000")
+          f = nil
+          collectgarbage()
+        else
+          assert(f:find("no memory for all of it", 1, true), f)
+          refused = refused + 1
+        end
+        assert(core.stats().objects == objects)
+      end
+      print(refused > 10 and refused < 25, refused)
+    ]], { env = "MPROC_ARENA=64M" })
+    assert.truthy(r.out:find("^true"), r.out .. r.err)
   end)
 
   it("shared memory is made or not, and viewed or not", function()

@@ -479,13 +479,17 @@ static int walk_all(lua_State *L, walk *x) {
 
 int mp_lua_freeze(lua_State *L, mp_shm_handle *h) {
   walk *x = calloc(1, sizeof *x);
-  int err = x && map_room(x) && mp_os_random(&x->seed, sizeof x->seed) == 0 ? 0 : -ENOMEM;
-  int status = err ? LUA_OK : walk_all(L, x);
-  if (!err && status == LUA_OK) {
+  if (!x || !map_room(x) || mp_os_random(&x->seed, sizeof x->seed) != 0) {
+    if (x) drop(x);
+    free(x);
+    return mp_lua_misuse(L, "cannot freeze t: " NO_MEMORY);
+  }
+  int err = 0, status = walk_all(L, x);
+  if (status == LUA_OK) {
     drop_helps(x);
     err = make_object(L, x, h);
   }
-  if (x) drop(x);
+  drop(x);
   free(x);
   if (status == LUA_ERRMEM) return lua_error(L);
   if (status != LUA_OK) return mp_lua_misuse(L, lua_tostring(L, -1));
