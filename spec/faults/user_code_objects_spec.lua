@@ -5,6 +5,7 @@
 
 local acts = require("spec.faults.user_code.acts")
 local places = require("spec.faults.user_code.objects")
+local judge = require("spec.faults.user_code.judge")
 local program = require("spec.support.program")
 local turns = require("spec.faults.user_code.turns")
 
@@ -27,16 +28,7 @@ end
 
 local function check(place, act)
   local r = program.file("spec/faults/user_code/run_object.lua", { place, act }, { seconds = 25 })
-  local leaves = not places[place].child and STATUS[act]
-  if leaves then
-    if r.code ~= leaves or r.timed_out and leaves ~= 137 then
-      error(("ends with status %d instead of %d\n%s%s"):format(r.code, leaves, r.out, r.err), 0)
-    end
-  elseif r.timed_out then
-    error("hangs\n" .. r.out .. r.err, 0)
-  elseif r.out ~= "well\n" or r.code ~= 0 then
-    error(("status %d\n%s%s"):format(r.code, r.out, r.err), 0)
-  end
+  judge(r, not places[place].child and STATUS[act])
 end
 
 describe("outside of pools", function()

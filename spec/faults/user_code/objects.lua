@@ -7,26 +7,12 @@
 -- afterwards; use(), what the function may do with the same object; close(), which closes it.
 
 local acts = require("spec.faults.user_code.acts")
+local class = require("spec.faults.user_code.hooked")
 local mproc = require("mproc")
 
 local places = {}
 
 local SECONDS = 10
-
-local serial_number = 0
-local function class(encoding, decoding)
-  local Class = {}
-  serial_number = serial_number + 1
-  Class.__mproc_encode = function(object)
-    if encoding then encoding() end
-    return { object.n }
-  end
-  mproc.register("user_code.Object" .. serial_number, Class, { decode = function(plain)
-    if decoding then decoding() end
-    return setmetatable({ n = plain[1] }, Class)
-  end })
-  return function(n) return setmetatable({ n = n }, Class) end
-end
 
 -- --- scopes, predicates, actions, updates ---
 

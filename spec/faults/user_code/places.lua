@@ -10,6 +10,7 @@
 --   "breaks"   every call of the pool raises it from then on
 
 local acts = require("spec.faults.user_code.acts")
+local class = require("spec.faults.user_code.hooked")
 local mproc = require("mproc")
 
 local places = {}
@@ -52,22 +53,6 @@ local function acting(act)
     if i == 3 then act() end
     return i <= ITEMS and i or nil
   end
-end
-
--- A class whose objects travel; the hooks act.
-local serial_number = 0
-local function class(encoding, decoding)
-  local Class = {}
-  serial_number = serial_number + 1
-  Class.__mproc_encode = function(object)
-    if encoding then encoding() end
-    return { object.n }
-  end
-  mproc.register("user_code.Class" .. serial_number, Class, { decode = function(plain)
-    if decoding then decoding() end
-    return setmetatable({ n = plain[1] }, Class)
-  end })
-  return function(n) return setmetatable({ n = n }, Class) end
 end
 
 -- Workers

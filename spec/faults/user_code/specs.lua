@@ -5,6 +5,7 @@
 local busted = require("busted")
 local acts = require("spec.faults.user_code.acts")
 local places = require("spec.faults.user_code.places")
+local judge = require("spec.faults.user_code.judge")
 local program = require("spec.support.program")
 local turns = require("spec.faults.user_code.turns")
 
@@ -20,16 +21,7 @@ local STATUS = { ["calls os.exit"] = acts.STATUS, ["becomes another program"] = 
 
 local function check(side, place, act, serial)
   local r = program.file("spec/faults/user_code/run.lua", { place, act, serial }, { seconds = 25 })
-  local leaves = (side == "owner" or serial) and STATUS[act]
-  if leaves then
-    if r.code ~= leaves or r.timed_out and leaves ~= 137 then
-      error(("ends with status %d instead of %d\n%s%s"):format(r.code, leaves, r.out, r.err), 0)
-    end
-  elseif r.timed_out then
-    error("hangs\n" .. r.out .. r.err, 0)
-  elseif r.out ~= "well\n" or r.code ~= 0 then
-    error(("status %d\n%s%s"):format(r.code, r.out, r.err), 0)
-  end
+  judge(r, (side == "owner" or serial) and STATUS[act])
 end
 
 -- broken(place, act) -> the reason why that is known not to hold yet, or nil.
