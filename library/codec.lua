@@ -14,11 +14,21 @@
 ---@class mproc
 local mproc = {}
 
+--- The options of `mproc.encode`.
+---@class mproc.EncodeOptions
+--- true: the bytes are for another machine, or another tree of processes. What would mean nothing there raises, with
+--- its path: mproc objects (`cannot send value.jobs: a queue lives in one machine's memory`), functions, named ones
+--- too, and objects that a decode hook or a finalizer belongs to. Default: false.
+---@field abroad? boolean
+
 --- The options of `mproc.decode`.
 ---@class mproc.DecodeOptions
 --- true: functions in the bytes are made, decode hooks run, and modules are required; for bytes that are trusted
 --- only. Default: false, and bytes that need any of it are refused.
 ---@field functions? boolean
+--- true: the bytes come from another machine: mproc objects in them are refused, too. Default: false. It raises beside
+--- `functions`.
+---@field abroad? boolean
 
 --- The options of `mproc.register`.
 ---@class mproc.RegisterOptions
@@ -28,8 +38,9 @@ local mproc = {}
 --- A value as a string. Raises for what cannot travel. mproc objects in it are handles: they are not kept alive by
 --- it, and mean something in the same tree of processes only.
 ---@param value any what to encode; nil too, but it must be given
+---@param options? mproc.EncodeOptions default nil: for this tree of processes
 ---@return string bytes for `mproc.decode`
-function mproc.encode(value) end
+function mproc.encode(value, options) end
 
 --- The value that bytes stand for. Bytes from anywhere may be given: they never crash it, and run no code unless
 --- asked. Raises what decode hooks and `require` raise.

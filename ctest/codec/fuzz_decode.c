@@ -54,7 +54,21 @@ static void *limited(void *ud, void *p, size_t old, size_t size) {
   return NULL;
 }
 
+/* Objects: a full userdata stands for each handle. */
+static int handle_of(lua_State *L, int idx, uint64_t *handle) {
+  *handle = 7;
+  return lua_isuserdata(L, idx);
+}
+
+/* No handle is ever made of bytes that come from abroad, nor written to bytes that go there. */
+static int push_handle(lua_State *L, uint64_t handle) {
+  (void)L, (void)handle;
+  abort();
+}
+
 static lua_State *new_state(void) {
+  static const mp_codec_objects objects = {handle_of, push_handle};
+  mp_codec_set_objects(&objects);
   lua_State *L = lua_newstate(limited, NULL);
   luaL_openlibs(L);
   mp_codec_open(L);
@@ -68,6 +82,23 @@ static lua_State *new_state(void) {
   lua_settop(L, 0);
   if (luaL_dostring(L, same)) abort();
   return L;
+}
+
+/* What came from abroad can go abroad; beside a handle it cannot. */
+static void check_abroad(lua_State *L) {
+  mp_codec_message m;
+  if (mp_codec_encode_abroad(L, lua_gettop(L), "value", &m) == 0) {
+    if (m.nhandles || m.code) abort();
+    mp_codec_release(L, &m);
+  }
+  lua_pop(L, 1);
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, 1);
+  lua_newuserdatauv(L, 1, 0);
+  lua_rawseti(L, -2, 2);
+  if (mp_codec_encode_abroad(L, lua_gettop(L), "value", &m) == 0) abort();
+  lua_pop(L, 2);
 }
 
 /* Encodes the value at the top into a malloc'd copy; 0 when it cannot travel. */
@@ -105,7 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!L) L = new_state();
   if (mp_codec_decode_scalar(L, data, size)) lua_pop(L, 1);
   int count = mp_codec_decode(L, data, size, 0);
-  if (count == 1) check_round_trip(L);
+  if (count == 1) {
+    check_abroad(L);
+    check_round_trip(L);
+  }
   lua_settop(L, 0);
   if (mp_codec_scratch_used()) abort();
   if (++runs % RUNS_PER_STATE == 0) {

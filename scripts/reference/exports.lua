@@ -182,6 +182,7 @@ local PROBES = {
   ["mproc.AsyncOptions"] = function()
     mproc.Pool{ processes = 0, serial = true }:apply_async(print, {}, nil, bogus())
   end,
+  ["mproc.EncodeOptions"] = function() mproc.encode("", bogus()) end,
   ["mproc.DecodeOptions"] = function() mproc.decode("", bogus()) end,
   ["mproc.RegisterOptions"] = function() mproc.register("mproc.NoSuchName", {}, bogus()) end,
 }

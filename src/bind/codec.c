@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mproc.encode, decode, register, unsendable. */
 #include <lauxlib.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,38 +71,66 @@ static int push_long(lua_State *L, mp_codec_message *m) {
   return failed ? lua_error(L) : 1;
 }
 
-/* encode(v) -> string. It keeps no mproc object in it alive: decode says so when one is gone. */
-static int codec_encode(lua_State *L) {
-  mp_codec_message m;
-  luaL_checkany(L, 1);
-  mp_lua_encode(L, 1, "value", &m);
-  return m.len <= SHORT_MESSAGE ? push_short(L, &m) : push_long(L, &m);
+/* What a function takes in its table of options: its names, the first few of `known`, one or two. */
+typedef struct options {
+  const char *taker, *known[2];
+} options;
+
+static bool is_known(lua_State *L, int key, const options *o) {
+  if (lua_type(L, key) != LUA_TSTRING) return false;
+  const char *name = lua_tostring(L, key);
+  return strcmp(name, o->known[0]) == 0 || (o->known[1] && strcmp(name, o->known[1]) == 0);
 }
 
-/* Raises unless `known` is the only option in the table at idx; `taker` is what takes it. */
-static void check_options(lua_State *L, int idx, const char *taker, const char *known) {
+/* Raises when there is another option than those in the table at idx. */
+static void check_options(lua_State *L, int idx, const options *o) {
+  luaL_checktype(L, idx, LUA_TTABLE);
   lua_pushnil(L);
   while (lua_next(L, idx)) {
-    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), known) != 0) {
-      const char *key = luaL_tolstring(L, -2, NULL);
-      luaL_argerror(L, idx, lua_pushfstring(L, "unknown option '%s'; %s has %s", key, taker, known));
+    if (!is_known(L, -2, o)) {
+      const char *key = luaL_tolstring(L, -2, NULL), *second = o->known[1];
+      luaL_argerror(L, idx,
+                    lua_pushfstring(L, "unknown option '%s'; %s has %s%s%s", key, o->taker, o->known[0],
+                                    second ? " and " : "", second ? second : ""));
     }
     lua_pop(L, 1);
   }
 }
 
-/* The flags that the options at idx ask for. */
-static unsigned decode_flags(lua_State *L, int idx) {
-  if (lua_isnoneornil(L, idx)) return MP_CODEC_HANDLES;
-  luaL_checktype(L, idx, LUA_TTABLE);
-  check_options(L, idx, "decode", "functions");
-  lua_getfield(L, idx, "functions");
-  int functions = lua_toboolean(L, -1);
+/* Whether the flag is set in the options at idx, a table. */
+static bool option_flag(lua_State *L, int idx, const char *name) {
+  lua_getfield(L, idx, name);
+  bool flag = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  return MP_CODEC_HANDLES | (functions ? MP_CODEC_FUNCTIONS | MP_CODEC_REQUIRE : 0);
+  return flag;
 }
 
-/* decode(s [, {functions = true}]) -> value | nil, message */
+/* encode(v [, {abroad = true}]) -> string. It keeps no mproc object in it alive: decode says so when one is gone. */
+static int codec_encode(lua_State *L) {
+  static const options taken = {"encode", {"abroad", NULL}};
+  mp_codec_message m;
+  luaL_checkany(L, 1);
+  bool abroad = false;
+  if (!lua_isnoneornil(L, 2)) {
+    check_options(L, 2, &taken);
+    abroad = option_flag(L, 2, "abroad");
+  }
+  if ((abroad ? mp_codec_encode_abroad : mp_codec_encode)(L, 1, "value", &m)) mp_lua_raise(L);
+  return m.len <= SHORT_MESSAGE ? push_short(L, &m) : push_long(L, &m);
+}
+
+/* The flags that the options at idx ask for. */
+static unsigned decode_flags(lua_State *L, int idx) {
+  static const options taken = {"decode", {"functions", "abroad"}};
+  if (lua_isnoneornil(L, idx)) return MP_CODEC_HANDLES;
+  check_options(L, idx, &taken);
+  bool functions = option_flag(L, idx, "functions"), abroad = option_flag(L, idx, "abroad");
+  luaL_argcheck(L, !(functions && abroad), idx,
+                "what comes from another machine has no functions; leave one of both out");
+  return (abroad ? 0u : MP_CODEC_HANDLES) | (functions ? MP_CODEC_FUNCTIONS | MP_CODEC_REQUIRE : 0);
+}
+
+/* decode(s [, {functions = true} or {abroad = true}]) -> value | nil, message */
 static int codec_decode(lua_State *L) {
   size_t n;
   luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 1, "string that mproc.encode made");
@@ -120,8 +149,8 @@ static int codec_register(lua_State *L) {
   luaL_argexpected(L, lua_istable(L, 2), 2, "metatable");
   int decode = 0;
   if (!lua_isnoneornil(L, 3)) {
-    luaL_checktype(L, 3, LUA_TTABLE);
-    check_options(L, 3, "register", "decode");
+    static const options taken = {"register", {"decode", NULL}};
+    check_options(L, 3, &taken);
     if (lua_getfield(L, 3, "decode") != LUA_TNIL) {
       luaL_argcheck(L, lua_isfunction(L, -1), 3, "decode must be a function");
       decode = lua_gettop(L);

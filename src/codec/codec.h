@@ -84,6 +84,13 @@ bool mp_codec_refused(void);
 /* The same for the n values from idx on, as one message. */
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m);
 
+/*
+ * The same two for another machine, which decodes without flags: refused is what would mean nothing there, or would make
+ * it run code: functions, named ones too, shared objects, objects that a decode hook or a finalizer belongs to.
+ */
+int mp_codec_encode_abroad(lua_State *L, int idx, const char *what, mp_codec_message *m);
+int mp_codec_encode_many_abroad(lua_State *L, int idx, int n, const char *what, mp_codec_message *m);
+
 #define MP_CODEC_SCALAR 16
 
 /* Writes the message of a number, a boolean or nil to `to`, MP_CODEC_SCALAR bytes: its length; 0 when the value at idx is

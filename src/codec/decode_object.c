@@ -139,23 +139,6 @@ static int decode_meta(mp_codec_decoder *d, int shared, size_t offset) {
   return 0;
 }
 
-/* Pushes the decode hook of the metatable at mt; 0: it has none. */
-static int push_decode_hook(lua_State *L, int mt) {
-  int top = lua_gettop(L);
-  mp_codec_names_push(L, MP_SLOT_BY_META);
-  lua_pushvalue(L, mt);
-  if (!lua_istable(L, -2) || lua_rawget(L, -2) != LUA_TSTRING) return lua_settop(L, top), 0;
-  mp_codec_names_push(L, MP_SLOT_BY_NAME);
-  lua_pushvalue(L, -2);
-  lua_rawget(L, -2);
-  lua_rawgeti(L, -1, 2);
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-  if (lua_isfunction(L, -1)) return 1;
-  lua_settop(L, top);
-  return 0;
-}
-
 /* Decodes a plain value one level down. */
 static int decode_plain(mp_codec_decoder *d, unsigned *tag) {
   if (mp_codec_decode_descend(d) || mp_codec_decode_tag(d, tag) || mp_codec_decode_rest(d, *tag)) return -1;
@@ -176,7 +159,7 @@ static int decode_hooked(mp_codec_decoder *d) {
   lua_State *L = d->L;
   if (decode_designator(d)) return -1;
   int mt = lua_gettop(L);
-  if (!push_decode_hook(L, mt)) {
+  if (!mp_codec_names_push_decode_hook(L, mt)) {
     if (decode_unhooked(d, mt)) return -1;
   } else {
     if (!(d->flags & MP_CODEC_FUNCTIONS)) return mp_codec_decode_fail(d, needs_hook);
@@ -268,7 +251,8 @@ static int decode_function(mp_codec_decoder *d, int shared, size_t offset) {
 static int decode_handle(mp_codec_decoder *d) {
   uint64_t handle;
   if (!(d->flags & MP_CODEC_HANDLES))
-    return mp_codec_decode_fail(d, "it contains a shared object, which travels through queues only");
+    return mp_codec_decode_fail(
+        d, "it contains a shared object, which lives in one machine's memory and travels through queues only");
   if (mp_codec_decode_count(d, &handle)) return -1;
   if (!mp_codec_push_object(d->L, handle)) return mp_codec_decode_fail(d, "a shared object in it is gone");
   return 0;

@@ -36,6 +36,7 @@ static mp_codec_encoder *encoder_take(lua_State *L, const char *what) {
   e->L = L;
   e->what = what;
   e->parts = 0;
+  e->abroad = false;
   e->block = NULL;
   return e;
 }
@@ -199,11 +200,14 @@ static bool refused; /* the last encode that failed had a value that cannot trav
 
 bool mp_codec_refused(void) { return refused; }
 
-static int encode_composite(lua_State *L, int idx, int n, int many, const char *what, mp_codec_message *m) {
+enum { ONE, MANY, ABROAD }; /* of encode_composite: flags */
+
+static int encode_composite(lua_State *L, int idx, int n, int how, const char *what, mp_codec_message *m) {
   int status = MP_ENC_NOMEM;
   mp_codec_encoder *e = encoder_take(L, what);
   if (e) {
-    e->many = many;
+    e->many = how & MANY;
+    e->abroad = how & ABROAD;
     status = encode(e, idx < 0 ? lua_absindex(L, idx) : idx, n, m);
     encoder_give(e);
   }
@@ -310,14 +314,26 @@ static int encode_string(lua_State *L, int idx, mp_codec_message *m) {
   return 0;
 }
 
-int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
+static void clear(mp_codec_message *m) {
   m->handles = NULL;
   m->nhandles = 0;
   m->code = false;
   m->block = NULL;
+}
+
+static int encode_one(lua_State *L, int idx, int how, const char *what, mp_codec_message *m) {
+  clear(m);
   size_t n = mp_codec_encode_scalar(L, idx, m->small);
   if (n) return finish_small(L, m, n);
-  return lua_type(L, idx) == LUA_TSTRING ? encode_string(L, idx, m) : encode_composite(L, idx, 1, 0, what, m);
+  return lua_type(L, idx) == LUA_TSTRING ? encode_string(L, idx, m) : encode_composite(L, idx, 1, how, what, m);
+}
+
+int mp_codec_encode(lua_State *L, int idx, const char *what, mp_codec_message *m) {
+  return encode_one(L, idx, ONE, what, m);
+}
+
+int mp_codec_encode_abroad(lua_State *L, int idx, const char *what, mp_codec_message *m) {
+  return encode_one(L, idx, ABROAD, what, m);
 }
 
 mp_codec_list mp_codec_list_at(lua_State *L, int idx) {
@@ -339,11 +355,13 @@ size_t mp_codec_encode_item(const mp_codec_list *list, size_t i, unsigned char *
 }
 
 int mp_codec_encode_many(lua_State *L, int idx, int n, const char *what, mp_codec_message *m) {
-  m->handles = NULL;
-  m->nhandles = 0;
-  m->code = false;
-  m->block = NULL;
-  return encode_composite(L, idx, n, 1, what, m);
+  clear(m);
+  return encode_composite(L, idx, n, MANY, what, m);
+}
+
+int mp_codec_encode_many_abroad(lua_State *L, int idx, int n, const char *what, mp_codec_message *m) {
+  clear(m);
+  return encode_composite(L, idx, n, MANY | ABROAD, what, m);
 }
 
 void mp_codec_release(lua_State *L, mp_codec_message *m) {

@@ -3,6 +3,7 @@
  * Encoding of what is more than its contents: functions, userdata, modules,
  * tables with a metatable. Protected passes only: may raise.
  */
+#include <ctype.h>
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -110,6 +111,7 @@ static int put_code(mp_codec_encoder *e, int idx) {
 int mp_codec_put_function(mp_codec_encoder *e, int idx) {
   e->used |= MP_MODE_PROTECTED;
   if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
+  if (e->abroad) return mp_codec_refuse(e, "a function does not travel to another machine; send its name");
   mp_codec_seen_entry *entry;
   const void *ptr = lua_topointer(e->L, idx);
   int there = mp_codec_put_reference(e, idx, ptr, &entry);
@@ -166,6 +168,21 @@ static int put_hook_result(mp_codec_encoder *e, int idx) {
   return status;
 }
 
+/* Whether another machine would refuse an object with the metatable at mt, which has a name: making it runs code. */
+static bool needs_code(lua_State *L, int mt) {
+  int top = lua_gettop(L);
+  mp_codec_names_push(L, MP_SLOT_GC);
+  bool needs = lua_rawget(L, mt) != LUA_TNIL || mp_codec_names_push_decode_hook(L, mt);
+  lua_settop(L, top);
+  return needs;
+}
+
+static int refuse_code(mp_codec_encoder *e) {
+  return mp_codec_refuse(e,
+                         "it has a decode hook or a finalizer, which does not run for what comes from another machine; "
+                         "send plain values");
+}
+
 /* The object at idx, with its metatable at mt and the hook at the top. */
 static int put_hooked(mp_codec_encoder *e, int idx, int mt, mp_codec_seen_entry *entry) {
   e->used |= MP_MODE_ANCHORED;
@@ -177,6 +194,7 @@ static int put_hooked(mp_codec_encoder *e, int idx, int mt, mp_codec_seen_entry 
   int status = mp_codec_put_byte(e, MP_HOOKED);
   if (!status) status = put_designator(e, mt, &known);
   if (status) return status;
+  if (known && e->abroad && needs_code(e->L, mt)) return refuse_code(e);
   if (!known) e->buf[at] = MP_PLAIN;
   e->code |= known != 0;
   status = put_hook_result(e, idx);
@@ -210,6 +228,7 @@ static int put_with_metatable(mp_codec_encoder *e, int idx, mp_codec_seen_entry 
     if (!status && !known)
       status = refuse_unnamed(e, "its metatable has no name here; give it one with "
                                  "mproc.register(name, metatable)");
+    if (!status && e->abroad && needs_code(L, mt)) status = refuse_code(e);
     if (!status) status = mp_codec_put_table_body(e, idx, lua_topointer(L, idx));
   }
   if (!status) lua_settop(L, mt - 1);
@@ -285,6 +304,22 @@ static int refuse_userdata(mp_codec_encoder *e, int idx) {
   return mp_codec_refuse_top(e);
 }
 
+/* "a queue lives in one machine's memory", of a shared object. */
+static int refuse_handle(mp_codec_encoder *e, int idx) {
+  lua_State *L = e->L;
+  luaL_Buffer b;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  const char *name = luaL_getmetafield(L, idx, "__name") == LUA_TSTRING ? lua_tostring(L, -1) : "shared object";
+  const char *dot = strrchr(name, '.');
+  name = dot ? dot + 1 : name;
+  luaL_buffinit(L, &b);
+  luaL_addstring(&b, strchr("AEIOUaeiou", *name) ? "an " : "a ");
+  for (; *name; name++) luaL_addchar(&b, (char)tolower((unsigned char)*name));
+  luaL_addstring(&b, " lives in one machine's memory");
+  luaL_pushresult(&b);
+  return mp_codec_refuse_top(e);
+}
+
 int mp_codec_put_userdata(mp_codec_encoder *e, int idx) {
   e->used |= MP_MODE_PROTECTED;
   if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
@@ -296,6 +331,7 @@ int mp_codec_put_userdata(mp_codec_encoder *e, int idx) {
   mp_codec_entry_here(e, entry);
   uint64_t handle;
   int ours = objects.handle_of ? objects.handle_of(L, idx, &handle) : 0;
+  if (ours > 0 && e->abroad) return refuse_handle(e, idx);
   if (ours > 0) { /* held until it is in transit, whatever a hook does to the table it stood in */
     if (!(e->mode & MP_MODE_ANCHORED)) mp_codec_anchor(e, idx);
     return put_object(e, handle);

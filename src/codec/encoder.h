@@ -75,6 +75,7 @@ typedef struct mp_codec_encoder {
   const char *what; /* the root's name */
   int many;         /* the root is a list of values */
   int parts;        /* errors in hooks are wanted as path and reason */
+  bool abroad;      /* for another machine: see mp_codec_encode_abroad */
   unsigned mode;
   unsigned want; /* by a pass that gave up */
   unsigned used; /* what the message turned out to need */

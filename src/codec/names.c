@@ -255,6 +255,22 @@ enum mp_codec_name mp_codec_names_of_meta(lua_State *L, int idx) {
   return mp_codec_names_of(L, idx);
 }
 
+int mp_codec_names_push_decode_hook(lua_State *L, int mt) {
+  int top = lua_gettop(L);
+  mp_codec_names_push(L, MP_SLOT_BY_META);
+  lua_pushvalue(L, mt);
+  if (!lua_istable(L, -2) || lua_rawget(L, -2) != LUA_TSTRING) return lua_settop(L, top), 0;
+  mp_codec_names_push(L, MP_SLOT_BY_NAME);
+  lua_pushvalue(L, -2);
+  lua_rawget(L, -2);
+  lua_rawgeti(L, -1, 2);
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+  if (lua_isfunction(L, -1)) return 1;
+  lua_settop(L, top);
+  return 0;
+}
+
 /* The searcher: notes the name and finds nothing. */
 static int searcher(lua_State *L) {
   luaL_checkstring(L, 1);

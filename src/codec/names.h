@@ -55,6 +55,10 @@ enum mp_codec_name mp_codec_names_of(lua_State *L, int idx);
 /* The same for a metatable, where REGISTERED pushes its name. */
 enum mp_codec_name mp_codec_names_of_meta(lua_State *L, int idx);
 
+/* Pushes the decode hook that was registered with the metatable at mt, and returns 1; 0: it has none, nothing is pushed.
+ * Neither raises nor allocates; needs 4 stack slots. */
+int mp_codec_names_push_decode_hook(lua_State *L, int mt);
+
 #pragma GCC visibility pop
 
 #endif
