@@ -20,7 +20,7 @@ end
 
 -- The program's function, as mproc's Lua code calls it: an error of a C function would blame the calling line.
 function errors.callee(f)
-  if type(f) ~= "function" or debug.getinfo(f, "S").what ~= "C" then
+  if not core.is_c_function(f) then
     return f
   end
   local call = core.call

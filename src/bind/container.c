@@ -13,8 +13,8 @@
 
 /* Where values are copied to that go on to Lua at once; and messages of several pieces, on their way in. While one is
  * decoded, which may run Lua code, whoever else looks something up has a buffer of its own. */
-_Alignas(16) MP_BSS_TAIL char mp_lua_container_buffer[MP_ITEM_ROOM];
-_Alignas(16) MP_BSS_TAIL char mp_lua_container_iovecs[MP_INLINE_MOST];
+MP_BSS_TAIL char mp_lua_container_buffer[MP_ITEM_ROOM];
+MP_BSS_TAIL char mp_lua_container_iovecs[MP_INLINE_MOST];
 static bool buffer_busy;
 
 int mp_lua_container_fail(lua_State *L, int err, const char *what) {

@@ -141,7 +141,7 @@ int mp_lua_queue_decode(lua_State *L, const mp_shm_incoming *g) {
   return lua_pcall(L, 1, 1, 0);
 }
 
-_Alignas(16) MP_BSS_TAIL char mp_lua_queue_buffer[MP_INLINE_MAX];
+MP_BSS_TAIL char mp_lua_queue_buffer[MP_INLINE_MAX];
 bool mp_lua_queue_buffer_busy;
 
 int mp_lua_queue_use(lua_State *L, mp_shm_queue *q, mp_shm_incoming *g, bool keep) {

@@ -318,6 +318,12 @@ static int call_plainly(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* is_c_function(value): whether it is a function, and not one of Lua */
+MP_HOT_AFTER_FORK static int is_c_function(lua_State *L) {
+  lua_pushboolean(L, lua_iscfunction(L, 1));
+  return 1;
+}
+
 /* may_interrupt(): whether Ctrl-C may still come. Where it could, and catches_sigint() is false after an error, that
  * was the error. */
 static int may_interrupt(lua_State *L) {
@@ -349,8 +355,11 @@ static void add(lua_State *L, int idx, const luaL_Reg *functions, int n) {
 void mp_lua_open_shield(lua_State *L) {
   static const luaL_Reg makers[] = {{"shield", new_shielded}, {NULL, NULL}};
   static const luaL_Reg callers[] = {{"outside", outside}, {NULL, NULL}};
-  static const luaL_Reg others[] = {
-      {"call", call_plainly}, {"catches_sigint", catches_sigint}, {"may_interrupt", may_interrupt}, {NULL, NULL}};
+  static const luaL_Reg others[] = {{"call", call_plainly},
+                                    {"is_c_function", is_c_function},
+                                    {"catches_sigint", catches_sigint},
+                                    {"may_interrupt", may_interrupt},
+                                    {NULL, NULL}};
   int module = lua_gettop(L);
   make_class(L);
   lua_createtable(L, PLACES, 0);

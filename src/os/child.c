@@ -28,17 +28,14 @@ static void open_empty(void) {
 #if defined(__GLIBC__)
 static bool has_input(const FILE *f) { return f->_IO_read_ptr != f->_IO_read_end; }
 static bool has_output(const FILE *f) { return f->_IO_write_ptr != f->_IO_write_base; }
+static int number_of(const FILE *f) { return f->_fileno; }
 #else
 static bool has_input(const FILE *f) { return f != NULL; }
 static bool has_output(FILE *f) { return __fpending(f) > 0; }
+static int number_of(FILE *f) { return fileno(f); }
 #endif
 
 static bool stdin_known, has_stdin;
-
-void mp_os_learn_stdin(void) {
-  if (!stdin_known) has_stdin = fcntl(STDIN_FILENO, F_GETFD) >= 0;
-  stdin_known = true;
-}
 
 /* A file that is written to is the program's, opened before mproc was loaded. */
 static bool is_input(int fd) {
@@ -46,8 +43,13 @@ static bool is_input(int fd) {
   return flags >= 0 && (flags & O_ACCMODE) != O_WRONLY;
 }
 
+void mp_os_learn_stdin(void) {
+  if (!stdin_known) has_stdin = is_input(STDIN_FILENO);
+  stdin_known = true;
+}
+
 MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
-  if (has_stdin && fileno(stdin) == STDIN_FILENO && is_input(STDIN_FILENO)) {
+  if (has_stdin && number_of(stdin) == STDIN_FILENO) {
     close(STDIN_FILENO);
     open_empty();
   }

@@ -24,9 +24,9 @@
 #define MP_OS_THREAD_LOCAL _Thread_local
 #endif
 
-/* A large array, not static, that costs nothing until touched. It lies behind all small variables, which so share a
- * page: what a process writes after a fork is copied page by page. */
-#define MP_BSS_TAIL __attribute__((common, visibility("hidden")))
+/* A large array, not static, that costs nothing until touched. It lies behind all small variables, on pages of its own,
+ * and has these begin on a page, which they so share: what a process writes after a fork is copied page by page. */
+#define MP_BSS_TAIL __attribute__((common, aligned(4096), visibility("hidden")))
 
 /* A variable of this process, as against what lies in shared memory. In a build for TSan (`make tsan`), which sees threads
  * and not processes, each thread plays a process and has its own. */

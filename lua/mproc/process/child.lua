@@ -107,11 +107,9 @@ local function run(process, hooks)
   return process:run()
 end
 
--- Runs the process and returns its exit code. record: the process's private one.
-function child.main(process, record)
+-- Runs the process and returns its exit code. record: the process's private one. hooks: those of this fork.
+function child.main(process, record, hooks)
   os.exit = core.exit -- luacheck: ignore 122
-  local hooks = record.hooks
-  record.hooks = nil
   core.state.authkey = record.authkey or core.state.authkey
   local debug_mode = core.state.debug
   local tell = debug_mode and debug_mode.child()

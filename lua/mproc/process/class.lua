@@ -67,14 +67,14 @@ end
 
 local function construct(methods, ...)
   local number, identity = tree.count_one()
-  local record = { -- with room for what comes later: it is read and written round a fork
+  local record = { -- sixteen fields, with room for what comes later: it is read and written round a fork
     name = "Process-" .. identity,
     number = number,
     daemon = tree.current_process().daemon,
     owner_pid = core.getpid(),
     message = false, outcome = false,
-    freeze_heap = nil, close_fds = nil, target = nil, args = nil, bytes = nil, handle = nil, pid = nil, results = nil,
-    why = nil, exitcode = nil, returned = nil, closed = nil, starting = nil, hooks = nil, authkey = nil,
+    target = nil, args = nil, bytes = nil, starting = nil, handle = nil, pid = nil, results = nil, exitcode = nil,
+    returned = nil, closed = nil,
   }
   local self = setmetatable({ [RECORD] = record }, metatables[methods])
   errors.callee(methods.init)(self, ...)

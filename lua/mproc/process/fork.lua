@@ -13,6 +13,7 @@ local fork = {}
 local state = core.state
 state.at_fork = state.at_fork or {}
 
+local NONE = {}
 local NAMES = { before = true, parent = true, child = true }
 
 local function check_hooks(hooks)
@@ -52,6 +53,9 @@ end
 -- Before a fork, and before anything is noted of it: what a hook raises is raised, and nothing is to be undone. Returns
 -- the hooks that are to be run behind it: those that this fork's hooks register are for others.
 function fork.before()
+  if #state.at_fork == 0 then
+    return NONE
+  end
   local hooks = table.move(state.at_fork, 1, #state.at_fork, 1, {})
   for i = #hooks, 1, -1 do
     local hook = hooks[i].before

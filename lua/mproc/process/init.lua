@@ -12,6 +12,7 @@ local peer = require("mproc.process.peer")
 
 local Process = class.Process
 local record_of = class.record_of
+local NONE = {}
 
 lazy.unit("mproc.process.options")
 lazy.unit("mproc.authkey")
@@ -37,12 +38,11 @@ end
 function Process:init(...)
   local record = record_of(self)
   local check = options()
-  local given, args = check.read(...)
-  local target = given.target
+  local target, args, given = check.read(...)
   if target ~= nil or self.run == Process.run then
     check.check_target(target)
   end
-  for _, name in ipairs(check.PLAIN) do
+  for _, name in ipairs(given and check.PLAIN or NONE) do
     if given[name] ~= nil then
       record[name] = check.check(name, given[name])
     end

@@ -75,18 +75,18 @@ function options.check_target(target)
   return check.callable("target", target, " - did you write target=f(...) instead of target=f?")
 end
 
--- Process(f, ...) and Process{ target = f, ... } alike: a table of options as they were given, and the args (with n) or
--- nil for none.
+-- Process(f, ...) and Process{ target = f, ... } alike: the target, the args (with n) or nil for none, and the table of
+-- options as they were given, if any.
 function options.read(...)
   local first = ...
   local more = select("#", ...) - 1
   if type(first) ~= "table" or check.is_callable(first) then
-    return { target = first }, more > 0 and table.pack(select(2, ...)) or nil
+    return first, more > 0 and table.pack(select(2, ...)) or nil
   elseif more > 0 then
     errors.raise("Process{...} takes one table of options, got %d values more", more)
   end
   check_names(first)
-  return first, add_kwargs(pack_args(first.args), first.kwargs)
+  return first.target, add_kwargs(pack_args(first.args), first.kwargs), first
 end
 
 return options

@@ -32,8 +32,9 @@ end
 -- In the child. The process is no child of itself.
 local function enter(self)
   local record = record_of(self)
+  local hooks = record.starting
   record.handle, record.starting, record.pid = nil, nil, core.getpid()
-  return child.main(self, record)
+  return child.main(self, record, hooks)
 end
 
 -- What is claimed before user code runs, given back unless the child is there. Its __close runs too when the coroutine
@@ -78,13 +79,12 @@ local function fork_between_hooks(self, record)
     fork.parent(hooks)
     states.check_open(record)
   end
-  record.hooks = hooks
+  record.starting = hooks
   tree.begin_fork(self, record.number)
   local ok, started, message, name = core.outside(core.fork, handle, record.daemon, record.name, record.close_fds,
     enter, self)
   tree.end_fork()
   record.pid = handle:pid()
-  record.hooks = nil
   if record.pid then
     record.args, record.bytes, record.target = nil, nil, nil
   end

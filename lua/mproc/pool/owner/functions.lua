@@ -48,7 +48,7 @@ local function list_upvalues(f, watch, seen)
     end
     local n = watch.n
     watch[n + 1], watch[n + 2], watch[n + 3], watch.n = f, i, value, n + 3
-    if type(value) == "function" and not seen[value] and debug.getinfo(value, "S").what ~= "C" then
+    if type(value) == "function" and not seen[value] and not core.is_c_function(value) then
       simple = list_upvalues(value, watch, seen) and simple
     elseif type(value) == "table" and not is_module(value) then
       simple = false
@@ -81,7 +81,7 @@ local function new_version(state, f, bytes)
   known.next_id = id + 1
   local version = { id = id, bytes = bytes, refs = 0, fixed = false, idle = false, at_once = false, gone = false }
   local watch = { n = 0 }
-  local lua_function = type(f) == "function" and debug.getinfo(f, "S").what ~= "C"
+  local lua_function = type(f) == "function" and not core.is_c_function(f)
   if lua_function and list_upvalues(f, watch, {}) or type(f) == "function" and not lua_function then
     version.watch, version.fixed = watch, watch.n == 0
     version.at_once = watch.n <= WATCHED_AT_ONCE
