@@ -31,7 +31,7 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 # With `make -j deps test`, deps still comes first.
-$(if $(filter deps,$(MAKECMDGOALS)),$(eval .NOTPARALLEL:))
+$(if $(filter deps deps-redis,$(MAKECMDGOALS)),$(eval .NOTPARALLEL:))
 
 .PHONY: all help deps install uninstall rock demo clean force
 
@@ -104,4 +104,4 @@ demo: all ## count the words of DIR=/usr/include
 clean: ## remove BUILD
 	rm -rf $(BUILD)
 
-include mk/test.mk mk/bench.mk mk/analysis.mk
+include mk/test.mk mk/bench.mk mk/analysis.mk mk/redis.mk

@@ -18,7 +18,7 @@ lint: ## luacheck
 layers: all ## dependencies flow downwards
 	@scripts/layers.sh $(BUILD)
 
-C_FILES = $(call tree,src ctest bench,*.[ch])
+C_FILES = $(call tree,src ctest bench redis,*.[ch])
 
 format-check:
 	$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
@@ -26,9 +26,12 @@ format-check:
 format: ## clang-format 14
 	$(CLANG_FORMAT) -i $(C_FILES)
 
+# Where its headers are.
+WITH_REDIS = $(if $(wildcard /usr/include/hiredis/hiredis.h),redis)
+
 compilers: ## gcc and clang, warnings as errors, each in a directory of its own
-	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-gcc CC=gcc WERROR=1 all
-	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-clang CC=$(CLANG) WERROR=1 all
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-gcc CC=gcc WERROR=1 all $(WITH_REDIS)
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/werror-clang CC=$(CLANG) WERROR=1 all $(WITH_REDIS)
 
 FUZZ_SECONDS ?= 60
 # so many executions at most

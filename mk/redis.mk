@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# The second rock, in redis/: pools over several machines. What it needs, `make deps-redis` installs; the core needs none of it.
+
+.PHONY: redis test-redis install-redis deps-redis
+
+REDIS_SOURCES := $(call tree,redis/src,*.c)
+REDIS_MODULES := $(call tree,redis/lua,*.lua)
+REDIS_MODULE = $(BUILD)/mproc/far/redis/resp.so
+REDIS_SPECS = $(call tree,redis/spec,*_spec.lua)
+HIREDIS_LIBS ?= $(or $(shell pkg-config --libs hiredis 2>/dev/null),-lhiredis)
+
+# What runs from the tree finds both rocks there.
+REDIS_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;$(TREE)redis/lua/?.lua;$(TREE)redis/lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" \
+  LUA_CPATH="$(BUILD)/?.so;$${LUA_CPATH:-;}" LUA="$(LUA)" BUSTED="$(BUSTED)" BUILD="$(BUILD)"
+
+$(REDIS_MODULE): $(REDIS_SOURCES:%.c=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $(filter %.o,$^) $(ALL_LDFLAGS) $(HIREDIS_LIBS)
+
+-include $(REDIS_SOURCES:%.c=$(BUILD)/obj/%.d)
+
+redis: $(REDIS_MODULE) ## the rock mproc-redis, in BUILD
+
+test-redis: all redis $(SPEC_MODULES) ## its specs on servers of their own, or SPECS='redis/spec/a_spec.lua ...'
+	@$(REDIS_ENV) scripts/run-specs.sh $(BUILD)/redis-summary $(or $(SPECS),$(REDIS_SPECS))
+
+deps-redis: ## install what it needs: redis-server, LuaSocket, LuaSec, hiredis
+	@scripts/deps-redis.sh
+
+# Files beside those of `make install`.
+install-redis: redis ## to PREFIX=/usr/local, below DESTDIR
+	@for module in $(REDIS_MODULES:redis/lua/%=%); do \
+	  $(INSTALL) -D -m 644 "redis/lua/$$module" "$(DESTDIR)$(LUA_DIR)/$$module" || exit 1; done
+	$(INSTALL) -D -m 755 $(REDIS_MODULE) "$(DESTDIR)$(LIB_DIR)/mproc/far/redis/resp.so"

@@ -1,0 +1,139 @@
+-- SPDX-License-Identifier: MIT
+-- Redis servers of a spec's own: in a fresh folder, on a Unix socket and a free port of loopback, ended by pid. Used
+-- by the specs of mproc-redis.
+--
+--   local server = require("redis.spec.support.server")
+--   if not server.there() then pending … end         -- no redis-server here: the specs are skipped
+--   local s = server.start({ "--appendonly", "yes" })   s.url, s.port, s.path, s.pid, s.folder
+--   s:call("XLEN", "x")  s:kill()  s:restart()  s:stop()
+
+local mproc = require("mproc")
+local session = require("mproc.far.redis.session")
+local socket = require("socket")
+local url = require("mproc.far.redis.url")
+
+local Server = {}
+Server.__index = Server
+
+local server = {}
+
+local START_SECONDS = 10
+
+function server.there()
+  return os.execute("command -v redis-server >/dev/null") == true
+end
+
+local function output_of(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("a")
+  pipe:close()
+  return (text:gsub("%s+$", ""))
+end
+
+server.output_of = output_of
+
+local function free_port()
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  local _, port = listener:getsockname()
+  listener:close()
+  return math.tointeger(tonumber(port))
+end
+
+server.free_port = free_port
+
+local function answers(self)
+  local deadline = mproc.time() + START_SECONDS
+  repeat
+    local s = session.new(assert(url.parse(self.url_plain or self.url)))
+    local pong, text, kind = s:call(0.5, "PING")
+    s:close()
+    if pong or kind == "refused" then
+      return true
+    end
+    self.said = text
+    mproc.sleep(0.02)
+  until mproc.time() > deadline
+  error(("the server did not start: %s\n%s"):format(self.said, output_of("tail -n 20 " .. self.folder .. "/log")))
+end
+
+local function launch(self)
+  local port = self.no_port and 0 or self.port
+  local command = ("cd %s && exec %s --port %d --bind 127.0.0.1 --unixsocket %s --save '' --dir %s --daemonize no "
+    .. "--logfile %s/log --maxmemory-policy noeviction --enable-debug-command yes %s"):format(self.folder, self.program,
+    port, self.path, self.folder, self.folder, self.options)
+  self.pid = math.tointeger(tonumber(output_of(("{ %s >/dev/null 2>&1 </dev/null & echo $!; }"):format(
+    command:gsub("^cd %S+ && ", "")))))
+  answers(self)
+end
+
+-- options: a list of words for redis-server; options.url: how it is reached, %d being its port.
+function server.start(options)
+  options = options or {}
+  local self = setmetatable({
+    folder = output_of("mktemp -d /tmp/mproc-redis-XXXXXX"), port = options.port or free_port(),
+    program = "redis-server", options = table.concat(options, " "),
+  }, Server)
+  self.path = self.folder .. "/socket"
+  self.url = (options.url or "redis://127.0.0.1:%d/0?queue=spec"):format(self.port)
+  self.unix_url = ("redis+unix://%s?queue=spec"):format(self.path)
+  self.url_plain = self.unix_url
+  launch(self)
+  return self
+end
+
+-- A session over the Unix socket, as the default user.
+function Server:session(options)
+  return session.new(assert(url.parse(self.unix_url)), options)
+end
+
+-- A command's reply. Raises for errors.
+function Server:call(...)
+  if not self.control or self.control.closed then
+    self.control = self:session()
+  end
+  local reply, text = self.control:call(10, ...)
+  if reply == nil then
+    error(text, 2)
+  end
+  return reply
+end
+
+local function signal(self, name)
+  os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid))
+end
+
+Server.signal = signal
+
+local function gone(self)
+  local deadline = mproc.time() + START_SECONDS
+  while os.execute(("kill -0 %d 2>/dev/null"):format(self.pid)) do
+    assert(mproc.time() < deadline, "the server does not end")
+    mproc.sleep(0.01)
+  end
+end
+
+function Server:kill()
+  signal(self, "KILL")
+  gone(self)
+  if self.control then
+    self.control:close()
+  end
+end
+
+function Server:restart()
+  launch(self)
+end
+
+function Server:stop()
+  self:kill()
+  os.execute("rm -rf " .. self.folder)
+end
+
+-- Names of all keys, sorted.
+function Server:keys()
+  local all = self:call("KEYS", "*")
+  table.sort(all)
+  return all
+end
+
+return server
