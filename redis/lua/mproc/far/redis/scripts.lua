@@ -86,7 +86,8 @@ local function claim(name, pending, orderly)
   return taken, pending
 end
 
-local all, left = {}, 0
+local leaves = tonumber(redis.call("ZSCORE", KEYS[2], caller) or -1) == 0
+local all, left = {}, leaves and 0 or 1
 for _, flat in ipairs(redis.call("XINFO", "CONSUMERS", KEYS[1], "w")) do
   local c = {}
   for n = 1, #flat, 2 do
@@ -101,11 +102,11 @@ for _, flat in ipairs(redis.call("XINFO", "CONSUMERS", KEYS[1], "w")) do
       all[#all + 1] = each
     end
   end
-  if pending == 0 and ends < now and (c.name ~= caller or orderly) then
+  if pending == 0 and ends < now and (c.name ~= caller or leaves) then
     redis.call("XGROUP", "DELCONSUMER", KEYS[1], "w", c.name)
     redis.call("ZREM", KEYS[2], c.name)
     redis.call("HDEL", KEYS[3], c.name)
-  else
+  elseif c.name ~= caller or leaves then
     left = left + 1
   end
 end
