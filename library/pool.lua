@@ -58,6 +58,19 @@ local mproc = {}
 ---@field close_fds? boolean
 ---@field freeze_heap? boolean true: `mproc.freeze_heap()` before workers start, unless that was done; default: false
 ---@field serial? boolean true: no workers, the caller runs each task, for debugging; default: false
+--- The address of a queue, such as `"redis://host:6379/0?queue=name"`: tasks run in programs `mproc worker`, on as
+--- many machines as wanted, which join and leave as they like. Needs the rock mproc-redis;
+--- `docs/several-machines.md` has the details. Functions go by their names, as fields of modules that the workers have,
+--- too. What belongs to workers (`processes`, `initializer` and so on) is said to `mproc worker`, and is refused here.
+--- Default nil: workers of this machine.
+---@field url? string
+--- With `url`. Seconds that the server may be away; then what is pending, and what comes until it is back, fails with
+--- an `mproc.PoolError` of kind `"disconnected"`. Default: 300.
+---@field patience? number
+--- With `url`. Bytes that a message, which is one item or more, may have; one that needs more is refused: kind
+--- `"too_large"`. Default: 8 MiB.
+---@field max_bytes? integer
+---@field window? integer with `url`: bytes that may wait at the server for one pool; default: 64 MiB
 
 --- Soft limits, as `setrlimit` has them.
 ---@class mproc.ResourceLimits
@@ -244,7 +257,8 @@ function pool:close() end
 ---@return "timeout"? word with false
 function pool:join(timeout) end
 
---- Ends the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`.
+--- Ends the workers, whatever they do. What is pending fails at once with an `mproc.PoolError`. With a `url`, what no
+--- machine has fetched never runs, and what runs is ended at its worker's next beat.
 ---@param options? mproc.TerminateOptions how gently; default: they are killed
 function pool:terminate(options) end
 
@@ -261,7 +275,7 @@ function pool:step(timeout) end
 function pool:fileno() end
 
 --- Changes the number of workers. Those that are too many leave once what was asked before has been taken. Raises
---- for a pool that is serial.
+--- for a pool that is serial, and for one with a `url`, whose workers come and go by themselves.
 ---@param n integer|string|nil how many, as the option `processes`
 ---@return boolean? ok true, or nil
 ---@return string? message why workers could not be started; that is tried again
@@ -269,7 +283,7 @@ function pool:fileno() end
 function pool:resize(n) end
 
 --- The workers that live.
----@return integer[] pids in the order of their index
+---@return integer[]|string[] workers pids in the order of their index; with a `url` the names of worker programs
 function pool:workers() end
 
 --- What has been done so far.
@@ -323,15 +337,30 @@ function stream:next(timeout) end
 --- One worker, in `mproc.PoolStats`.
 ---@class mproc.WorkerStats
 ---@field index integer its number in the pool
----@field pid integer its pid
----@field done integer tasks and items that ended well
+---@field pid? integer its pid; nil with a `url`
+---@field name? string with a `url` what the worker program is called; nil without one
+---@field processes? integer with a `url` how many the program has; nil without one
+---@field done integer tasks and items that ended well; with a `url` for all owners
 ---@field failed integer those that failed
 ---@field working number seconds that it worked
 ---@field waiting number seconds that it waited
 
+---@alias mproc.PoolErrorKind
+---| "task_timeout"
+---| "terminated"
+---| "cancelled"
+---| "no_workers"
+---| "unknown_function"
+---| "too_large"
+---| "disconnected"
+---| "refused"
+
 --- An error that a pool itself makes for a task. `tostring` gives the message. It travels.
 ---@class mproc.PoolError
----@field kind "task_timeout"|"terminated"|"cancelled"|"no_workers" what happened
+--- What happened. With a `url` also `"unknown_function"`: a worker cannot find or may not run it; `"too_large"`: a
+--- message or a result; `"disconnected"`: the server was away for longer than the pool has patience; `"refused"`: the
+--- server does not let this user, or would lose tasks.
+---@field kind mproc.PoolErrorKind
 ---@field message string the same in words
 ---@field task? string the task, in words; nil when all that was pending has failed
 ---@field name? string the name of the system's error, with `"no_workers"`: workers could not be started; else nil

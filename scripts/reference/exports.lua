@@ -70,6 +70,7 @@ local function pool_objects(add)
   add("mproc.Died", error_of(crashing.apply, crashing, function() os.execute("kill -KILL $PPID") end), true)
   add("mproc.PoolStats", crashing:stats(), true)
   add("mproc.WorkerStats", crashing:stats().workers[1], true)
+  add("mproc.WorkerStats", require("mproc.pool.report").far_worker({ name = "host:1", processes = 1 }, 1), true)
   add("mproc.PoolInsights", select(2, crashing:insights()), true)
   add("mproc.Pool", crashing)
 

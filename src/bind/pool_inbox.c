@@ -15,7 +15,6 @@
 #include <stdbool.h>
 
 #include "bind/pool_message.h"
-#include "codec/codec.h"
 
 #define NS_PER_S 1e9
 
@@ -50,7 +49,8 @@ typedef struct inbox {
   const char *class; /* what it is known by, as boxes are */
   mp_lua_box *queue;
   mp_shm_proc_ref maker;
-  bool orphans; /* it takes what dead lessees had */
+  bool orphans;   /* it takes what dead lessees had */
+  unsigned flags; /* what its messages' values may hold */
   entry *first;
   block *spare;
   lua_Integer generation; /* of the last entry */
@@ -164,9 +164,9 @@ static bool push_message(lua_State *L, int idx, inbox *b, entry *e, lua_Integer 
   lua_pushinteger(L, b->orphans ? mp_shm_orphan_lessee(&e->got) : (lua_Integer)e->got.len);
   e->depth++;
   if (e->head.kind == MP_POOL_RETURNED && !b->orphans && e->head.chunk != unpacked)
-    mp_lua_pool_push_packed(L, &e->got);
+    mp_lua_pool_push_packed(L, &e->got, b->flags);
   else
-    mp_lua_pool_push_values(L, &e->got);
+    mp_lua_pool_push_values(L, &e->got, b->flags);
   e->depth--;
   if (!e->done) return true;
   lua_settop(L, top);
@@ -294,7 +294,7 @@ static lua_Integer store_values(lua_State *L, const entry *e, bool decoded) {
 static bool decode_first(lua_State *L, inbox *b, entry *e) {
   lua_settop(L, DECODED);
   e->depth++;
-  mp_lua_pool_push_values(L, &e->got);
+  mp_lua_pool_push_values(L, &e->got, b->flags);
   e->depth--;
   if (e->done && e->depth == 0) free_entry(L, 1, b, e);
   if (b->first != e || !lua_toboolean(L, DECODED + 1)) return false;
@@ -420,14 +420,14 @@ static int inbox_ask(lua_State *L) {
 
 /* --- making and ending --- */
 
-/* inbox(queue[, "orphans"]) */
+/* inbox(queue[, "orphans" | "abroad"]); abroad: its messages' values come from other machines */
 static int new_inbox(lua_State *L) {
-  static const char *const kinds[] = {"messages", "orphans", NULL};
+  static const char *const kinds[] = {"messages", "orphans", "abroad", NULL};
   mp_lua_box *queue = mp_lua_queue_box(L);
-  bool orphans = luaL_checkoption(L, 2, "messages", kinds) == 1;
+  int kind = luaL_checkoption(L, 2, "messages", kinds);
   lua_settop(L, 1);
   inbox *b = lua_newuserdatauv(L, sizeof *b, 2);
-  *b = (inbox){&class, queue, mp_shm_proc_self(), orphans, NULL, NULL, 0};
+  *b = (inbox){&class, queue, mp_shm_proc_self(), kind == 1, kind == 2 ? MP_POOL_ABROAD : MP_POOL_HOME, NULL, NULL, 0};
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, QUEUE);
   lua_newtable(L);

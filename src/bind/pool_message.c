@@ -7,17 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/codec.h"
 #include "os/process.h"
 #include "shm/arena/monitor.h"
 
-#define DECODE_ALL (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
 #define NS_PER_S 1e9
 
 enum { PIECES = 8 /* more than these need memory */ };
-
-/* The arguments of post. */
-enum { QUEUE = 1, CHUNK, OFFSET, KIND, COUNT, WHO, VALUE, WHAT, VALUES };
 
 /* A message whose only value is a number, a boolean or nil: 0 when the value at idx is something else; else its bytes, and
  * what became of it in *err. */
@@ -61,6 +56,12 @@ static int not_sent(lua_State *L, int err) {
 
 lua_Number mp_lua_pool_now(void) { return (lua_Number)mp_os_now() / NS_PER_S; }
 
+int mp_lua_pool_send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, mp_codec_message *m) {
+  int err = send(L, q, head, m);
+  mp_codec_release(L, m);
+  return not_sent(L, err);
+}
+
 int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const char *what, int first,
                      size_t *bytes) {
   int n = lua_gettop(L) - first + 1, err;
@@ -71,10 +72,8 @@ int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *he
   int bad = n == 1 ? mp_codec_encode(L, first, what, &m) : mp_codec_encode_many(L, first, n, what, &m);
   mp_lua_drop_hook(L, hook);
   if (bad) return unsendable(L);
-  err = send(L, q, head, &m);
   *bytes = m.len;
-  mp_codec_release(L, &m);
-  return not_sent(L, err);
+  return mp_lua_pool_send(L, q, head, &m);
 }
 
 static uint32_t check_field(lua_State *L, int arg) {
@@ -90,12 +89,17 @@ static void note_work(const mp_lua_pool_header *head) {
     mp_shm_monitor_work(head->count, failed, (uint64_t)head->value);
 }
 
+mp_lua_pool_header mp_lua_pool_check_header(lua_State *L) {
+  return (mp_lua_pool_header){luaL_checkinteger(L, MP_POST_CHUNK), check_field(L, MP_POST_OFFSET),
+                              check_field(L, MP_POST_COUNT),       check_field(L, MP_POST_KIND),
+                              check_field(L, MP_POST_WHO),         luaL_checkinteger(L, MP_POST_VALUE)};
+}
+
 static int post(lua_State *L, bool is_report) {
   mp_shm_queue *q = mp_lua_queue_self(L);
-  const mp_lua_pool_header head = {luaL_checkinteger(L, CHUNK), check_field(L, OFFSET), check_field(L, COUNT),
-                                   check_field(L, KIND),        check_field(L, WHO),    luaL_checkinteger(L, VALUE)};
+  const mp_lua_pool_header head = mp_lua_pool_check_header(L);
   size_t bytes;
-  int n = mp_lua_pool_post(L, q, &head, luaL_checkstring(L, WHAT), VALUES, &bytes);
+  int n = mp_lua_pool_post(L, q, &head, luaL_checkstring(L, MP_POST_WHAT), MP_POST_VALUES, &bytes);
   if (n) return n;
   if (is_report) note_work(&head);
   lua_pushnumber(L, mp_lua_pool_now());
@@ -115,9 +119,10 @@ static int message_report(lua_State *L) {
 
 static int decode(lua_State *L) {
   const mp_shm_incoming *g = lua_touserdata(L, 1);
+  unsigned flags = (unsigned)lua_tointeger(L, 2);
   lua_settop(L, 0);
   int n = mp_codec_decode(L, (const char *)g->data + sizeof(mp_lua_pool_header), g->len - sizeof(mp_lua_pool_header),
-                          DECODE_ALL);
+                          flags);
   return n < 0 ? lua_error(L) : n;
 }
 
@@ -132,26 +137,29 @@ static int decode_packed(lua_State *L) {
 }
 
 /* Pushes true and what f gives for the message, or false and the error. */
-static void push_protected(lua_State *L, const mp_shm_incoming *g, lua_CFunction f) {
+static void push_protected(lua_State *L, const mp_shm_incoming *g, lua_CFunction f, unsigned flags) {
   lua_Hook hook = lua_gethook(L);
   lua_pushboolean(L, 1);
   int ok = lua_gettop(L);
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, (void *)g);
-  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+  lua_pushinteger(L, flags);
+  int status = lua_pcall(L, 2, LUA_MULTRET, 0);
   mp_lua_drop_hook(L, hook);
   if (status == LUA_OK) return;
   lua_pushboolean(L, 0);
   lua_replace(L, ok);
 }
 
-void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g) { push_protected(L, g, decode_packed); }
+void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g, unsigned flags) {
+  push_protected(L, g, decode_packed, flags);
+}
 
-void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g) {
+void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g, unsigned flags) {
   const size_t head = sizeof(mp_lua_pool_header);
   if (g->large >= 0 || g->nhandles || g->len <= head ||
       !mp_codec_decode_scalar(L, (const char *)g->data + head, g->len - head)) {
-    push_protected(L, g, decode);
+    push_protected(L, g, decode, flags);
     return;
   }
   lua_pushboolean(L, 1);
@@ -201,9 +209,11 @@ static const struct {
     {"READY", MP_POOL_READY},
     {"BROKEN", MP_POOL_BROKEN},
     {"LEAVING", MP_POOL_LEAVING},
+    {"FLEET", MP_POOL_FLEET},
     {"FUNCTION", MP_POOL_FUNCTION},
     {"FORGET", MP_POOL_FORGET},
     {"PATHS", MP_POOL_PATHS},
+    {"CANCEL", MP_POOL_CANCEL},
     {"COUNT_MAX", UINT32_MAX},
     {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
 };
@@ -218,6 +228,7 @@ void mp_lua_open_pool(lua_State *L) {
     lua_pushinteger(L, constants[i].value);
     lua_setfield(L, -2, constants[i].name);
   }
+  mp_lua_open_pool_far(L);
   mp_lua_open_pool_inbox(L);
   mp_lua_open_pool_items(L);
   mp_lua_open_pool_stream(L);

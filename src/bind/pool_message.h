@@ -19,6 +19,7 @@
 #define MP_BIND_POOL_MESSAGE_H
 
 #include "bind/queue.h"
+#include "codec/codec.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -53,12 +54,19 @@ enum {
   MP_POOL_CUT,      /* the chunk was cut before this offset */
   MP_POOL_READY,    /* it has started; chunk: its pid */
   MP_POOL_BROKEN,   /* its initializer failed; value: the error */
-  MP_POOL_LEAVING   /* it was told to leave, and does; chunk: its pid */
+  MP_POOL_LEAVING,  /* it was told to leave, and does; chunk: its pid */
+  MP_POOL_FLEET     /* of a pool over several machines: what its keeper knows of them; chunk: the keeper's pid */
 };
 
-enum { MP_POOL_FUNCTION, MP_POOL_FORGET, MP_POOL_PATHS }; /* value: the function; -; package.path and package.cpath */
+/* Values: the function, or what other machines know it by; -; package.path and package.cpath; - (chunk: a cancel flag that the
+ * owner has set to ASKED). */
+enum { MP_POOL_FUNCTION, MP_POOL_FORGET, MP_POOL_PATHS, MP_POOL_CANCEL };
 
 enum { MP_POOL_RESULTS_MAX = 200000 /* of a task */ };
+
+/* What values may hold: MP_CODEC_* for decoding. Between processes of this tree all; from and to other machines plain values. */
+#define MP_POOL_HOME (MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE)
+#define MP_POOL_ABROAD 0U
 
 /* The monotonic clock, in seconds as Lua has them. */
 lua_Number mp_lua_pool_now(void);
@@ -67,14 +75,30 @@ lua_Number mp_lua_pool_now(void);
  * why not: false, what the codec says; or nil, message, NAME. For queues without a maxsize: it waits for nobody. */
 int mp_lua_pool_post(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, const char *what, int first,
                      size_t *bytes);
+/* What an encoded message ends in: as mp_lua_pool_post. The message is released. */
+int mp_lua_pool_send(lua_State *L, mp_shm_queue *q, const mp_lua_pool_header *head, mp_codec_message *m);
+/* The arguments of post from OFFSET on, as a header. */
+mp_lua_pool_header mp_lua_pool_check_header(lua_State *L);
+/* The arguments of post. */
+enum {
+  MP_POST_QUEUE = 1,
+  MP_POST_CHUNK,
+  MP_POST_OFFSET,
+  MP_POST_KIND,
+  MP_POST_COUNT,
+  MP_POST_WHO,
+  MP_POST_VALUE,
+  MP_POST_WHAT,
+  MP_POST_VALUES
+};
 
 mp_lua_pool_header mp_lua_pool_header_of(const mp_shm_incoming *g);
 /* Pushes chunk, offset, kind, count, who, value. */
 void mp_lua_pool_push_header(lua_State *L, const mp_lua_pool_header *head);
-/* Pushes true and the message's values, or false and the error. */
-void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g);
+/* Pushes true and the message's values, or false and the error. flags: MP_POOL_HOME or MP_POOL_ABROAD. */
+void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g, unsigned flags);
 /* Pushes true and a table of the values with their n, or false and the error. */
-void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g);
+void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g, unsigned flags);
 
 /* pool_worker.c. lua_pcall of what is on the stack, with the message handler at idx; a hook that it sets ends with it. */
 int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler);
@@ -82,7 +106,8 @@ int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler);
 uint64_t *mp_lua_pool_check_words(lua_State *L, int idx);
 uint64_t mp_lua_pool_note_begin(uint64_t *words, int64_t chunk, uint32_t offset);
 
-/* pool_inbox.c, pool_items.c, pool_stream.c, pool_worker.c: add their functions to the table at the top. */
+/* pool_far.c, pool_inbox.c, pool_items.c, pool_stream.c, pool_worker.c: add their functions to the table at the top. */
+void mp_lua_open_pool_far(lua_State *L);
 void mp_lua_open_pool_inbox(lua_State *L);
 void mp_lua_open_pool_items(lua_State *L);
 void mp_lua_open_pool_stream(lua_State *L);

@@ -183,7 +183,7 @@ static int call(lua_State *L, mp_shm_queue *results, const mp_shm_incoming *g, c
                 lua_Number began) {
   int ok = lua_gettop(L) + 1;
   char name[MP_TRACE_NAME];
-  mp_lua_pool_push_values(L, g);
+  mp_lua_pool_push_values(L, g, MP_POOL_HOME);
   bool done = lua_toboolean(L, ok);
   lua_remove(L, ok);
   if (!done) {
@@ -221,7 +221,7 @@ static int serve_one(lua_State *L, mp_lua_box *tasks, mp_shm_queue *results, uin
   }
   if (verb == MP_POOL_CALL) return call(L, results, g, &head, began);
   lua_settop(L, LEASE);
-  mp_lua_pool_push_values(L, g);
+  mp_lua_pool_push_values(L, g, MP_POOL_HOME);
   return give(L, "list", CALLED, &head, began);
 }
 
@@ -259,7 +259,7 @@ static int worker_serve(lua_State *L) {
 /* values(lease) -> true, values... | false, error: what a task has behind its header */
 static int worker_values(lua_State *L) {
   lua_settop(L, 1);
-  mp_lua_pool_push_values(L, mp_lua_lease_incoming(L, 1));
+  mp_lua_pool_push_values(L, mp_lua_lease_incoming(L, 1), MP_POOL_HOME);
   return lua_gettop(L) - 1;
 }
 

@@ -19,6 +19,7 @@ end
 
 core.register("mproc.PoolError", PoolError)
 
+-- more: its other fields, or nil.
 local function make(kind, message, more)
   local err = more or {}
   err.kind, err.message = kind, message
@@ -100,6 +101,14 @@ end
 function pool_errors.cancelled(task)
   return make("cancelled", ("%s was cancelled"):format(task), { task = task })
 end
+
+-- What a message that goes to another machine may not be. why: how long it is.
+function pool_errors.too_large(what, why)
+  return make("too_large", ("cannot send %s: %s"):format(what, why))
+end
+
+-- What pools over several machines meet: "disconnected", "refused", "unknown_function".
+pool_errors.far = make
 
 -- Error values by text, even when their __tostring raises.
 function pool_errors.text_of(err)

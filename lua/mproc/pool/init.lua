@@ -23,7 +23,9 @@
 
 local check = require("mproc.check")
 local core = require("mproc.core")
+local dispatch = require("mproc.pool.owner.dispatch")
 local errors = require("mproc.errors")
+local far = require("mproc.pool.owner.far")
 local apply = require("mproc.pool.calls.apply")
 local functions = require("mproc.pool.owner.functions")
 local imap = require("mproc.pool.calls.imap")
@@ -98,7 +100,9 @@ end
 Pool.resize = shield(function(pool, n)
   local state = of_pool(pool)
   job.check_open(state)
-  if state.serial then
+  if state.far then
+    errors.raise("workers come and go by themselves: start some with `mproc worker URL`, stop others by SIGTERM")
+  elseif state.serial then
     errors.raise("a serial pool has no workers")
   elseif state.broken then
     error(state.broken_error, 0)
@@ -174,8 +178,8 @@ local function close_transport(state)
   }
 end
 
--- Ends the workers whatever they do; with a grace, asks them first. What is pending fails. Ctrl-C may end its waits:
--- the next call goes on then.
+-- Ends the workers whatever they do; with a grace, or where other machines must be told, asks them first. What is
+-- pending fails. Ctrl-C may end its waits: the next call goes on then.
 local function terminate(state, grace)
   if state.finished then
     return
@@ -184,6 +188,7 @@ local function terminate(state, grace)
     job.fail_all(state, pool_errors.terminated(), true)
     inflight.close(state)
   end
+  grace = grace or state.far and state.far.LEAVE_SECONDS
   if grace then
     workers.terminate(state, grace)
   end
@@ -275,7 +280,8 @@ end
 
 function Pool.__tostring(pool)
   local state = pool[STATE]
-  return ("mproc.Pool: %d workers, %s, %d tasks pending"):format(state.size, state.broken and "broken" or state.phase,
+  local where = state.far and "at " .. state.far.show or ("%d workers"):format(state.size)
+  return ("mproc.Pool: %s, %s, %d tasks pending"):format(where, state.broken and "broken" or state.phase,
     state.inflight.count)
 end
 
@@ -294,7 +300,10 @@ local function new_state(...)
   state.owner, state.owner_pid, state.phase, state.size = core.self(), core.getpid(), "open", state.processes
   state.on_crash, state.retries = state.on_crash or "error", state.retries or 3
   state.broken, state.finishing, state.finished = false, false, false
-  for _, part in ipairs({ inflight, functions, job, workers, loop, apply }) do
+  if state.url then
+    state.far = far.open(state)
+  end
+  for _, part in ipairs({ inflight, functions, job, workers, loop, dispatch, apply }) do
     part.prepare(state)
   end
   return state
@@ -320,7 +329,7 @@ local function make_transport(state)
   if not tasks then
     return nil, message, name
   end
-  state.transport = protocol.transport(tasks, state.results)
+  state.transport = state.far and far.transport(state, tasks) or protocol.transport(tasks, state.results)
   return true
 end
 

@@ -116,6 +116,49 @@ for _, name in ipairs({ "cpu_affinity", "serial", "freeze_heap", "close_fds" }) 
   end
 end
 
+-- --- pools over several machines ---
+
+function CHECKS.url(value)
+  return check.text("url", value)
+end
+
+function CHECKS.patience(value)
+  return check.seconds("patience", value)
+end
+
+function CHECKS.max_bytes(value)
+  return check.count("max_bytes", value, 1, "a number of bytes from 1 up")
+end
+
+function CHECKS.window(value)
+  return check.count("window", value, 1, "a number of bytes from 1 up")
+end
+
+local OF_WORKERS = {} -- options of processes that another machine starts
+for name in ("processes initializer initargs finalizer maxtasksperchild maxmemoryperchild rlimit cpu_affinity "
+  .. "freeze_heap close_fds serial"):gmatch("%g+") do
+  OF_WORKERS[name] = true
+end
+
+local OF_URL = { "patience", "max_bytes", "window" }
+
+local function check_far(given)
+  for name in pairs(given) do
+    if OF_WORKERS[name] then
+      errors.raise("%s belongs to the workers: start them with `mproc worker URL -j N --begin CODE`", name)
+    end
+  end
+end
+
+local function check_local(given)
+  for _, name in ipairs(OF_URL) do
+    if given[name] ~= nil then
+      errors.raise("%s is an option of a pool over several machines; give it a url, as in mproc.Pool{ url = "
+        .. "\"redis://host/0?queue=name\" }", name)
+    end
+  end
+end
+
 local function known_names()
   local names = { "processes" }
   for name in pairs(CHECKS) do
@@ -151,7 +194,12 @@ function options.read(first, initializer, initargs, maxtasksperchild, ...)
       read[name] = check_value(value)
     end
   end
-  read.processes = options.processes(given.processes, read.serial)
+  if read.url then
+    check_far(given)
+  else
+    check_local(given)
+  end
+  read.processes = read.url and 1 or options.processes(given.processes, read.serial)
   read.keep_initargs = read.initargs
   read.initargs = freeze_args(read.initargs or {})
   return read

@@ -13,6 +13,10 @@
 --          the owner: 0 -> 2 when nothing has       QUEUED, so a job is either begun or called off. The owner sets it
 --          begun, any -> 2 to stop the rest,        back to 0 when no message names it any more. A worker that died
 --          2, 1 -> 0 gives it to another job        before its 0 -> 1 has begun nothing.
+--   [n]    the same where other machines have the   ASKED 3: the keeper shall say whether some machine has fetched
+--          tasks: the owner 0 -> 3, the keeper      something of it. Only a compare-and-exchange leaves ASKED. A keeper
+--          3 -> 1 or 2; the owner 3 -> 1 when it    that died leaves it, and it counts as BEGUN.
+--          waits no longer
 
 local core = require("mproc.core")
 
@@ -20,7 +24,7 @@ local of_core = core.pool
 
 local protocol = {
   ROOM_SECONDS = 5, -- how long post_when_room waits for room in a full arena
-  QUEUED = 0, BEGUN = 1, CANCELLED = 2, -- states of a cancel flag
+  QUEUED = 0, BEGUN = 1, CANCELLED = 2, ASKED = 3, -- states of a cancel flag
   NO_ROOM = 1, -- why a worker ends by itself: it could not deliver for ROOM_SECONDS
 }
 

@@ -26,15 +26,30 @@ function Stats:__tostring()
   local lines = { ("%d tasks done, %d failed, %d retried, %d pending; %d workers"):format(self.done, self.failed,
     self.retried, self.pending, #self.workers) }
   for _, w in ipairs(self.workers) do
-    lines[#lines + 1] = ("  worker %d (pid %d): %d done, %d failed, worked %.3f s, waited %.3f s"):format(
-      w.index, w.pid, w.done, w.failed, w.working, w.waiting)
+    local who = w.pid and "pid " .. w.pid or w.name
+    lines[#lines + 1] = ("  worker %d (%s): %d done, %d failed, worked %.3f s, waited %.3f s"):format(
+      w.index, who, w.done, w.failed, w.working, w.waiting)
   end
   return table.concat(lines, "\n")
 end
 
--- The pids of the workers.
+-- What the keeper tells of a worker program of a pool over several machines.
+function report.far_worker(worker, index)
+  return {
+    index = index, name = worker.name, processes = worker.processes, done = worker.done, failed = worker.failed,
+    working = worker.working, waiting = worker.waiting,
+  }
+end
+
+-- The pids of the workers; of a pool over several machines their names.
 function report.workers(state)
   local pids = {}
+  if state.far then
+    for i, worker in ipairs(state.far.fleet.workers) do
+      pids[i] = worker.name
+    end
+    return pids
+  end
   for i, worker in ipairs(workers.started(state)) do
     pids[i] = worker.pid
   end
@@ -50,6 +65,12 @@ function report.stats(state)
     done = book.done, failed = book.failed, retried = book.retried, pending = book.count, workers = {},
     working = retired.working, waiting = retired.living - retired.working,
   }
+  if state.far then
+    for i, worker in ipairs(state.far.fleet.workers) do
+      all.workers[i] = report.far_worker(worker, i)
+    end
+    return setmetatable(all, Stats)
+  end
   for i, worker in ipairs(workers.started(state)) do
     local waiting = math.max(0, now - worker.started - worker.working)
     all.workers[i] = {

@@ -49,8 +49,10 @@ function Task:give()
 end
 
 -- Why the arguments, or the function, could not be sent, by the names that they have in the call.
-local function raise_unsendable(job, reason, name, ...)
-  if name then
+local function raise_unsendable(state, job, reason, name, ...)
+  if state.far then
+    state.far.raise_unsent(reason, name, ...)
+  elseif name then
     errors.raise("cannot send the task: %s", reason)
   end
   local bytes, precise, refused = core.pack(job.f, "f")
@@ -68,7 +70,7 @@ local function begin(state, job, alone, ...)
     job_of.check_function(job.f, "pool:%s(f, ...)", job.verb)
   end
   job_of.check_open(state)
-  local version = functions.use_known(state, job.f)
+  local version = functions.use_known(state, job.f, job.timeout)
   if state.phase ~= "open" then -- packing it has ended the pool
     functions.release(state, version)
     job_of.check_open(state)
@@ -84,7 +86,7 @@ local function begin(state, job, alone, ...)
   if not sent and not job.ended then
     job.is_future = false
     job_of.finish(job)
-    raise_unsendable(job, reason, name, ...)
+    raise_unsendable(state, job, reason, name, ...)
   end
 end
 
@@ -188,7 +190,7 @@ end
 
 function calls.prepare(state)
   state.asked = 0
-  state.takes_calls = not state.serial and not state.task_timeout
+  state.takes_calls = not state.serial and not state.far and not state.task_timeout
   state.call = state.takes_calls and new_call(state)
 end
 

@@ -77,9 +77,10 @@ function calls.begin(state, self, class, options)
   setmetatable(self, class)
   if self.timeout or state.task_timeout then
     self.mode = self.mode | protocol.TIMED
+    self.one_by_one = self.one_by_one or state.far ~= nil -- a machine can time a message, not what is in it
   end
   self.progress = progress.start(state, options.progress, self)
-  self.version = functions.use(state, self.f)
+  self.version = functions.use(state, self.f, self.timeout)
   job_of.check_open(state) -- packing it may have ended the pool
   job_of.begin(state, self)
   job_of.take_flag(self)

@@ -9,6 +9,8 @@ local job_of = require("mproc.pool.owner.job")
 local protocol = require("mproc.pool.protocol")
 local loop = require("mproc.pool.owner.loop")
 local map = require("mproc.pool.calls.map")
+local names = require("mproc.pool.owner.names")
+local partial = require("mproc.pool.worker.partial")
 local record = require("mproc.pool.record")
 
 local calls = {}
@@ -171,27 +173,6 @@ function Groups:pull()
   return group
 end
 
--- What the workers run for one group. It knows nothing but f and combine.
-local function partial(f, combine)
-  return function(group)
-    local items, acc = group.items, nil
-    for i = 1, group.n do
-      local value
-      if group.packed then
-        value = f(table.unpack(items[i], 1, items[i].n))
-      else
-        value = f(items[i])
-      end
-      if i == 1 then
-        acc = value
-      else
-        acc = combine(acc, value)
-      end
-    end
-    return acc
-  end
-end
-
 -- Combines the partial results here: code of the user's.
 local function fold(combine, values, first, last, acc)
   for i = first, last do
@@ -213,7 +194,8 @@ calls.reduce = shield(function(pool, f, items, combine, initial, chunksize)
   local from, options = map.read(state, "reduce", f, items, chunksize)
   local groups = setmetatable({ from = from, count = 1, taken = 0, fixed = options.chunksize }, Groups)
   options.chunksize = nil
-  local job = { verb = "reduce", f = partial(f, combine), mode = protocol.MAP, source = groups, one_by_one = true }
+  local both = state.far and names.pair(f, combine) or partial(f, combine)
+  local job = { verb = "reduce", f = both, mode = protocol.MAP, source = groups, one_by_one = true }
   groups.job, job.named = job, f
   map.run(state, job, options)
   local ok, value

@@ -2,11 +2,12 @@
 -- How many items go out together, and when: so that a chunk takes about a millisecond, each worker has a little more
 -- than it needs, and no more memory is used than that takes.
 --
+-- state.pace: seconds (that a chunk shall take) and ahead (chunks out per worker). How many workers there are is
+-- state.size, wherever they run.
 -- Of a job: chunksize (chunks are of so many items, or multiples), last_count, all_at_once (nothing is held back),
 -- window (so much may be out or wait to be fetched), one_by_one (chunks of one item), held (a batch that found no
 -- room).
 
-local core = require("mproc.core")
 local inflight = require("mproc.pool.owner.inflight")
 local protocol = require("mproc.pool.protocol")
 
@@ -25,6 +26,10 @@ local STAR = protocol.STAR
 
 dispatch.CHUNKSIZE_MAX = inflight.COUNT_MAX
 
+function dispatch.prepare(state)
+  state.pace = { seconds = CHUNK_SECONDS, ahead = AHEAD }
+end
+
 local function whole_chunks(self, n)
   local chunksize = self.chunksize
   return math.min(math.max(chunksize, n // chunksize * chunksize), inflight.COUNT_MAX)
@@ -36,7 +41,7 @@ local function rest_of(self)
 end
 
 local function by_time(self)
-  local n = CHUNK_SECONDS / math.max(self.cost, 1e-8)
+  local n = self.state.pace.seconds / math.max(self.cost, 1e-8)
   local bytes = self.bytes + self.item_bytes
   if bytes > 0 then
     n = math.min(n, BYTES_MAX / bytes)
@@ -51,7 +56,7 @@ local function window_of(self)
   local bytes = self.bytes + self.item_bytes
   local most = WINDOW_MAX
   if self.cost then
-    most = math.min(most, size * AHEAD * by_time(self))
+    most = math.min(most, size * self.state.pace.ahead * by_time(self))
   end
   if bytes > 0 then
     most = math.min(most, WINDOW_BYTES // bytes)
@@ -92,7 +97,7 @@ end
 local function has_room(self)
   if self.all_at_once then
     return true
-  elseif self.messages >= self.state.size * AHEAD then
+  elseif self.messages >= self.state.size * self.state.pace.ahead then
     return false
   end
   local least = self.messages > 0 and math.max(share(self), self.chunksize) or self.chunksize
@@ -103,10 +108,9 @@ end
 local function send_singly(self, batch, base, mode)
   for k = 1, batch.count do
     local index = base + k
-    local ok, why = inflight.send(self.state, self, mode, index - 1, 1, { batch.list[k] })
+    local ok, why, name = inflight.send(self.state, self, mode, index - 1, 1, { batch.list[k] })
     if not ok then
-      local bytes, precise = core.pack(batch.list[k], ("items[%d]"):format(index))
-      inflight.fail(self.state, self, index, bytes and why or precise)
+      inflight.fail(self.state, self, index, inflight.explain_unsent(self.state, index, batch.list[k], why, name))
     end
   end
 end

@@ -6,12 +6,15 @@
 -- in it that could change), at_once (quick to compare with what it was made of), idle (in the list of idle
 -- ones), gone (forgotten), alive (a copy that keeps the shared objects in it). state.functions, which this file alone
 -- writes: published (id -> version), packed (id -> bytes, which a worker inherits by fork), known (function -> its last
--- version, or false: seen once), idle and nidle, next_id. Invariant: what a task in flight names is published, and
+-- version, or false: seen once), idle and nidle, next_id; named (name and time limit -> version): to other machines
+-- functions go as { name =, timeout = }. Invariant: what a task in flight names is published, and
 -- every worker has it, or will find it in its channel. A version's number is taken before anything else is done for it.
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local protocol = require("mproc.pool.protocol")
+
+local names = require("mproc.pool.owner.names")
 
 local functions = {}
 
@@ -23,7 +26,8 @@ functions.send = nil
 
 function functions.prepare(state)
   state.functions = {
-    published = {}, packed = {}, idle = {}, nidle = 0, next_id = 1, known = setmetatable({}, { __mode = "k" }),
+    published = {}, packed = {}, named = {}, idle = {}, nidle = 0, next_id = 1,
+    known = setmetatable({}, { __mode = "k" }),
   }
 end
 
@@ -136,19 +140,35 @@ local function version_of(state, f)
   return last
 end
 
--- The same, in use until functions.release.
-function functions.use(state, f)
-  local version = version_of(state, f)
+-- What other machines know f by, each of whose calls may take so long (false: as long as it likes). Raises for a
+-- function that has no name.
+local function named_version(state, f, timeout)
+  local name = names.of(f)
+  local key = ("%s %s"):format(name, timeout)
+  local version = state.functions.named[key]
+  if not version or version.gone then
+    local description = { name = name, timeout = timeout }
+    version = publish(state, description, pack(description))
+    state.functions.named[key] = version
+  end
+  return version
+end
+
+-- The same, in use until functions.release. timeout: of each of its calls, which other machines are told.
+function functions.use(state, f, timeout)
+  local version = state.far and named_version(state, f, timeout or false) or version_of(state, f)
   version.refs = version.refs + 1
   return version
 end
 
 -- For a single task: false when f is met for the first time. It then travels in the task, and costs nobody else
 -- anything.
-function functions.use_known(state, f)
+function functions.use_known(state, f, timeout)
   local known = state.functions.known
   local version = known[f]
-  if version == nil then
+  if state.far then
+    return functions.use(state, f, timeout)
+  elseif version == nil then
     known[f] = false
     return false
   elseif version and version.fixed then

@@ -99,6 +99,16 @@ function inflight.send(state, job, mode, base, count, items)
   return nil, bytes, name
 end
 
+-- The error of an item that could not be sent: where in it that lies.
+function inflight.explain_unsent(state, index, item, why, name)
+  local what, far = ("items[%d]"):format(index), state.far
+  if far and name == far.TOO_LARGE then
+    return pool_errors.too_large(what, why)
+  end
+  local bytes, precise = (far and far.pack or core.pack)(item, what)
+  return bytes and why or precise
+end
+
 -- Sends a single task, f(...) or the job's version of it. True, or nil and why not.
 function inflight.send_task(state, job, ...)
   local id, version = claim_task(state, job), job.version

@@ -200,6 +200,10 @@ end
 
 -- True when nothing of it had begun, and nothing will.
 function job.try_cancel(self)
+  local far = self.state.far
+  if far then
+    return far.try_cancel(self.state, self.cancel)
+  end
   return protocol.try_cancel(self.state.flags, self.cancel)
 end
 

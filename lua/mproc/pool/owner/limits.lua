@@ -8,9 +8,9 @@ local workers = require("mproc.pool.owner.workers")
 
 local limits = {}
 
--- Whether something that runs may take too long.
+-- Whether something that runs may take too long. Machines see to that themselves.
 function limits.have_limits(state)
-  return state.task_timeout ~= nil or state.jobs.ntimed > 0
+  return not state.far and (state.task_timeout ~= nil or state.jobs.ntimed > 0)
 end
 
 local function kill_for(worker, chunk, offset)

@@ -11,9 +11,10 @@
 -- runs), paths (package.path and cpath that it knows), ready, leaving; done, failed, working (seconds), started (time);
 -- killed_for and killed_at (a chunk and the item's offset), limit and limited_by (a timeout) or told_to_end.
 -- Invariant: a worker's place in the list is taken before it is started; this file alone starts and drops them. How
--- many there shall be is state.size.
+-- many there shall be is state.size; of a pool over several machines one, its keeper, whatever size is (far.lua).
 
 local core = require("mproc.core")
+local far = require("mproc.pool.owner.far")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
 local pool_errors = require("mproc.pool.errors")
@@ -76,7 +77,7 @@ local function slot_for(state, index, channel)
   local worker = state.workers.list[index]
   return {
     index = index, number = state.number, tasks = state.transport.tasks, results = state.results, channel = channel,
-    words = worker.words,
+    words = worker.words, far = far.keeper_slot(state),
     flags = state.flags, inherited = state.functions.packed, pool_size = state.size,
     max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
     initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,
@@ -131,8 +132,10 @@ end
 workers.quietly = quietly
 
 local function start_process(worker, slot, state)
+  local main = state.far and state.far.main or worker_side.main
   local process = Process{
-    target = function() return worker_side.main(slot) end, name = "PoolWorker-" .. worker.index, daemon = true,
+    target = function() return main(slot) end, daemon = true,
+    name = state.far and "PoolKeeper" or "PoolWorker-" .. worker.index,
     freeze_heap = state.freeze_heap, close_fds = state.close_fds,
   }
   local ok, started, message, name = quietly(process.start, process)
@@ -173,7 +176,7 @@ function workers.missing(state)
   for _ in pairs(state.workers.list) do
     living = living + 1
   end
-  return state.size - (living - state.workers.nretiring)
+  return (state.far and 1 or state.size) - (living - state.workers.nretiring)
 end
 
 -- Starts what is missing. True and maybe an error of a hook; or nil, message, NAME of the first that could not be.
@@ -251,6 +254,8 @@ function workers.report(state, status, pid, slot, value)
   local worker = state.workers.list[slot]
   if status == protocol.BROKEN then
     workers.break_down(state, value)
+  elseif status == protocol.FLEET then
+    far.hear(state, value)
   elseif worker and worker.pid == pid then
     worker.ready = worker.ready or status == protocol.READY
     worker.leaving = worker.leaving or status == protocol.LEAVING

@@ -25,6 +25,8 @@ local message = {
   RECORD = "<I1I8s4",
 }
 
+local RECORD_START = "<I1I8I4"
+local RECORD_HEAD = RECORD_START:packsize()
 local VERBS = { map = "m", star = "s", call = "c" }
 local VERB_OF = { m = "map", s = "star", c = "call" }
 local INFO = { -- names in their order, and how a text becomes the value
@@ -106,7 +108,17 @@ function message.records(n, status, bytes)
   return message.record(status, 0, bytes):rep(n)
 end
 
--- Iterates over a result entry's list of fields: k, offset of the first item, records. Nothing for a hello.
+-- Where the record behind the one at `at` begins; behind all when that is cut.
+function message.next_record(records, at)
+  if #records - at + 1 < RECORD_HEAD then
+    return #records + 1
+  end
+  local _, _, length = RECORD_START:unpack(records, at)
+  return at + RECORD_HEAD + length
+end
+
+-- Iterates over a result entry's list of fields: k, offset of the first item (nil: the whole chunk), records. Nothing
+-- for a hello.
 function message.results(list)
   local i = -1
   return function()
@@ -118,7 +130,7 @@ function message.results(list)
       return nil
     end
     local k, offset = list[i]:match("^(%d+):?(%d*)$")
-    return math.tointeger(tonumber(k)), math.tointeger(tonumber(offset)) or 0, list[i + 1]
+    return math.tointeger(tonumber(k)), math.tointeger(tonumber(offset)), list[i + 1]
   end
 end
 
