@@ -49,10 +49,11 @@ local function read_results(self, from)
   end, "XRANGE", self.stream, from, "+", "COUNT", RESULTS_AT_ONCE)
 end
 
+-- An entry whose holder died is split, and the entries of its items have other ids: nobody asks whether these are there.
 local function ask_for(self, chunk)
   local id = chunk.id
   self.out:send(function(entries)
-    if entries and not entries[1] and chunk.id == id and not chunk.got then
+    if entries and not entries[1] and chunk.id == id then
       chunk.is_missing = true
     end
   end, "XRANGE", self.keys.tasks, id, id)
@@ -75,7 +76,7 @@ local function look_for_lost(self, all)
   end
 end
 
--- Now and then, whatever happened.
+-- The connection has lasted, but workers may have dropped what they had.
 function resync.look_for_lost(self)
   look_for_lost(self, false)
 end

@@ -2,7 +2,8 @@
 -- What the keeper says to the server: tasks, and that the owner lives. Used by mproc.far.redis.keeper alone.
 --
 -- self.out: the session; is_ready: it is in step with the server (resync.lua); down_since, and trouble (why);
--- full_until: the server has no memory for more; pulse_at: when the owner's life is told next.
+-- doubt_until: chunks may be lost though the connection lasts; full_until: the server has no memory for more; pulse_at:
+-- when the owner's life is told next.
 
 local core = require("mproc.core")
 local errors = require("mproc.pool.errors")
@@ -17,6 +18,7 @@ local sender = {}
 local TELL_SECONDS = 5 -- so long nothing is said of a server that is away, or of workers that are
 local FULL_SECONDS = 0.25 -- after "OOM", until it is tried again
 local PULSE_SECONDS = 10
+local DOUBT_SECONDS = 35 -- after the stream was gone, what is out is looked for with each pulse
 local UNSENT_MOST = 4 << 20 -- bytes that wait for the socket: no more is added
 local VERBS = { [protocol.MAP] = "map", [protocol.STAR] = "star", [protocol.CALL] = "call" }
 
@@ -37,7 +39,7 @@ local function on_down(self, text, kind)
 end
 
 function sender.open(self)
-  self.full_until, self.pulse_at, self.is_ready = 0, 0, false
+  self.full_until, self.pulse_at, self.doubt_until, self.is_ready = 0, 0, 0, false
   self.down_since = core.time()
   self.out = session.new(self.target, {
     scripts = { "cancel" },
@@ -88,15 +90,18 @@ end
 
 -- --- now and then ---
 
--- The owner lives. A stream that has gone meanwhile (the keeper was frozen) is made again, and workers have perhaps
--- dropped what they had for it.
-local function pulse(self)
+-- The owner lives. A stream that has gone meanwhile (the keeper was frozen) is made again; workers drop what they have
+-- for it, some at once and some when it ends.
+local function pulse(self, now)
   self.out:send(function(is_there)
     if is_there == 0 then
+      self.doubt_until = now + DOUBT_SECONDS
       resync.begin(self)
     end
   end, "PEXPIRE", self.stream, resync.EXPIRES_MS)
-  resync.look_for_lost(self)
+  if now < self.doubt_until then
+    resync.look_for_lost(self)
+  end
 end
 
 -- The server was away for longer than the pool has patience: what is pending fails, and what comes.
@@ -117,7 +122,7 @@ function sender.tick(self, now)
     end
   elseif self.is_ready and now >= self.pulse_at then
     self.pulse_at = now + PULSE_SECONDS
-    pulse(self)
+    pulse(self, now)
   end
 end
 
