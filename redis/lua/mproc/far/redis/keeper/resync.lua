@@ -49,7 +49,7 @@ local function read_results(self, from)
   end, "XRANGE", self.stream, from, "+", "COUNT", RESULTS_AT_ONCE)
 end
 
--- An entry whose holder died is split, and the entries of its items have other ids: nobody asks whether these are there.
+-- An entry whose holder died is split, and those of its items have other ids: nobody asks whether these are there.
 local function ask_for(self, chunk)
   local id = chunk.id
   self.out:send(function(entries)
