@@ -58,13 +58,16 @@ function errors.describe_end(exitcode)
   return "signal " .. -exitcode .. (name and " (" .. name .. ")" or "")
 end
 
--- The error of a process that ended before its target did. It travels like any value.
+-- The error of a process that ended before its target did, or of a manager that is gone. It travels like any value.
 core.state.Died = core.state.Died or {} -- a registered metatable outlives this module when it is loaded anew
 local Died = core.state.Died
 Died.__name = "mproc.Died"
 Died.__index = Died
 
 function Died:__tostring()
+  if self.message then
+    return self.message
+  end
   local how = self.signal and "was killed by " or "ended before its target returned, with "
   local text = ("process '%s' (pid %d) %s%s"):format(self.name, self.pid, how, errors.describe_end(self.exitcode))
   if self.task then -- a pool's worker
@@ -85,6 +88,11 @@ core.register("mproc.Died", Died)
 function errors.worker_died(name, pid, exitcode)
   local signal = exitcode < 0 and -exitcode or nil
   return setmetatable({ kind = "worker_died", name = name, pid = pid, signal = signal, exitcode = exitcode }, Died)
+end
+
+-- message: all that there is to say. pid: nil when it is beyond a socket.
+function errors.manager_died(name, pid, message)
+  return setmetatable({ kind = "manager_died", name = name, pid = pid, message = message }, Died)
 end
 
 return errors

@@ -10,6 +10,7 @@ local log = require("mproc.debug.log")
 local queue = require("mproc.queue")
 local sync = require("mproc.sync")
 local tree = require("mproc.process.tree")
+require("mproc.manager.travel")
 
 local mproc = {
   _VERSION = "mproc 1.0.0",
@@ -51,6 +52,9 @@ local mproc = {
   fd = lazy.call("mproc.fd", "fd"),
   Listener = lazy.call("mproc.socket", "Listener"),
   Client = lazy.call("mproc.socket", "Client"),
+
+  Manager = lazy.call("mproc.manager", "Manager"),
+  connect = lazy.call("mproc.manager", "connect"),
 
   current_process = tree.current_process,
   parent_process = tree.parent_process,

@@ -66,12 +66,13 @@ mp_lua_range mp_lua_section(lua_State *L, uint64_t count, int arg) {
 /* An index as string.sub takes it, counted from 1; i < 0 from the end. */
 static lua_Integer position(lua_Integer i, lua_Integer len) { return i >= 0 ? i : i < -len ? 0 : len + i + 1; }
 
-/* Replaces the string at 2 by its part from index 3 to index 4. */
 void mp_lua_take_part(lua_State *L) {
   size_t n;
+  if (lua_type(L, 2) != LUA_TSTRING)
+    mp_lua_refuse(L, "s must be a string, got %s; send takes other values", mp_lua_show(L, 2));
   const char *s = lua_tolstring(L, 2, &n);
-  lua_Integer len = (lua_Integer)n, i = position(luaL_optinteger(L, 3, 1), len),
-              j = position(luaL_optinteger(L, 4, -1), len);
+  lua_Integer len = (lua_Integer)n, i = position(mp_lua_integer(L, 3, "i", 1), len),
+              j = position(mp_lua_integer(L, 4, "j", -1), len);
   if (i < 1) i = 1;
   if (j > len) j = len;
   if (i == 1 && j == len) return;

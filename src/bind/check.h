@@ -31,7 +31,7 @@ typedef struct mp_lua_range {
 /* What of n things [i, j] at arg and arg + 1 names, as string.sub takes them; nil: all. */
 mp_lua_range mp_lua_section(lua_State *L, uint64_t n, int arg);
 
-/* Replaces the string at 2 by its part from index 3 to index 4, as string.sub takes them. */
+/* Replaces the string at 2 by its part from index 3 to index 4, as string.sub takes them. Raises for what is no string. */
 void mp_lua_take_part(lua_State *L);
 
 #pragma GCC visibility pop

@@ -109,6 +109,21 @@ static int listener_address(lua_State *L) {
   return 1;
 }
 
+/* path_identity(address) -> an integer, when a path is there, or nil: for remove_path, of another process's listener */
+static int path_identity(lua_State *L) {
+  const char *address = luaL_checkstring(L, 1);
+  uint64_t identity = *address != '@' && strchr(address, '/') ? mp_os_path_identity(address) : 0;
+  if (!identity) return 0;
+  lua_pushinteger(L, (lua_Integer)identity);
+  return 1;
+}
+
+/* remove_path(path, identity): if it is the same still */
+static int remove_path(lua_State *L) {
+  mp_os_path_remove(luaL_checkstring(L, 1), (uint64_t)luaL_checkinteger(L, 2));
+  return 0;
+}
+
 /* --- the challenge --- */
 
 /* is_tcp(address) -> boolean | nil: it is no address */
@@ -177,8 +192,16 @@ static const luaL_Reg methods[] = {
     {"close", listener_close},     {"renew", listener_renew},   {NULL, NULL},
 };
 static const luaL_Reg functions[] = {
-    {"listen", new_listener}, {"is_tcp", is_tcp}, {"tree_key", tree_key},       {"challenge", challenge},
-    {"answer", answer},       {"judge", judge},   {"random_name", random_name}, {NULL, NULL},
+    {"path_identity", path_identity},
+    {"remove_path", remove_path},
+    {"listen", new_listener},
+    {"is_tcp", is_tcp},
+    {"tree_key", tree_key},
+    {"challenge", challenge},
+    {"answer", answer},
+    {"judge", judge},
+    {"random_name", random_name},
+    {NULL, NULL},
 };
 
 void mp_lua_open_listener(lua_State *L) {

@@ -93,7 +93,6 @@ static int connection_send(lua_State *L) {
 /* send_bytes(s[, i[, j[, timeout]]]) -> true | false, "timeout" */
 static int connection_send_bytes(lua_State *L) {
   mp_lua_box *b = check_sends(L);
-  luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "string (send takes other values)");
   uint64_t deadline = mp_lua_deadline(L, 5);
   mp_lua_take_part(L);
   return send_value(L, b, deadline);

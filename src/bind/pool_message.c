@@ -188,6 +188,17 @@ static int message_leased(lua_State *L) {
   return 1;
 }
 
+/* discard(queue): drops all its messages, undecoded, so that a queue which carries its own handle can go. */
+static int message_discard(lua_State *L) {
+  static const mp_shm_wait now = {0, NULL, NULL};
+  mp_shm_queue *q = mp_lua_queue_self(L);
+  mp_shm_incoming g;
+  mp_lua_queue_room room = mp_lua_queue_room_take(L);
+  while (mp_shm_queue_get(q, room.bytes, &g, &now) == 0) mp_shm_queue_done(&g);
+  mp_lua_queue_room_give(&room);
+  return 0;
+}
+
 static const struct {
   const char *name;
   lua_Integer value;
@@ -218,8 +229,11 @@ static const struct {
     {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
 };
 
-static const luaL_Reg functions[] = {
-    {"post", message_post}, {"report", message_report}, {"leased", message_leased}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"post", message_post},
+                                     {"report", message_report},
+                                     {"leased", message_leased},
+                                     {"discard", message_discard},
+                                     {NULL, NULL}};
 
 /* Adds the table `pool`. */
 void mp_lua_open_pool(lua_State *L) {

@@ -81,7 +81,6 @@ static int connection_send(lua_State *L) {
 static int connection_send_bytes(lua_State *L) {
   size_t n;
   mp_lua_stream *s = check(L);
-  luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "string (send takes other values)");
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 5));
   mp_lua_take_part(L);
   const char *p = lua_tolstring(L, 2, &n);
@@ -170,7 +169,7 @@ static int take_large(lua_State *L, mp_lua_stream *s, char **bytes, maker *make,
 /* bytes: what await_message gave. */
 static int take(lua_State *L, mp_lua_stream *s, char **bytes, maker *make) {
   char few[ON_STACK];
-  unsigned flags = s->trusted ? MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE : 0;
+  unsigned flags = s->trusted ? MP_CODEC_FUNCTIONS | MP_CODEC_HANDLES | MP_CODEC_REQUIRE : MP_CODEC_PEER;
   size_t n = s->want;
   if (n > sizeof few) return take_large(L, s, bytes, make, flags);
   if (n) memcpy(few, s->in, n);

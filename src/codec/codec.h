@@ -113,7 +113,8 @@ void mp_codec_release(lua_State *L, mp_codec_message *m);
 enum {
   MP_CODEC_FUNCTIONS = 1, /* functions, decode hooks and finalizers */
   MP_CODEC_HANDLES = 2,   /* shared objects */
-  MP_CODEC_REQUIRE = 4    /* modules that are not loaded yet */
+  MP_CODEC_REQUIRE = 4,   /* modules that are not loaded yet */
+  MP_CODEC_PEER = 8       /* allows nothing: a refusal says what connections need for it */
 };
 
 /*

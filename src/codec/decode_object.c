@@ -9,8 +9,14 @@
 #include "encoder.h"
 #include "names.h"
 
-static const char needs_functions[] = "it contains a function; pass {functions = true}";
-static const char needs_hook[] = "it contains an object that a function must make; pass {functions = true}";
+static int refuse(mp_codec_decoder *d, const char *what) {
+  const char *remedy = d->flags & MP_CODEC_PEER ? "needs trusted = true at both ends" : "pass {functions = true}";
+  lua_pushfstring(d->L, "it contains %s; %s", what, remedy);
+  return mp_codec_decode_fail(d, lua_tostring(d->L, -1));
+}
+
+static int refuse_function(mp_codec_decoder *d) { return refuse(d, "a function"); }
+static int refuse_hook(mp_codec_decoder *d) { return refuse(d, "an object that a function must make"); }
 
 /* Records a reason made of a format with one %s. */
 static int fail_with(mp_codec_decoder *d, const char *format, const char *arg) {
@@ -124,7 +130,7 @@ static int set_metatable(mp_codec_decoder *d, int mt) {
   lua_rawget(L, mt);
   int has_finalizer = !lua_isnil(L, -1);
   lua_pop(L, 1);
-  if (has_finalizer && !(d->flags & MP_CODEC_FUNCTIONS)) return mp_codec_decode_fail(d, needs_hook);
+  if (has_finalizer && !(d->flags & MP_CODEC_FUNCTIONS)) return refuse_hook(d);
   lua_pushvalue(L, mt);
   lua_setmetatable(L, -2);
   return 0;
@@ -162,7 +168,7 @@ static int decode_hooked(mp_codec_decoder *d) {
   if (!mp_codec_names_push_decode_hook(L, mt)) {
     if (decode_unhooked(d, mt)) return -1;
   } else {
-    if (!(d->flags & MP_CODEC_FUNCTIONS)) return mp_codec_decode_fail(d, needs_hook);
+    if (!(d->flags & MP_CODEC_FUNCTIONS)) return refuse_hook(d);
     unsigned tag;
     if (decode_plain(d, &tag)) return -1;
     lua_call(L, 1, 1);
@@ -234,7 +240,7 @@ static int decode_upvalue(mp_codec_decoder *d, int i) {
 static int decode_function(mp_codec_decoder *d, int shared, size_t offset) {
   uint64_t nups;
   lua_Debug ar;
-  if (!(d->flags & MP_CODEC_FUNCTIONS)) return mp_codec_decode_fail(d, needs_functions);
+  if (!(d->flags & MP_CODEC_FUNCTIONS)) return refuse_function(d);
   if (mp_codec_decode_descend(d) || load_code(d)) return -1;
   if (shared) mp_codec_decode_remember(d, (lua_Integer)offset);
   lua_pushvalue(d->L, -1);
@@ -261,8 +267,7 @@ static int decode_handle(mp_codec_decoder *d) {
 /* A function or table by its name. */
 static int decode_named(mp_codec_decoder *d, unsigned kind) {
   int status = kind == MP_MODULE ? decode_module(d) : kind == MP_FIELD ? decode_field(d) : decode_registered(d);
-  if (!status && lua_isfunction(d->L, -1) && !(d->flags & MP_CODEC_FUNCTIONS))
-    return mp_codec_decode_fail(d, needs_functions);
+  if (!status && lua_isfunction(d->L, -1) && !(d->flags & MP_CODEC_FUNCTIONS)) return refuse_function(d);
   return status;
 }
 

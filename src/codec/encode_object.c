@@ -96,7 +96,6 @@ static int write_dump(lua_State *L, const void *p, size_t n, void *ud) {
 }
 
 static int put_code(mp_codec_encoder *e, int idx) {
-  e->code = true;
   if (mp_codec_put_byte(e, MP_FUNCTION) || !mp_codec_room(e, MP_COUNT_BYTES)) return MP_ENC_NOMEM;
   size_t count = e->len;
   e->len += MP_COUNT_BYTES;
@@ -112,6 +111,7 @@ int mp_codec_put_function(mp_codec_encoder *e, int idx) {
   e->used |= MP_MODE_PROTECTED;
   if (!(e->mode & MP_MODE_PROTECTED)) return mp_codec_retry(e, MP_MODE_PROTECTED);
   if (e->abroad) return mp_codec_refuse(e, "a function does not travel to another machine; send its name");
+  e->code = true;
   mp_codec_seen_entry *entry;
   const void *ptr = lua_topointer(e->L, idx);
   int there = mp_codec_put_reference(e, idx, ptr, &entry);
@@ -208,6 +208,13 @@ static int put_hooked(mp_codec_encoder *e, int idx, int mt, mp_codec_seen_entry 
   return MP_ENC_OK;
 }
 
+static bool has_finalizer(lua_State *L, int mt) {
+  mp_codec_names_push(L, MP_SLOT_GC);
+  bool has = lua_rawget(L, mt) != LUA_TNIL;
+  lua_pop(L, 1);
+  return has;
+}
+
 /* Pushes the hook of the metatable at mt; 0: it has none, nil is pushed. */
 static int push_hook(lua_State *L, int mt) {
   mp_codec_names_push(L, MP_SLOT_HOOK);
@@ -223,6 +230,7 @@ static int put_with_metatable(mp_codec_encoder *e, int idx, mp_codec_seen_entry 
   if (push_hook(L, mt)) {
     status = put_hooked(e, idx, mt, entry);
   } else {
+    e->code |= has_finalizer(L, mt);
     status = mp_codec_put_byte(e, MP_META);
     if (!status) status = put_designator(e, mt, &known);
     if (!status && !known)
