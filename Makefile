@@ -18,7 +18,8 @@ LUA_MODULES := $(call tree,lua,*.lua)
 
 CFLAGS ?= -O2
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes $(if $(filter 1,$(WERROR)),-Werror)
-ALL_CFLAGS = -std=gnu11 -fPIC -pthread -Isrc -isystem $(LUA_INCDIR) $(WARNINGS) $(CFLAGS) $(SANITIZE)
+# File sizes have 64 bits on every system.
+ALL_CFLAGS = -std=gnu11 -D_FILE_OFFSET_BITS=64 -fPIC -pthread -Isrc -isystem $(LUA_INCDIR) $(WARNINGS) $(CFLAGS) $(SANITIZE)
 ALL_LDFLAGS = -pthread $(LUA_LIBDIR:%=-L%) $(LDFLAGS) $(SANITIZE)
 
 OBJECTS = $(SOURCES:%.c=$(BUILD)/obj/%.o)

@@ -7,31 +7,58 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
 
-MP_PROCESS_LOCAL struct robust_list_head *mp_os_robust;
+typedef struct kernel_time { /* of this call, whatever the C library's own is: since the start, so a long will do */
+  long s, ns;
+} kernel_time;
+
+enum { FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_BITSET_ANY = -1 }; /* the system's: <linux/futex.h> */
+
+MP_PROCESS_LOCAL mp_os_robust_list *mp_os_robust;
+static MP_PROCESS_LOCAL mp_os_robust_list *forking; /* of the thread that forks */
+static MP_PROCESS_LOCAL pthread_t attached;         /* whose list mp_os_robust is */
 MP_PROCESS_LOCAL uint32_t mp_os_tid;
 
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
-  struct timespec t = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
+  kernel_time t = {(long)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
   long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline == MP_FOREVER ? NULL : &t, NULL,
-                   FUTEX_BITSET_MATCH_ANY);
+                   FUTEX_BITSET_ANY);
   return r < 0 ? -errno : 0;
 }
 
 void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
-/* A fork's only thread has its robust list where the forking thread had it: asking again would cost it a page. */
-MP_HOT_AFTER_FORK void mp_os_pending_attach(const mp_os_mutex *mine) {
-  static MP_PROCESS_LOCAL pthread_t whose;
+/* NULL where the kernel does not tell. */
+static mp_os_robust_list *ask(int *err) {
+  mp_os_robust_list *list = NULL;
   size_t len = 0;
+  *err = syscall(SYS_get_robust_list, 0, &list, &len) != 0 ? -errno : 0;
+  return *err ? NULL : list;
+}
+
+static bool is_attached(void) { return mp_os_robust && pthread_equal(attached, pthread_self()); }
+
+/* A fork's only thread has its robust list where the forking thread had it: asking again would cost it a page. */
+MP_HOT_AFTER_FORK int mp_os_pending_attach(const mp_os_mutex *mine) {
+  int err;
   mp_os_tid = mp_os_mutex_owner(mine);
-  if (mp_os_robust && pthread_equal(whose, pthread_self())) return;
-  whose = pthread_self();
-  if (syscall(SYS_get_robust_list, 0, &mp_os_robust, &len) != 0) mp_os_robust = NULL;
+  if (is_attached()) return 0;
+  attached = pthread_self();
+  mp_os_robust = ask(&err);
+  return err;
+}
+
+void mp_os_pending_before_fork(void) {
+  int err;
+  forking = is_attached() ? mp_os_robust : ask(&err);
+}
+
+MP_HOT_AFTER_FORK void mp_os_pending_forked(void) {
+  if (!forking) return;
+  forking->first.next = &forking->first;
+  forking->pending = NULL;
 }

@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include "os/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -77,14 +76,21 @@ static bool is_other(const search *s, const char *name) {
          strcmp(m.inode, s->own.inode) == 0 && strcmp(m.device, s->own.device) == 0;
 }
 
+typedef struct record { /* of getdents64, as the system lays it out */
+  uint64_t inode, next;
+  unsigned short length;
+  unsigned char type;
+  char name[];
+} record;
+
 static bool any_other(const search *s, int proc) {
-  _Alignas(struct dirent64) char block[BLOCK];
+  _Alignas(record) char block[BLOCK];
   long n;
   while ((n = syscall(SYS_getdents64, proc, block, sizeof block)) > 0)
     for (long at = 0; at < n;) {
-      struct dirent64 *e = (struct dirent64 *)(void *)(block + at);
-      if (is_other(s, e->d_name)) return true;
-      at += e->d_reclen;
+      const record *r = (const record *)(const void *)(block + at);
+      if (is_other(s, r->name)) return true;
+      at += r->length;
     }
   return n < 0;
 }

@@ -8,7 +8,6 @@
 #define MP_OS_OS_H
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,13 +73,16 @@ static inline int mp_os_mutex_try(mp_os_mutex *m) {
 int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline);
 void mp_os_mutex_consistent(mp_os_mutex *m);
 static inline void mp_os_mutex_unlock(mp_os_mutex *m) { pthread_mutex_unlock(m); }
-/* The lock's word; musl has it as the second int. */
-static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
+/* Where the lock's word is; musl has it as the second int. */
+static inline const int *mp_os_mutex_word_of(const mp_os_mutex *m) {
 #if defined(__GLIBC__)
-  return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_ACQUIRE);
+  return &m->__data.__lock;
 #else
-  return (uint32_t)__atomic_load_n(&((const int *)(const void *)m)[1], __ATOMIC_ACQUIRE);
+  return &((const int *)(const void *)m)[1];
 #endif
+}
+static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
+  return (uint32_t)__atomic_load_n(mp_os_mutex_word_of(m), __ATOMIC_ACQUIRE);
 }
 #define MP_OS_OWNER 0x3fffffffu
 /* The id of the thread that holds it, or 0. */
@@ -96,16 +98,31 @@ bool mp_os_mutex_abandoned(const mp_os_mutex *m);
 /* futex.c */
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline); /* 0 -EAGAIN -EINTR -ETIMEDOUT */
 void mp_os_futex_wake(_Atomic uint32_t *word, int n);
-/* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. */
-void mp_os_pending_attach(const mp_os_mutex *mine);
+/* The kernel's list of the robust mutexes that a thread holds: by the system's own layout, for not every C library comes
+ * with the system's headers. */
+typedef struct mp_os_robust_entry {
+  struct mp_os_robust_entry *next; /* the head's own address: it is the last one */
+} mp_os_robust_entry;
+typedef struct mp_os_robust_list {
+  mp_os_robust_entry first;
+  long futex_offset; /* from an entry to its mutex's word */
+  mp_os_robust_entry *pending;
+} mp_os_robust_list;
+/* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. 0, or -errno
+ * where the kernel keeps no such lists, so that a killed holder's locks would stay taken. */
+int mp_os_pending_attach(const mp_os_mutex *mine);
+/* Before a fork by this thread, and first of all in the child, which holds nothing that its parent holds: its list is empty.
+ * glibc sees to that; musl leaves it the parent's, and what the child locks would be chained into what the parent holds. */
+void mp_os_pending_before_fork(void);
+void mp_os_pending_forked(void);
 /* Names a word (its low 30 bits are 0) on which the kernel wakes one waiter if this thread is killed; NULL clears.
  * Must not span a mutex call: those use the same slot. */
-extern MP_PROCESS_LOCAL struct robust_list_head *mp_os_robust;
+extern MP_PROCESS_LOCAL mp_os_robust_list *mp_os_robust;
 static inline void mp_os_pending(_Atomic uint32_t *word) {
-  struct robust_list_head *h = mp_os_robust;
+  mp_os_robust_list *h = mp_os_robust;
   if (!h) return;
   char *cell = word ? (char *)(void *)word - h->futex_offset : NULL;
-  *(struct robust_list *volatile *)&h->list_op_pending = (struct robust_list *)(void *)cell;
+  *(mp_os_robust_entry *volatile *)&h->pending = (mp_os_robust_entry *)(void *)cell;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static inline void mp_os_pause(void);

@@ -148,6 +148,10 @@ void mp_os_pin(const void *inside);
 /* Calls hook when this process, or one forked from it, calls exit(). status is -1 when the system does not tell.
  * 0 or -errno. */
 int mp_os_at_exit(void (*hook)(int status));
+/* Inside exit(), for a hook that was told -1: what exit() was called with. A copy of this process goes on with exit(), runs
+ * what else was registered and tells by its own end; there, and when no copy can be made, this returns -1. Here nothing
+ * is left to do but to end. */
+int mp_os_exit_status(void);
 /* Writes what is buffered and ends the process, running nothing else. */
 _Noreturn void mp_os_leave(int code);
 

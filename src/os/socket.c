@@ -172,7 +172,8 @@ int64_t mp_os_socket_receive(int fd, void *p, size_t n) {
 }
 
 int64_t mp_os_socket_send(int fd, const struct iovec *iov, size_t n) {
-  struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n < IOV_MAX ? n : IOV_MAX};
+  struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov};
+  m.msg_iovlen = (__typeof__(m.msg_iovlen))(n < IOV_MAX ? n : IOV_MAX);
   ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
   return sent < 0 ? -errno : sent;
 }

@@ -24,9 +24,15 @@ int mp_os_cpu_pin(int nth) {
   return sched_setaffinity(0, sizeof one, &one) != 0 ? -errno : 0;
 }
 
+#if defined(__GLIBC__)
+typedef __rlimit_resource_t resource_id;
+#else
+typedef int resource_id;
+#endif
+
 static const struct {
   const char *name;
-  int resource;
+  resource_id resource;
 } limits[] = {
     {"as", RLIMIT_AS},       {"core", RLIMIT_CORE},     {"cpu", RLIMIT_CPU},     {"data", RLIMIT_DATA},
     {"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC}, {"stack", RLIMIT_STACK},
@@ -36,9 +42,9 @@ int mp_os_limit(const char *name, uint64_t amount) {
   for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
     struct rlimit r;
     if (strcmp(limits[i].name, name) != 0) continue;
-    if (getrlimit((unsigned)limits[i].resource, &r) != 0) return -errno;
+    if (getrlimit(limits[i].resource, &r) != 0) return -errno;
     r.rlim_cur = amount < r.rlim_max ? amount : r.rlim_max;
-    return setrlimit((unsigned)limits[i].resource, &r) != 0 ? -errno : 0;
+    return setrlimit(limits[i].resource, &r) != 0 ? -errno : 0;
   }
   return -EINVAL;
 }

@@ -93,16 +93,20 @@ MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
   if (mp_process_traces) mp_process_trace_end();
 }
 
-/* Inside exit(). Inherited C code may call it in a child of ours: that must not run what the parent registered. */
+/* Inside exit(). Inherited C code may call it in a child of ours: that must not run what the parent registered. Where the
+ * system does not tell the status, it is found out when it matters; all else has been done then. */
 static void at_exit(int status) {
   mp_os_sigint_default();
   mp_process_children_finish();
-  if (status == 1 && failed_as && !mp_shm_inherited(failed_where)) {
+  bool failed = failed_as && !mp_shm_inherited(failed_where);
+  bool told = status >= 0;
+  if (failed && !told) status = mp_os_exit_status();
+  if (failed && status == 1) {
     if (mp_shm_usable()) mp_shm_proc_set_exit(failed_as & 0xff);
     mp_shm_proc_unregister();
     mp_os_leave(failed_as);
   }
-  if (mp_shm_inherited(made_here) || status < 0) return;
+  if (status < 0 || (told && mp_shm_inherited(made_here))) return;
   if (mp_shm_usable()) mp_shm_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
   mp_shm_proc_unregister();
   mp_os_leave(status);

@@ -158,6 +158,7 @@ MP_HOT_AFTER_FORK static bool enter(mp_shm_proc_ref ref) {
 /* fork() by anyone: luaposix, a C library, ourselves. Nothing here can fail the fork; without a slot the child
  * merely cannot use mproc. */
 static void before_fork(void) {
+  mp_os_pending_before_fork();
   if (!reserved && mp_shm_my_ref && reserve(0, &reserved) != 0) reserved = 0;
 }
 
@@ -165,6 +166,7 @@ static void after_fork_parent(void) { reserved = 0; }
 
 MP_HOT_AFTER_FORK static void after_fork_child(void) {
   mp_shm_proc_ref mine = reserved;
+  mp_os_pending_forked();
   if (mp_shm_hook.forked) mp_shm_hook.forked();
   reserved = 0;
   mp_shm_is_usable = false;
