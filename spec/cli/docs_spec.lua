@@ -3,6 +3,7 @@
 
 local cli = require("spec.support.cli")
 local leaks = require("spec.support.leaks")
+local program = require("spec.support.program")
 
 -- The commands of all console blocks, each with the output that stands below it.
 local function examples()
@@ -30,7 +31,8 @@ describe("docs/command-line.md", function()
     local all = examples()
     assert.truthy(#all > 15)
     for _, example in ipairs(all) do
-      local result = cli.shell(("cd '%s'; { %s\n} 2>&1"):format(folder, example.command))
+      local command = example.command:gsub("%f[%w]lua5%.4%f[%s]", program.quote(program.lua))
+      local result = cli.shell(("cd '%s'; { %s\n} 2>&1"):format(folder, command))
       assert.equal(example.output, result.out, example.command)
     end
   end)

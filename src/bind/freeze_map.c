@@ -35,7 +35,8 @@ void mp_lua_freeze_map_drop(mp_lua_freeze_map *m) {
 /* --- tables --- */
 
 static uint64_t *table_slot(const mp_lua_freeze_map *m, uint64_t key) {
-  uint64_t i = (uint64_t)((unsigned __int128)(key * MIX) * m->size >> 64);
+  uint64_t i;
+  mp_os_product(key * MIX, m->size, &i); /* as far along as the mixed key is on its way to 2^64 */
   while (m->slots[2 * i] && m->slots[2 * i] != key) i = after(m, i);
   return &m->slots[2 * i];
 }

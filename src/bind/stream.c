@@ -131,7 +131,7 @@ static int64_t read_some(mp_lua_stream *s, void *to, uint64_t n) {
 static int read_head(mp_lua_stream *s) {
   int need = mp_wire_head(s->head, s->nhead, &s->want);
   if (need < 0) return end_with(s, need);
-  if (need == 0) return s->want > s->max_bytes ? end_with(s, -EMSGSIZE) : 1;
+  if (need == 0) return s->want > s->max_bytes || s->want > SIZE_MAX / 2 ? end_with(s, -EMSGSIZE) : 1;
   int64_t got = read_some(s, s->head + s->nhead, (uint64_t)need - s->nhead);
   if (got < 0) return (int)got;
   s->nhead += (size_t)got;
@@ -143,7 +143,7 @@ static int make_room(mp_lua_stream *s) {
   uint64_t room = 2 * s->have < FIRST_ROOM ? FIRST_ROOM : 2 * s->have;
   if (s->have < s->room) return 0;
   if (room > s->want) room = s->want;
-  char *more = realloc(s->in, room ? room : 1);
+  char *more = realloc(s->in, room ? (size_t)room : 1);
   if (!more) return end_with(s, -ENOMEM);
   s->in = more;
   s->room = room;

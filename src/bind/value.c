@@ -13,8 +13,6 @@
 #define TRIES_LEAST 10                         /* an update that others overtake is tried so often at least, */
 #define TRIES_TIME (1000 * (lua_Integer)MP_MS) /* and so long */
 
-_Static_assert(sizeof(lua_KContext) == sizeof(uint64_t), "update keeps the old bits there");
-
 static inline mp_lua_box *check_box(lua_State *L) {
   mp_lua_box *b = mp_lua_box_self(L, &mp_lua_array_class, "value");
   if (((mp_shm_array *)b->object)->kind != MP_ARRAY_VALUE) mp_lua_box_refuse(L, 1, "value");
@@ -73,6 +71,7 @@ enum { SELF = 1, F, TRIES, SINCE, HOLD, RESULT };
 /* Keeps the lock for an update, and the box alive. */
 typedef struct hold {
   const mp_lua_box *box;
+  uint64_t old; /* the value's bits that f was given */
   bool held; /* from the acquisition on, until it lets go; a fork's copy holds nothing, for the lock is not its own */
 } hold;
 
@@ -95,21 +94,21 @@ static int hold_close(lua_State *L) {
 
 /* Before the lock is acquired: it may raise. */
 static void push_hold(lua_State *L, const mp_lua_box *b) {
-  *(hold *)lua_newuserdatauv(L, sizeof(hold), 1) = (hold){b, false};
+  *(hold *)lua_newuserdatauv(L, sizeof(hold), 1) = (hold){b, 0, false};
   lua_pushvalue(L, SELF);
   lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, HOLD_TYPE);
   lua_toclose(L, -1);
 }
 
-/* Pushes f and the value as it is, and returns that. */
-static uint64_t push_call(lua_State *L) {
+/* Pushes f and the value as it is. */
+static void push_call(lua_State *L) {
   mp_shm_elements *a = mp_lua_box_elements(lua_touserdata(L, SELF));
   uint64_t old = mp_shm_elements_get(a, 0);
   lua_settop(L, HOLD);
+  hold_of(L)->old = old;
   lua_pushvalue(L, F);
   mp_lua_element_push(L, a->type, old);
-  return old;
 }
 
 /* Somebody has changed the value without the lock: f is called again, unless that has no end. */
@@ -132,8 +131,8 @@ static int count_try(lua_State *L) {
 
 /* f has returned or raised; maybe after a yield, maybe in a child forked meanwhile, maybe it has released the lock.
  * True with the result pushed, false when f is to be called again, or raises. */
-static bool finish(lua_State *L, int status, uint64_t old) {
-  uint64_t bits;
+static bool finish(lua_State *L, int status) {
+  uint64_t bits, old = hold_of(L)->old;
   mp_lua_box *b = lua_touserdata(L, SELF);
   mp_shm_array *locked = b->object;
   mp_shm_elements *a = &locked->elements;
@@ -148,10 +147,11 @@ static bool finish(lua_State *L, int status, uint64_t old) {
   return true;
 }
 
-static int update_on(lua_State *L, int status, lua_KContext old) {
-  while (!finish(L, status, (uint64_t)old)) {
-    old = (lua_KContext)push_call(L);
-    status = lua_pcallk(L, 1, 1, 0, old, update_on);
+static int update_on(lua_State *L, int status, lua_KContext unused) {
+  (void)unused;
+  while (!finish(L, status)) {
+    push_call(L);
+    status = lua_pcallk(L, 1, 1, 0, 0, update_on);
   }
   return 1;
 }
@@ -172,8 +172,8 @@ static int value_update(lua_State *L) {
   int r = mp_shm_mutex_acquire(&a->lock, mp_shm_handle_with_part(b->handle, MP_PART_LOCK), &w);
   if (r < 0) return mp_lua_mutex_result(L, r);
   hold_of(L)->held = true;
-  lua_KContext old = (lua_KContext)push_call(L);
-  return update_on(L, lua_pcallk(L, 1, 1, 0, old, update_on), old);
+  push_call(L);
+  return update_on(L, lua_pcallk(L, 1, 1, 0, 0, update_on), 0);
 }
 
 /* --- the rest --- */

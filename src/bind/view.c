@@ -85,8 +85,11 @@ static int view_close(lua_State *L) {
 static int refuse(lua_State *L, const view *w, int err) {
   if (err != -EPROTO) return mp_lua_fail(L, err, "cannot look at that arena");
   lua_pushnil(L);
-  if (w->v.layout && w->v.layout != MP_LAYOUT)
-    lua_pushfstring(L, "its arena has layout %d, this mproc knows layout %d", (int)w->v.layout, MP_LAYOUT);
+  if ((w->v.layout ^ MP_LAYOUT) >> 8 && !((w->v.layout ^ MP_LAYOUT) & 0xff))
+    lua_pushliteral(L, "its program has another C library, or addresses of another size, than this one");
+  else if (w->v.layout && w->v.layout != MP_LAYOUT)
+    lua_pushfstring(L, "its arena has layout %d, this mproc knows layout %d", (int)(w->v.layout & 0xff),
+                    (int)(MP_LAYOUT & 0xff));
   else
     lua_pushliteral(L, "its memory is not an arena of mproc");
   lua_pushliteral(L, "EPROTO");

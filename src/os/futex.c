@@ -25,8 +25,8 @@ MP_PROCESS_LOCAL uint32_t mp_os_tid;
 
 int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) {
   kernel_time t = {(long)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)};
-  long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline == MP_FOREVER ? NULL : &t, NULL,
-                   FUTEX_BITSET_ANY);
+  long r =
+      syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline == MP_FOREVER ? NULL : &t, NULL, FUTEX_BITSET_ANY);
   return r < 0 ? -errno : 0;
 }
 

@@ -69,9 +69,7 @@ int mp_os_mutex_init(mp_os_mutex *m, bool robust) {
   return -err;
 }
 
-int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) {
-  return outcome(lock_until(m, deadline));
-}
+int mp_os_mutex_until(mp_os_mutex *m, uint64_t deadline) { return outcome(lock_until(m, deadline)); }
 
 void mp_os_mutex_consistent(mp_os_mutex *m) { pthread_mutex_consistent(m); }
 

@@ -84,6 +84,13 @@ static inline const int *mp_os_mutex_word_of(const mp_os_mutex *m) {
 static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
   return (uint32_t)__atomic_load_n(mp_os_mutex_word_of(m), __ATOMIC_ACQUIRE);
 }
+/* What must be the same for two programs that look into one mutex: its size, which goes with that of addresses, and where its
+ * word is. */
+#if defined(__GLIBC__)
+#define MP_OS_MUTEX_LAYOUT ((uint32_t)sizeof(mp_os_mutex))
+#else
+#define MP_OS_MUTEX_LAYOUT ((uint32_t)sizeof(mp_os_mutex) | 4u << 8)
+#endif
 #define MP_OS_OWNER 0x3fffffffu
 /* The id of the thread that holds it, or 0. */
 static inline uint32_t mp_os_mutex_owner(const mp_os_mutex *m) { return mp_os_mutex_word(m) & MP_OS_OWNER; }
@@ -126,6 +133,19 @@ static inline void mp_os_pending(_Atomic uint32_t *word) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static inline void mp_os_pause(void);
+/* All 128 bits of a product: the low half, and the high one in *high. */
+static inline uint64_t mp_os_product(uint64_t a, uint64_t b, uint64_t *high) {
+#if defined(__SIZEOF_INT128__)
+  unsigned __int128 p = (unsigned __int128)a * b;
+  *high = (uint64_t)(p >> 64);
+  return (uint64_t)p;
+#else
+  uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+  uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (uint32_t)middle;
+  *high = a1 * b1 + (middle >> 32) + (other >> 32);
+  return a * b;
+#endif
+}
 /* A full fence behind an atomic read-modify-write of the caller's: x86 has had it with that. */
 static inline void mp_os_fence_after_rmw(void) {
 #if defined(__x86_64__) || defined(__i386__)

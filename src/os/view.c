@@ -20,16 +20,17 @@ const void *mp_os_map_view(int fd, uint64_t *size, int *err) {
   struct stat s;
   int seals = fcntl(fd, F_GET_SEALS);
   *err = seals < 0 || !(seals & F_SEAL_SHRINK) ? -EPERM : fstat(fd, &s) ? -errno : 0;
+  if (!*err && (uint64_t)s.st_size > SIZE_MAX) *err = -ENOMEM;
   if (*err) return NULL;
   *size = (uint64_t)s.st_size;
-  void *p = mmap(NULL, *size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void *p = mmap(NULL, (size_t)*size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
   *err = p == MAP_FAILED ? -errno : 0;
   if (*err) return NULL;
-  madvise(p, *size, MADV_DONTDUMP);
+  madvise(p, (size_t)*size, MADV_DONTDUMP);
   return p;
 }
 
-void mp_os_unmap_view(const void *p, uint64_t size) { munmap((void *)p, size); }
+void mp_os_unmap_view(const void *p, uint64_t size) { munmap((void *)p, (size_t)size); }
 
 int mp_os_identity(int fd, mp_os_area *to) {
   struct stat s;

@@ -12,9 +12,10 @@
 #include "shm/arena/object.h"
 #include "shm/arena/proc.h"
 
-#define DEFAULT_SIZE (UINT64_C(1) << 40)
+/* By what addresses can name: with 32 bits, a program must find room beside it. */
+#define DEFAULT_SIZE (UINT64_C(1) << (sizeof(void *) > 4 ? 40 : 30))
 #define SMALLEST_SIZE (UINT64_C(4) << 20)
-#define LARGEST_SIZE (DEFAULT_SIZE << 3)
+#define LARGEST_SIZE (DEFAULT_SIZE << (sizeof(void *) > 4 ? 3 : 1))
 #define BYTES_PER_PROC (256u << 10) /* with the queue of its result */
 #define BYTES_PER_OBJECT (16u << 10)
 #define DATA_ALIGN (UINT64_C(2) << 20)
@@ -85,7 +86,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
 
 int mp_shm_arena_map(void) {
   int err = 0;
-  size_t size = wanted_size();
+  size_t size = (size_t)wanted_size();
   mp_shm_arena *a = mp_os_map(&size, SMALLEST_SIZE, &err);
   if (!a) return err;
   err = format(a, size);

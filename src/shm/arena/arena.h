@@ -24,7 +24,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT 7
+#define MP_LAYOUT (7u | MP_OS_MUTEX_LAYOUT << 8) /* the first byte changes when something below does */
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_SIZES 256 /* of chunks: see chunk.h */

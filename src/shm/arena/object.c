@@ -183,7 +183,7 @@ static void mark_settling(uint32_t slot, int type, const void *block) {
   settling()[slot / 64] = needed ? others | bit : others;
 }
 
-static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
+static int born(int type, uint64_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
                 mp_shm_handle *out) {
   int64_t slot = take_slot();
   if (slot < 0) return (int)slot;
@@ -206,7 +206,7 @@ static int born(int type, size_t bytes, void (*init)(uint32_t, void *, const voi
   return 0;
 }
 
-int mp_shm_object_new(int type, size_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
+int mp_shm_object_new(int type, uint64_t bytes, void (*init)(uint32_t, void *, const void *), const void *arg,
                       const mp_shm_wait *w, mp_shm_handle *out) {
   int err = mp_shm_arena_lock(w);
   if (err) return err;

@@ -92,7 +92,7 @@ int mp_shm_object_type_of(mp_shm_handle h);
 
 /* Makes an object of `bytes` bytes held by this process; init fills its block under the arena lock.
  * 0, -ENOMEM, -EINTR, -ETIMEDOUT. */
-int mp_shm_object_new(int type, size_t bytes, void (*init)(uint32_t slot, void *block, const void *arg),
+int mp_shm_object_new(int type, uint64_t bytes, void (*init)(uint32_t slot, void *block, const void *arg),
                       const void *arg, const mp_shm_wait *w, mp_shm_handle *out);
 bool mp_shm_object_live(mp_shm_handle h); /* of whatever type */
 /* The block of a live object of that type, or NULL. Valid while this process holds it. */

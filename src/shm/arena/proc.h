@@ -13,8 +13,7 @@ enum { MP_PROC_FREE, MP_PROC_STARTING, MP_PROC_LIVE, MP_PROC_DEAD, MP_PROC_CLEAN
 typedef struct mp_shm_proc {
   _Alignas(MP_LINE) mp_os_mutex life;
   _Atomic uint64_t state; /* gen << 32 | MP_PROC_* */
-  uint64_t parent;        /* who will release it; 0: nobody */
-  uint64_t since;         /* when it was reserved */
+  _Atomic uint64_t parent, since;
   _Atomic int32_t pid, exit;
   _Atomic uint32_t nclaimed, asleep;
   _Atomic uint32_t wait_set, private_wait;

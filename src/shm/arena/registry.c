@@ -25,6 +25,13 @@ MP_OS_THREAD_LOCAL bool mp_shm_is_usable;
 static unsigned state_of(uint32_t slot) { return (unsigned)mp_shm_proc_state(slot) & 0xff; }
 static mp_shm_proc_ref ref_of(uint32_t slot) { return (mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot; }
 
+static mp_shm_proc_ref parent_of(uint32_t slot) {
+  return atomic_load_explicit(&mp_shm_proc_at(slot)->parent, memory_order_relaxed);
+}
+static uint64_t since_of(uint32_t slot) {
+  return atomic_load_explicit(&mp_shm_proc_at(slot)->since, memory_order_relaxed);
+}
+
 static void set_state(uint32_t slot, unsigned s) {
   uint64_t gen = mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff);
   atomic_store_explicit(&mp_shm_proc_at(slot)->state, gen | s, memory_order_release);
@@ -52,8 +59,8 @@ uint32_t mp_shm_proc_room(void) { return mp_shm_header->nprocs; }
 
 /* A reservation nobody can be coming up in: its maker is gone or never knew of it, and its time is over. */
 static bool expired(uint32_t slot) {
-  mp_shm_proc *p = mp_shm_proc_at(slot);
-  return state_of(slot) == MP_PROC_STARTING && mp_os_now() - p->since > MP_START_GRACE && mp_shm_proc_dead(p->parent);
+  return state_of(slot) == MP_PROC_STARTING && mp_os_now() - since_of(slot) > MP_START_GRACE &&
+         mp_shm_proc_dead(parent_of(slot));
 }
 
 static void free_starting(uint32_t slot) {
@@ -81,8 +88,8 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   uint64_t gen = (mp_shm_proc_state(slot) >> 32) + 1;
   if (gen == 1) mp_shm_robust_init(&p->life);
   if (slot >= mp_shm_header->top_proc) mp_shm_header->top_proc = slot + 1;
-  p->parent = parent;
-  p->since = mp_os_now();
+  atomic_store_explicit(&p->parent, parent, memory_order_relaxed);
+  atomic_store_explicit(&p->since, mp_os_now(), memory_order_relaxed);
   p->pid = 0;
   p->exit = MP_EXIT_NONE;
   p->nclaimed = p->asleep = 0;
@@ -256,7 +263,7 @@ static void clean(uint32_t slot) {
   int r = mp_os_mutex_try(&p->life);
   if (r < 0) return;
   if (state_of(slot) == MP_PROC_CLEANED && mp_shm_proc_reap(slot) == 0) {
-    set_state(slot, mp_shm_proc_dead(p->parent) ? MP_PROC_FREE : MP_PROC_DEAD);
+    set_state(slot, mp_shm_proc_dead(parent_of(slot)) ? MP_PROC_FREE : MP_PROC_DEAD);
     count_awake();
   }
   if (r == MP_ABANDONED) mp_os_mutex_consistent(&p->life);
@@ -273,11 +280,12 @@ static bool is_registered(pid_t pid) {
 
 /* The reserver was killed before it could tell a pid: is there no child? A look costs some milliseconds, so the next is
  * made when the reservation is twice as old, or MP_LOOK later. */
-static bool never_forked(mp_shm_proc *p, uint64_t age) {
+static bool never_forked(uint32_t slot, uint64_t age) {
   static MP_PROCESS_LOCAL uint64_t next;
   uint64_t now = mp_os_now();
-  if (!p->parent || !mp_shm_proc_dead(p->parent) || now < next) return false;
-  bool perhaps = mp_os_mapped_elsewhere(mp_shm_header, p->since, is_registered);
+  mp_shm_proc_ref parent = parent_of(slot);
+  if (!parent || !mp_shm_proc_dead(parent) || now < next) return false;
+  bool perhaps = mp_os_mapped_elsewhere(mp_shm_header, since_of(slot), is_registered);
   next = perhaps ? now + (age < MP_LOOK ? age : MP_LOOK) : 0;
   return !perhaps;
 }
@@ -285,10 +293,9 @@ static bool never_forked(mp_shm_proc *p, uint64_t age) {
 /* Its child was killed before it could come up and is not reaped yet, or there is none. The state is looked at last:
  * what is gone cannot change it any more. */
 static bool stillborn(uint32_t slot) {
-  mp_shm_proc *p = mp_shm_proc_at(slot);
-  pid_t pid = p->pid;
-  uint64_t age = mp_os_now() - p->since;
-  if (age < MP_SLICE || !(pid ? mp_os_gone(pid) : never_forked(p, age))) return false;
+  pid_t pid = mp_shm_proc_at(slot)->pid;
+  uint64_t age = mp_os_now() - since_of(slot);
+  if (age < MP_SLICE || !(pid ? mp_os_gone(pid) : never_forked(slot, age))) return false;
   return state_of(slot) == MP_PROC_STARTING;
 }
 
@@ -297,7 +304,7 @@ bool mp_shm_proc_any(void) {
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++) {
     unsigned s = state_of(i);
     if (s == MP_PROC_LIVE && !mp_shm_proc_slot_dead(i)) return true;
-    if (s == MP_PROC_STARTING && mp_os_now() - mp_shm_proc_at(i)->since < MP_BRIEF) return true;
+    if (s == MP_PROC_STARTING && mp_os_now() - since_of(i) < MP_BRIEF) return true;
   }
   return false;
 }
@@ -309,7 +316,7 @@ void mp_shm_sweep(void) {
     unsigned s = state_of(i);
     if (to_clean(i)) clean(i);
     bool late = s == MP_PROC_STARTING && (expired(i) || stillborn(i));
-    if (late || (s == MP_PROC_DEAD && mp_shm_proc_dead(mp_shm_proc_at(i)->parent))) mp_shm_proc_release(ref, late);
+    if (late || (s == MP_PROC_DEAD && mp_shm_proc_dead(parent_of(i)))) mp_shm_proc_release(ref, late);
   }
 }
 
@@ -325,7 +332,8 @@ void mp_shm_proc_release(mp_shm_proc_ref ref, bool never_came) {
   uint32_t slot = mp_shm_ref_slot(ref);
   if (!is_current(ref)) return;
   /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
-  if (mp_shm_my_ref && mp_shm_proc_at(slot)->parent == mp_shm_my_ref) mp_shm_proc_at(slot)->parent = 0;
+  if (mp_shm_my_ref && parent_of(slot) == mp_shm_my_ref)
+    atomic_store_explicit(&mp_shm_proc_at(slot)->parent, 0, memory_order_relaxed);
   if (to_clean(slot)) clean(slot);
   if (lock_briefly() != 0) return;
   if (ref_of(slot) == ref) {

@@ -12,6 +12,10 @@
  *            CLEANED->DEAD or FREE (holds life);        CLEANED is dead, though a cleaner may hold its life
  *            the parent: DEAD->FREE (arena lock)
  *            a sweep: STARTING->FREE (arena lock) once it has found that there is no child, or none any more
+ * parent     the reserver, before STARTING; the parent  who will release it; 0: nobody, or it has let go of it
+ *            once more, when it lets go (relaxed: by
+ *            then `state` is what counts)
+ * since      the reserver, before STARTING              when it was reserved
  * exit       the process itself, once, before it ends   MP_EXIT_NONE, else 0..255: what it meant to exit with
  * pid        the reserver once it has forked, and       0: not known yet
  *            the process itself, before LIVE: the same
@@ -33,7 +37,8 @@
 #pragma GCC visibility push(hidden)
 
 typedef uint64_t mp_shm_proc_ref; /* gen << 32 | slot; 0 is nobody */
-enum { MP_EXIT_NONE = -1, MP_PROC_NAME = 40, MP_PROC_MOST = 4096 };
+enum { MP_EXIT_NONE = -1, MP_PROC_MOST = 4096 };
+enum { MP_PROC_NAME = 80 - (int)sizeof(mp_os_mutex) }; /* what a slot has left: 40 on x86-64, 32 on arm64 */
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);

@@ -26,7 +26,7 @@ static int send_handles(mp_shm_blob *b, const mp_shm_blob_source *m, const mp_sh
 }
 
 int mp_shm_blob_new(const mp_shm_blob_source *m, const mp_shm_wait *w, mp_shm_handle *out) {
-  int err = mp_shm_object_new(MP_TYPE_BLOB, sizeof(mp_shm_blob) + 8 * (size_t)m->nhandles + m->len, init, m, w, out);
+  int err = mp_shm_object_new(MP_TYPE_BLOB, sizeof(mp_shm_blob) + UINT64_C(8) * m->nhandles + m->len, init, m, w, out);
   if (err) return err;
   mp_shm_blob *b = mp_shm_object_block(*out, MP_TYPE_BLOB);
   char *to = (char *)&b->handles[b->room];

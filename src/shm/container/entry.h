@@ -162,8 +162,8 @@ static inline bool mp_shm_words_same(const _Atomic uint64_t *a, const void *b, u
 #define MP_HASH_2 UINT64_C(0xd6e8feb86659fd93)
 
 static inline uint64_t mp_shm_hash_mix(uint64_t a, uint64_t b) {
-  __uint128_t p = (__uint128_t)a * b;
-  return (uint64_t)p ^ (uint64_t)(p >> 64);
+  uint64_t high, low = mp_os_product(a, b, &high);
+  return low ^ high;
 }
 static inline uint64_t mp_shm_hash_read(const unsigned char *p, size_t n) {
   uint64_t v = 0;

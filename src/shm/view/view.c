@@ -136,8 +136,9 @@ bool mp_shm_view_proc_at(const mp_shm_view *v, uint32_t slot, mp_shm_view_proc *
   p->alive = (state & 0xff) == MP_PROC_LIVE && mp_os_mutex_held(&at->life);
   if (!p->alive && (state & 0xff) != MP_PROC_STARTING) return false;
   p->pid = atomic_load_explicit(&at->pid, memory_order_relaxed);
-  p->parent = mp_shm_view_lives(v, at->parent) ? mp_shm_ref_slot(at->parent) + 1 : 0;
-  p->began = at->since;
+  mp_shm_proc_ref parent = load(&at->parent);
+  p->parent = mp_shm_view_lives(v, parent) ? mp_shm_ref_slot(parent) + 1 : 0;
+  p->began = load(&at->since);
   memcpy(p->name, at->name, MP_PROC_NAME - 1);
   read_monitor(v, slot, p);
   atomic_thread_fence(memory_order_acquire);
