@@ -67,6 +67,7 @@ local PROGRAM = [[
 describe("a child of a process that holds locks", function()
   it("and its parent leave nothing locked when they are killed", function()
     local r = program.text(PROGRAM, { seconds = 60 })
-    assert.equal("order\ttrue\t2\t2\nkept\ttrue\t2\t2\nearly\ttrue\t2\t2\nparent\ttrue\ttrue\tabandoned\n", r.out, r.err)
+    assert.equal("order\ttrue\t2\t2\nkept\ttrue\t2\t2\nearly\ttrue\t2\t2\nparent\ttrue\ttrue\tabandoned\n", r.out,
+      r.err)
   end)
 end)
