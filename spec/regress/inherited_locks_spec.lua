@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The kernel has a list of the locks that a thread holds, and lets go of them when it dies. A forked child begins with an
--- empty one. musl's fork left it its parent's, so that what it locked was chained into what its parent held, and who died
--- then could leave locks taken for ever.
+-- The kernel has a list of the locks that a thread holds, and lets go of them when it dies. A forked child begins with
+-- an empty one. musl's fork left it its parent's, so that what it locked was chained into what its parent held, and who
+-- died then could leave locks taken for ever.
 
 local program = require("spec.support.program")
 
