@@ -23,7 +23,7 @@
 #define YOUNG (40 * MP_MS) /* + PROMPT < MP_SLICE */
 #define TRIES 4
 #define SPARSE 5
-#define LATE_MOST 40       /* instructions between a release and naming the first word in the pending entry */
+#define LATE_MOST 24       /* instructions between a release and naming the first word in the pending entry */
 #define FIRST_MOST 900     /* instructions of a notify, about */
 #define MOST_FOR_NOTHING 8 /* instructions between a reaper's two stores, times the two that may be given it */
 

@@ -4,11 +4,15 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "bind/check.h"
 #include "bind/queue.h"
 #include "codec/codec.h"
+#include "os/process.h"
 
+#define LINE 512
 #define LIST_ROOM 8        /* items that get_many has room for before it knows how many there are, */
 #define LIST_ROOM_MAX 1024 /* and at once */
 #define ITEM_NAME 32
@@ -205,6 +209,18 @@ typedef struct taking { /* a get_many under way; its list is at index LIST_AT */
 
 enum { LIST_AT = 4 };
 
+/* As a `get` that raised its error would have consumed it; here another error is raised, so this one is told. */
+static void tell_lost(lua_State *L) {
+  char line[LINE];
+  const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "its hook raised";
+  int n =
+      snprintf(line, sizeof line,
+               "mproc: pid %d: get_many has lost a message that cannot be decoded (%.200s), for the arena has no room "
+               "to put it back\n",
+               (int)getpid(), why);
+  mp_os_write_line(STDERR_FILENO, line, (size_t)n);
+}
+
 /* What came behind a message that failed goes back as well; if the arena has no room for that, it is given at once. */
 static void give_back_rest(lua_State *L, taking *t, mp_shm_incoming *g) {
   while (g->more) {
@@ -213,7 +229,7 @@ static void give_back_rest(lua_State *L, taking *t, mp_shm_incoming *g) {
     if (mp_lua_queue_use(L, t->q, g, false) == 0)
       lua_rawseti(L, LIST_AT, ++t->n);
     else
-      lua_pop(L, 1);
+      tell_lost(L), lua_pop(L, 1);
   }
 }
 

@@ -120,6 +120,13 @@ static uint64_t nth(mp_shm_condition *c, uint64_t n) {
   return high;
 }
 
+/* The word of the first who is notified and may still sleep, or NULL. */
+static _Atomic uint32_t *first_notified(mp_shm_condition *c) {
+  for (uint32_t p = 0, all = mp_shm_per_process_count(&c->slots); p < all; p++)
+    if (notified(c, mp_shm_per_process_load(&c->slots, p))) return mp_shm_private_wait_word(p);
+  return NULL;
+}
+
 /* Wakes for all who are notified and may still sleep. Without m: a wake too many costs a look. */
 static void wake_notified(void *block) {
   mp_shm_condition *c = block;
@@ -141,7 +148,7 @@ int mp_shm_condition_notify(mp_shm_condition *c, mp_shm_handle h, mp_shm_handle 
   atomic_store_explicit(&c->upto, nth(c, n), memory_order_seq_cst);
   resolve_left(c);
   mp_os_mutex_unlock(&c->m);
-  mp_shm_mutex_after_release(lock_handle, h, wake_notified, c);
+  mp_shm_mutex_after_release(lock_handle, h, wake_notified, c, first_notified(c));
   return 0;
 }
 

@@ -20,6 +20,7 @@ typedef struct mp_shm_mutex_held_list {
   _Atomic uint64_t *slot;
   void (*wake)(void *block);
   void *block;
+  _Atomic uint32_t *first;
 } mp_shm_mutex_held_list;
 MP_PROCESS_LOCAL_LARGE mp_shm_mutex_held_list mp_shm_mutex_held[MP_MUTEX_MOST];
 static MP_PROCESS_LOCAL unsigned nheld, nasked; /* nasked: what is to be done at releases */
@@ -92,15 +93,17 @@ void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic 
   e->slot = slot;
 }
 
-void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*wake)(void *), void *block) {
+void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*wake)(void *), void *block,
+                                _Atomic uint32_t *first) {
   mp_shm_mutex_held_list *e = find(h);
-  if (e->after == object) return;
+  if (e->after == object && e->first) return;
   do_after(e);
   mp_shm_object_use_held(object);
   nasked++;
   e->after = object;
   e->wake = wake;
   e->block = block;
+  e->first = first;
 }
 
 void mp_shm_mutex_init(mp_shm_mutex *x, uint32_t kind) {
@@ -203,6 +206,7 @@ void mp_shm_mutex_release(mp_shm_mutex *x, mp_shm_handle h) {
   if (e) do_before(e);
   atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
   mp_os_mutex_unlock(&x->m);
+  if (e && e->after) mp_shm_pending(e->first);
   if (e) do_after(e);
   forget(h);
 }

@@ -54,8 +54,10 @@ void mp_shm_mutex_release(mp_shm_mutex *x, mp_shm_handle h);
  * at most one per lock: what was asked before is done now.
  * Just before it lets go, *slot is put to 0; NULL: nothing. */
 void mp_shm_mutex_before_release(mp_shm_handle h, mp_shm_handle object, _Atomic uint64_t *slot);
-/* Just after it has let go, wake(block) is called, which only wakes. */
-void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*wake)(void *block), void *block);
+/* Just after it has let go, wake(block) is called, which only wakes. first: the word of one for whom it is, who passes the
+ * wake on to all others, or NULL: the system wakes him if this process is killed before. */
+void mp_shm_mutex_after_release(mp_shm_handle h, mp_shm_handle object, void (*wake)(void *block), void *block,
+                                _Atomic uint32_t *first);
 static inline bool mp_shm_mutex_mine(const mp_shm_mutex *x) { return mp_os_mutex_mine(&x->m); }
 static inline bool mp_shm_mutex_locked(const mp_shm_mutex *x) { return mp_os_mutex_held(&x->m); }
 /* Who holds it, or 0. */
