@@ -51,7 +51,7 @@ static int dict_get(lua_State *L) {
 
 /* Upvalue: the methods. They are found in a closed one, too. */
 static int dict_index(lua_State *L) {
-  lua_settop(L, 2);
+  if (lua_gettop(L) != 2) lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
@@ -111,8 +111,9 @@ int mp_lua_dict_store(lua_State *L, const mp_lua_box *b, int at_key, int at_valu
 /* set(k, v[, ttl]) */
 static int dict_set(lua_State *L) {
   mp_lua_box *b = check(L);
-  lua_settop(L, 4);
-  mp_lua_dict_store(L, b, 2, 3, 4, NULL);
+  bool plain = lua_gettop(L) == 3;
+  if (!plain) lua_settop(L, 4);
+  mp_lua_dict_store(L, b, 2, 3, plain ? 0 : 4, NULL);
   return 0;
 }
 
@@ -135,10 +136,11 @@ static int dict_add(lua_State *L) {
   mp_lua_box *b = check(L);
   mp_shm_item n, initial = {.type = MP_ITEM_INTEGER}, sum;
   mp_lua_key key;
-  lua_settop(L, 4);
+  bool plain = lua_gettop(L) == 3;
+  if (!plain) lua_settop(L, 4);
   mp_lua_key_read(L, 2, &key);
   mp_lua_number_read(L, 3, "n", &n);
-  if (!lua_isnil(L, 4)) mp_lua_number_read(L, 4, "initial", &initial);
+  if (!plain && !lua_isnil(L, 4)) mp_lua_number_read(L, 4, "initial", &initial);
   mp_lua_item_keep_key(&n, &key);
   initial.deadline = usual_deadline(b->object);
   mp_lua_key_hash(&key, b->object);
