@@ -38,16 +38,25 @@ static void put(lua_State *L, output *o, const char *s, size_t n) {
   o->n += n;
 }
 
+static void put_value(lua_State *L, lines *l, int idx) {
+  size_t n;
+  if (lua_type(L, idx) == LUA_TSTRING) {
+    const char *s = lua_tolstring(L, idx, &n);
+    put(L, &l->out, s, n);
+    return;
+  }
+  const char *s = luaL_tolstring(L, idx, &n);
+  put(L, &l->out, s, n);
+  lua_pop(L, 1);
+}
+
 /* The values from `first` on, with tabs between. Nothing for nil alone. */
 static void put_values(lua_State *L, lines *l, int first) {
   int last = lua_gettop(L);
   if (last < first || (last == first && lua_isnil(L, first))) return;
   for (int i = first; i <= last; i++) {
-    size_t n;
-    const char *s = luaL_tolstring(L, i, &n);
     if (i > first) put(L, &l->out, "\t", 1);
-    put(L, &l->out, s, n);
-    lua_pop(L, 1);
+    put_value(L, l, i);
   }
   put(L, &l->out, l->ending, 1);
 }
@@ -121,7 +130,9 @@ static int text_lines(lua_State *L) {
   l.ending = luaL_checkstring(L, ENDING);
   bool keep_going = lua_toboolean(L, KEEP_GOING);
   lua_settop(L, KEEP_GOING);
-  l.out = (output){lua_newuserdatauv(L, FIRST_ROOM, 0), 0, FIRST_ROOM};
+  size_t room =
+      l.what == COUNT || l.what == EACH ? FIRST_ROOM : n + n / 8 + FIRST_ROOM; /* as much is put out, most often */
+  l.out = (output){lua_newuserdatauv(L, room, 0), 0, room};
   lua_pushnil(L);
   run(L, &l, keep_going);
   lua_pushlstring(L, l.out.p, l.out.n);

@@ -71,13 +71,15 @@ static int terminal_size(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg functions[] = {{"kind_of_path", kind_of_path},
-                                     {"become", become},
-                                     {"terminal_keys", terminal_keys},
-                                     {"terminal_size", terminal_size},
-                                     {"write_out", write_out},
-                                     {"reader_gone", reader_gone},
-                                     {"end_with_reader", end_with_reader},
-                                     {NULL, NULL}};
+/* keep_memory(bytes): so much stays with this process when it is freed */
+static int keep_memory(lua_State *L) {
+  mp_os_malloc_keep((size_t)luaL_checkinteger(L, 1));
+  return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"kind_of_path", kind_of_path},   {"keep_memory", keep_memory},         {"become", become},
+    {"terminal_keys", terminal_keys}, {"terminal_size", terminal_size},     {"write_out", write_out},
+    {"reader_gone", reader_gone},     {"end_with_reader", end_with_reader}, {NULL, NULL}};
 
 void mp_lua_open_program(lua_State *L) { luaL_setfuncs(L, functions, 0); }

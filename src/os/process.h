@@ -138,9 +138,11 @@ int64_t mp_os_read(int fd, void *p, size_t n);
 /* Writes all of the file `from` to `to`. 0 or -errno. */
 int mp_os_send_file(int from, int to);
 
-/* malloc_trim.c */
+/* malloc.c */
 /* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
 void mp_os_malloc_trim(void);
+/* Up to n bytes that are free stay with malloc, at most 32 MiB: getting them anew costs a fault a page. */
+void mp_os_malloc_keep(size_t n);
 
 /* exit.c */
 /* The library stays mapped for ever, whoever closes it: `inside` is an address in it. */

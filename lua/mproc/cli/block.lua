@@ -6,12 +6,15 @@ local input = require("mproc.cli.input")
 
 local block = {}
 
+local MINOR, MAJOR = 50, 400 -- per cent: a block leaves some megabytes of garbage, and little else
+
 local plan, make, combine -- how blocks are treated; the maker of the function of a line; of reduce
 
 -- settings: code (of the maker), from_file (the code gives the function itself), mode (of core.lines, "block" or
 -- "reduce"), ending, keep_going, fields (their separator, "" for blanks), combine (code), modules, begin (code).
 function block.prepare(settings)
   plan = settings
+  collectgarbage("generational", MINOR, MAJOR)
   for _, name in ipairs(settings.modules or {}) do
     _G[name:match("[^.]*$")] = require(name)
   end

@@ -12,6 +12,7 @@ local usage = require("mproc.cli.usage")
 local stream = {}
 
 local BLOCK = 1 << 20
+local KEPT = 16 << 20 -- bytes that a process does not give back between blocks
 local LOOK_SECONDS = 0.25 -- how often it looks whether somebody still reads
 
 stream.OPTIONS = {
@@ -139,6 +140,7 @@ function stream.run(given, operands, mode, more, take)
   end
   input.check(operands)
   core.end_with_reader()
+  core.keep_memory(KEPT)
   local pool <close> = open_pool(given, settings)
   local verb = given.unordered and pool.imap_unordered or pool.imap
   local items = input.items(operands, given.block or BLOCK, settings.ending)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the C library's malloc has free, before a fork. */
+/* What the C library's malloc has free: before a fork, and in a process that takes and frees much again and again. */
 #include "os/process.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #if defined(__GLIBC__)
@@ -29,6 +30,13 @@ void mp_os_malloc_trim(void) {
   malloc_trim(0);
   sort_free();
 }
+
+void mp_os_malloc_keep(size_t n) {
+  int most = n < INT_MAX ? (int)n : INT_MAX;
+  mallopt(M_TRIM_THRESHOLD, most);
+  mallopt(M_MMAP_THRESHOLD, most);
+}
 #else
 void mp_os_malloc_trim(void) {}
+void mp_os_malloc_keep(size_t n) { (void)n; }
 #endif
