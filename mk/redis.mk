@@ -5,7 +5,8 @@
 
 REDIS_SOURCES := $(call tree,redis/src,*.c)
 REDIS_MODULES := $(call tree,redis/lua,*.lua)
-REDIS_MODULE = $(BUILD)/mproc/far/redis/resp.so
+# Each file is a module.
+REDIS_MODULE_FILES = $(REDIS_SOURCES:redis/src/%.c=$(BUILD)/mproc/far/redis/%.so)
 REDIS_SPECS = $(call tree,redis/spec,*_spec.lua)
 HIREDIS_LIBS ?= $(or $(shell pkg-config --libs hiredis 2>/dev/null),-lhiredis)
 
@@ -13,13 +14,13 @@ HIREDIS_LIBS ?= $(or $(shell pkg-config --libs hiredis 2>/dev/null),-lhiredis)
 REDIS_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;$(TREE)redis/lua/?.lua;$(TREE)redis/lua/?/init.lua;./?.lua;$${LUA_PATH:-;}" \
   LUA_CPATH="$(BUILD)/?.so;$${LUA_CPATH:-;}" LUA="$(LUA)" BUSTED="$(BUSTED)" BUILD="$(BUILD)"
 
-$(REDIS_MODULE): $(REDIS_SOURCES:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/mproc/far/redis/%.so: $(BUILD)/obj/redis/src/%.o
 	@mkdir -p $(@D)
-	$(CC) -shared -o $@ $(filter %.o,$^) $(ALL_LDFLAGS) $(HIREDIS_LIBS)
+	$(CC) -shared -o $@ $< $(ALL_LDFLAGS) $(if $(filter resp,$*),$(HIREDIS_LIBS))
 
 -include $(REDIS_SOURCES:%.c=$(BUILD)/obj/%.d)
 
-redis: $(REDIS_MODULE) ## the rock mproc-redis, in BUILD
+redis: $(REDIS_MODULE_FILES) ## the rock mproc-redis, in BUILD
 
 test-redis: all redis $(SPEC_MODULES) ## its specs on servers of their own, or SPECS='redis/spec/a_spec.lua ...'
 	@$(REDIS_ENV) scripts/run-specs.sh $(BUILD)/redis-summary $(or $(SPECS),$(REDIS_SPECS))
@@ -31,4 +32,5 @@ deps-redis: ## install what it needs: redis-server, LuaSocket, LuaSec, hiredis
 install-redis: redis ## to PREFIX=/usr/local, below DESTDIR
 	@for module in $(REDIS_MODULES:redis/lua/%=%); do \
 	  $(INSTALL) -D -m 644 "redis/lua/$$module" "$(DESTDIR)$(LUA_DIR)/$$module" || exit 1; done
-	$(INSTALL) -D -m 755 $(REDIS_MODULE) "$(DESTDIR)$(LIB_DIR)/mproc/far/redis/resp.so"
+	@for file in $(REDIS_MODULE_FILES:$(BUILD)/%=%); do \
+	  $(INSTALL) -D -m 755 "$(BUILD)/$$file" "$(DESTDIR)$(LIB_DIR)/$$file" || exit 1; done

@@ -15,7 +15,7 @@ local cli = {}
 
 local MISUSE, INTERRUPTED = 2, 130
 
-cli.VERBS = { "map", "filter", "reduce", "run", "top", "trace", "report" }
+cli.VERBS = { "map", "filter", "reduce", "run", "worker", "top", "trace", "report" }
 
 local function load_verb(name)
   for _, verb in ipairs(cli.VERBS) do

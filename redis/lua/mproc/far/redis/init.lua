@@ -4,28 +4,35 @@
 
 local redis = {}
 
-local parts = {
-  main = function(...) -- of the keeper, the process beside a pool's owner
-    return require("mproc.far.redis.keeper").main(...)
-  end,
-  work = function(...) -- mproc worker
-    return require("mproc.far.redis.worker").main(...)
-  end,
-  check = function(...) -- mproc worker --check
-    return require("mproc.far.redis.look").check(...)
-  end,
-  look = function(...) -- mproc top
-    return require("mproc.far.redis.look").open(...)
-  end,
-}
-
-for name, part in pairs(parts) do
-  redis[name] = part
+-- Of the keeper, the process beside a pool's owner.
+function redis.main(...)
+  return require("mproc.far.redis.keeper").main(...)
 end
 
--- What is wrong with an address, or nil. The address itself is not repeated: it may hold a password.
+-- What an address says, a target (url.lua); or nil and what is wrong. The address is not repeated: it may hold a
+-- password. address: nil for MPROC_URL; version: of the code, or nil.
+function redis.parse(address, version)
+  return require("mproc.far.redis.url").parse(address, version)
+end
+
+-- mproc worker: until it is told to leave.
+function redis.work(target, options)
+  return require("mproc.far.redis.worker").run(target, options)
+end
+
+-- A pattern of --allow, for options.allow of work(); or nil and what is wanted.
+function redis.pattern(text)
+  return require("mproc.far.redis.worker.allow").compile(text)
+end
+
+-- mproc worker --check: writes what there is to know, and gives an exit status.
+function redis.check(target)
+  return require("mproc.far.redis.look").check(target)
+end
+
+-- What is wrong with an address, or nil.
 function redis.refuse(address)
-  local target, message = require("mproc.far.redis.url").parse(address)
+  local target, message = redis.parse(address)
   return not target and message or nil
 end
 

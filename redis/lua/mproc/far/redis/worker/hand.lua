@@ -1,0 +1,257 @@
+-- SPDX-License-Identifier: MIT
+-- What a worker program has in hand: chunks from the moment the server gave them until their commit is answered.
+-- Runs them in the local pool, as bytes: the supervisor decodes nothing.
+-- Invariant: a chunk is in w.hand by its id until it is committed, put back, or known to be another's; w.inhand
+-- counts them.
+--
+-- A chunk: id, task (message.read_task), mode (message.read_mode), deaths (workers that died of it before), futures
+-- (future -> true, those that run), records (its results, once it has ended), gone (its owner is). Run singly, also:
+-- single (a list of records by item), left (items to come).
+
+local allow = require("mproc.far.redis.worker.allow")
+local child = require("mproc.far.redis.worker.child")
+local far_errors = require("mproc.far.redis.errors")
+local message = require("mproc.far.redis.message")
+local protocol = require("mproc.pool.protocol")
+
+local hand = {}
+
+local POISON = 3 -- deaths of worker programs that an item may cause
+local WEIGHT = 0.2 -- of the last chunk in the mean time that one takes
+local NOBODY = "none" -- a pool that does not exist: what is committed for it is deleted
+
+-- --- ends ---
+
+-- The chunk has its records: they go out with the next commit.
+local function ended(w, chunk, records)
+  chunk.records = records
+  w.ended[#w.ended + 1] = chunk
+end
+
+local function error_bytes(err)
+  return protocol.pack_abroad("error", err) or protocol.pack_abroad("error", tostring(err))
+end
+
+local function fail_all(w, chunk, err)
+  w.failed = w.failed + chunk.task.n
+  ended(w, chunk, message.records(chunk.task.n, protocol.FAILED, error_bytes(err)))
+end
+
+-- Forgets a chunk: it is committed, or another's.
+function hand.drop(w, chunk)
+  if w.hand[chunk.id] == chunk then
+    w.hand[chunk.id] = nil
+    w.inhand = w.inhand - 1
+  end
+end
+
+local function count(w, n, failed, seconds)
+  w.done, w.failed, w.busy = w.done + n, w.failed + failed, w.busy + seconds
+end
+
+-- --- running ---
+
+local run_single
+
+-- Calls then(...) with what the child gave, or failed(err). A chunk that was called off ends without either.
+local function watch(w, chunk, future, on_end, on_error)
+  chunk.futures[future] = true
+  w.running = w.running + 1
+  future:add_done_callback(function()
+    chunk.futures[future] = nil
+    w.running = w.running - 1
+    local err = future:exception(0)
+    if chunk.gone or chunk.dropped then
+      if not next(chunk.futures) and chunk.gone and not chunk.records then
+        ended(w, chunk, "")
+      end
+    elseif err ~= nil then
+      on_error(err)
+    else
+      on_end(future:get(0))
+    end
+  end)
+end
+
+local function submit(w, timeout, f, ...)
+  if timeout then
+    return w.pool:apply_async(f, { n = select("#", ...), ... }, nil, { timeout = timeout })
+  end
+  return w.pool:submit(f, ...)
+end
+
+local function is_death(err)
+  return type(err) == "table" and rawget(err, "kind") == "worker_died"
+end
+
+local function note_single(w, chunk, i, records)
+  chunk.single[i] = records
+  chunk.left = chunk.left - 1
+  if chunk.left == 0 then
+    ended(w, chunk, table.concat(chunk.single))
+  end
+end
+
+-- Item i alone, in a process of its own; deaths: of attempts before.
+function run_single(w, chunk, i, bytes, deaths)
+  local task, mode = chunk.task, chunk.mode
+  local attempt = 1 + chunk.deaths + #deaths
+  local future = submit(w, mode.timeout, child.run, w.name, task.f, task.m, 1, bytes, attempt)
+  watch(w, chunk, future, function(records, failed, seconds)
+    count(w, 1, failed, seconds)
+    note_single(w, chunk, i, records)
+  end, function(err)
+    if is_death(err) and #deaths < mode.retries then
+      deaths[#deaths + 1] = { pid = err.pid, signal = err.signal, exitcode = err.exitcode }
+      return run_single(w, chunk, i, bytes, deaths)
+    elseif is_death(err) then
+      err = far_errors.child_died(err, task.f, w.name, deaths)
+    end
+    count(w, 1, 1, 0)
+    note_single(w, chunk, i, message.record(protocol.FAILED, 0, error_bytes(err)))
+  end)
+end
+
+-- Its items one by one, so that only the guilty one fails. first: the death that its only item has caused already.
+local function run_singly(w, chunk, first)
+  local task = chunk.task
+  chunk.single, chunk.left = {}, task.n
+  if task.n == 1 then
+    return run_single(w, chunk, 1, task.bytes, first)
+  end
+  watch(w, chunk, w.pool:submit(child.split, task.n, task.bytes), function(each)
+    for i = 1, task.n do
+      run_single(w, chunk, i, each[i], {})
+    end
+  end, function(err)
+    fail_all(w, chunk, is_death(err) and far_errors.child_died(err, task.f, w.name, {}) or err)
+  end)
+end
+
+-- The death of a process that had a whole chunk.
+local function child_died(w, chunk, err)
+  local task = chunk.task
+  if task.n > 1 then
+    return run_singly(w, chunk)
+  elseif chunk.mode.retries > 0 then
+    return run_singly(w, chunk, { { pid = err.pid, signal = err.signal, exitcode = err.exitcode } })
+  end
+  fail_all(w, chunk, far_errors.child_died(err, task.f, w.name, {}))
+end
+
+local function run_whole(w, chunk)
+  local task = chunk.task
+  local future = submit(w, chunk.mode.timeout, child.run, w.name, task.f, task.m, task.n, task.bytes, 1 + chunk.deaths)
+  watch(w, chunk, future, function(records, failed, seconds)
+    count(w, task.n, failed, seconds)
+    w.chunk_seconds = w.chunk_seconds + (seconds - w.chunk_seconds) * WEIGHT
+    ended(w, chunk, records)
+  end, function(err)
+    if is_death(err) then
+      return child_died(w, chunk, err)
+    end
+    fail_all(w, chunk, err)
+  end)
+end
+
+-- A limit of time is each item's own.
+local function run(w, chunk)
+  local task = chunk.task
+  if not allow.matches(w.allow, task.f) then
+    fail_all(w, chunk, far_errors.unknown_function(w.name, task.f, "no --allow of it matches"))
+  elseif chunk.mode.timeout and task.n > 1 then
+    run_singly(w, chunk)
+  else
+    run_whole(w, chunk)
+  end
+end
+
+-- --- taking ---
+
+-- What died with a worker program goes back in single items, so that what killed it is parted from what did not. One
+-- that has done so too often is answered.
+local function take_from_dead(w, chunk, whose)
+  local task = chunk.task
+  local host = whose:match("^(.*):%d+:[^:]*$") or whose
+  local hosts = (task.hosts or "") == "" and host or task.hosts .. "," .. host
+  if task.n == 1 and chunk.deaths >= POISON then
+    return fail_all(w, chunk, far_errors.poison(task.f, chunk.deaths, hosts))
+  elseif task.n == 1 then
+    return w.put_back(chunk, { task.bytes }, hosts)
+  end
+  watch(w, chunk, w.pool:submit(child.split, task.n, task.bytes), function(each)
+    w.put_back(chunk, each, hosts)
+  end, function(err)
+    fail_all(w, chunk, is_death(err) and far_errors.child_died(err, task.f, w.name, {}) or err)
+  end)
+end
+
+-- An entry is this worker's now. deaths, whose: when it comes from a dead one, how many have died, and the last one.
+function hand.take(w, id, fields, deaths, whose)
+  if w.hand[id] then
+    return
+  end
+  local task = message.read_task(id, fields)
+  local chunk = { id = id, task = task, deaths = (deaths or 0) + (task and task.deaths or 0), futures = {} }
+  w.hand[id], w.inhand = chunk, w.inhand + 1
+  if not task then
+    chunk.task = { pool = NOBODY, label = "0", n = 0 }
+    return ended(w, chunk, "")
+  end
+  local why
+  chunk.mode, why = message.read_mode(task.m)
+  if not chunk.mode then
+    fail_all(w, chunk, far_errors.unknown_version(w.name, why))
+  elseif (deaths or 0) > 0 then
+    take_from_dead(w, chunk, whose)
+  else
+    run(w, chunk)
+  end
+end
+
+-- --- calling off ---
+
+-- Its owner is gone: what runs is ended, and all of it deleted.
+function hand.abandon(w, pool)
+  for _, chunk in pairs(w.hand) do
+    if chunk.task.pool == pool and not chunk.gone and not chunk.records then
+      chunk.gone = true
+      for future in pairs(chunk.futures) do
+        future:terminate()
+      end
+      if not next(chunk.futures) then
+        ended(w, chunk, "")
+      end
+    end
+  end
+end
+
+-- Lets go of what has not begun: the chunk stays this worker's at the server. True when nothing of it ran.
+function hand.release(w, chunk)
+  if chunk.records or chunk.single then
+    return false
+  end
+  for future in pairs(chunk.futures) do
+    if not future:cancel() then
+      return false
+    end
+  end
+  chunk.dropped = true
+  hand.drop(w, chunk)
+  return true
+end
+
+-- The pools of which it has something in hand.
+function hand.pools(w)
+  local set, list = {}, {}
+  for _, chunk in pairs(w.hand) do
+    local pool = chunk.task.pool
+    if not set[pool] and pool ~= NOBODY then
+      set[pool] = true
+      list[#list + 1] = pool
+    end
+  end
+  return list
+end
+
+return hand
