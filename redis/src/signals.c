@@ -48,8 +48,7 @@ static int signals_heed(lua_State *L) {
 /* counts() -> how often SIGTERM and SIGINT have come. The descriptor is not readable any more until the next. */
 static int signals_counts(lua_State *L) {
   char drained[64];
-  while (read(ends[READ], drained, sizeof drained) > 0) {
-  }
+  while (read(ends[READ], drained, sizeof drained) > 0) {}
   lua_pushinteger(L, terms);
   lua_pushinteger(L, ints);
   return 2;

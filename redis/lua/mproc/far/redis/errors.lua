@@ -2,7 +2,8 @@
 -- Errors that pools over several machines have besides a local pool's. Used by worker programs.
 
 local core = require("mproc.core")
-require("mproc.pool.errors")
+local lazy = require("mproc.lazy")
+lazy.load("mproc.pool.errors")
 
 local errors = {}
 
@@ -39,7 +40,7 @@ end
 
 -- A process of a worker program, ended by a task: what the local pool said of it. earlier: deaths of attempts before.
 function errors.child_died(err, f, worker, earlier)
-  local died = require("mproc.errors").worker_died(("%s on %s"):format(err.name or "a process", worker), err.pid or 0,
+  local died = lazy.load("mproc.errors").worker_died(("%s on %s"):format(err.name or "a process", worker), err.pid or 0,
     err.exitcode or 1)
   died.task, died.worker = f, worker
   died.deaths = earlier[1] and earlier or nil

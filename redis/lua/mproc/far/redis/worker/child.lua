@@ -4,11 +4,12 @@
 -- Invariant: bytes of a task are decoded without functions, hooks and handles; each item has exactly one record.
 
 local allow = require("mproc.far.redis.worker.allow")
-local context = require("mproc.pool.worker.context")
+local lazy = require("mproc.lazy") -- gives the modules that mproc itself uses: there is one context in a process
+local context = lazy.load("mproc.pool.worker.context")
 local core = require("mproc.core")
 local far_errors = require("mproc.far.redis.errors")
 local message = require("mproc.far.redis.message")
-local protocol = require("mproc.pool.protocol")
+local protocol = lazy.load("mproc.pool.protocol")
 
 local child = {}
 

@@ -12,7 +12,7 @@ local allow = require("mproc.far.redis.worker.allow")
 local child = require("mproc.far.redis.worker.child")
 local far_errors = require("mproc.far.redis.errors")
 local message = require("mproc.far.redis.message")
-local protocol = require("mproc.pool.protocol")
+local protocol = require("mproc.lazy").load("mproc.pool.protocol")
 
 local hand = {}
 
