@@ -3,7 +3,7 @@
  * What a pool's owner has fetched and not accounted for yet (layer 3). A message leaves the queue for an entry of the inbox
  * before any user code runs, and stays there until done(): so no result is ever held by local variables alone. What tears
  * the owner's code, or uses the pool while a message is decoded, finds it here and accounts for it instead.
- * Called by lua/mproc/pool/.
+ * Called by lua/mproc/pool/, and by lua/mproc/manager/, whose requests and replies have the same header.
  *
  * Messages are fetched into a block, several at once where many are wanted. An entry is in the list `first` from the time
  * it is fetched until it is done, oldest first. While it is decoded its `depth` counts by how many: one that is done
@@ -203,6 +203,16 @@ static int inbox_done(lua_State *L) {
   inbox *b = check(L, 1);
   lua_pushboolean(L, end_entry(L, 1, b, luaL_checkinteger(L, 2)));
   return 1;
+}
+
+int mp_lua_pool_take(lua_State *L, int idx, mp_shm_wait *w, mp_lua_pool_header *head) {
+  inbox *b = check(L, idx);
+  entry *e;
+  int err = receive(L, idx, b, NOBODY, w, &e);
+  if (err) return err;
+  *head = e->head;
+  end_entry(L, idx, b, e->generation);
+  return 0;
 }
 
 /* pending(inbox): how many messages are fetched and not accounted for. */

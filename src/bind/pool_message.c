@@ -188,17 +188,6 @@ static int message_leased(lua_State *L) {
   return 1;
 }
 
-/* discard(queue): drops all its messages, undecoded, so that a queue which carries its own handle can go. */
-static int message_discard(lua_State *L) {
-  static const mp_shm_wait now = {0, NULL, NULL};
-  mp_shm_queue *q = mp_lua_queue_self(L);
-  mp_shm_incoming g;
-  mp_lua_queue_room room = mp_lua_queue_room_take(L);
-  while (mp_shm_queue_get(q, room.bytes, &g, &now) == 0) mp_shm_queue_done(&g);
-  mp_lua_queue_room_give(&room);
-  return 0;
-}
-
 static const struct {
   const char *name;
   lua_Integer value;
@@ -229,11 +218,8 @@ static const struct {
     {"RESULTS_MAX", MP_POOL_RESULTS_MAX},
 };
 
-static const luaL_Reg functions[] = {{"post", message_post},
-                                     {"report", message_report},
-                                     {"leased", message_leased},
-                                     {"discard", message_discard},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"post", message_post}, {"report", message_report}, {"leased", message_leased}, {NULL, NULL}};
 
 /* Adds the table `pool`. */
 void mp_lua_open_pool(lua_State *L) {
@@ -243,6 +229,7 @@ void mp_lua_open_pool(lua_State *L) {
     lua_setfield(L, -2, constants[i].name);
   }
   mp_lua_open_pool_far(L);
+  mp_lua_open_pool_exchange(L);
   mp_lua_open_pool_inbox(L);
   mp_lua_open_pool_items(L);
   mp_lua_open_pool_stream(L);

@@ -100,6 +100,10 @@ void mp_lua_pool_push_values(lua_State *L, const mp_shm_incoming *g, unsigned fl
 /* Pushes true and a table of the values with their n, or false and the error. */
 void mp_lua_pool_push_packed(lua_State *L, const mp_shm_incoming *g, unsigned flags);
 
+/* pool_inbox.c. Takes the next message of the inbox at idx and pushes it as receive does; it is done by that. 0, or an error
+ * with nothing pushed. */
+int mp_lua_pool_take(lua_State *L, int idx, mp_shm_wait *w, mp_lua_pool_header *head);
+
 /* pool_worker.c. lua_pcall of what is on the stack, with the message handler at idx; a hook that it sets ends with it. */
 int mp_lua_pool_call(lua_State *L, int nargs, int nresults, int handler);
 /* A worker's words at idx. An item begins: returns the time. */
@@ -108,6 +112,7 @@ uint64_t mp_lua_pool_note_begin(uint64_t *words, int64_t chunk, uint32_t offset)
 
 /* pool_far.c, pool_inbox.c, pool_items.c, pool_stream.c, pool_worker.c: add their functions to the table at the top. */
 void mp_lua_open_pool_far(lua_State *L);
+void mp_lua_open_pool_exchange(lua_State *L);
 void mp_lua_open_pool_inbox(lua_State *L);
 void mp_lua_open_pool_items(lua_State *L);
 void mp_lua_open_pool_stream(lua_State *L);

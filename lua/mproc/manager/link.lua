@@ -20,9 +20,9 @@ local link_of = {}
 
 local SHORT = 0.005 -- seconds that a reply is waited for before its manager's life is asked for
 local SLICE = 0.1 -- a finalizer may take the reply while one falls asleep
-local post, receive, done = protocol.post, protocol.receive, protocol.done
+local post, take, exchange = protocol.post, protocol.take, protocol.exchange
 local time, self_ref = core.time, core.self
-local CALL, NUMBER_MASK, NANO = protocol.CALL, protocol.NUMBER_MASK, protocol.NANO
+local CALL, RETURNED, NUMBER_MASK, NANO = protocol.CALL, protocol.RETURNED, protocol.NUMBER_MASK, protocol.NANO
 
 local Link = {}
 Link.__index = Link
@@ -66,13 +66,11 @@ local function keep_for_others(link, seq, ...)
   end
 end
 
--- Returns the reply's word, its chunk, whether its values could be decoded, and them. What receive gave follows.
-local function sort(link, seq, deadline, generation, id, of, word, _, _, _, _, ok, ...)
-  if not generation then
+-- Returns the reply's word, its chunk, whether its values could be decoded, and them. What take gave follows.
+local function sort(link, seq, deadline, taken, id, of, word, _, _, _, _, ok, ...)
+  if not taken then
     return link:watch(seq, deadline)
-  end
-  done(link.inbox, generation)
-  if word == protocol.WELCOME then
+  elseif word == protocol.WELCOME then
     link.number, link.welcome = id, table.pack(...)
   end
   if of == seq then
@@ -88,9 +86,9 @@ function Link:die()
   protocol.discard(self.requests)
 end
 
-local function sort_last(link, seq, generation, ...)
-  if generation then
-    return sort(link, seq, nil, generation, ...)
+local function sort_last(link, seq, taken, ...)
+  if taken then
+    return sort(link, seq, nil, taken, ...)
   end
   link:die()
   return nil, "died"
@@ -102,7 +100,7 @@ function Link:watch(seq, deadline)
   if self.arrived[seq] or seq == self.hello and self.welcome then
     return await(self, seq, deadline)
   elseif self.dead or not core.peer_alive(self.ref) then
-    return sort_last(self, seq, receive(self.inbox, 0))
+    return sort_last(self, seq, take(self.inbox, 0))
   elseif left and left <= 0 then
     return nil, "timeout"
   end
@@ -122,7 +120,7 @@ function await(link, seq, deadline)
   if deadline then
     patience = math.min(SHORT, deadline - time())
   end
-  return sort(link, seq, deadline, receive(link.inbox, patience))
+  return sort(link, seq, deadline, take(link.inbox, patience))
 end
 
 -- --- requests ---
@@ -141,28 +139,25 @@ local function next_number(link)
   return seq
 end
 
--- Why a request did not go. The values: ...
-local function not_sent(link, what, reason, name, ...)
+local function not_posted(link, reason, name)
   if name == "EPIPE" then
     link:die()
     manager_errors.raise_died(link)
-  elseif name then
-    errors.raise("cannot send the call: %s", reason)
   end
-  local bytes, precise, refused = core.pack(table.pack(...), what)
-  errors.raise_unsendable(bytes and reason or precise, not bytes and refused)
+  errors.raise("cannot send the call: %s", reason)
 end
 
+-- what: the values' name in an error.
 local function send(link, what, id, seq, verb, method, deadline, ...)
   deadline = deadline and deadline * NANO // 1 | 0 or 0
   local sent, reason, name = post(link.requests, id, seq, verb, method, link.number, deadline, what, ...)
-  if not sent and name == "ENOMEM" then
-    sent, reason, name = protocol.when_room(post, link.requests, id, seq, verb, method, link.number, deadline, what,
-      ...)
+  if sent then
+    return
+  elseif name then
+    return not_posted(link, reason, name)
   end
-  if not sent then
-    return not_sent(link, what, reason, name, ...)
-  end
+  local bytes, precise, refused = core.pack(table.pack(...), what)
+  errors.raise_unsendable(bytes and reason or precise, not bytes and refused)
 end
 
 local function greet(link)
@@ -228,19 +223,46 @@ local function ready(link, deadline)
   return ok
 end
 
+-- What exchange gave follows.
+local function sort_out(link, id, name, seq, deadline, word, kind, ...)
+  if word == true and kind == RETURNED then
+    return ...
+  elseif word == true then
+    return conclude(link, name, kind, id, true, ...)
+  elseif word == 0 then
+    return conclude(link, name, link:watch(seq, deadline))
+  elseif word == 1 then
+    return conclude(link, name, sort(link, seq, deadline, true, kind, ...))
+  elseif word == false then
+    return errors.raise_unsendable(kind, (...))
+  end
+  return not_posted(link, kind, (...))
+end
+
 -- The results of the object's method; or nil, "timeout". deadline: or nil.
 function Link:call(id, name, deadline, ...)
-  if (self.number == 0 or self.dead or self.ended) and not ready(self, deadline) then
-    return nil, "timeout"
+  local method = self.methods[name]
+  if not method or self.dead or self.ended then
+    if not ready(self, deadline) then
+      return nil, "timeout"
+    end
+    method = self.methods[name] or number_of(self, name)
   end
-  local method = self.methods[name] or number_of(self, name)
+  if method == 0 then
+    return self:call_by_name(id, name, deadline, ...)
+  end
+  local seq <const>, depth <const> = self.seq + 1 & NUMBER_MASK, self.depth + 1
+  self.seq, self.calls[depth], self.depth = seq, seq, depth
+  local _ <close> = self
+  return sort_out(self, id, name, seq, deadline, exchange(self.requests, id, seq, CALL, method, self.number,
+    deadline and deadline * NANO // 1 | 0 or 0, self.inbox, ...))
+end
+
+-- The same, of a method that has no number.
+function Link:call_by_name(id, name, deadline, ...)
   local seq = next_number(self)
   local _ <close> = under_way(self, seq)
-  if method ~= 0 then
-    send(self, "args", id, seq, CALL, method, deadline, ...)
-  else
-    send(self, "args", id, seq, CALL, method, deadline, name, ...)
-  end
+  send(self, "args", id, seq, CALL, 0, deadline, name, ...)
   return conclude(self, name, await(self, seq, deadline))
 end
 

@@ -43,7 +43,7 @@ local protocol = {
   NANO = 1e9,
 }
 
-for _, name in ipairs({ "post", "report", "inbox", "receive", "done", "call", "heed_sigterm", "told_to_end",
+for _, name in ipairs({ "post", "report", "inbox", "take", "exchange", "call", "heed_sigterm", "told_to_end",
   "discard" }) do
   protocol[name] = of_core[name]
 end

@@ -10,9 +10,10 @@ local protocol = require("mproc.manager.protocol")
 
 local callers = {}
 
-local report, done, time = protocol.report, protocol.done, core.time
+local report, time, call_user = protocol.report, core.time, protocol.call
 local RETURNED, FAILED, REFUSED = protocol.RETURNED, protocol.FAILED, protocol.REFUSED
-local NANO = protocol.NANO
+local CALL, RESULTS_MOST, NANO = protocol.CALL, protocol.RESULTS_MOST, protocol.NANO
+local call_method, describe = objects.call_method, objects.describe
 
 -- Why a reply was not sent: what the codec says is the caller's error; for a dead one there is nobody to tell.
 local function reply_again(caller, chunk, seq, word, reason, name, ...)
@@ -60,7 +61,16 @@ local function call(state, caller, id, seq, name, ok, ...)
   return answer(caller, id, seq, objects.call(state.entries[id], name, ...))
 end
 
-verbs[protocol.CALL] = function(state, caller, id, seq, method, ok, ...)
+-- What came of a call, which is mostly that it returned.
+local function answer_call(caller, id, seq, ok, ...)
+  if ok and select("#", ...) <= RESULTS_MOST then
+    local sent, reason, name = report(caller.replies, id, seq, RETURNED, 0, 0, 0, "result", ...)
+    return sent or reply_again(caller, id, seq, RETURNED, reason, name, ...)
+  end
+  return answer(caller, id, seq, objects.outcome(ok, ...))
+end
+
+verbs[CALL] = function(state, caller, id, seq, method, ok, ...)
   if method ~= 0 then
     return call(state, caller, id, seq, caller.names[method], ok, ...)
   elseif ok then
@@ -114,13 +124,18 @@ local function welcome(state, seq, ok, replies, ref)
   reply(caller, number, seq, protocol.WELCOME, greeting[1], greeting[2], greeting[3])
 end
 
--- A message that came, as receive gives it. False when none did.
-function callers.take(state, generation, id, seq, verb, method, number, deadline, _, ok, ...)
-  if not generation then
+-- A message that came, as take gives it. False when none did.
+function callers.take(state, taken, id, seq, verb, method, number, deadline, _, ok, ...)
+  if not taken then
     return false
-  end
-  done(state.inbox, generation)
-  if verb == protocol.HELLO then
+  elseif verb == CALL and method ~= 0 and ok and deadline == 0 then -- the short way
+    local caller, entry = state.callers[number], state.entries[id]
+    local name = caller and caller.names[method]
+    if entry and name then
+      answer_call(caller, id, seq, call_user(call_method, describe, entry, name, ...))
+      return true
+    end
+  elseif verb == protocol.HELLO then
     welcome(state, seq, ok, ...)
     return true
   end
@@ -138,14 +153,14 @@ end
 -- Ends of objects' pipes that it was sent and has not taken.
 local function drain(replies)
   local inbox = protocol.inbox(replies)
-  local function take(generation, _, _, word, _, _, _, _, ok, value)
-    if generation and word == protocol.CREATED and ok then
+  local function take(taken, _, _, word, _, _, _, _, ok, value)
+    if taken and word == protocol.CREATED and ok then
       value:close()
     end
-    return generation and protocol.done(inbox, generation)
+    return taken
   end
   repeat
-    local more = take(protocol.receive(inbox, 0))
+    local more = take(protocol.take(inbox, 0))
   until not more
 end
 

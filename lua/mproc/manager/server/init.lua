@@ -18,15 +18,16 @@ local socket = require("mproc.socket")
 
 local server = {}
 
-local receive, time = protocol.receive, core.time
+local take, time = protocol.take, core.time
 local SHORT = 0.005 -- how long the queue alone is waited for
-local LOOK_SECONDS = 0.01 -- how often the rest is looked at while requests keep coming
+local LOOK_SECONDS = 0.01 -- how often the rest is looked at while requests keep coming,
+local CALLS = 16 -- after some of which it is asked what time it is
 local SLICE, SEND_SLICE = 0.1, 0.001
 local WATCHED = 64 -- objects whose ends are waited for; the others are looked at in turn
 local SWEPT = 500
 local COLLECT_SHARE = 20 -- a collection when something went takes no more than one part in so many of the time
 
-local take = callers.take
+local act = callers.take
 
 -- --- between requests ---
 
@@ -90,15 +91,13 @@ local function idle(state)
 end
 
 -- With connections the queue is not waited for alone.
-local function patience(state)
-  return state.peers[1] and 0 or SHORT
-end
-
 local function serve(state)
+  local count = 0
   repeat
-    if not take(state, receive(state.inbox, patience(state))) then
+    count = count + 1
+    if not act(state, take(state.inbox, state.peers[1] and 0 or SHORT)) then
       idle(state)
-    elseif time() >= state.look_at then
+    elseif count % CALLS == 0 and time() >= state.look_at then
       look_round(state)
     end
   until state.ending
@@ -153,7 +152,7 @@ function server.main(setup)
   protocol.heed_sigterm()
   local state = begin(setup)
   if state.ending then -- it could not listen: its maker is told so
-    take(state, receive(state.inbox, nil))
+    act(state, take(state.inbox))
     return
   end
   local ok, err = pcall(serve, state)

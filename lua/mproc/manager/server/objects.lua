@@ -59,6 +59,8 @@ local function describe(err)
   return with_trace(("%s\n(the error object could not travel: %s)"):format(text_of(err), text_of(reason)))
 end
 
+objects.describe = describe
+
 -- From now on this process is that manager, whose loop is `loop`.
 function objects.enter(name_of_manager, loop)
   depth, entry_point, title = depth + 1, loop, name_of_manager
@@ -115,6 +117,8 @@ local function call_method(entry, name, ...)
   return method(object, ...)
 end
 
+objects.call_method = call_method
+
 local function construct(name, constructor, ...)
   local object = constructor(...)
   if not options.is_object(object) then
@@ -136,6 +140,8 @@ local function outcome(ok, ...)
   end
   return ok, ...
 end
+
+objects.outcome = outcome
 
 -- Calls the object's method as outcome says. The entry may be nil.
 function objects.call(entry, name, ...)
