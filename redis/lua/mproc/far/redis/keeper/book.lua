@@ -10,7 +10,8 @@
 
 local core = require("mproc.core")
 local message = require("mproc.far.redis.message")
-local protocol = require("mproc.pool.protocol")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local protocol = lazy.load("mproc.pool.protocol")
 
 local Book = {}
 Book.__index = Book

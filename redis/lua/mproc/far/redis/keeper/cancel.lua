@@ -6,7 +6,8 @@
 -- cancelled there one by one; { flag, left (not known yet), taken (chunks that came back), fetched (one was not to be
 -- had) }. If some machine has fetched a chunk, those that came back are sent again.
 
-local protocol = require("mproc.pool.protocol")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local protocol = lazy.load("mproc.pool.protocol")
 
 local cancel = {}
 

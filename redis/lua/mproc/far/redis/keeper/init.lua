@@ -16,9 +16,10 @@
 -- comes back to the owner as orphans of nobody's guilt, and the next keeper, under a new id, sends it again.
 
 local core = require("mproc.core")
-local errors = require("mproc.pool.errors")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local errors = lazy.load("mproc.pool.errors")
 local keys = require("mproc.far.redis.keys")
-local protocol = require("mproc.pool.protocol")
+local protocol = lazy.load("mproc.pool.protocol")
 local url = require("mproc.far.redis.url")
 
 local Book = require("mproc.far.redis.keeper.book")

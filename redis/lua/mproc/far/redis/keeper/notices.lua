@@ -3,7 +3,8 @@
 -- would like to call off. Used by mproc.far.redis.keeper alone.
 
 local core = require("mproc.core")
-local protocol = require("mproc.pool.protocol")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local protocol = lazy.load("mproc.pool.protocol")
 
 local Notices = {}
 Notices.__index = Notices

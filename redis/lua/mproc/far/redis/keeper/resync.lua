@@ -6,11 +6,15 @@
 -- missing first, and the results are read afterwards, a chunk without both is lost, and is sent again. Results are read
 -- from the beginning: ids of a promoted replica may lie behind.
 
+local core = require("mproc.core")
 local deliver = require("mproc.far.redis.keeper.deliver")
 local message = require("mproc.far.redis.message")
 local say = require("mproc.far.redis.keeper.say")
 
-local resync = { EXPIRES_MS = 60000 }
+local resync = {
+  EXPIRES_MS = 60000, -- what is left of an owner that died
+  FULL_SECONDS = 0.25, -- until what the server had no memory for is tried again
+}
 
 local RESULTS_AT_ONCE = 256
 
@@ -31,7 +35,7 @@ local function send_lost(self)
       self.book:put_off(chunk)
     end
   end
-  self.is_ready = true
+  self.is_ready = not self.again_at
 end
 
 -- Reads the results from `from` on, and so on until there are no more.
@@ -93,19 +97,25 @@ local function check_policy(self)
   end, "CONFIG", "GET", "maxmemory-policy")
 end
 
-local function note(self)
+-- What became of a command. One without which nothing works, and which the server has no memory for, is tried again
+-- with all the others.
+local function note(self, is_needed)
   return function(_, text, kind)
     refused(self, text, kind)
+    if is_needed and kind == "error" then
+      say.full(self, text)
+      self.again_at = core.time() + resync.FULL_SECONDS
+    end
   end
 end
 
 -- The session is up: group and result stream exist or are made, then it is looked for what was lost.
 function resync.begin(self)
   local out = self.out
-  self.is_ready = false
+  self.is_ready, self.again_at = false, nil
   check_policy(self)
   out:send(note(self), "XGROUP", "CREATE", self.keys.tasks, "w", "0", "MKSTREAM")
-  out:send(note(self), "XADD", self.stream, "*", message.HELLO, "1")
+  out:send(note(self, true), "XADD", self.stream, "*", message.HELLO, "1")
   out:send(note(self), "PEXPIRE", self.stream, resync.EXPIRES_MS)
   for _, id in ipairs(self.far.earlier) do
     out:send(nil, "DEL", self.keys.result(id))

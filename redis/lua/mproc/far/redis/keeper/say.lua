@@ -3,7 +3,8 @@
 -- mproc.far.redis.keeper alone.
 
 local core = require("mproc.core")
-local errors = require("mproc.pool.errors")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local errors = lazy.load("mproc.pool.errors")
 
 local say = {}
 
@@ -14,6 +15,10 @@ function say.tell(self, what, ...)
     self.told[what] = true
     core.write_stderr(("mproc: %s\n"):format(what:format(...)))
   end
+end
+
+function say.full(self, text)
+  say.tell(self, "the server at %s takes no more tasks, which wait: %s", self.far.show, text)
 end
 
 -- The trouble is over.

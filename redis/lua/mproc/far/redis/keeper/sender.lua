@@ -6,9 +6,10 @@
 -- when the owner's life is told next.
 
 local core = require("mproc.core")
-local errors = require("mproc.pool.errors")
+local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
+local errors = lazy.load("mproc.pool.errors")
 local message = require("mproc.far.redis.message")
-local protocol = require("mproc.pool.protocol")
+local protocol = lazy.load("mproc.pool.protocol")
 local resync = require("mproc.far.redis.keeper.resync")
 local say = require("mproc.far.redis.keeper.say")
 local session = require("mproc.far.redis.session")
@@ -16,7 +17,6 @@ local session = require("mproc.far.redis.session")
 local sender = {}
 
 local TELL_SECONDS = 5 -- so long nothing is said of a server that is away, or of workers that are
-local FULL_SECONDS = 0.25 -- after "OOM", until it is tried again
 local PULSE_SECONDS = 10
 local DOUBT_SECONDS = 35 -- after the stream was gone, what is out is looked for with each pulse
 local UNSENT_MOST = 4 << 20 -- bytes that wait for the socket: no more is added
@@ -60,8 +60,8 @@ local function note_added(self, chunk, id, text, kind)
     say.refuse(self, text)
   elseif kind ~= "disconnected" then -- then resync sees to it
     self.book:put_off(chunk)
-    self.full_until = core.time() + FULL_SECONDS
-    say.tell(self, "the server at %s takes no more tasks, which wait: %s", self.far.show, text)
+    self.full_until = core.time() + resync.FULL_SECONDS
+    say.full(self, text)
   end
 end
 
@@ -120,6 +120,8 @@ function sender.tick(self, now)
     elseif now - self.down_since > TELL_SECONDS and self.trouble then
       say.tell(self, "cannot reach %s (%s); trying for %g s", self.far.show, self.trouble, self.far.patience)
     end
+  elseif self.again_at and now >= self.again_at then
+    resync.begin(self)
   elseif self.is_ready and now >= self.pulse_at then
     self.pulse_at = now + PULSE_SECONDS
     pulse(self, now)
