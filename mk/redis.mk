@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The second rock, in redis/: pools over several machines. What it needs, `make deps-redis` installs; the core needs none of it.
 
-.PHONY: redis test-redis install-redis deps-redis
+.PHONY: redis demo-cluster test-redis install-redis deps-redis
 
 REDIS_SOURCES := $(call tree,redis/src,*.c)
 REDIS_MODULES := $(call tree,redis/lua,*.lua)
@@ -24,6 +24,9 @@ redis: $(REDIS_MODULE_FILES) ## the rock mproc-redis, in BUILD
 
 test-redis: all redis $(SPEC_MODULES) ## its specs on servers of their own, or SPECS='redis/spec/a_spec.lua ...'
 	@$(REDIS_ENV) scripts/run-specs.sh $(BUILD)/redis-summary $(or $(SPECS),$(REDIS_SPECS))
+
+demo-cluster: all redis ## count the words of DIR=/usr/include by two worker programs, of which one is killed
+	@$(subst LUA_PATH=",LUA_PATH="$(TREE)examples/cluster/?.lua;,$(REDIS_ENV)) $(LUA) examples/cluster/demo.lua $(if $(DIR),'$(DIR)')
 
 deps-redis: ## install what it needs: redis-server, LuaSocket, LuaSec, hiredis
 	@scripts/deps-redis.sh
