@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- A pool over several machines, all of them this one: a server of its own on a free port, two worker programs, the words
--- of a source tree counted by them, and one of the two killed in the middle. Prints a table, checks the totals.
+-- A pool over several machines, all of them this one: a server of its own on a free port, two worker programs, the
+-- words of a source tree counted by them, and one of the two killed in the middle. Prints a table, checks the totals.
 -- Usage: make demo-cluster [DIR=directory]
+
 local mproc = require("mproc")
 local socket = require("socket")
 local word_counts = require("word_counts")

@@ -66,7 +66,7 @@ end
 -- One task; what waits in the channel has been read.
 local function serve(slot, names, lease, k, _, kind, count, _, f)
   local name = names[f] and names[f].name or core.unpack(slot.inherited[f]).name
-  local records = run(kind, function_of(name), count, protocol.unpack_abroad(protocol.payload(lease)))
+  local records = run(kind, function_of(name), count, protocol.unpack_abroad(protocol.task_bytes(lease)))
   assert(protocol.put_results(slot.results, k, 0, slot.index, count, records) == count)
   lease:done()
 end
@@ -97,7 +97,7 @@ function fake.main(slot)
       working = 0, waiting = 0 } },
   })
   while true do
-    local task = table.pack(protocol.take(slot.tasks))
+    local task = table.pack(protocol.lease_task(slot.tasks))
     if task[1] == nil then
       return
     end

@@ -18,7 +18,7 @@ enum { BATCH = 64 /* results put under one lock */ };
 
 /* --- tasks --- */
 
-/* take(tasks, timeout[, ended lease]) -> lease, chunk, offset, kind, count, who, value, bytes: the next task, under lease, and
+/* lease_task(tasks, timeout[, ended lease]) -> lease, chunk, offset, kind, count, who, value, bytes: the next task, under lease, and
  * how long its values are | nil, "empty" | nil, "closed" | nil, message, NAME */
 static int far_take(lua_State *L) {
   mp_lua_box *tasks = mp_lua_queue_box(L);
@@ -34,7 +34,7 @@ static int far_take(lua_State *L) {
   return 8;
 }
 
-/* payload(lease) -> the values' bytes of a task that was taken */
+/* task_bytes(lease) -> the values' bytes of a task that was taken */
 static int far_payload(lua_State *L) {
   const mp_shm_incoming *g = mp_lua_lease_incoming(L, 1);
   lua_pushlstring(L, (const char *)g->data + sizeof(mp_lua_pool_header), g->len - sizeof(mp_lua_pool_header));
@@ -227,8 +227,8 @@ static int far_unpack(lua_State *L) {
 }
 
 void mp_lua_open_pool_far(lua_State *L) {
-  static const luaL_Reg functions[] = {{"take", far_take},
-                                       {"payload", far_payload},
+  static const luaL_Reg functions[] = {{"lease_task", far_take},
+                                       {"task_bytes", far_payload},
                                        {"put_results", far_put_results},
                                        {"poster", far_poster},
                                        {"pack_abroad", far_pack},

@@ -19,7 +19,7 @@ Book.__index = Book
 local ROOM_NAP = 0.001 -- between two tries while the arena is full
 local DAMAGED = "the worker's answer is damaged: it has fewer results than the task has items"
 
-local take, payload, put_results = protocol.take, protocol.payload, protocol.put_results
+local take, payload, put_results = protocol.lease_task, protocol.task_bytes, protocol.put_results
 
 -- --- taking ---
 
