@@ -34,7 +34,7 @@ TREE_ENV = LUA_PATH="$(TREE)lua/?.lua;$(TREE)lua/?/init.lua;./?.lua;$${LUA_PATH:
 # With `make -j deps test`, deps still comes first.
 $(if $(filter deps deps-redis,$(MAKECMDGOALS)),$(eval .NOTPARALLEL:))
 
-.PHONY: all help deps install uninstall rock demo clean force
+.PHONY: all help deps install uninstall demo clean force
 
 all: $(MODULE) ## the module, in BUILD=build
 
@@ -91,18 +91,10 @@ uninstall: ## what install has put there
 	$(if $(SHARE_DIR),rm -f "$(DESTDIR)$(SHARE_DIR)/bash-completion/completions/mproc" "$(DESTDIR)$(SHARE_DIR)/zsh/site-functions/_mproc")
 	$(if $(TYPES_DIR),rm -rf "$(DESTDIR)$(TYPES_DIR)" && rmdir "$(DESTDIR)$(dir $(TYPES_DIR))" 2>/dev/null || true)
 
-# LuaRocks packs from an address, which for this commit is an archive of it.
-ROCK = mproc-scm-1
-rock: ## a source rock of this commit, in BUILD
-	@mkdir -p $(BUILD)
-	git archive --prefix=$(ROCK)/ -o $(BUILD)/$(ROCK).tar.gz HEAD
-	@sed 's|url = ".*"|url = "file://$(abspath $(BUILD)/$(ROCK).tar.gz)"|' $(ROCK).rockspec >$(BUILD)/$(ROCK).rockspec
-	cd $(BUILD) && $(LUAROCKS) --lua-version=$(LUA_VERSION) pack $(ROCK).rockspec
-
 demo: all ## count the words of DIR=/usr/include
 	@$(TREE_ENV) $(LUA) examples/wordcount.lua $(if $(DIR),'$(DIR)')
 
 clean: ## remove BUILD
 	rm -rf $(BUILD)
 
-include mk/test.mk mk/bench.mk mk/analysis.mk mk/redis.mk
+include mk/test.mk mk/bench.mk mk/analysis.mk mk/redis.mk mk/dist.mk

@@ -3,7 +3,7 @@ rockspec_format = "3.0"
 package = "mproc-redis"
 version = "scm-1"
 source = {
-  url = ".", -- built in place by `luarocks make mproc-redis-scm-1.rockspec`
+  url = ".", -- built in place by `luarocks make mproc-redis-scm-1.rockspec`; `make dist` makes a release's
 }
 description = {
   summary = "Pools over several machines for mproc, on Redis or Valkey",

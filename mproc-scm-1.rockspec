@@ -3,7 +3,7 @@ rockspec_format = "3.0"
 package = "mproc"
 version = "scm-1"
 source = {
-  url = ".", -- built in place by `luarocks make mproc-scm-1.rockspec`; `make rock` packs a source rock
+  url = ".", -- built in place by `luarocks make mproc-scm-1.rockspec`; `make dist` makes a release's
 }
 description = {
   summary = "Processes, queues and shared memory: Python's multiprocessing for Lua",

@@ -20,9 +20,9 @@ describe("installed", function()
     return installed.clean(("cd %s && luarocks --lua-version=5.4 "):format(copy) .. arguments)
   end
 
-  local function assert_rock(rocks)
+  local function assert_rock(rocks, version)
     assert_works(rocks)
-    local rock = rocks .. "/lib/luarocks/rocks-5.4/mproc/scm-1"
+    local rock = rocks .. "/lib/luarocks/rocks-5.4/mproc/" .. (version or "scm-1")
     installed.assert_annotated(rock .. "/library")
     assert.truthy(installed.is_file(rock .. "/docs/reference.md"))
     assert.same({ "luaopen_mproc_core" }, installed.exported(rocks .. "/lib/lua/5.4/mproc/core.so"))
@@ -36,11 +36,21 @@ describe("installed", function()
     assert_rock(installed.tree .. "/packed")
   end)
 
-  it("by luarocks from a source rock", function()
+  it("by luarocks from a release's source rock, without the repository", function()
     run(("cd %s && git init -q && git add -A && git -c user.name=n -c user.email=e commit -qm x"):format(copy))
-    run(installed.clean(("cd %s && make rock"):format(copy)))
-    run(luarocks("install --deps-mode=none --tree ../rocks CFLAGS=-O0 build/mproc-scm-1.src.rock"))
-    assert_rock(installed.tree .. "/rocks")
+    local dist, tarball = installed.clean(("cd %s && make dist"):format(copy)), copy .. "/build/dist/mproc-1.0.0.tar.gz"
+    run(dist)
+    local first = run("sha256sum " .. tarball).out
+    run(("sleep 1.1 && rm -r %s/build/dist"):format(copy))
+    run(dist)
+    assert.equal(first, run("sha256sum " .. tarball).out)
+    for _, rock in ipairs({ "mproc", "mproc-redis" }) do
+      assert.truthy(installed.is_file(("%s/build/dist/%s-1.0.0-1.src.rock"):format(copy, rock)))
+    end
+    run(("mv %s/build/dist ../dist && rm -rf %s && mkdir %s"):format(copy, copy, copy):gsub("%.%./dist",
+      installed.tree .. "/dist"))
+    run(luarocks("install --deps-mode=none --tree ../rocks CFLAGS=-O0 ../dist/mproc-1.0.0-1.src.rock"))
+    assert_rock(installed.tree .. "/rocks", "1.0.0-1")
   end)
 
   it("by luarocks with its CFLAGS, LUA_INCDIR and LUA_LIBDIR", function()

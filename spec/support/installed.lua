@@ -9,7 +9,7 @@ local program = require("spec.support.program")
 local installed = {}
 
 local SECONDS = 110
-local PARTS = "Makefile mk bin completions docs library src lua scripts *.rockspec LICENSE"
+local PARTS = "Makefile mk bin completions docs library src lua redis scripts *.rockspec LICENSE"
 
 -- Runs a shell command that must succeed.
 function installed.run(command)
