@@ -34,7 +34,7 @@ for spec in "$@"; do
   rm -f "$counts" "$counts.now"
   began=$SECONDS
   SPEC_COUNTS=$counts setsid timeout -k 5 "$seconds" \
-    "${BUSTED:-busted}" --lua="$lua" -o spec/support/report.lua "$spec" >"$log" 2>&1 </dev/null &
+    "${BUSTED:-busted}" --lua="$lua" --helper=spec/support/start_method.lua -o spec/support/report.lua "$spec" >"$log" 2>&1 </dev/null &
   group=$!
   wait "$group"
   status=$?

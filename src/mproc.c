@@ -27,8 +27,10 @@ static void check_settings(lua_State *L) {
 static void attach(lua_State *L) {
   check_settings(L);
   mp_os_learn_stdin();
-  int err = mp_shm_attach();
-  if (err)
+  int err = mp_lua_join_tree();
+  if (err < 0) luaL_error(L, "mproc: this process cannot join those of its parent: %s", strerror(-err));
+  if (!err) err = mp_shm_attach();
+  if (err < 0)
     luaL_error(L, "mproc cannot map its shared memory: %s; it needs some address space (ulimit -v)", strerror(-err));
   mp_lua_enter(L);
   mp_shm_types_setup();
@@ -62,6 +64,7 @@ __attribute__((visibility("default"))) int luaopen_mproc_core(lua_State *L) {
   mp_lua_open_arena(L);
   mp_lua_open_heap(L);
   mp_lua_open_process(L);
+  mp_lua_open_newcomer(L);
   mp_lua_open_system(L);
   mp_lua_open_worker(L);
   mp_lua_open_log(L);

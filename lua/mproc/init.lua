@@ -21,7 +21,7 @@ local mproc = {
   JoinableQueue = queue.JoinableQueue,
   Pipe = queue.Pipe,
 
-  Pool = lazy.call("mproc.pool"),
+  Pool = lazy.call("mproc.pool", "Pool"),
   as_completed = lazy.call("mproc.pool.owner.future", "as_completed"),
   wait_all = lazy.call("mproc.pool.owner.future", "wait_all"),
   worker = lazy.call("mproc.pool.worker.context", "current"),
@@ -80,6 +80,8 @@ local mproc = {
   get_start_method = lazy.call("mproc.context", "get_start_method"),
   get_all_start_methods = lazy.call("mproc.context", "get_all_start_methods"),
   get_context = lazy.call("mproc.context", "get_context"),
+  set_executable = lazy.call("mproc.context", "set_executable"),
+  set_forkserver_preload = lazy.call("mproc.context", "set_forkserver_preload"),
 }
 
 lazy.provide("mproc", mproc)

@@ -4,7 +4,7 @@
 -- standard globals of the moment when mproc was required, whatever the program does to its own. A unit is an ordinary
 -- module. Used by init.lua and what it requires.
 
-local core = require("mproc.core")
+local core, core_path = require("mproc.core")
 
 local _, own_path = ...
 local ROOT = own_path and own_path:match("^(.*)mproc/lazy%.lua$") -- nil where modules do not come from files
@@ -83,6 +83,17 @@ function lazy.require(name)
 end
 
 standard.require = lazy.load
+
+-- Whether a unit has that name.
+function lazy.knows(name)
+  return texts[name] ~= nil or loaded[name] ~= nil
+end
+
+-- The folder in which mproc's modules lie, with a slash at its end, and the file that the core was loaded from: each nil
+-- where that is not known.
+function lazy.places()
+  return ROOT, type(core_path) == "string" and core_path:find("/", 1, true) and core_path or nil
+end
 
 -- Has units find that module by that name.
 function lazy.provide(name, module)

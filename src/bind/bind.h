@@ -49,6 +49,10 @@
 #define MP_INBOX_TYPE "mproc.Inbox" /* never seen by users, as: */
 #define MP_SHIELD_TYPE "mproc.Shield"
 
+/* newcomer.c: joins the tree of the process that has executed this one, as its environment says. 1: it has; 0: nobody has;
+ * -errno. */
+int mp_lua_join_tree(void);
+
 /* Raises unless this thread may use mproc; attaches the process on first use. Every binding that touches shm calls it. */
 void mp_lua_enter(lua_State *L);
 
@@ -113,6 +117,7 @@ void mp_lua_open_dict(lua_State *L);
 void mp_lua_open_arena(lua_State *L);
 void mp_lua_open_heap(lua_State *L);
 void mp_lua_open_process(lua_State *L);
+void mp_lua_open_newcomer(lua_State *L);
 void mp_lua_open_system(lua_State *L);
 void mp_lua_open_worker(lua_State *L);
 void mp_lua_open_log(lua_State *L);

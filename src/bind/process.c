@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "bind/bind.h"
+#include "bind/child.h"
 #include "bind/snapshot.h"
 #include "bind/wait_set.h"
 #include "os/process.h"
 #include "process/children.h"
+#include "process/fork_server.h"
 #include "process/trace.h"
 
 #define MP_CHILD_TYPE "mproc.Child"
@@ -50,19 +52,7 @@ MP_HOT_AFTER_FORK static _Noreturn void leave(int code, int how) {
   mp_os_leave(code);
 }
 
-typedef struct start {
-  bool daemon, close_fds;
-  const char *name;
-} start;
-
-/* On the stack's top: the entry and its argument; what the entry returns is the exit code. */
-MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, const start *how, pid_t parent) {
-  mp_process_children_forget();
-  mp_process_children_forked();
-  mp_lua_forget_interrupt(L);
-  if (how->daemon) mp_os_die_with(parent);
-  mp_os_child_stdio();
-  if (how->close_fds) mp_os_close_fds();
+MP_HOT_AFTER_FORK _Noreturn void mp_lua_run_child(lua_State *L) {
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
   size_t n;
   const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised";
@@ -72,14 +62,24 @@ MP_HOT_AFTER_FORK static _Noreturn void be_child(lua_State *L, const start *how,
   leave(EXIT_FAILURE, 0);
 }
 
+MP_HOT_AFTER_FORK _Noreturn void mp_lua_be_child(lua_State *L, const mp_lua_start *how, pid_t parent) {
+  mp_process_children_forget();
+  mp_process_children_forked();
+  mp_lua_forget_interrupt(L);
+  if (how->daemon) mp_os_die_with(parent);
+  mp_os_child_stdio();
+  if (how->close_fds) mp_os_close_fds();
+  mp_lua_run_child(L);
+}
+
 /* fork's steps after everything that can throw. The pid, or -errno with nothing left behind. */
-static pid_t fork_into(lua_State *L, const start *how, mp_shm_proc_ref *ref) {
+static pid_t fork_into(lua_State *L, const mp_lua_start *how, mp_shm_proc_ref *ref) {
   pid_t parent = getpid();
   int err = mp_shm_proc_reserve(ref);
   if (err) return err;
   mp_shm_proc_set_name(*ref, how->name);
   pid_t pid = mp_os_fork();
-  if (pid == 0) be_child(L, how, parent);
+  if (pid == 0) mp_lua_be_child(L, how, parent);
   if (pid < 0)
     mp_shm_proc_unreserve(*ref);
   else
@@ -87,8 +87,7 @@ static pid_t fork_into(lua_State *L, const start *how, mp_shm_proc_ref *ref) {
   return pid;
 }
 
-/* nil, message, NAME of a start that failed. */
-static int no_child(lua_State *L, int err, const char *name) {
+int mp_lua_no_child(lua_State *L, int err, const char *name) {
   if (err != -EUSERS) return mp_lua_fail(L, err, lua_pushfstring(L, "cannot start process '%s'", name));
   const char *more = mp_shm_proc_room() < MP_PROC_MOST ? ", or set MPROC_ARENA higher before the program starts" : "";
   lua_pushnil(L);
@@ -111,7 +110,7 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   mp_lua_enter(L);
   child_handle *h = to_handle(L);
   luaL_argcheck(L, h->pid == 0, 1, "a new handle is needed");
-  start how = {.daemon = lua_toboolean(L, 2), .name = luaL_checkstring(L, 3), .close_fds = lua_toboolean(L, 4)};
+  mp_lua_start how = {.daemon = lua_toboolean(L, 2), .name = luaL_checkstring(L, 3), .close_fds = lua_toboolean(L, 4)};
   lua_settop(L, 6);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   int place = mp_process_child_place();
@@ -119,7 +118,7 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   pid_t pid = place < 0 ? place : fork_into(L, &how, &h->ref);
   if (pid < 0) {
     if (place >= 0) mp_process_child_drop(place);
-    return no_child(L, pid, how.name);
+    return mp_lua_no_child(L, pid, how.name);
   }
   h->place = place;
   h->pid = pid;
@@ -128,6 +127,18 @@ MP_HOT_AFTER_FORK static int process_fork(lua_State *L) {
   if (mp_process_traces) mp_process_trace_stretch("process", "fork", began, mp_os_now(), NULL);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+int mp_lua_child_place(lua_State *L) {
+  luaL_argcheck(L, to_handle(L)->pid == 0, 1, "a new handle is needed");
+  return mp_process_child_place();
+}
+
+void mp_lua_child_started(lua_State *L, int place, mp_shm_proc_ref ref, pid_t pid, mp_shm_proc_ref server,
+                          const mp_lua_start *how) {
+  *to_handle(L) = (child_handle){ref, pid, mp_shm_proc_self(), place};
+  mp_process_child_started(place, ref, pid, how->daemon, how->name);
+  mp_process_child_served(place, server);
 }
 
 /* handle:ended() -> nil while it runs (or when it is not ours to know), else exit code, whether its target returned */
@@ -167,7 +178,7 @@ static int child_alive(lua_State *L) {
 static int signal_tree(lua_State *L, child_handle *h, int sig) {
   pid_t *pids = lua_newuserdatauv(L, TREE_MAX * sizeof *pids, 0);
   if (is_mine(h) ? mp_process_child_ended(h->place) : mp_shm_proc_dead(h->ref)) return 0;
-  int n = mp_os_tree_stop(h->pid, pids, TREE_MAX);
+  int n = mp_process_tree_stop(h->pid, pids, TREE_MAX);
   int err = is_mine(h) ? mp_process_child_signal(h->place, sig) : 0;
   mp_os_tree_signal(pids, n, sig);
   return err;

@@ -26,10 +26,12 @@ static int make_string(lua_State *L) {
   char *to = luaL_buffinitsize(L, &b, m->len);
   copy_iovecs(to, m);
   luaL_pushresultsize(&b, m->len);
-  return 1;
+  if (!m->nhandles) return 1;
+  lua_pushlstring(L, (const char *)m->handles, m->nhandles * sizeof *m->handles);
+  return 2;
 }
 
-/* pack(value, what) -> bytes, or nil, what the codec says, and whether it is the value that cannot travel (`what` names it),
+/* pack(value, what) -> bytes[, the handles in them, for hold]; or nil, what the codec says, and whether it is the value that cannot travel (`what` names it),
  * and no error of a hook's */
 static int snapshot_pack(lua_State *L) {
   mp_codec_message m;
@@ -44,9 +46,34 @@ static int snapshot_pack(lua_State *L) {
   }
   lua_pushcfunction(L, make_string);
   lua_pushlightuserdata(L, &m);
-  int status = lua_pcall(L, 1, 1, 0);
+  int top = lua_gettop(L) - 2, status = lua_pcall(L, 1, LUA_MULTRET, 0);
   mp_codec_release(L, &m);
-  return status == LUA_OK ? 1 : lua_error(L);
+  return status == LUA_OK ? lua_gettop(L) - top : lua_error(L);
+}
+
+/* On the stack: a table, the handles. */
+static int hold_all(lua_State *L) {
+  size_t n;
+  const char *handles = lua_tolstring(L, 2, &n);
+  for (size_t at = 0; at < n; at += sizeof(uint64_t)) {
+    uint64_t h;
+    memcpy(&h, handles + at, sizeof h);
+    if (mp_lua_box_push_handle(L, h)) lua_rawseti(L, 1, luaL_len(L, 1) + 1);
+  }
+  return 0;
+}
+
+/* hold(list, handles): adds the objects of a snapshot to the list, so that who has it has them. */
+static int snapshot_hold(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TSTRING);
+  lua_settop(L, 2);
+  lua_pushcfunction(L, hold_all);
+  lua_insert(L, 1);
+  mp_lua_box_reuse(true);
+  int status = lua_pcall(L, 2, 0, 0);
+  mp_lua_box_reuse(false);
+  return status == LUA_OK ? 0 : lua_error(L);
 }
 
 /* unpack(bytes) -> value. Trusts them: they must come from pack in this process or its parent. */
@@ -71,6 +98,7 @@ static int snapshot_unpack_in_child(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"pack", snapshot_pack},
+    {"hold", snapshot_hold},
     {"unpack", snapshot_unpack},
     {"unpack_in_child", snapshot_unpack_in_child},
     {NULL, NULL},

@@ -61,7 +61,9 @@ static int start(command *c, char **argv, bool direct) {
   if (err) return err;
   int in = mp_os_open_null();
   if (in < 0) return in;
-  mp_os_command what = {argv, in, direct ? STDOUT_FILENO : c->out, direct ? STDERR_FILENO : c->err};
+  mp_os_command what = {
+      argv, in, direct ? STDOUT_FILENO : c->out, direct ? STDERR_FILENO : c->err, MP_OS_OWN_GROUP | MP_OS_DIES_WITH,
+      NULL, 0};
   pid_t pid = mp_os_spawn(&what);
   mp_os_close(in);
   if (pid < 0) return (int)pid;

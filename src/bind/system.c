@@ -8,6 +8,7 @@
 
 #include "bind/bind.h"
 #include "os/process.h"
+#include "process/fork_server.h"
 #include "process/log.h"
 #include "shm/arena/monitor.h"
 #include "shm/wait/wait_queue.h"
@@ -64,7 +65,7 @@ MP_HOT_AFTER_FORK static int system_inherited(lua_State *L) {
 }
 
 static int system_getppid(lua_State *L) {
-  lua_pushinteger(L, getppid());
+  lua_pushinteger(L, mp_process_parent_pid());
   return 1;
 }
 

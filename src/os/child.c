@@ -57,6 +57,12 @@ MP_HOT_AFTER_FORK void mp_os_child_stdio(void) {
   if (has_output(stdout)) __fpurge(stdout);
 }
 
+void mp_os_follow_folder(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid);
+  if (chdir(path) != 0) return; /* it has gone, or there is no /proc */
+}
+
 enum { FIRST_CLOSED = STDERR_FILENO + 1, FDS_WITHOUT_LIMIT = 1 << 16 };
 
 /* One by one where the system has no call for it. */

@@ -50,16 +50,21 @@ typedef struct mapping {
   char device[16], inode[32];
 } mapping;
 
-/* The mapping of that process ("self" or a pid) that begins at `from`. False when it has none, or may not be asked. */
+/* The mapping of that process ("self" or a pid) that begins at `from`, or else that is of the same file as *m. False when it
+ * has none, or may not be asked. */
 static bool find_mapping(const char *pid, unsigned long from, mapping *m) {
   char path[64], line[LINE];
+  mapping here;
   lines l = {.n = 0};
   snprintf(path, sizeof path, "/proc/%.20s/maps", pid);
   l.fd = open(path, O_RDONLY | O_CLOEXEC);
   bool found = false;
-  while (l.fd >= 0 && !found && next_line(&l, line))
-    found = sscanf(line, "%lx-%*x %*s %*s %15s %31s", &m->from, m->device, m->inode) == 3 && m->from == from;
+  while (l.fd >= 0 && !found && next_line(&l, line)) {
+    if (sscanf(line, "%lx-%*x %*s %*s %15s %31s", &here.from, here.device, here.inode) != 3) continue;
+    found = from ? here.from == from : strcmp(here.inode, m->inode) == 0 && strcmp(here.device, m->device) == 0;
+  }
   if (l.fd >= 0) close(l.fd);
+  if (found) *m = here;
   return found;
 }
 
@@ -70,10 +75,9 @@ typedef struct search {
 } search;
 
 static bool is_other(const search *s, const char *name) {
-  mapping m;
+  mapping m = s->own;
   pid_t pid = (pid_t)strtol(name, NULL, 10);
-  return pid > 0 && !s->known(pid) && mp_os_started_since(pid, s->since) && find_mapping(name, s->own.from, &m) &&
-         strcmp(m.inode, s->own.inode) == 0 && strcmp(m.device, s->own.device) == 0;
+  return pid > 0 && !s->known(pid) && mp_os_started_since(pid, s->since) && find_mapping(name, 0, &m);
 }
 
 typedef struct record { /* of getdents64, as the system lays it out */

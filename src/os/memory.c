@@ -16,6 +16,7 @@
 #define AREA_NAME "mproc"
 #define SELF_FD "/proc/self/fd/%d"
 
+enum { OPEN_TRIES = 1000 };
 #define HOLE_LEAST (UINT64_C(1) << 20) /* clearing less is faster than touching its pages anew */
 
 /* ftruncate beyond `ulimit -f` raises SIGXFSZ, which would end the process: ignored while it is tried. */
@@ -41,6 +42,7 @@ static void *map_file(int fd, size_t size, int *err) {
 }
 
 static int kept = -1;
+static struct stat area; /* what kept is of */
 
 int mp_os_map_descriptor(void) { return kept; }
 
@@ -49,8 +51,7 @@ static void keep_descriptor(int fd) {
   char path[sizeof SELF_FD + 12];
   snprintf(path, sizeof path, SELF_FD, fd);
   int low = open(path, O_RDONLY | O_CLOEXEC);
-  fchmod(fd, S_IRUSR); /* against mistakes: its owner could change that */
-  if (low >= 0) kept = mp_os_descriptor_keep(low);
+  if (low >= 0 && fstat(low, &area) == 0) kept = mp_os_descriptor_keep(low);
 }
 
 void *mp_os_map(size_t *size, size_t floor, int *err) {
@@ -65,7 +66,45 @@ void *mp_os_map(size_t *size, size_t floor, int *err) {
   if (fd < 0) return p;
   if (p) fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   if (p) keep_descriptor(fd);
+  fchmod(fd, S_IRUSR); /* against mistakes: its owner could change that */
   close(fd);
+  return p;
+}
+
+static bool still_kept(void) {
+  struct stat now;
+  return kept >= 0 && fstat(kept, &now) == 0 && now.st_dev == area.st_dev && now.st_ino == area.st_ino;
+}
+
+/* The mode is for as long as the file is opened; who is killed meanwhile leaves it. Another process that does the same may
+ * take it back between the two: then again. */
+int mp_os_map_writable(void) {
+  char path[sizeof SELF_FD + 12];
+  int fd = -1, err = 0;
+  if (!still_kept()) return -EBADF;
+  snprintf(path, sizeof path, SELF_FD, kept);
+  for (int i = 0; i < OPEN_TRIES && fd < 0; i++) {
+    fchmod(kept, S_IRUSR | S_IWUSR);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    err = errno;
+    if (fd < 0 && err != EACCES) break;
+  }
+  fchmod(kept, S_IRUSR);
+  return fd < 0 ? -err : mp_os_descriptor(fd);
+}
+
+void *mp_os_map_given(int fd, size_t *size, int *err) {
+  struct stat s;
+  void *p = MAP_FAILED;
+  if (fstat(fd, &s) == 0 && s.st_size > 0)
+    p = mmap(NULL, (size_t)s.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (p == MAP_FAILED) {
+    *err = s.st_size > 0 ? -errno : -EINVAL;
+    return NULL;
+  }
+  *size = (size_t)s.st_size;
+  madvise(p, *size, MADV_DONTDUMP);
+  keep_descriptor(fd);
   return p;
 }
 

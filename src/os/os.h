@@ -162,6 +162,11 @@ void *mp_os_map(size_t *size, size_t floor, int *err);
 /* The descriptor that is kept of that area: read-only, close-on-exec, from 40 up if there is room; -1: none. A program that
  * has closed all its descriptors may have another file there. */
 int mp_os_map_descriptor(void);
+/* Another descriptor of it, open for writing and close-on-exec, for a process that is no fork of ours. -EBADF: none is kept,
+ * for there is no file, or no /proc, or it was closed; -errno. */
+int mp_os_map_writable(void);
+/* In such a process: maps it, at whatever address, and keeps a descriptor. fd stays the caller's. NULL and -errno in *err. */
+void *mp_os_map_given(int fd, size_t *size, int *err);
 
 /* Gives the pages of [p, p+n) back to the system; they read as zero afterwards. */
 void mp_os_release(void *p, size_t n);

@@ -37,6 +37,14 @@ static void default_signals(sigset_t *mask) {
   }
 }
 
+bool mp_os_signal_is_reset(int sig) { return is_ours(sig) || has_handler(sig); }
+
+void mp_os_child_mask(const sigset_t *parents, sigset_t *to) {
+  *to = *parents;
+  for (int sig = 1; sig < NSIG; sig++)
+    if (is_ours(sig)) sigdelset(to, sig);
+}
+
 MP_HOT_AFTER_FORK pid_t mp_os_fork(void) {
   sigset_t hold, mask;
   sigfillset(&hold);
@@ -54,6 +62,13 @@ int mp_os_reap(pid_t pid, int *status) {
   if (got == pid) return 1;
   return got < 0 ? -errno : 0;
 }
+
+pid_t mp_os_reap_any(int *status) {
+  pid_t got = waitpid(-1, status, WNOHANG);
+  return got < 0 ? -errno : got;
+}
+
+int mp_os_kill(pid_t pid, int sig) { return kill(pid, sig) < 0 ? -errno : 0; }
 
 int mp_os_exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status); }
 

@@ -7,6 +7,8 @@
 #ifndef MP_OS_PROCESS_H
 #define MP_OS_PROCESS_H
 
+#include <signal.h>
+
 #include "os/os.h"
 
 #pragma GCC visibility push(hidden)
@@ -15,9 +17,17 @@
 /* fork() after everything buffered has been written. SIGINT, SIGTERM and SIGCHLD are held back meanwhile; the
  * child has them unblocked, with their default action, before it can receive one. 0 in the child, else pid, -errno. */
 pid_t mp_os_fork(void);
+/* Whether a child that executes a program begins with that signal at its default action; else as its parent has it. */
+bool mp_os_signal_is_reset(int sig);
+/* The signals that such a child has blocked. */
+void mp_os_child_mask(const sigset_t *parents, sigset_t *to);
 /* Without waiting: 1 and waitpid's *status when the child has ended (it is reaped by this), 0 while it runs,
  * -ECHILD when it has ended and somebody else took the status. */
 int mp_os_reap(pid_t pid, int *status);
+/* The same for any child: its pid; 0: none has ended; -ECHILD: there is none. */
+pid_t mp_os_reap_any(int *status);
+/* To a child that has not been reaped. 0 or -errno. */
+int mp_os_kill(pid_t pid, int sig);
 /* n, or -SIGNAL, of a waitpid status. */
 int mp_os_exit_code(int status);
 /* "SIGKILL"; NULL for those that have no name here. */
@@ -84,6 +94,8 @@ void mp_os_die_with(pid_t parent);
 void mp_os_learn_stdin(void);
 /* stdin, if there is one, reads as empty; what the parent could not write is not written again. */
 void mp_os_child_stdio(void);
+/* This process works in the folder in which that one does. */
+void mp_os_follow_folder(pid_t pid);
 /* Closes all descriptors but 0 to 2, the one kept of the shared area and that of mp_os_open_log. mproc's others in a fresh child, which belong to its
  * parent, are closed already. */
 void mp_os_close_fds(void);
@@ -96,6 +108,8 @@ int mp_os_cpu_pin(int nth);
 int mp_os_limit(const char *name, uint64_t amount);
 /* SIGINT is caught and does nothing; a program that is executed gets the default action back. */
 void mp_os_sigint_nothing(void);
+/* The end of a child interrupts what waits in the system; Ctrl-C does nothing. For a process that forks for others. */
+void mp_os_heed_children(void);
 /* SIGTERM is caught by f, and interrupts what waits in the system. */
 void mp_os_on_sigterm(void (*f)(int sig));
 /* Bytes of this process's memory that are in RAM; 0: not known. */
@@ -114,12 +128,22 @@ int mp_os_pipe_writers(mp_os_pipe_writer *to, int most);
 void mp_os_close_pipe_writer(const mp_os_pipe_writer *w);
 
 /* spawn.c: programs that run beside this process */
+enum {
+  MP_OS_OWN_GROUP = 1, /* in a process group of its own, all signals at their default action */
+  MP_OS_DIES_WITH = 2, /* it is killed when this thread ends */
+  MP_OS_DETACHED = 4,  /* it is init's child, and nobody's here */
+};
 typedef struct mp_os_command {
   char *const *argv; /* ended by NULL; argv[0] is looked for in PATH */
   int in, out, err;  /* descriptors; in is above 2, the others are above 2 or stand where they belong */
+  unsigned how;      /* MP_OS_* */
+  char *const *env;  /* ended by NULL; NULL: this process's */
+  int passed;        /* 0, or a descriptor above 2: it gets that as MP_OS_PASSED, and none but it beside 0 to 2 */
 } mp_os_command;
-/* Starts it in a process group of its own, all signals at their default action; it is killed when this thread ends. Its
- * pid, or -errno: -ENOENT, -EACCES when there is no such program. */
+enum { MP_OS_PASSED = 3 };
+/* Starts it, without copying this process, whatever threads that has and locks they hold. Signals that are ignored stay so,
+ * but for those that a fork of ours finds at their default action (mp_os_fork). Its pid, or -errno: -ENOENT, -EACCES when
+ * there is no such program. */
 pid_t mp_os_spawn(const mp_os_command *c);
 /* This process runs that program instead, with the variable set: -errno when it cannot. */
 int mp_os_become(char *const *argv, const char *name, const char *value);

@@ -16,41 +16,78 @@
 
 enum { FIRST_FREE = STDERR_FILENO + 1, SEND_MOST = 1 << 30 };
 
-static void default_signals(void) {
+static void default_signals(bool ignored_too) {
   for (int sig = 1; sig < NSIG; sig++)
-    if (sig != SIGKILL && sig != SIGSTOP) signal(sig, SIG_DFL);
+    if (sig != SIGKILL && sig != SIGSTOP && (ignored_too || mp_os_signal_is_reset(sig))) signal(sig, SIG_DFL);
 }
 
-/* In the child, which borrows its parent's memory: nothing here may write what the parent reads, but *err. */
-static void become(const mp_os_command *c, pid_t parent, const sigset_t *mask, volatile int *err) {
-  setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(EXIT_FAILURE);
-  default_signals();
-  sigprocmask(SIG_SETMASK, mask, NULL);
-  if (dup2(c->in, STDIN_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0 || dup2(c->err, STDERR_FILENO) < 0)
-    *err = errno;
-  else
-    execvp(c->argv[0], c->argv);
-  *err = errno;
+static int take_descriptors(const mp_os_command *c) {
+  if (dup2(c->in, STDIN_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0 || dup2(c->err, STDERR_FILENO) < 0) return -1;
+  if (!c->passed) return 0;
+  if (c->passed == MP_OS_PASSED ? fcntl(MP_OS_PASSED, F_SETFD, 0) < 0 : dup2(c->passed, MP_OS_PASSED) < 0) return -1;
+  mp_os_close_fds_from(MP_OS_PASSED + 1);
+  return 0;
+}
+
+typedef struct spawning {
+  const mp_os_command *c;
+  pid_t parent;
+  sigset_t mask;
+  volatile int err;
+  volatile pid_t detached;
+} spawning;
+
+/* In the child, which borrows its parent's memory: nothing here may write what the parent reads, but *s. */
+static void become(spawning *s) {
+  const mp_os_command *c = s->c;
+  if (c->how & MP_OS_OWN_GROUP) setpgid(0, 0);
+  if (c->how & MP_OS_DIES_WITH) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != s->parent) _exit(EXIT_FAILURE);
+  }
+  default_signals(c->how & MP_OS_OWN_GROUP);
+  sigprocmask(SIG_SETMASK, &s->mask, NULL);
+  if (take_descriptors(c) == 0) execvpe(c->argv[0], c->argv, c->env ? c->env : environ);
+  s->err = errno;
   _exit(EXIT_FAILURE);
 }
 
-pid_t mp_os_spawn(const mp_os_command *c) {
-  volatile int err = 0;
-  sigset_t all, mask, none;
-  pid_t parent = getpid();
-  sigfillset(&all);
-  sigemptyset(&none);
-  pthread_sigmask(SIG_BLOCK, &all, &mask);
+/* In a process between, which ends at once, so that init has what it started. */
+static void become_detached(spawning *s) {
   pid_t pid = vfork();
-  if (pid == 0) become(c, parent, &none, &err);
+  if (pid == 0) become(s);
+  if (pid < 0) s->err = errno;
+  s->detached = pid;
+  _exit(EXIT_SUCCESS);
+}
+
+/* All signals are held back, so that no handler runs in the child. */
+static pid_t start(spawning *s) {
+  pid_t pid = vfork();
+  if (pid != 0) return pid;
+  if (s->c->how & MP_OS_DETACHED) become_detached(s);
+  become(s);
+  _exit(EXIT_FAILURE);
+}
+
+static void await_end(pid_t pid) {
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+}
+
+pid_t mp_os_spawn(const mp_os_command *c) {
+  spawning s = {.c = c, .parent = getpid()};
+  sigset_t all, mask;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &mask);
+  sigemptyset(&s.mask);
+  if (!(c->how & MP_OS_OWN_GROUP)) mp_os_child_mask(&mask, &s.mask);
+  pid_t pid = start(&s);
   int failed = errno;
+  if (pid > 0 && (s.err || c->how & MP_OS_DETACHED)) await_end(pid);
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
   if (pid < 0) return -failed;
-  if (!err) return pid;
-  waitpid(pid, NULL, 0);
-  return -err;
+  if (s.err) return -s.err;
+  return c->how & MP_OS_DETACHED ? s.detached : pid;
 }
 
 static int above_stdio(int fd) {

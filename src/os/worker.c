@@ -59,6 +59,14 @@ void mp_os_sigint_nothing(void) {
   sigaction(SIGINT, &a, NULL);
 }
 
+void mp_os_heed_children(void) {
+  struct sigaction a;
+  memset(&a, 0, sizeof a);
+  a.sa_handler = nothing;
+  sigaction(SIGCHLD, &a, NULL);
+  signal(SIGINT, SIG_IGN);
+}
+
 bool mp_os_sigint_caught(void) {
   struct sigaction a;
   return sigaction(SIGINT, NULL, &a) == 0 && a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN;

@@ -10,10 +10,12 @@
 #include "os/process.h"
 #include "process/log.h"
 #include "shm/arena/monitor.h"
+#include "shm/arena/newcomer.h"
 #include "shm/wait/wait_queue.h"
 
 enum { END_OF_LIST = 0, NO_FD = -1, CODE_MASK = 0xff };
 #define JUST_BEGUN (20 * MP_MS) /* two ticks of the clock by which the system tells when a process began */
+#define TELLING (10 * MP_MS)    /* between looks whether the server lives */
 #define LOOK (2 * MP_MS)        /* between looks, where the system has no pidfd to wait on */
 
 MP_BSS_TAIL mp_process_child mp_process_child_table[MP_CHILD_MAX];
@@ -119,6 +121,8 @@ void mp_process_child_started(int place, mp_shm_proc_ref ref, pid_t pid, bool da
   if (mp_process_log_wants(MP_LOG_WARNING)) log_start(c);
 }
 
+void mp_process_child_served(int place, mp_shm_proc_ref server) { table[place].server = server; }
+
 void mp_process_child_drop(int place) {
   mp_process_child *c = &table[place];
   c->dropped = true;
@@ -133,9 +137,35 @@ static bool replaced(const mp_process_child *c) {
   return !mp_shm_proc_lives(c->ref) && mp_os_now() - c->since > JUST_BEGUN && mp_os_started_after(c->pid, c->since);
 }
 
+/* What its server has to tell of a child that has ended or is about to; 0: nothing, or not within that time. What has
+ * announced its exit code and is gone needs no telling. */
+static int told(const mp_process_child *c) {
+  int status = 0;
+  for (uint64_t until = mp_os_now() + MP_TOLD_WITHIN; !status && mp_os_now() < until;) {
+    if (mp_shm_proc_exit(c->ref) != MP_EXIT_NONE && mp_os_gone(c->pid)) return 0;
+    bool served = mp_shm_proc_lives(c->server);
+    status = mp_shm_newcomer_status(c->ref, served ? TELLING : 0);
+    if (!served) break;
+  }
+  return status;
+}
+
+static bool served_has_ended(mp_process_child *c) {
+  int status = mp_shm_newcomer_status(c->ref, 0);
+  if (!status) {
+    if (mp_shm_proc_lives(c->ref)) return false;
+    if (!mp_shm_proc_dead(c->ref) && !mp_os_gone(c->pid)) return false; /* it has not come up */
+    status = told(c);
+    if (!status && !mp_os_gone(c->pid) && !mp_os_started_after(c->pid, c->since)) return false;
+  }
+  note_end(c, status ? 1 : -ECHILD, status & MP_STATUS_MASK);
+  return true;
+}
+
 bool mp_process_child_ended(int place) {
   mp_process_child *c = &table[place];
   if (c->ended) return true;
+  if (c->server) return served_has_ended(c);
   int status = 0, got = mp_os_reap(c->pid, &status);
   if (got == 0 && !replaced(c)) return false;
   note_end(c, got == 0 ? -ECHILD : got, status);

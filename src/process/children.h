@@ -7,7 +7,9 @@
  *
  * An end is learned from waitpid. Where a host ignores SIGCHLD or reaps first, waitpid says so, and what the child
  * announced in its slot is its exit code; one that announced nothing was killed: by the signal last sent from here, else
- * it is reported as killed by SIGKILL. Its pid may name another process by then, even another child of the host's: one
+ * it is reported as killed by SIGKILL. A child that a fork server has forked (fork_server.h) is the server's to reap: its end
+ * is learned from its slot, and how it ended from the server, for which a call that does not wait waits MP_TOLD_WITHIN at most;
+ * without one it ended as where a host reaps. Its pid may name another process by then, even another child of the host's: one
  * that runs although the slot says dead is asked when it began.
  */
 #ifndef MP_PROCESS_CHILDREN_H
@@ -25,8 +27,12 @@ enum {
   MP_LEFT_EARLY = 0x100
 };
 
+/* A server tells of an end as soon as it runs: only a stopped one takes so long. */
+#define MP_TOLD_WITHIN (1000 * MP_MS)
+
 typedef struct mp_process_child {
   mp_shm_proc_ref ref;
+  mp_shm_proc_ref server; /* 0: this process reaps it */
   pid_t pid;
   uint64_t since; /* it had begun by then */
   int exitcode;   /* once ended: n, or -SIGNAL */
@@ -42,6 +48,8 @@ typedef struct mp_process_child {
 int mp_process_child_place(void);
 /* After the fork. The name may be cut. */
 void mp_process_child_started(int place, mp_shm_proc_ref ref, pid_t pid, bool daemon, const char *name);
+/* It was forked by that server. */
+void mp_process_child_served(int place, mp_shm_proc_ref server);
 /* Nobody here refers to it any more: its place is free once it has ended. Also undoes mp_process_child_place. */
 void mp_process_child_drop(int place);
 /* The facts, valid until the next call here. */

@@ -140,7 +140,7 @@ static void let_in(void) {
 static bool is_wanted(void) {
   bool starting = mp_os_mutex_held(&mp_shm_header->fd_store.starting);
   uint64_t now = atomic_load_explicit(&mp_shm_header->fd_store.epoch, memory_order_acquire);
-  return (now == epoch || (now == 0 && starting)) && mp_shm_proc_any();
+  return (now == epoch || (now == 0 && starting)) && mp_shm_proc_any_but(0);
 }
 
 static void round_of(const int *ready, int n) {

@@ -293,8 +293,9 @@ end
 
 local made = 0 -- pools, by this process and those that it is a fork of: their numbers, for viewers
 
-local function new_state(...)
+local function new_state(method, ...)
   local state = options.read(...)
+  state.method = method
   made = made + 1
   state.number = made
   state.owner, state.owner_pid, state.phase, state.size = core.self(), core.getpid(), "open", state.processes
@@ -333,9 +334,13 @@ local function make_transport(state)
   return true
 end
 
--- A pool, or nil, message, NAME when the system has no room for its workers.
-return shield(function(...)
-  local state = new_state(...)
+-- A pool, or nil, message, NAME when the system has no room for its workers. method: by which its workers start, whatever
+-- is set elsewhere; or nil.
+local function make(method, ...)
+  local state = new_state(method, ...)
+  if not state.serial then
+    workers.check_functions(state)
+  end
   local ok, message, name = make_transport(state)
   if not ok then
     return nil, message, name
@@ -354,4 +359,9 @@ return shield(function(...)
     error(message, 0)
   end
   return nil, message, name
-end)
+end
+
+return {
+  Pool = shield(function(...) return make(nil, ...) end),
+  bound = shield(make),
+}

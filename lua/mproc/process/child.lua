@@ -102,6 +102,11 @@ local function finish(record, ok, ...)
   return 0
 end
 
+-- The process could not even be made of what came; its exit code.
+function child.fail(record, err)
+  return finish(record, false, err)
+end
+
 local function run(process, hooks)
   fork.child(hooks)
   return process:run()

@@ -5,6 +5,7 @@
 
 local core = require("mproc.core")
 local errors = require("mproc.errors")
+local forms = require("mproc.process.forms")
 local tree = require("mproc.process.tree")
 
 local class = {
@@ -18,7 +19,8 @@ local class = {
 }
 
 local Process = class.Process
-local RECORD = {}
+local RECORD, METHOD = {}, {}
+class.RECORD = RECORD
 local metatables = setmetatable({}, { __mode = "k" }) -- class -> metatable of its objects
 
 -- The private record of an object; raises when self is none.
@@ -55,6 +57,7 @@ end
 
 local function make_metatable(methods)
   return {
+    __class = methods,
     __name = "mproc.Process",
     __index = getter(methods),
     __newindex = set,
@@ -76,6 +79,7 @@ local function construct(methods, ...)
     target = nil, args = nil, bytes = nil, starting = nil, handle = nil, pid = nil, results = nil, exitcode = nil,
     returned = nil, closed = nil,
   }
+  record.method = methods[METHOD]
   local self = setmetatable({ [RECORD] = record }, metatables[methods])
   errors.callee(methods.init)(self, ...)
   return self
@@ -90,10 +94,51 @@ function Process:extend(methods)
   end
   methods = methods or {}
   metatables[methods] = make_metatable(methods)
-  return setmetatable(methods, { __index = self, __call = construct })
+  class.inherit(methods, self)
+  return methods
 end
 
 metatables[Process] = make_metatable(Process)
-setmetatable(Process, { __call = construct })
+setmetatable(Process, { __call = construct, __mproc_encode = forms.of_class })
+
+-- --- for start methods ---
+
+-- An empty class, which becomes one of processes by inherit.
+function class.new()
+  local methods = {}
+  metatables[methods] = make_metatable(methods)
+  return methods
+end
+
+function class.inherit(methods, parent)
+  setmetatable(methods, { __index = parent, __call = construct, __mproc_encode = forms.of_class })
+end
+
+function class.parent_of(methods)
+  return getmetatable(methods).__index
+end
+
+-- Of an object.
+function class.class_of(self)
+  return getmetatable(self).__class
+end
+
+local bound = {} -- start method -> Process whose objects start by it
+
+function class.bound(method)
+  bound[method] = bound[method] or Process:extend({ [METHOD] = method })
+  return bound[method]
+end
+
+-- The start method that a class, or just it and not its subclasses, is bound to; or nil.
+function class.method_of(methods, itself)
+  return itself and rawget(methods, METHOD) or not itself and methods[METHOD] or nil
+end
+
+-- An object of that class with that record and those fields, which no init has seen.
+function class.revive(methods, record, fields)
+  fields[RECORD] = record
+  return setmetatable(fields, metatables[methods])
+end
 
 return class

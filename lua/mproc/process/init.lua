@@ -16,6 +16,8 @@ local NONE = {}
 
 lazy.unit("mproc.process.options")
 lazy.unit("mproc.authkey")
+lazy.unit("mproc.process.spawn")
+lazy.unit("mproc.process.spawned")
 
 local function authkey()
   return lazy.load("mproc.authkey")
@@ -29,9 +31,14 @@ local function states()
   return lazy.load("mproc.process.states")
 end
 
+-- The args' handles stand in the list, which is mproc's own.
 local function snapshot(args)
-  local bytes, reason, refused = core.pack(args, "args")
-  return bytes or errors.raise_unsendable(reason, refused)
+  local bytes, handles, refused = core.pack(args, "args")
+  if not bytes then
+    errors.raise_unsendable(handles, refused)
+  end
+  args.handles = handles
+  return bytes
 end
 
 -- Takes what options.read understands; a subclass may have an init of its own that never calls this one.

@@ -6,6 +6,7 @@ local class = require("mproc.process.class")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local fork = require("mproc.process.fork")
+local lazy = require("mproc.lazy")
 local result = require("mproc.process.result")
 local states = require("mproc.process.states")
 local tree = require("mproc.process.tree")
@@ -101,8 +102,12 @@ start.start = core.shield(function(self)
   if not ready then
     return nil, message, name
   end
-  local ok
-  ok, ready, message, name = fork_between_hooks(self, record)
+  local ok, method = true, record.method or core.state.start_method
+  if method and method ~= "fork" then
+    ready, message, name = lazy.load("mproc.process.spawn").start(self, record, method)
+  else
+    ok, ready, message, name = fork_between_hooks(self, record)
+  end
   if not ok then
     error(ready, 0)
   elseif not ready then

@@ -83,6 +83,11 @@ function tree.count_one()
   return number, child_identity(here.identity, number)
 end
 
+-- The identity of the process with that number.
+function tree.identity_of(number)
+  return child_identity(self_info().identity, number)
+end
+
 -- Before the fork of a process: what its child will find.
 function tree.begin_fork(process, number)
   local me = tree.current_process()

@@ -76,6 +76,7 @@ static int format(mp_shm_arena *a, uint64_t size) {
   a->npages = (size - a->data) / MP_PAGE;
   int err = mp_shm_robust_init(&a->lock);
   if (!err) err = mp_shm_robust_init(&a->fd_store.starting);
+  if (!err) err = mp_shm_robust_init(&a->fork_server.starting);
   if (!err) err = mp_os_random(a->key, sizeof a->key);
   if (err) return err;
   a->page = MP_PAGE;
@@ -91,6 +92,21 @@ int mp_shm_arena_map(void) {
   if (!a) return err;
   err = format(a, size);
   if (err) return err;
+  mp_shm_header = a;
+  return 0;
+}
+
+static bool is_arena(const mp_shm_arena *a, size_t size) {
+  return a->magic == MP_MAGIC && a->layout == MP_LAYOUT && a->page == MP_PAGE && a->size == size &&
+         a->pid_namespace == mp_os_pid_namespace();
+}
+
+int mp_shm_arena_join(int fd) {
+  int err = 0;
+  size_t size;
+  mp_shm_arena *a = mp_os_map_given(fd, &size, &err);
+  if (!a) return err;
+  if (size < SMALLEST_SIZE || !is_arena(a, size)) return -EPROTO;
   mp_shm_header = a;
   return 0;
 }

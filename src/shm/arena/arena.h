@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arena (layer 1): one sparse shared area per process tree, mapped before the first fork, so that every process
- * sees it at the same address and knows everything in it by offset. For shm only; L3 uses registry.h and queue.h.
+ * The arena (layer 1): one sparse shared area per process tree. It is mapped before the first fork; a process that was not
+ * forked has it elsewhere (newcomer.h), so everything in it is known by offset. (What the C library and the kernel keep in
+ * a mutex besides its word, the owner's list of what it holds, only the owner follows.) For shm only; L3 uses registry.h
+ * and queue.h.
  *
  * Layout, in this order: header | registry slots | monitor page | object slots | reference bitmaps | chunk table | data.
  * The header's first words declare it: a process that finds another layout, page size or pid namespace refuses it.
@@ -24,7 +26,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MP_MAGIC UINT64_C(0x3130636f72706d1b)
-#define MP_LAYOUT (7u | MP_OS_MUTEX_LAYOUT << 8) /* the first byte changes when something below does */
+#define MP_LAYOUT (8u | MP_OS_MUTEX_LAYOUT << 8) /* the first byte changes when something below does */
 #define MP_PAGE 4096u
 #define MP_ORDERS 32
 #define MP_SIZES 256 /* of chunks: see chunk.h */
@@ -53,6 +55,12 @@ typedef struct mp_shm_fd_store {
   uint8_t name[MP_STORE_NAME], secret[MP_STORE_NAME];
 } mp_shm_fd_store;
 
+/* The process that others are forked from: see process/fork_server.h. */
+typedef struct mp_shm_fork_server {
+  mp_os_mutex starting;
+  _Atomic uint64_t claimed, ref, requests;
+} mp_shm_fork_server;
+
 enum { MP_TREE_KEY = 32 };
 
 typedef struct mp_shm_arena {
@@ -76,6 +84,7 @@ typedef struct mp_shm_arena {
   uint64_t top_page;
   _Atomic uint32_t top_proc;
   _Alignas(MP_LINE) mp_shm_fd_store fd_store;
+  mp_shm_fork_server fork_server;
   uint8_t key[MP_TREE_KEY]; /* random; written before the first fork, and never after */
   /* a hint for spinning: processes awake; wrong after a kill until the next sweep */
   _Alignas(MP_LINE) _Atomic int32_t awake;
@@ -95,6 +104,8 @@ static inline uint64_t mp_shm_offset(const void *p) {
 
 /* Maps and formats the arena; size from MPROC_ARENA ("64M", "1T"), else 1 TiB. 0 or -errno. */
 int mp_shm_arena_map(void);
+/* Maps the arena that fd is of, at whatever address. 0; -EPROTO: it is none, or of another layout; -errno. */
+int mp_shm_arena_join(int fd);
 
 /* The arena lock, recovered if need be: 0, -EINTR, -ETIMEDOUT. w NULL: waits for ever. */
 int mp_shm_arena_lock(const mp_shm_wait *w);

@@ -84,6 +84,14 @@ void mp_shm_references_copy(uint32_t from_proc, uint32_t to_proc) {
   memcpy((void *)row(to_proc), (void *)row(from_proc), words_in_use() * 8);
 }
 
+void mp_shm_references_add(uint32_t from_proc, uint32_t to_proc) {
+  for (uint64_t w = 0; w < words_in_use(); w++) row(to_proc)[w] |= row(from_proc)[w];
+}
+
+void mp_shm_reference_give(uint32_t to_proc, mp_shm_handle h) {
+  row(to_proc)[slot_of(h) / 64] |= UINT64_C(1) << (slot_of(h) % 64);
+}
+
 /* --- birth and death --- */
 
 static void push_dying(uint32_t slot) {

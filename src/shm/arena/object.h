@@ -137,7 +137,9 @@ void mp_shm_types_setup(void);
 
 /* For the registry, with the arena lock held. */
 void mp_shm_references_copy(uint32_t from_proc, uint32_t to_proc);
-void mp_shm_references_clear(uint32_t proc); /* and destroys what nobody refers to now */
+void mp_shm_references_add(uint32_t from_proc, uint32_t to_proc); /* to what it has */
+void mp_shm_reference_give(uint32_t to_proc, mp_shm_handle h);    /* of an object that this process holds */
+void mp_shm_references_clear(uint32_t proc);                      /* and destroys what nobody refers to now */
 /* Reaps all that a dead process referred to. Without a lock. 0 or the first error. */
 int mp_shm_references_reap(uint32_t proc);
 void mp_shm_references_flush(void); /* lets go what could not be let go when its last use ended */

@@ -17,6 +17,7 @@ typedef struct mp_shm_proc {
   _Atomic int32_t pid, exit;
   _Atomic uint32_t nclaimed, asleep;
   _Atomic uint32_t wait_set, private_wait;
+  _Atomic int32_t status;
   char name[MP_PROC_NAME]; /* cut, and ended by a 0; the process's own */
 } mp_shm_proc;
 _Static_assert(sizeof(mp_shm_proc) == MP_LINE, "the registry's stride is part of the layout");
@@ -42,6 +43,19 @@ static inline void mp_shm_proc_add_claimed(int delta) {
   uint32_t n = atomic_load_explicit(&p->nclaimed, memory_order_relaxed);
   atomic_store_explicit(&p->nclaimed, n + (uint32_t)delta, memory_order_release);
 }
+
+/* For newcomer.c. Whether the ref still names what has the slot: it may be any number that claims to be one. */
+bool mp_shm_proc_is_current(mp_shm_proc_ref ref);
+/* The arena lock for calls without a deadline of their own: 0; -EAGAIN: some process is stopped with it. */
+int mp_shm_proc_lock_briefly(void);
+/* With the arena lock: a free slot becomes STARTING. 0 or -EUSERS. */
+int mp_shm_proc_claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out);
+/* The same: the slot becomes FREE, if its child has not come up. */
+void mp_shm_proc_free_starting(uint32_t slot);
+/* Takes this process's place. False when it came too late. */
+bool mp_shm_proc_enter(mp_shm_proc_ref ref);
+/* From now on each fork of this process, by whomever, takes a place. 0 or -errno. */
+int mp_shm_proc_watch_forks(void);
 
 /* Gives back what a dead process had claimed: chunks to their queues or the heap, then its references.
  * The caller owns that slot's life. -EINTR or 0. In sweep.c. */

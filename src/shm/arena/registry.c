@@ -20,6 +20,7 @@
 MP_PROCESS_LOCAL uint32_t mp_shm_my_slot;
 MP_PROCESS_LOCAL mp_shm_proc_ref mp_shm_my_ref;
 static MP_PROCESS_LOCAL mp_shm_proc_ref reserved; /* reserved: for the next fork of this thread */
+static MP_PROCESS_LOCAL bool silent;              /* a child that finds it gone says nothing */
 MP_OS_THREAD_LOCAL bool mp_shm_is_usable;
 
 static unsigned state_of(uint32_t slot) { return (unsigned)mp_shm_proc_state(slot) & 0xff; }
@@ -38,21 +39,21 @@ static void set_state(uint32_t slot, unsigned s) {
 }
 
 /* Whether it still names what has the slot. It may be any number that claims to be one. */
-static bool is_current(mp_shm_proc_ref ref) {
+bool mp_shm_proc_is_current(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
   return ref && slot < mp_shm_header->nprocs && ref_of(slot) == ref;
 }
 
 bool mp_shm_proc_dead(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  if (!is_current(ref)) return true;
+  if (!mp_shm_proc_is_current(ref)) return true;
   unsigned s = state_of(slot);
   return s == MP_PROC_STARTING ? false : s != MP_PROC_LIVE || mp_shm_proc_slot_dead(slot);
 }
 
 bool mp_shm_proc_lives(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  return is_current(ref) && state_of(slot) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
+  return mp_shm_proc_is_current(ref) && state_of(slot) == MP_PROC_LIVE && !mp_shm_proc_slot_dead(slot);
 }
 
 uint32_t mp_shm_proc_room(void) { return mp_shm_header->nprocs; }
@@ -63,7 +64,7 @@ static bool expired(uint32_t slot) {
          mp_shm_proc_dead(parent_of(slot));
 }
 
-static void free_starting(uint32_t slot) {
+void mp_shm_proc_free_starting(uint32_t slot) {
   uint64_t old = mp_shm_proc_state(slot);
   if ((old & 0xff) != MP_PROC_STARTING) return;
   uint64_t new = (old & ~UINT64_C(0xff)) | MP_PROC_FREE;
@@ -73,13 +74,13 @@ static void free_starting(uint32_t slot) {
 /* The slot, or -EUSERS. With the arena lock. */
 static int64_t find_free(void) {
   for (uint32_t i = 0; i < mp_shm_header->nprocs; i++) {
-    if (expired(i)) free_starting(i);
+    if (expired(i)) mp_shm_proc_free_starting(i);
     if (state_of(i) == MP_PROC_FREE) return i;
   }
   return -EUSERS;
 }
 
-static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
+int mp_shm_proc_claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   int64_t i = find_free();
   if (i < 0) return (int)i;
   uint32_t slot = (uint32_t)i;
@@ -92,6 +93,7 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
   atomic_store_explicit(&p->since, mp_os_now(), memory_order_relaxed);
   p->pid = 0;
   p->exit = MP_EXIT_NONE;
+  p->status = 0;
   p->nclaimed = p->asleep = 0;
   p->wait_set = 0;
   p->private_wait = MP_WORD_IDLE;
@@ -103,16 +105,16 @@ static int claim_slot(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
 }
 
 /* The arena lock for calls without a deadline of their own: only a stopped process can make them fail. */
-static int lock_briefly(void) {
+int mp_shm_proc_lock_briefly(void) {
   mp_shm_wait w = {mp_os_now() + MP_BRIEF, NULL, NULL};
   return mp_shm_arena_lock(&w) ? -EAGAIN : 0;
 }
 
 static int reserve(mp_shm_proc_ref parent, mp_shm_proc_ref *out) {
-  int err = lock_briefly();
+  int err = mp_shm_proc_lock_briefly();
   if (err) return err;
   if (mp_shm_is_usable) mp_shm_references_flush();
-  err = claim_slot(parent, out);
+  err = mp_shm_proc_claim_slot(parent, out);
   if (!err) mp_shm_references_copy(mp_shm_my_slot, mp_shm_ref_slot(*out));
   mp_shm_arena_unlock();
   return err;
@@ -133,13 +135,18 @@ void mp_shm_proc_forked(mp_shm_proc_ref child, pid_t pid) {
   mp_shm_proc_at(mp_shm_ref_slot(child))->pid = (int32_t)pid;
 }
 
+void mp_shm_proc_adopt(mp_shm_proc_ref child) {
+  reserved = child;
+  silent = true;
+}
+
 void mp_shm_proc_unreserve(mp_shm_proc_ref child) {
   reserved = 0;
   mp_shm_proc_release(child, true);
 }
 
 /* Takes this process's place. False when it came too late. */
-MP_HOT_AFTER_FORK static bool enter(mp_shm_proc_ref ref) {
+MP_HOT_AFTER_FORK bool mp_shm_proc_enter(mp_shm_proc_ref ref) {
   uint32_t slot = mp_shm_ref_slot(ref);
   mp_shm_proc *p = mp_shm_proc_at(slot);
   uint64_t starting = (ref & ~UINT64_C(0xffffffff)) | MP_PROC_STARTING;
@@ -178,28 +185,31 @@ MP_HOT_AFTER_FORK static void after_fork_child(void) {
   reserved = 0;
   mp_shm_is_usable = false;
   mp_shm_my_ref = 0;
-  if (mine && !enter(mine)) {
-    ssize_t n = write(STDERR_FILENO, LOST_SLOT_TEXT, sizeof LOST_SLOT_TEXT - 1);
+  if (mine && !mp_shm_proc_enter(mine)) {
+    ssize_t n = silent ? 0 : write(STDERR_FILENO, LOST_SLOT_TEXT, sizeof LOST_SLOT_TEXT - 1);
     _exit(n < 0 ? 2 : 1);
   }
+  silent = false;
 }
 
 /* For one that was not forked by a process of the tree. */
 static int register_self(const char *name) {
   mp_shm_proc_ref ref;
-  int err = lock_briefly();
+  int err = mp_shm_proc_lock_briefly();
   if (err) return err;
-  err = claim_slot(0, &ref);
+  err = mp_shm_proc_claim_slot(0, &ref);
   mp_shm_arena_unlock();
   if (err) return err;
-  if (!enter(ref)) return -EAGAIN;
+  if (!mp_shm_proc_enter(ref)) return -EAGAIN;
   mp_shm_proc_set_name(ref, name);
   return 0;
 }
 
+int mp_shm_proc_watch_forks(void) { return -pthread_atfork(before_fork, after_fork_parent, after_fork_child); }
+
 static int register_first(void) {
   int err = register_self("MainProcess");
-  return err ? err : -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  return err ? err : mp_shm_proc_watch_forks();
 }
 
 int mp_shm_attach(void) {
@@ -212,15 +222,15 @@ int mp_shm_attach(void) {
 MP_HOT_AFTER_FORK void mp_shm_proc_set_exit(int code) { mp_shm_proc_at(mp_shm_my_slot)->exit = code; }
 
 int mp_shm_proc_exit(mp_shm_proc_ref ref) {
-  if (!is_current(ref)) return MP_EXIT_NONE;
+  if (!mp_shm_proc_is_current(ref)) return MP_EXIT_NONE;
   int code = mp_shm_proc_at(mp_shm_ref_slot(ref))->exit;
-  return is_current(ref) ? code : MP_EXIT_NONE;
+  return mp_shm_proc_is_current(ref) ? code : MP_EXIT_NONE;
 }
 
 pid_t mp_shm_proc_pid(mp_shm_proc_ref ref) {
-  if (!is_current(ref)) return 0;
+  if (!mp_shm_proc_is_current(ref)) return 0;
   pid_t pid = mp_shm_proc_at(mp_shm_ref_slot(ref))->pid;
-  return is_current(ref) ? pid : 0;
+  return mp_shm_proc_is_current(ref) ? pid : 0;
 }
 
 void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name) {
@@ -229,9 +239,9 @@ void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name) {
 
 void mp_shm_proc_name(mp_shm_proc_ref ref, char *to) {
   to[0] = 0;
-  if (!is_current(ref)) return;
+  if (!mp_shm_proc_is_current(ref)) return;
   memcpy(to, mp_shm_proc_at(mp_shm_ref_slot(ref))->name, MP_PROC_NAME);
-  if (!is_current(ref)) to[0] = 0;
+  if (!mp_shm_proc_is_current(ref)) to[0] = 0;
   to[MP_PROC_NAME - 1] = 0;
 }
 
@@ -300,9 +310,10 @@ static bool stillborn(uint32_t slot) {
 }
 
 /* A child that has not come up counts while its fork is young: its parent may be dead, and nobody left to say so. */
-bool mp_shm_proc_any(void) {
+bool mp_shm_proc_any_but(mp_shm_proc_ref one) {
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++) {
     unsigned s = state_of(i);
+    if (one && i == mp_shm_ref_slot(one)) continue;
     if (s == MP_PROC_LIVE && !mp_shm_proc_slot_dead(i)) return true;
     if (s == MP_PROC_STARTING && mp_os_now() - since_of(i) < MP_BRIEF) return true;
   }
@@ -330,15 +341,15 @@ void mp_shm_sweep_now_and_then(void) {
 
 void mp_shm_proc_release(mp_shm_proc_ref ref, bool never_came) {
   uint32_t slot = mp_shm_ref_slot(ref);
-  if (!is_current(ref)) return;
+  if (!mp_shm_proc_is_current(ref)) return;
   /* Ours stays ours until we let it go. Whatever cannot be done below, a sweep may do later. */
   if (mp_shm_my_ref && parent_of(slot) == mp_shm_my_ref)
     atomic_store_explicit(&mp_shm_proc_at(slot)->parent, 0, memory_order_relaxed);
   if (to_clean(slot)) clean(slot);
-  if (lock_briefly() != 0) return;
+  if (mp_shm_proc_lock_briefly() != 0) return;
   if (ref_of(slot) == ref) {
     if (state_of(slot) == MP_PROC_DEAD) set_state(slot, MP_PROC_FREE);
-    if (never_came) free_starting(slot);
+    if (never_came) mp_shm_proc_free_starting(slot);
   }
   mp_shm_object_destroy_dead(false);
   mp_shm_arena_unlock();
@@ -346,7 +357,7 @@ void mp_shm_proc_release(mp_shm_proc_ref ref, bool never_came) {
 
 void mp_shm_stats_get(mp_shm_stats *s) {
   memset(s, 0, sizeof *s);
-  if (lock_briefly() != 0) return;
+  if (mp_shm_proc_lock_briefly() != 0) return;
   mp_shm_references_flush();
   s->objects = mp_shm_object_count();
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++) s->processes += state_of(i) != MP_PROC_FREE;

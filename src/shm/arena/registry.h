@@ -27,6 +27,8 @@
  * private_wait                                          the word of wait_queue.h that it alone sleeps on
  *            the process itself, asleep: ARMED, awake:
  *            IDLE; a waker: ARMED->IDLE (CAS)
+ * status     a fork server, under the arena lock: it    0: nothing to tell; MP_STATUS_*. Its child is nobody's else to
+ *            has reaped the process, or could not fork  reap. Never written twice
  * name       the reserver, before the fork              for messages; empty when it was forked by something else
  */
 #ifndef MP_SHM_ARENA_REGISTRY_H
@@ -38,7 +40,7 @@
 
 typedef uint64_t mp_shm_proc_ref; /* gen << 32 | slot; 0 is nobody */
 enum { MP_EXIT_NONE = -1, MP_PROC_MOST = 4096 };
-enum { MP_PROC_NAME = 80 - (int)sizeof(mp_os_mutex) }; /* what a slot has left: 40 on x86-64, 32 on arm64 */
+enum { MP_PROC_NAME = 76 - (int)sizeof(mp_os_mutex) }; /* what a slot has left: 36 on x86-64, 28 on arm64 */
 
 /* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
 int mp_shm_attach(void);
@@ -54,6 +56,8 @@ static inline bool mp_shm_inherited(mp_shm_proc_ref noted_by) { return !noted_by
 int mp_shm_proc_reserve(mp_shm_proc_ref *child);
 /* After the fork, by the parent: a child that is killed before it comes up can be found dead by its pid. */
 void mp_shm_proc_forked(mp_shm_proc_ref child, pid_t pid);
+/* The same for a slot that another process has reserved for that child (newcomer.h): the next fork of this thread uses it. */
+void mp_shm_proc_adopt(mp_shm_proc_ref child);
 /* Undoes it after a fork that failed. */
 void mp_shm_proc_unreserve(mp_shm_proc_ref child);
 /* How many processes there is room for at once, MP_PROC_MOST at most. */
@@ -76,8 +80,8 @@ void mp_shm_proc_set_name(mp_shm_proc_ref ref, const char *name); /* of a reserv
 /* Copies the name of the process there into to[MP_PROC_NAME]: empty when it has none or has moved on. */
 void mp_shm_proc_name(mp_shm_proc_ref ref, char *to);
 
-/* Whether any process of the tree lives. For one that has no place in it. */
-bool mp_shm_proc_any(void);
+/* Whether any process of the tree lives, but for that one; 0: for one that has no place in it. */
+bool mp_shm_proc_any_but(mp_shm_proc_ref one);
 
 /* Cleans up after every process found dead. Called when a wait has lasted a slice. */
 void mp_shm_sweep(void);

@@ -13,7 +13,9 @@
 -- Invariant: a worker's place in the list is taken before it is started; this file alone starts and drops them. How
 -- many there shall be is state.size; of a pool over several machines one, its keeper, whatever size is (far.lua).
 
+local class = require("mproc.process.class")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local far = require("mproc.pool.owner.far")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
@@ -72,16 +74,31 @@ end
 
 -- --- starting ---
 
--- What the child is given. It is inherited, so it names no more than it needs.
+-- Whether workers are forks of this process.
+local function forks(state)
+  return (state.method or core.state.start_method or "fork") == "fork"
+end
+
+-- Before the first start: the user's functions are sent with each worker that is no fork.
+function workers.check_functions(state)
+  for _, name in ipairs(forks(state) and {} or { "initializer", "finalizer" }) do
+    local bytes, reason, refused = core.pack(state[name], name)
+    if not bytes then
+      errors.raise_unsendable(reason, refused)
+    end
+  end
+end
+
+-- What the child is given. It is inherited, or sent, so it names no more than it needs.
 local function slot_for(state, index, channel)
-  local worker = state.workers.list[index]
+  local worker, inherits = state.workers.list[index], forks(state)
   return {
     index = index, number = state.number, tasks = state.transport.tasks, results = state.results, channel = channel,
     words = worker.words, far = far.keeper_slot(state),
-    flags = state.flags, inherited = state.functions.packed, pool_size = state.size,
+    flags = inherits and state.flags or { array = state.flags.array }, inherited = state.functions.packed, pool_size = state.size,
     max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
     initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,
-    cpu = state.cpu_affinity and index - 1 or nil, newer_pipes = newer_pipes(state),
+    cpu = state.cpu_affinity and index - 1 or nil, newer_pipes = inherits and newer_pipes(state) or {},
   }
 end
 
@@ -138,6 +155,7 @@ local function start_process(worker, slot, state)
     name = state.far and "PoolKeeper" or "PoolWorker-" .. worker.index,
     freeze_heap = state.freeze_heap, close_fds = state.close_fds,
   }
+  class.record_of(process).method = state.method
   local ok, started, message, name = quietly(process.start, process)
   if process.pid then
     return process, not ok and started or nil
