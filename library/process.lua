@@ -189,22 +189,46 @@ function mproc.at_fork(hooks) end
 ---@param f function called without arguments
 function mproc.at_exit(f) end
 
---- Chooses how processes start. There is `"fork"` so far; `"spawn"` and `"forkserver"` raise.
----@param method "fork" its name
+--- Chooses how processes start from now on: those of this process, and of those that it starts.
+--- - `"fork"` (the default): the child is a copy of its parent, and has all that it has.
+--- - `"spawn"`: the child executes a fresh interpreter, whatever threads and locks its parent has. It has standard
+---   output and error of its parent, the folder, the environment, `package.path` and `package.cpath`, `arg`, and what
+---   is sent: target, arguments, upvalues, a subclass's methods and the object's fields travel as in a message, with
+---   any mproc object in them. Globals are those of a fresh program.
+--- - `"forkserver"`: the child is forked from a process that was executed so, once per tree, and has loaded
+---   `mproc.set_forkserver_preload`'s modules. Standard output and error, and the environment, are those of the process
+---   that first started one. A daemon ends with that process, too.
+---
+--- What cannot travel raises in `start()`, with its path. Where the shared memory has no descriptor (`memfd_create` is
+--- denied, there is no `/proc`, or it was closed), `start()` raises by the last two. Functions of `mproc.at_fork` are
+--- called by `"fork"` alone, and `freeze_heap` means nothing to the others.
+---@param method "fork"|"spawn"|"forkserver" its name
 function mproc.set_start_method(method) end
 
 --- How processes start.
----@return "fork" method its name
+---@return "fork"|"spawn"|"forkserver" method its name; `"fork"` until another is set
 function mproc.get_start_method() end
 
 --- The names of all start methods that there are.
----@return string[] list at present `{ "fork" }`
+---@return string[] list `{ "fork", "spawn", "forkserver" }`
 function mproc.get_all_start_methods() end
 
---- A table with all of mproc whose processes start by that method, whatever is set elsewhere.
----@param method? "fork" its name; default nil: the method that is set
+--- A table with all of mproc whose processes start by that method, whatever is set elsewhere: `Process`, its
+--- subclasses, and `Pool`. It travels; the same method gives the same table.
+---@param method? "fork"|"spawn"|"forkserver" its name; default nil: the method that is set
 ---@return mproc context all names of the module
 function mproc.get_context(method) end
+
+--- The interpreter that `"spawn"` executes, and the fork server: from now on, here and in processes that start from
+--- here. Without it that is the one that runs this program, by `arg`; where `arg` names none, as in a program that
+--- embeds Lua, `start()` raises.
+---@param path string its name, looked for in PATH, or its path
+function mproc.set_executable(path) end
+
+--- The modules that the fork server requires when it starts, so that what it forks has them already. One that cannot be
+--- loaded is told on stderr. Means nothing to a server that runs.
+---@param modules string[] names as `require` takes them
+function mproc.set_forkserver_preload(modules) end
 
 --- Prepares the Lua heap for children that share it: neither their collectors nor their allocators write what is
 --- there, so that it is not copied. Costs a full collection here, and the generational collector from then on; what

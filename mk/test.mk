@@ -3,7 +3,7 @@
 
 BUSTED ?= busted
 
-.PHONY: test test-big docs reference check-reference ctest campaign killpoints soak
+.PHONY: test test-big test-start-methods docs reference check-reference ctest campaign killpoints soak
 
 # What specs and campaigns load: each file of ctest/modules is a Lua module.
 SPEC_MODULES = $(patsubst ctest/modules/%.c,$(BUILD)/%.so,$(wildcard ctest/modules/*.c))
@@ -20,6 +20,15 @@ test: all $(SPEC_MODULES) ## specs, or SPECS='spec/a_spec.lua ...'
 
 test-big: all ## specs that need much memory
 	@$(TREE_ENV) SPEC_SECONDS=900 scripts/run-specs.sh $(BUILD)/big-summary $(BIG_SPECS)
+
+# Specs whose processes may start in any way. What is fork's alone is pending by the others.
+METHOD_SPECS = $(filter spec/process/% spec/queue/% spec/sync/% spec/pool/% spec/wait/% spec/container/% spec/number/% \
+  spec/descriptor/%,$(ALL_SPECS))
+METHODS ?= spawn forkserver
+
+test-start-methods: all $(SPEC_MODULES) ## those of processes, queues, locks, pools ... by METHODS='spawn forkserver'
+	@for method in $(METHODS); do echo "$$method:"; $(TREE_ENV) MPROC_START_METHOD=$$method SPEC_SECONDS=300 \
+	  scripts/run-specs.sh $(BUILD)/$$method-summary $(or $(SPECS),$(METHOD_SPECS)) || exit 1; done
 
 docs: all ## run the programs of README and guide
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/docs-summary $(call tree,spec,readme_spec.lua)

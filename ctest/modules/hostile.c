@@ -10,9 +10,12 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <lua.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -105,6 +108,24 @@ static int hostile_kill(lua_State *L) {
   return number_or_errno(L, kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2)));
 }
 
+static void *hold_stdout(void *ready) {
+  flockfile(stdout);
+  sem_post(ready);
+  for (;;) pause();
+  return NULL;
+}
+
+/* hold_stdout(): a thread has stdout locked from now on */
+static int hostile_hold_stdout(lua_State *L) {
+  (void)L;
+  static sem_t ready;
+  pthread_t thread;
+  sem_init(&ready, 0, 0);
+  if (pthread_create(&thread, NULL, hold_stdout, &ready) != 0) return luaL_error(L, "no thread");
+  sem_wait(&ready);
+  return 0;
+}
+
 /* fork() -> 0 in the child, else the pid */
 static int hostile_fork(lua_State *L) { return number_or_errno(L, fork()); }
 
@@ -183,10 +204,23 @@ static int hostile_is_open(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"deny", hostile_deny},     {"close", hostile_close},   {"is_open", hostile_is_open}, {"storm", hostile_storm},
-    {"caught", hostile_caught}, {"ignore", hostile_ignore}, {"handle", hostile_handle},   {"told", hostile_told},
-    {"chroot", hostile_chroot}, {"kill", hostile_kill},     {"fork", hostile_fork},       {"exit", hostile_exit},
-    {"reap", hostile_reap},     {"exec", hostile_exec},     {"files", hostile_files},     {NULL, NULL},
+    {"deny", hostile_deny},
+    {"close", hostile_close},
+    {"is_open", hostile_is_open},
+    {"storm", hostile_storm},
+    {"caught", hostile_caught},
+    {"ignore", hostile_ignore},
+    {"handle", hostile_handle},
+    {"told", hostile_told},
+    {"chroot", hostile_chroot},
+    {"kill", hostile_kill},
+    {"fork", hostile_fork},
+    {"exit", hostile_exit},
+    {"reap", hostile_reap},
+    {"exec", hostile_exec},
+    {"files", hostile_files},
+    {"hold_stdout", hostile_hold_stdout},
+    {NULL, NULL},
 };
 
 int luaopen_hostile(lua_State *L) {

@@ -89,8 +89,8 @@ function lazy.knows(name)
   return texts[name] ~= nil or loaded[name] ~= nil
 end
 
--- The folder in which mproc's modules lie, with a slash at its end, and the file that the core was loaded from: each nil
--- where that is not known.
+-- The folder in which mproc's modules lie, with a slash at its end, and the file that the core was loaded from: each
+-- nil where that is not known.
 function lazy.places()
   return ROOT, type(core_path) == "string" and core_path:find("/", 1, true) and core_path or nil
 end

@@ -15,6 +15,7 @@ local INTERNAL = {
   ["mproc.Child"] = true, ["mproc.Barrier.box"] = true, ["mproc.Condition.core"] = true, ["mproc.Inbox"] = true,
   ["mproc.Value.hold"] = true, ["mproc.Shield"] = true, ["mproc.Queue.ahead"] = true,
   ["mproc.Command"] = true, ["mproc.View"] = true,
+  ["mproc.ClassForm"] = true, ["mproc.Context"] = true,
   ["mproc.held"] = true, ["mproc.copy"] = true, ["mproc.Frozen.home"] = true,
 }
 

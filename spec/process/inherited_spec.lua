@@ -4,6 +4,9 @@
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 describe("a child", function()
   leaks.watch()
@@ -13,7 +16,8 @@ describe("a child", function()
     return p:result(20)
   end
 
-  it("has no descriptors but 0 to 2 and the arena's with close_fds, and mproc works there", function()
+  fork_it("has no descriptors but 0 to 2 and the arena's with close_fds, and mproc works there", function()
+    -- files are inherited
     local file <close> = assert(io.open("Makefile"))
     local q, back = mproc.Queue(), mproc.Queue()
     q:fileno() -- mproc's own, in the parent

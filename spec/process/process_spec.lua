@@ -3,6 +3,9 @@
 
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 describe("a process", function()
   leaks.watch()
@@ -72,7 +75,8 @@ describe("a process", function()
       assert.equal("inside", p:start():result(20))
     end)
 
-    it("and finds its upvalues where they were", function()
+    fork_it("and finds its upvalues where they were", function()
+      -- files are inherited
       local file <close> = assert(io.tmpfile())
       assert.equal("file", in_child(function() return io.type(file) end))
     end)
@@ -180,7 +184,8 @@ describe("a process", function()
       assert.has_error(function() p:join("1") end)
     end)
 
-    it("is refused before start, by itself, and by who is not the parent", function()
+    fork_it("is refused before start, by itself, and by who is not the parent", function()
+      -- a handle is inherited as it is
       local p <close> = mproc.Process(function() end)
       assert.truthy(select(2, pcall(p.join, p)):find("before it is started", 1, true))
       assert.truthy(in_child(function()
@@ -310,7 +315,8 @@ describe("a process", function()
       assert.equal(-15, seen.exitcode)
     end)
 
-    it("of a scope does nothing in a child that inherited it", function()
+    fork_it("of a scope does nothing in a child that inherited it", function()
+      -- a handle is inherited as it is
       local outer <close> = mproc.Process(function() mproc.sleep(0.05) end):start()
       assert.equal("fine", in_child(function()
         local inherited <close> = outer

@@ -5,6 +5,9 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 describe("a signal", function()
   leaks.watch()
@@ -92,7 +95,8 @@ describe("a signal", function()
     p:kill()
   end)
 
-  it("can be sent by a relative that inherited the handle", function()
+  fork_it("can be sent by a relative that inherited the handle", function()
+    -- a handle is inherited as it is
     local p <close> = sleeper()
     local q <close> = mproc.Process(function() return p:is_alive(), p:terminate() end):start()
     assert.same({ true, true }, { q:result(20) })

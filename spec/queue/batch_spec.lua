@@ -3,6 +3,9 @@
 
 local blame = require("spec.support.blame")
 local leaks = require("spec.support.leaks")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 local LARGE = ("large"):rep(10000)
 
@@ -269,7 +272,8 @@ describe("a batch", function()
       assert.same({ 2, 3, n = 2 }, q:get_many(9))
     end)
 
-    it("is its process's: a fork does not give it again", function()
+    fork_it("is its process's: a fork does not give it again", function()
+      -- an iterator is inherited
       local q <close> = mproc.Queue()
       local other <close> = mproc.Queue()
       q:put_many(numbers(1, 3))

@@ -36,6 +36,7 @@ int mp_lua_join_tree(void) {
   int err = mp_shm_newcomer_attach(MP_OS_PASSED, ref);
   if (err) return err;
   mp_os_close(MP_OS_PASSED);
+  mp_os_sigint_ends();
   start_here = start;
   return 1;
 }
@@ -49,11 +50,13 @@ static int start_queue(lua_State *L) {
   return h && mp_lua_box_push_handle(L, h);
 }
 
-/* run_child(entry, argument): this process does nothing else, and exits with the number that entry returns. */
+/* run_child(entry, argument): this process does nothing else, and exits with the number that entry returns. The interpreter
+ * may have caught SIGINT once more since it joined. */
 static int run_child(lua_State *L) {
   mp_lua_enter(L);
   luaL_checkany(L, 2);
   lua_settop(L, 2);
+  mp_os_sigint_ends();
   mp_process_children_forget();
   mp_process_children_forked();
   mp_lua_run_child(L);
@@ -102,7 +105,7 @@ static pid_t execute(void *arg, mp_shm_proc_ref slot) {
   mp_os_command c = {l->argv, in, STDOUT_FILENO, STDERR_FILENO, l->how, l->env, area};
   pid_t pid = in;
   if (in >= 0) {
-    mp_os_flush();
+    mp_os_flush_standard();
     pid = mp_os_spawn(&c);
     mp_os_close(in);
   }
@@ -145,6 +148,9 @@ static int can_execute(lua_State *L) {
   return 2;
 }
 
+/* The queue at idx is the new process's now: who is killed with it must not find it held here, until the collector comes. */
+static void give_queue(lua_State *L, int idx) { mp_lua_box_empty(mp_lua_queue_box_at(L, idx)); }
+
 /* execute(handle, queue, argv, name, daemon) -> true, or nil, message, NAME: as core.fork, of a process that executes argv */
 static int execute_process(lua_State *L) {
   mp_lua_enter(L);
@@ -160,6 +166,7 @@ static int execute_process(lua_State *L) {
   pid_t pid = place < 0 ? place : execute_child(&l, how.name, &ref);
   if (pid < 0) return not_started(L, place, pid, how.name);
   mp_lua_child_started(L, place, ref, pid, 0, &how);
+  give_queue(L, 2);
   if (mp_process_traces) mp_process_trace_stretch("process", "spawn", began, mp_os_now(), NULL);
   lua_pushboolean(L, 1);
   return 1;
@@ -208,6 +215,7 @@ static int served_process(lua_State *L) {
   pid_t pid = place < 0 ? place : ask(&q, how.name, &server, &w);
   if (pid < 0 && pid != -EOWNERDEAD) return not_started(L, place, pid, how.name);
   if (pid > 0) mp_lua_child_started(L, place, q.child, pid, server, &how);
+  if (pid > 0) give_queue(L, 2);
   if (pid < 0 && place >= 0) mp_process_child_drop(place);
   if (pid > 0 && mp_process_traces) mp_process_trace_stretch("process", "fork", began, mp_os_now(), NULL);
   lua_pushboolean(L, pid > 0);

@@ -51,13 +51,15 @@ static void add_address(const void *table) {
   if (!mp_codec_seen_put(&addresses, (uint64_t)(uintptr_t)table, MP_KIND_VALUE, &found)) addresses_lost = 1;
 }
 
-/* How good a name is: lower is better. */
+/* How good a name is: lower is better. One that begins with an underscore is a part of another module's, which may have
+ * filled in what the part alone has not: cqueues and _cqueues are one table. */
 static int rank(const char *module, int has_field) {
-  if (!has_field) return -1;
-  for (size_t i = 0; i < sizeof standard / sizeof *standard; i++) {
-    if (strcmp(module, standard[i]) == 0) return (int)i;
+  const int count = (int)(sizeof standard / sizeof *standard);
+  if (!has_field) return *module == '_' ? -1 : -2;
+  for (int i = 0; i < count; i++) {
+    if (strcmp(module, standard[i]) == 0) return i;
   }
-  return (int)(sizeof standard / sizeof *standard);
+  return *module == '_' ? count + 1 : count;
 }
 
 /* Is the name in the entry at the top worse than this one? */

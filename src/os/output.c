@@ -30,6 +30,17 @@ extern FILE *_IO_list_all __attribute__((weak));
 
 static bool has_standard_streams_only(void) { return &_IO_list_all && _IO_list_all == stderr; }
 
+static void flush_free(FILE *f) {
+  if (ftrylockfile(f) != 0) return;
+  fflush(f);
+  funlockfile(f);
+}
+
+void mp_os_flush_standard(void) {
+  flush_free(stdout);
+  flush_free(stderr);
+}
+
 void mp_os_flush(void) {
   if (!has_standard_streams_only())
     fflush(NULL);

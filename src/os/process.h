@@ -106,6 +106,8 @@ void mp_os_close_fds_from(int first);
 int mp_os_cpu_pin(int nth);
 /* A soft limit by its name without RLIMIT_, in small letters. 0 or -errno; -EINVAL: no such name. */
 int mp_os_limit(const char *name, uint64_t amount);
+/* SIGINT has its default action and is not blocked. */
+void mp_os_sigint_ends(void);
 /* SIGINT is caught and does nothing; a program that is executed gets the default action back. */
 void mp_os_sigint_nothing(void);
 /* The end of a child interrupts what waits in the system; Ctrl-C does nothing. For a process that forks for others. */
@@ -138,7 +140,8 @@ typedef struct mp_os_command {
   int in, out, err;  /* descriptors; in is above 2, the others are above 2 or stand where they belong */
   unsigned how;      /* MP_OS_* */
   char *const *env;  /* ended by NULL; NULL: this process's */
-  int passed;        /* 0, or a descriptor above 2: it gets that as MP_OS_PASSED, and none but it beside 0 to 2 */
+  int passed; /* 0, or a descriptor above 2: it gets that as MP_OS_PASSED, and none but it beside 0 to 2; and SIGINT
+                      * is blocked until mp_os_sigint_ends, for an interpreter catches it at first */
 } mp_os_command;
 enum { MP_OS_PASSED = 3 };
 /* Starts it, without copying this process, whatever threads that has and locks they hold. Signals that are ignored stay so,
@@ -201,6 +204,8 @@ int mp_os_random(void *p, size_t n);
 /* output.c */
 /* Writes what C's streams have buffered. Costs next to nothing when that is nothing. */
 void mp_os_flush(void);
+/* The same for stdout and stderr, unless a thread has them locked: does not wait. */
+void mp_os_flush_standard(void);
 /* Writes all of it, in one system call when the file takes it whole; waits where a file does not block. 0 or -errno. */
 int mp_os_write(int fd, const char *s, size_t n);
 /* The same, and no line of another process gets in between: pipes and sockets, which may take a part, are locked. */

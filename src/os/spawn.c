@@ -81,6 +81,7 @@ pid_t mp_os_spawn(const mp_os_command *c) {
   pthread_sigmask(SIG_BLOCK, &all, &mask);
   sigemptyset(&s.mask);
   if (!(c->how & MP_OS_OWN_GROUP)) mp_os_child_mask(&mask, &s.mask);
+  if (c->passed) sigaddset(&s.mask, SIGINT);
   pid_t pid = start(&s);
   int failed = errno;
   if (pid > 0 && (s.err || c->how & MP_OS_DETACHED)) await_end(pid);

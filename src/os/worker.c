@@ -51,6 +51,14 @@ int mp_os_limit(const char *name, uint64_t amount) {
 
 static void nothing(int sig) { (void)sig; }
 
+void mp_os_sigint_ends(void) {
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, SIGINT);
+  signal(SIGINT, SIG_DFL);
+  sigprocmask(SIG_UNBLOCK, &one, NULL);
+}
+
 void mp_os_sigint_nothing(void) {
   struct sigaction a;
   memset(&a, 0, sizeof a);

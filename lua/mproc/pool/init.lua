@@ -334,8 +334,8 @@ local function make_transport(state)
   return true
 end
 
--- A pool, or nil, message, NAME when the system has no room for its workers. method: by which its workers start, whatever
--- is set elsewhere; or nil.
+-- A pool, or nil, message, NAME when the system has no room for its workers. method: by which its workers start,
+-- whatever is set elsewhere; or nil.
 local function make(method, ...)
   local state = new_state(method, ...)
   if not state.serial then

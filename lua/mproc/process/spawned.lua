@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a process does that was executed, or forked by the fork server, instead of being forked by its parent; and what the
--- fork server does. Loaded by the program that spawn.lua has it execute, and by nothing else.
+-- What a process does that was executed, or forked by the fork server, instead of being forked by its parent; and what
+-- the fork server does. Loaded by the program that spawn.lua has it execute, and by nothing else.
 
 local child = require("mproc.process.child")
 local core = require("mproc.core")
@@ -19,10 +19,13 @@ local function take_message(handle)
   return message or error("there is nothing for this process to do: its parent has given up", 0)
 end
 
--- Modules of mproc are found by their names as the units that they are here, wherever those lie.
+-- Modules of mproc are found by their names as the units that they are here, wherever those lie; unless the program
+-- loads mproc anew.
 local function find_units()
+  local mproc = lazy.load("mproc")
   table.insert(package.searchers, 2, function(name)
-    return lazy.knows(name) and function() return lazy.load(name) end or nil
+    local known = rawequal(package.loaded.mproc, mproc) and lazy.knows(name)
+    return known and function() return lazy.load(name) end or nil
   end)
 end
 

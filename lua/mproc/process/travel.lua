@@ -5,8 +5,8 @@
 -- A message's parts are packed one by one, so that an error names what cannot travel: args (packed when the process was
 -- made), target, fields (the user's own, of the object), classes. `objects` keeps alive what is in them until they are
 -- unpacked. A class travels as its name, { module =, key = }, when a loaded module has it in a field; or as { id = }, a
--- number in `classes`, whose methods are sent along: { id =, parent = a class, methods = packed }. Classes and functions may
--- name each other, so all classes are made, and empty, before any is unpacked.
+-- number in `classes`, whose methods are sent along: { id =, parent = a class, methods = packed }. Classes and
+-- functions may name each other, so all classes are made, and empty, before any is unpacked.
 
 local class = require("mproc.process.class")
 local core = require("mproc.core")
@@ -125,7 +125,8 @@ local function pack_parts(message, self, record)
   message.classes = pack_classes(objects)
 end
 
--- The parts of a process in a message. Raises for what cannot travel, with its path. A hook may start a process meanwhile.
+-- The parts of a process in a message. Raises for what cannot travel, with its path. A hook may start a process
+-- meanwhile.
 function travel.pack(message, self, record)
   local outer = sending
   sending = {}

@@ -95,7 +95,8 @@ local function slot_for(state, index, channel)
   return {
     index = index, number = state.number, tasks = state.transport.tasks, results = state.results, channel = channel,
     words = worker.words, far = far.keeper_slot(state),
-    flags = inherits and state.flags or { array = state.flags.array }, inherited = state.functions.packed, pool_size = state.size,
+    flags = inherits and state.flags or { array = state.flags.array }, inherited = state.functions.packed,
+    pool_size = state.size,
     max_tasks = state.maxtasksperchild or math.huge, max_memory = state.maxmemoryperchild,
     initializer = state.initializer, initargs = state.initargs, finalizer = state.finalizer, rlimit = state.rlimit,
     cpu = state.cpu_affinity and index - 1 or nil, newer_pipes = inherits and newer_pipes(state) or {},
