@@ -144,13 +144,15 @@ function peer:is_alive() end
 ---@return "timeout"? word why not
 function peer:join(timeout) end
 
---- The error of a process that ended before its target returned. `tostring` tells it in words. It travels.
+--- The error of a process that ended before its target returned, or of a manager that is gone. `tostring` tells it in
+--- words. It travels.
 ---@class mproc.Died
----@field kind "worker_died" always so
+---@field kind "worker_died"|"manager_died" which of the two
 ---@field name string the name of the process
----@field pid integer its pid
----@field signal? integer the signal that killed it; nil when it ended by itself
----@field exitcode integer as `p.exitcode`: minus the signal, or what `os.exit` was given
+---@field pid? integer its pid; nil of a manager beyond a socket
+---@field signal? integer the signal that killed it; nil when it ended by itself, and of managers
+---@field exitcode? integer as `p.exitcode`: minus the signal, or what `os.exit` was given; nil of managers
+---@field message? string of managers: what `tostring` gives; nil elsewhere
 ---@field task? string in a pool: the task that it ran, in words; nil elsewhere
 --- In a pool: what earlier attempts came to, each `{ pid =, signal =, exitcode = }`, oldest first. nil elsewhere.
 ---@field deaths? table[]

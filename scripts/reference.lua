@@ -10,7 +10,7 @@ local parse = require("scripts.reference.parse")
 
 -- In this order on the page.
 local AREAS = { "mproc", "process", "queue", "pipe", "wait", "sync", "numbers", "container", "frozen", "memory",
-  "descriptor", "socket", "pool", "future", "codec", "system" }
+  "descriptor", "socket", "manager", "pool", "future", "codec", "system" }
 
 local PAGES = { ["docs/reference.md"] = markdown.write, ["docs/mproc.3"] = man.write }
 

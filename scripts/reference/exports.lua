@@ -114,6 +114,13 @@ local function shared_objects(add)
   add("mproc.Listener", listener)
   local connection <close> = mproc.Client({ address = listener.address, authkey = false })
   add("mproc.SocketConnection", connection)
+  local manager <close> = mproc.Manager({ Queue = mproc.Queue })
+  add("mproc.Manager", manager)
+  add("mproc.Proxy", manager:create("Queue"))
+  local gone = mproc.Manager({ Queue = mproc.Queue })
+  local proxy = gone:create("Queue")
+  gone:shutdown()
+  add("mproc.Died", error_of(proxy.put, proxy, 1), true)
   local memory = mproc.SharedMemory({ size = 8 })
   add("mproc.SharedMemory", memory)
   add("mproc.MemoryView", memory:view("int8"))
@@ -170,6 +177,8 @@ local PROBES = {
   ["mproc.JoinableQueueOptions"] = function() mproc.JoinableQueue(bogus()) end,
   ["mproc.ListenerOptions"] = function() mproc.Listener(bogus()) end,
   ["mproc.ClientOptions"] = function() mproc.Client(bogus()) end,
+  ["mproc.ManagerOptions"] = function() mproc.Manager({ name = "x", [NO_SUCH] = true }) end,
+  ["mproc.ConnectOptions"] = function() mproc.connect("@nobody", bogus()) end,
   ["mproc.PipeOptions"] = function() mproc.Pipe(bogus()) end,
   ["mproc.SharedMemoryOptions"] = function() mproc.SharedMemory(bogus()) end,
   ["mproc.DictOptions"] = function() mproc.Dict(nil, bogus()) end,

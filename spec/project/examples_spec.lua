@@ -33,6 +33,11 @@ describe("the example", function()
     end
   end)
 
+  it("bank_manager loses no money, and tells a robbery", function()
+    assert.same({ "together\t200", "a stranger's account\t15\tfalse\tno money\t40", "afterwards\tfalse\tmanager_died" },
+      lines_of(output("bank_manager.lua")))
+  end)
+
   it("subclass runs each object's run", function()
     local lines = lines_of(output("subclass.lua"))
     table.sort(lines)
