@@ -3,6 +3,9 @@
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.managers
+import multiprocessing.reduction
+import os
 import resource
 import sys
 import time
@@ -285,6 +288,122 @@ def pool_apply(count):
         for _ in range(count):
             pool.apply(identity, (1,))
         return (time.monotonic() - began) / count * 1e6
+
+class Counter:
+    def __init__(self):
+        self.n = 0
+
+    def add(self, k):
+        self.n += k
+        return self.n
+
+
+class Counters(multiprocessing.managers.BaseManager):
+    pass
+
+
+Counters.register("Counter", Counter)
+
+
+def manager_call(count):
+    """Microseconds of a call through a proxy."""
+    with Counters(ctx=mp) as manager:
+        counter = manager.Counter()
+        for _ in range(100):
+            counter.add(1)
+        began = time.monotonic()
+        for _ in range(count):
+            counter.add(1)
+        return (time.monotonic() - began) / count * 1e6
+
+
+def with_listener(there, here):
+    """What here gives with a Client's connection, while there has the Listener's in a process of its own."""
+    with multiprocessing.connection.Listener(family="AF_UNIX") as listener:
+        p = mp.Process(target=lambda: there(listener.accept()))
+        p.start()
+        with multiprocessing.connection.Client(listener.address) as c:
+            figure = here(c)
+        p.join()
+        return figure
+
+
+def socket_round_trip(count):
+    """Microseconds from 100 bytes to their answer."""
+
+    def echo_bytes(c):
+        try:
+            while True:
+                c.send_bytes(c.recv_bytes())
+        except EOFError:
+            pass
+
+    def ask(c):
+        text = b"x" * 100
+        for i in range(count + 100):
+            if i == 100:
+                began = time.monotonic()
+            c.send_bytes(text)
+            c.recv_bytes()
+        return (time.monotonic() - began) / count * 1e6
+
+    return with_listener(echo_bytes, ask)
+
+
+MIB = b"x" * (1 << 20)
+
+
+def give(c, count):
+    for _ in range(count):
+        c.send_bytes(MIB)
+
+
+def take(c, count):
+    for _ in range(count):
+        c.recv_bytes()
+
+
+def timed(count, f):
+    """GB/s of so many MiB."""
+    began = time.monotonic()
+    f()
+    return count * len(MIB) / (time.monotonic() - began) / 1e9
+
+
+def socket_to_listener(count):
+    return with_listener(
+        lambda c: (take(c, count), c.send_bytes(b"")), lambda c: timed(count, lambda: (give(c, count), c.recv_bytes()))
+    )
+
+
+def socket_from_listener(count):
+    return with_listener(lambda c: give(c, count), lambda c: timed(count, lambda: take(c, count)))
+
+
+def take_descriptors(c, back, count):
+    for _ in range(count):
+        fd = multiprocessing.reduction.recv_handle(c)
+        back.put(fd)
+        os.close(fd)
+
+
+def descriptor(count):
+    """Microseconds from a duplicated descriptor to the answer of who has got it."""
+    here, there = mp.Pipe()
+    back = mp.SimpleQueue()
+    p = mp.Process(target=take_descriptors, args=(there, back, count))
+    p.start()
+    began = time.monotonic()
+    for _ in range(count):
+        fd = os.dup(0)
+        multiprocessing.reduction.send_handle(here, fd, p.pid)
+        back.get()
+        os.close(fd)
+    seconds = time.monotonic() - began
+    p.join()
+    return seconds / count * 1e6
+
+
 def answer_turns(ping, pong, count):
     pong.release()
     for _ in range(count):
@@ -366,6 +485,11 @@ JOBS = {
     "pool_map": pool_map,
     "imap_lines": imap_lines,
     "pool_apply": pool_apply,
+    "manager_call": manager_call,
+    "socket_round_trip": socket_round_trip,
+    "socket_to_listener": socket_to_listener,
+    "socket_from_listener": socket_from_listener,
+    "descriptor": descriptor,
     "mib_strings": lambda count: one_way(count, b"x" * (1 << 20), 16) * (1 << 20) / 1e9,
     "barrier": barrier_rounds,
     "dict_get": dict_get,

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A bank whose accounts live in a process of their own: its rules hold whoever calls, and a customer from another program
--- comes by a socket.
+-- A bank whose accounts live in a process of their own: its rules hold whoever calls, and a customer from another
+-- program comes by a socket.
 
 local mproc = require("mproc")
 
