@@ -3,38 +3,40 @@
 
 --- # Managers
 ---
---- A manager is a process that owns objects: tables or userdata with methods, made there by constructors, or given to it
---- by name. Others have proxies of them: a call of a proxy's method runs in the manager's process, and returns all results
---- or raises what the method raised, a string with the remote traceback behind it. One call at a time: a method that
---- waits makes all callers wait, and methods need no locks among themselves. Arguments and results are snapshots, as
---- always; a method that returns its object gives a copy, if that can travel.
+--- A manager is a process that owns objects: tables or userdata with methods, made there by constructors, or given to
+--- it by name. Others have proxies of them: a call of a proxy's method runs in the manager's process, and returns all
+--- results or raises what the method raised, a string with the remote traceback behind it. One call at a time: a
+--- method that waits makes all callers wait, and methods need no locks among themselves. Arguments and results are
+--- snapshots, as always; a method that returns its object gives a copy, if that can travel.
 ---
---- **For tables, lists, numbers and queues that processes share there is no need of a manager**: `mproc.Dict` and the others
---- lie in shared memory. A manager is for what only one process can have: a connection, a device, a file, a class with
---- invariants of its own.
+--- **For tables, lists, numbers and queues that processes share there is no need of a manager**: `mproc.Dict` and the
+--- others lie in shared memory. A manager is for what only one process can have: a connection, a device, a file, a
+--- class with invariants of its own.
 ---
---- **Proxies travel** wherever a value does, to processes that began before there was the manager as well; so do handles of
---- managers. An object goes with its last proxy: when that is collected, closed (`<close>`), or its process or the
---- message that has it is gone; a proxy that an object itself keeps counts, too. What is in `objects` stays.
+--- **Proxies travel** wherever a value does, to processes that began before there was the manager as well; so do
+--- handles of managers. An object goes with its last proxy: when that is collected, closed (`<close>`), or its
+--- process or the message that has it is gone; a proxy that an object itself keeps counts, too. What is in `objects`
+--- stays.
 ---
---- **When a manager dies**, its objects are gone: calls raise at once, those under way as well, an `mproc.Died` whose `kind`
---- is `"manager_died"`; whether a call under way was carried out is not known then. A caller's death is no matter to the
---- manager, which carries out what it was sent. A manager is a daemon: it ends with the process that started it, by
---- `shutdown`, or when nobody has a handle or a proxy any more. Ctrl-C does not end it. In its process, functions of
---- `mproc.at_exit` run at an orderly end, and objects are finalized.
+--- **When a manager dies**, its objects are gone: calls raise at once, those under way as well, an `mproc.Died` whose
+--- `kind` is `"manager_died"`; whether a call under way was carried out is not known then. A caller's death is no
+--- matter to the manager, which carries out what it was sent. A manager is a daemon: it ends with the process that
+--- started it, by `shutdown`, or when nobody has a handle or a proxy any more. Ctrl-C does not end it. In its
+--- process, functions of `mproc.at_exit` run at an orderly end, and objects are finalized.
 ---
---- **Beyond the tree**: with an `address` a manager listens, and `mproc.connect` gives the same manager anywhere, over a
---- connection as of `mproc.Client`. Such a manager's proxies belong to the connection and to the process that connected;
---- what they keep goes with it, and its end makes calls raise `"manager_died"`. What passes is plain data: functions, mproc
---- objects and proxies are refused. A peer reaches the objects alone that it was given; who does not read what it asked
---- for holds up nobody else. Who has the key may call every method of every object that is named or can be made.
+--- **Beyond the tree**: with an `address` a manager listens, and `mproc.connect` gives the same manager anywhere,
+--- over a connection as of `mproc.Client`. Such a manager's proxies belong to the connection and to the process that
+--- connected; what they keep goes with it, and its end makes calls raise `"manager_died"`. What passes is plain data:
+--- functions, mproc objects and proxies are refused. A peer reaches the objects alone that it was given; who does not
+--- read what it asked for holds up nobody else. Who has the key may call every method of every object that is named
+--- or can be made.
 
 ---@class mproc
 local mproc = {}
 
 --- Starts a manager: `mproc.Manager{ Counter = new_counter }` with constructors by their names, or with options. A
---- constructor is called in the manager's process, with what `create` was given. Under `fork`, constructors and objects are
---- simply there, with all that they refer to.
+--- constructor is called in the manager's process, with what `create` was given. Under `fork`, constructors and
+--- objects are simply there, with all that they refer to.
 ---@param options mproc.ManagerOptions|table<string, function> constructors by name, or options
 ---@return mproc.Manager? m the manager, or nil
 ---@return string? message why there is none
