@@ -37,7 +37,7 @@ describe("a result entry", function()
     for k, offset, records in message.results { "hello", "x", "3", "a", "4:9", "b" } do
       found[#found + 1] = { k, offset, records }
     end
-    assert.same({ { 3, 0, "a" }, { 4, 9, "b" } }, found)
+    assert.same({ { 3, nil, "a" }, { 4, 9, "b" } }, found)
   end)
 
   it("has a record for each item", function()
@@ -48,8 +48,10 @@ describe("a result entry", function()
 end)
 
 it("what a worker tells of itself comes back", function()
-  local info = { processes = 4, prefetch = 2, done = 7, failed = 0, busy = 1.5, hand = 3, trip = 0.001, since = 12.5,
-    version = "7", host = "a;b=c" }
+  local info = {
+    processes = 4, prefetch = 2, done = 7, failed = 0, busy = 1.5, hand = 3, trip = 0.001, since = 12.5, at = "1-0",
+    version = "7", host = "a;b=c",
+  }
   local back = message.read_info(message.info(info))
   info.host = "a?b?c"
   assert.same(info, back)

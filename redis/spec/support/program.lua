@@ -52,8 +52,7 @@ function Program:await(text)
 end
 
 function Program:runs()
-  local file <close> = io.open(("/proc/%d/stat"):format(self.pid))
-  return file ~= nil and not file:read("a"):find("^%d+ %b() [ZX]")
+  return server.runs(self.pid)
 end
 
 function Program:signal(name)

@@ -104,9 +104,15 @@ end
 
 Server.signal = signal
 
+-- Whether a process is there, and no zombie.
+function server.runs(pid)
+  local file <close> = io.open(("/proc/%d/stat"):format(pid))
+  return file ~= nil and not file:read("a"):find("^%d+ %b() [ZX]")
+end
+
 local function gone(self)
   local deadline = mproc.time() + START_SECONDS
-  while os.execute(("kill -0 %d 2>/dev/null"):format(self.pid)) do
+  while server.runs(self.pid) do
     assert(mproc.time() < deadline, "the server does not end")
     mproc.sleep(0.01)
   end

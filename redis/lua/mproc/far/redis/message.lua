@@ -38,6 +38,7 @@ local INFO = { -- names in their order, and how a text becomes the value
   { "hand", math.tointeger }, -- chunks
   { "trip", tonumber }, -- seconds to the server and back
   { "since", tonumber }, -- seconds of the server's clock
+  { "at", tostring }, -- the entry that runs alone: see worker/suspects.lua
   { "version", tostring }, -- of the code
   { "host", tostring },
 }

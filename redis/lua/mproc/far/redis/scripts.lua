@@ -9,7 +9,7 @@
 --   name    keys      arguments                    answers
 --   beat    w i r:P…  worker, lease, info          { now, names of the r:P that are gone }. Lease 0: it leaves in order
 --   commit  t r:P     id, label, records, …        how many were refused; -1: the owner is gone, all are deleted
---   reap    t w i     worker, room, lease          entries of the dead, now its own: { id, fields, deaths, whose }
+--   reap    t w i     worker, room, lease          entries of the dead, now its: { id, fields, deaths, whose, info }
 --   split   t         id, k, p, f, m, first,       how many entries took its place, an item each; 0: it was not in hand
 --                     deaths, hosts, bytes, …      any more
 --   cancel  t         id                           1: deleted, nobody had fetched it; 0: fetched; -1: not there
@@ -68,7 +68,7 @@ if lease > 0 and last <= now and now - last < lease / 4 then
 end
 
 local function claim(name, pending, orderly)
-  local taken = {}
+  local taken, info = {}, redis.call("HGET", KEYS[3], name) or ""
   for _, each in ipairs(redis.call("XPENDING", KEYS[1], "w", "-", "+", math.min(room, pending), name)) do
     local id, count, got = each[1], each[4], nil
     if orderly then
@@ -77,7 +77,7 @@ local function claim(name, pending, orderly)
       got = redis.call("XCLAIM", KEYS[1], "w", caller, 0, id)
     end
     if got[1] and got[1][2] then
-      taken[#taken + 1] = { id, got[1][2], orderly and count - 1 or count, name }
+      taken[#taken + 1] = { id, got[1][2], orderly and count - 1 or count, name, info }
     else
       redis.call("XACK", KEYS[1], "w", id)
     end
@@ -88,12 +88,17 @@ end
 
 local leaves = tonumber(redis.call("ZSCORE", KEYS[2], caller) or -1) == 0
 local all, left = {}, leaves and 0 or 1
-for _, flat in ipairs(redis.call("XINFO", "CONSUMERS", KEYS[1], "w")) do
+if leaves then
+  redis.call("ZREM", KEYS[2], caller)
+  redis.call("HDEL", KEYS[3], caller)
+end
+local group = redis.pcall("XINFO", "CONSUMERS", KEYS[1], "w")
+for _, flat in ipairs(group.err and {} or group) do
   local c = {}
   for n = 1, #flat, 2 do
     c[flat[n] ] = flat[n + 1]
   end
-  local ends = tonumber(redis.call("ZSCORE", KEYS[2], c.name) or -1)
+  local ends = c.name == caller and leaves and 0 or tonumber(redis.call("ZSCORE", KEYS[2], c.name) or -1)
   local pending, orderly = c.pending, ends == 0
   if ends < now and c.name ~= caller and pending > 0 and room > 0 then
     local taken
@@ -108,13 +113,16 @@ for _, flat in ipairs(redis.call("XINFO", "CONSUMERS", KEYS[1], "w")) do
     redis.call("HDEL", KEYS[3], c.name)
   elseif c.name ~= caller or leaves then
     left = left + 1
+    if c.name == caller then -- the others shall see that it has left
+      redis.call("ZADD", KEYS[2], 0, caller)
+    end
   end
 end
 if left > 0 then
   redis.call("HSET", KEYS[3], "reaped", string.format("%.6f", now))
 else
   redis.call("HDEL", KEYS[3], "reaped")
-  if not redis.call("XRANGE", KEYS[1], "-", "+", "COUNT", 1)[1] then
+  if not group.err and not redis.call("XRANGE", KEYS[1], "-", "+", "COUNT", 1)[1] then
     redis.pcall("DEL", KEYS[1])
   end
 end

@@ -12,6 +12,7 @@ local allow = require("mproc.far.redis.worker.allow")
 local child = require("mproc.far.redis.worker.child")
 local far_errors = require("mproc.far.redis.errors")
 local message = require("mproc.far.redis.message")
+local suspects = require("mproc.far.redis.worker.suspects")
 local protocol = require("mproc.lazy").load("mproc.pool.protocol")
 
 local hand = {}
@@ -26,6 +27,7 @@ local NOBODY = "none" -- a pool that does not exist: what is committed for it is
 local function ended(w, chunk, records)
   chunk.records = records
   w.ended[#w.ended + 1] = chunk
+  suspects.ended(w, chunk)
 end
 
 local function error_bytes(err)
@@ -42,6 +44,7 @@ function hand.drop(w, chunk)
   if w.hand[chunk.id] == chunk then
     w.hand[chunk.id] = nil
     w.inhand = w.inhand - 1
+    suspects.ended(w, chunk)
   end
 end
 
@@ -155,7 +158,7 @@ local function run_whole(w, chunk)
 end
 
 -- A limit of time is each item's own.
-local function run(w, chunk)
+function hand.run(w, chunk)
   local task = chunk.task
   if not allow.matches(w.allow, task.f) then
     fail_all(w, chunk, far_errors.unknown_function(w.name, task.f, "no --allow of it matches"))
@@ -169,9 +172,13 @@ end
 -- --- taking ---
 
 -- What died with a worker program goes back in single items, so that what killed it is parted from what did not. One
--- that has done so too often is answered.
-local function take_from_dead(w, chunk, whose)
+-- that has done so too often is answered. info: what the dead one had told of itself.
+local function take_from_dead(w, chunk, whose, info)
   local task = chunk.task
+  if not suspects.is_to_blame(chunk, info) then
+    chunk.deaths = task.deaths
+    return w.put_back(chunk, { task.bytes }, task.hosts or "")
+  end
   local host = whose:match("^(.*):%d+:[^:]*$") or whose
   local hosts = (task.hosts or "") == "" and host or task.hosts .. "," .. host
   if task.n == 1 and chunk.deaths >= POISON then
@@ -186,8 +193,9 @@ local function take_from_dead(w, chunk, whose)
   end)
 end
 
--- An entry is this worker's now. deaths, whose: when it comes from a dead one, how many have died, and the last one.
-function hand.take(w, id, fields, deaths, whose)
+-- An entry is this worker's now. When it comes from dead ones: deaths, how many have died of it; whose, the last one's
+-- name; info, what that had told of itself.
+function hand.take(w, id, fields, deaths, whose, info)
   if w.hand[id] then
     return
   end
@@ -203,9 +211,11 @@ function hand.take(w, id, fields, deaths, whose)
   if not chunk.mode then
     fail_all(w, chunk, far_errors.unknown_version(w.name, why))
   elseif (deaths or 0) > 0 then
-    take_from_dead(w, chunk, whose)
+    take_from_dead(w, chunk, whose, info)
+  elseif suspects.is_one(chunk) then
+    suspects.add(w, chunk)
   else
-    run(w, chunk)
+    hand.run(w, chunk)
   end
 end
 
@@ -223,6 +233,14 @@ function hand.abandon(w, pool)
         ended(w, chunk, "")
       end
     end
+  end
+end
+
+-- The local pool is about to be ended: what still runs shall not be answered for, and stays this worker's at the
+-- server.
+function hand.give_up(w)
+  for _, chunk in pairs(w.hand) do
+    chunk.dropped = not chunk.records
   end
 end
 

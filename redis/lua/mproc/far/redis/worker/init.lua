@@ -49,7 +49,7 @@ local function new_state(target, options)
     chunk_seconds = 0.01,
     reading = false, group = false, leased_until = 0, beat_at = 0, reap_at = 0, read_at = 0, commit_at = 0,
     resume_at = math.huge,
-    met = false, late = 0,
+    met = false, late = 0, suspects = {},
     say = function(format, ...)
       core.write_stderr(("mproc worker: %s\n"):format(format:format(...)))
     end,
@@ -114,7 +114,8 @@ end
 -- The lease ends now, so that others need not wait for it; the last one that leaves takes the keys with it.
 local function farewell(w)
   w.pool:close()
-  if w.inhand > 0 or not w.pool:join(FAREWELL_SECONDS) then
+  hand.give_up(w)
+  if w.running > 0 or not w.pool:join(FAREWELL_SECONDS) then
     w.pool:terminate()
   end
   if not w.talks.up or w.refused then
@@ -125,9 +126,10 @@ local function farewell(w)
   link.beat(w, 0)
   link.reap(w, true)
   local deadline = time() + FAREWELL_SECONDS
+  w.talks:step()
   while w.talks.up and w.talks.waiting > 0 and time() < deadline do
-    w.talks:step()
     session.wait({ w.talks }, {}, math.max(deadline - time(), 0))
+    w.talks:step()
   end
 end
 
@@ -139,6 +141,9 @@ function worker.run(target, options)
   w.signals = assert(signals.heed())
   start_pool(w, options)
   w.put_back = function(...) return link.put_back(w, ...) end
+  w.run = function(chunk) return hand.run(w, chunk) end
+  w.forget = function(chunk) return hand.drop(w, chunk) end
+  w.tell_of = function(told) return link.beat(w, nil, told) end
   w.on_join = function()
     w.say("%s joined queue %s at %s with %d processes", w.name, target.queue, target.shown, w.processes)
   end

@@ -148,8 +148,8 @@ end
 local function info_of(w)
   return message.info({
     processes = w.processes, prefetch = w.prefetch, done = w.done, failed = w.failed, busy = ("%.3f"):format(w.busy),
-    hand = w.inhand, trip = w.trip and ("%.6f"):format(w.trip), since = w.since, version = w.target.version,
-    host = w.host,
+    hand = w.inhand, trip = w.trip and ("%.6f"):format(w.trip), since = w.since, at = w.suspect and w.suspect.id,
+    version = w.target.version, host = w.host,
   })
 end
 
@@ -175,19 +175,28 @@ local function note_beat(w, sent, answer, text, kind)
   if not w.met then
     w.met = true
     w.on_join()
+    link.fetch(w)
   elseif lapsed then -- frozen for longer than the lease: others may have what it had
     resume(w)
   end
 end
 
--- lease: w.lease, or 0 to leave.
-function link.beat(w, lease)
+-- lease: w.lease, or 0 to leave. told(whether it was answered), if given.
+function link.beat(w, lease, told)
   local sent, list = time(), { w.keys.workers, w.keys.info }
   for _, pool in ipairs(hand.pools(w)) do
     list[#list + 1] = w.keys.result(pool)
   end
   w.beat_at = sent + w.lease / 4
-  w.talks:script(function(...) note_beat(w, sent, ...) end, "beat", list, { w.name, lease or w.lease, info_of(w) })
+  local function note(answer, ...)
+    note_beat(w, sent, answer, ...)
+    if told then
+      told(answer ~= nil)
+    end
+  end
+  if not w.talks:script(note, "beat", list, { w.name, lease or w.lease, info_of(w) }) and told then
+    told(false)
+  end
 end
 
 -- --- fetching ---
@@ -307,7 +316,7 @@ local function note_reaped(w, entries, text, kind)
     return complain(w, "reap", text, kind)
   end
   for _, each in ipairs(w.leaving and {} or entries) do
-    hand.take(w, each[1], each[2], each[3], each[4])
+    hand.take(w, each[1], each[2], each[3], each[4], message.read_info(each[5]))
   end
 end
 
