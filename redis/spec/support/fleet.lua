@@ -16,10 +16,6 @@ local LUA = os.getenv("LUA") or "lua5.4"
 local ALLOW = "redis.spec.support.tasks.*"
 local END_SECONDS = 10
 
-local function is_alive(pid)
-  return os.execute(("kill -0 %d 2>/dev/null"):format(pid)) == true
-end
-
 -- Starts the i-th worker, which must not live.
 function Fleet:start(i)
   local options = self.options
@@ -49,7 +45,7 @@ end
 -- Waits for its end.
 function Fleet:await_end(i)
   local deadline = mproc.time() + END_SECONDS
-  while is_alive(self.pids[i]) do
+  while server.runs(self.pids[i]) do
     assert(mproc.time() < deadline, "a worker does not end: " .. self:said())
     mproc.sleep(0.01)
   end
