@@ -119,11 +119,12 @@ local function start_map(pool)
 end
 
 -- A child that is killed costs the item that ran: on_crash = "retry" runs it again.
-local function check(future, items)
+local function check(c, future, items)
   local deadline = mproc.time() + ROUND_SECONDS
   while not future:ready() do
     assert(mproc.time() < deadline, "a map hangs")
     future:wait(0.05)
+    thaw(c)
   end
   local values = future:get()
   assert.equal(#items, #values)
@@ -143,8 +144,7 @@ local function round(c)
     act(c)
   end
   for _, each in ipairs(futures) do
-    check(each[1], each[2])
-    thaw(c)
+    check(c, each[1], each[2])
   end
 end
 
