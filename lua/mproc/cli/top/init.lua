@@ -2,19 +2,17 @@
 -- mproc top [PID]: what the processes of a tree do, what they wait for, and who waits for whom.
 
 local core = require("mproc.core")
+local far = require("mproc.cli.far")
 local json = require("mproc.cli.json")
 local look = require("mproc.cli.top.look")
-local mproc = require("mproc")
 local options = require("mproc.cli.options")
 local page = require("mproc.cli.top.page")
+local queue = require("mproc.cli.top.queue")
+local screen = require("mproc.cli.top.screen")
 local tree = require("mproc.cli.top.tree")
 local usage = require("mproc.cli.usage")
 local words = require("mproc.cli.top.words")
 
-local GAP_SECONDS = 0.2 -- between the two looks of --once
-local DELAY_SECONDS = 1
-local HOME, CLEAR_LINE, CLEAR_BELOW = "\27[H", "\27[K", "\27[J"
-local OTHER_SCREEN, OWN_SCREEN = "\27[?1049h\27[?25l", "\27[?25h\27[?1049l"
 
 local function check_order(text)
   for _, order in ipairs(page.ORDERS) do
@@ -27,8 +25,8 @@ end
 
 local top = {
   name = "top",
-  synopsis = "top [PID]",
-  summary = "Show what the processes of a tree do, what they wait for, and who waits for whom.",
+  synopsis = "top [PID|URL]",
+  summary = "Show what the processes of a tree do, or the workers of a queue of several machines.",
   options = {
     { long = "once", text = "print one page and end" },
     { long = "json", text = "print one look as data: a list with an object for each tree" },
@@ -37,10 +35,11 @@ local top = {
     options.HELP,
   },
   notes = [[
-PID is any process of the tree; without it, all trees of this user are shown. Keys: q ends, k sorts by the next key.
-It only reads: it takes no lock, sends nothing, and its end or stop delays nobody.
+PID is any process of the tree; without it, all trees of this user are shown. URL: see mproc worker. Keys: q ends, k
+sorts by the next key. It only reads: it takes no lock, sends nothing, and its end or stop delays nobody.
   mproc top
-  mproc top --once 4711 >report.txt]],
+  mproc top --once 4711 >report.txt
+  mproc top 'redis://10.0.0.5/0?queue=render']],
 }
 
 -- --- trees ---
@@ -157,77 +156,24 @@ local function lines_of(trees, order)
   return lines
 end
 
-local function write_page(trees, order)
-  io.write(table.concat(lines_of(trees, order), "\n"), "\n")
-  io.flush()
-end
-
--- On a terminal: over what stood there.
-local function draw(trees, order, columns, height)
-  local lines = page.cut(lines_of(trees, order), columns, height - 1)
-  core.write_out(HOME .. table.concat(lines, CLEAR_LINE .. "\n") .. CLEAR_LINE .. "\n" .. CLEAR_BELOW)
-end
-
--- --- live ---
-
-local Screen = {}
-
-function Screen.open(columns)
-  local keys = columns ~= nil and core.terminal_keys(true)
-  if columns then
-    core.write_out(OTHER_SCREEN)
-  end
-  return setmetatable({ keys = keys, drawn = columns ~= nil }, Screen)
-end
-
-function Screen:__close()
-  if self.drawn then
-    core.write_out(OWN_SCREEN)
-  end
-  core.terminal_keys(false)
-end
-
--- The key that was pressed in that time, or nil.
-local function wait_for_key(screen, seconds)
-  if not screen.keys then
-    core.sleep(seconds)
-  elseif #mproc.wait({ 0 }, seconds) > 0 then
-    return io.read(1) or "q"
-  end
-end
-
-local function next_order(order)
-  for i, each in ipairs(page.ORDERS) do
-    if each == order then
-      return page.ORDERS[i % #page.ORDERS + 1]
-    end
-  end
-end
-
-local function live(trees, given)
-  local order = given.sort or "pid"
-  local screen <close> = Screen.open(page.size())
-  io.stdin:setvbuf("no")
-  while #trees > 0 do
-    local columns, height = page.size()
-    if columns then
-      draw(trees, order, columns, height)
-    else
-      write_page(trees, order)
-    end
-    local key = wait_for_key(screen, given.delay or DELAY_SECONDS)
-    if key == "q" then
-      return 0
-    elseif key == "k" then
-      order = next_order(order)
-    end
-    trees = look_at(trees)
-  end
-  return 0
+-- What screen.live shows.
+local function source_of(trees)
+  return {
+    lines = function(order) return lines_of(trees, order) end,
+    again = function()
+      trees = look_at(trees)
+      return #trees > 0
+    end,
+    orders = page.ORDERS,
+  }
 end
 
 -- Exit status 0; 1 when there is no tree to look at; 2 for one of another version.
 function top.run(given, operands)
+  if far.is_address(operands[1]) and not operands[2] then
+    core.end_with_reader()
+    return queue.run(given, far.open(operands[1]))
+  end
   local pid = operands[1] and math.tointeger(tonumber(operands[1]))
   if operands[2] or operands[1] and (not pid or pid < 1 or pid > 0x7fffffff) then
     usage.fail("PID must be the number of one process, got '%s'", operands[2] or operands[1])
@@ -237,14 +183,14 @@ function top.run(given, operands)
   if #trees == 0 then
     refuse_nothing(pid)
   end
-  core.sleep(GAP_SECONDS)
+  core.sleep(screen.GAP_SECONDS)
   trees = look_at(trees)
   if given.json then
     write_json(trees)
   elseif given.once then
-    write_page(trees, given.sort or "pid")
+    screen.write(lines_of(trees, given.sort or "pid"))
   else
-    return live(trees, given)
+    return screen.live(source_of(trees), given)
   end
   return 0
 end

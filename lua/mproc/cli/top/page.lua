@@ -84,6 +84,9 @@ local function first_of(list, most)
   return #list <= most and list or table.move(list, 1, most, 1, {})
 end
 
+page.table, page.of_seconds, page.of_rate = lay_out, of_seconds, of_rate
+page.of_count, page.of_share = of_count, of_share
+
 -- --- parts ---
 
 local ORDERS = {

@@ -30,6 +30,11 @@ function redis.check(target)
   return require("mproc.far.redis.look").check(target)
 end
 
+-- mproc top: a view of a queue. view:take([the look before]) -> a look | nil, message.
+function redis.look(target)
+  return require("mproc.far.redis.look").open(target)
+end
+
 -- What is wrong with an address, or nil.
 function redis.refuse(address)
   local target, message = redis.parse(address)
