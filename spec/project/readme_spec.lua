@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Every ```lua block of the README and the guides runs as it stands, as a program of its own; a ```text block that
--- follows is what it prints; without one it prints nothing. Every make target they name exists.
+-- follows is what it prints; without one it prints nothing. Every make target they name exists, and every file they link to.
 
 local lfs = require("lfs")
 local program = require("spec.support.program")
@@ -8,10 +8,10 @@ local program = require("spec.support.program")
 local SECONDS = 20
 
 local documents = { "README.md", "CONTRIBUTING.md" }
-if lfs.attributes("docs", "mode") == "directory" then
-  for name in lfs.dir("docs") do
+for _, folder in ipairs({ "docs", "docs/guide" }) do
+  for name in lfs.dir(folder) do
     if name:find("%.md$") then
-      documents[#documents + 1] = "docs/" .. name
+      documents[#documents + 1] = folder .. "/" .. name
     end
   end
 end
@@ -47,6 +47,12 @@ local lua_blocks = 0
 for _, path in ipairs(documents) do
   describe(path, function()
     local blocks = blocks_of(read(path))
+    it("links to what is there", function()
+      for link in read(path):gmatch("%]%(([^)#]+)") do
+        local target = link:find("^%a+://") and "." or (path:match("^.*/") or "") .. link
+        assert.truthy(lfs.attributes(target), link)
+      end
+    end)
     for i, block in ipairs(blocks) do
       if block.language == "lua" then
         lua_blocks = lua_blocks + 1
