@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Every ```lua block of the README and the guides runs as it stands, as a program of its own; a ```text block that
--- follows is what it prints; without one it prints nothing. Every make target they name exists, and every file that they
--- link to.
+-- follows is what it prints; without one it prints nothing. Every make target they name exists, and every file that
+-- they link to.
 
 local lfs = require("lfs")
 local program = require("spec.support.program")
