@@ -216,7 +216,7 @@ function mproc.get_start_method() end
 function mproc.get_all_start_methods() end
 
 --- A table with all of mproc whose processes start by that method, whatever is set elsewhere: `Process`, its
---- subclasses, and `Pool`. It travels; the same method gives the same table.
+--- subclasses, `Pool` and `Manager`. It travels; the same method gives the same table.
 ---@param method? "fork"|"spawn"|"forkserver" its name; default nil: the method that is set
 ---@return mproc context all names of the module
 function mproc.get_context(method) end

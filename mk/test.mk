@@ -21,9 +21,10 @@ test: all $(SPEC_MODULES) ## specs, or SPECS='spec/a_spec.lua ...'
 test-big: all ## specs that need much memory
 	@$(TREE_ENV) SPEC_SECONDS=900 scripts/run-specs.sh $(BUILD)/big-summary $(BIG_SPECS)
 
-# Specs whose processes may start in any way. What is fork's alone is pending by the others.
-METHOD_SPECS = $(filter spec/process/% spec/queue/% spec/sync/% spec/pool/% spec/wait/% spec/container/% spec/number/% \
-  spec/descriptor/%,$(ALL_SPECS))
+# Specs whose processes may start in any way. What is fork's alone is pending by the others; a far pool of the specs has its
+# engine in package.preload, which is inherited.
+METHOD_FOLDERS = process queue sync pool wait container number descriptor manager
+METHOD_SPECS = $(filter-out spec/pool/far_spec.lua,$(filter $(METHOD_FOLDERS:%=spec/%/%),$(ALL_SPECS)))
 METHODS ?= spawn forkserver
 
 test-start-methods: all $(SPEC_MODULES) ## those of processes, queues, locks, pools ... by METHODS='spawn forkserver'

@@ -73,7 +73,7 @@ function Context.__tostring(self)
   return ("mproc.Context: \"%s\""):format(self.get_start_method())
 end
 
--- A class or a maker of mproc's, bound: `Pool` and the like take the method from the class they are given.
+-- What starts processes, bound; the rest is the same everywhere.
 local function make(method)
   local made = {
     Process = class.bound(method),
@@ -82,6 +82,9 @@ local function make(method)
   }
   made.Pool = function(...)
     return lazy.load("mproc.pool").bound(method, ...)
+  end
+  made.Manager = function(...)
+    return lazy.load("mproc.manager").made_of(made.Process)(...)
   end
   return setmetatable(made, Context)
 end

@@ -8,6 +8,9 @@ local lfs = require("lfs")
 local managers = require("spec.support.managers")
 local mproc = require("mproc")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 local SECONDS = 60
 local KEY = "a key"
@@ -28,7 +31,8 @@ describe("a manager beyond a socket", function()
   leaks.watch()
 
   for _, address in ipairs({ "127.0.0.1:0", "@mproc-spec-manager", "path" }) do
-    it("is the same manager: " .. address, function()
+    fork_it("is the same manager: " .. address, function()
+      -- a metatable that this file alone has registered
       local path = address == "path" and os.tmpname()
       if path then
         os.remove(path)
@@ -52,7 +56,8 @@ describe("a manager beyond a socket", function()
     end)
   end
 
-  it("is reached from another program", function()
+  fork_it("is reached from another program", function()
+    -- a metatable that this file alone has registered
     local m <close> = serve("127.0.0.1:0", { objects = { named = managers.Counter(7) } })
     local result = program.text(([[
       local mproc = require("mproc")
@@ -157,7 +162,8 @@ describe("a manager beyond a socket", function()
     assert.equal(1, keeper:add(1))
   end)
 
-  it("serves near and far ones at once", function()
+  fork_it("serves near and far ones at once", function()
+    -- a metatable that this file alone has registered
     local m <close> = serve("@mproc-spec-manager", { objects = { c = managers.Counter(0) } })
     children.four(function(i)
       local here = i % 2 == 0 and m or assert(connect(m))
@@ -205,7 +211,8 @@ describe("a manager beyond a socket", function()
     assert.equal(1, m:create("Counter"):add(1))
   end)
 
-  it("belongs to the process that connected", function()
+  fork_it("belongs to the process that connected", function()
+    -- a proxy is inherited
     local m <close> = serve("@mproc-spec-manager")
     local far <close> = assert(connect(m))
     local c = far:create("Counter")

@@ -4,6 +4,9 @@
 
 local leaks = require("spec.support.leaks")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 describe("apply, called again and again,", function()
   local mproc, proc
@@ -225,7 +228,8 @@ describe("apply, called again and again,", function()
     assert.matches("yield", second)
   end)
 
-  it("refuses the pool's other process, and a pool that is closed", function()
+  fork_it("refuses the pool's other process, and a pool that is closed", function()
+    -- a pool is inherited
     local pool = mproc.Pool(1)
     warm(pool, identity)
     local p = mproc.Process(function()

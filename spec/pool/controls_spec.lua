@@ -5,6 +5,9 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 local LIMIT = 0.3
 
@@ -70,7 +73,8 @@ describe("a pool's timeout for one call", function()
     assert.matches("its task_timeout of 0%.3 s", tostring(short))
   end)
 
-  it("covers what decoding the task takes", function()
+  fork_it("covers what decoding the task takes", function()
+    -- a metatable that this file alone has registered
     local Slow, owner = {}, mproc.getpid()
     mproc.register("spec.controls_slow", Slow, { decode = function()
       sleep(mproc.getpid() == owner and 0 or 60)
@@ -277,7 +281,8 @@ describe("workers", function()
     assert.same({ "42\t42\ntrue\n", "" }, { result.out, result.err })
   end)
 
-  it("have none of the owner's descriptors with close_fds", function()
+  fork_it("have none of the owner's descriptors with close_fds", function()
+    -- descriptors are inherited
     local file <close> = assert(io.open("/proc/self/status"))
     local pool <close> = mproc.Pool{ processes = 1, close_fds = true }
     local function holds_status()

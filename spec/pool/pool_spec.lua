@@ -6,6 +6,9 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 local program = require("spec.support.program")
+local start_method = require("spec.support.start_method")
+
+local fork_it = start_method.forks and it or pending
 
 local late_global
 
@@ -316,7 +319,8 @@ describe("a pool", function()
       assert.equal(4, pool:apply(square, { 2 }))
     end)
 
-    it("what a value says that cannot be read, on either side", function()
+    fork_it("what a value says that cannot be read, on either side", function()
+      -- a metatable that this file alone has registered
       local mt = { __mproc_encode = function(self) return self.mode end }
       local here = mproc.getpid()
       mproc.register("spec.pool_hook", mt, {
@@ -400,7 +404,8 @@ describe("a pool", function()
       end
     end)
 
-    it("that its owner calls", function()
+    fork_it("that its owner calls", function()
+      -- a pool is inherited
       local pool <close> = mproc.Pool(1)
       local p <close> = mproc.Process(function()
         return pcall(pool.apply, pool, square, { 2 })

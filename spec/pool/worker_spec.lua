@@ -8,7 +8,10 @@ local new_name = require("spec.support.codec").new_name
 local proc = require("spec.support.proc")
 local program = require("spec.support.program")
 local protocol = require("mproc.pool.protocol")
+local start_method = require("spec.support.start_method")
 local worker_slot = require("spec.support.worker_slot")
+
+local fork_it = start_method.forks and it or pending
 
 local CALL, MAP, STAR = protocol.CALL, protocol.MAP, protocol.STAR
 local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
@@ -144,7 +147,8 @@ describe("a worker", function()
     w:finish()
   end)
 
-  it("fails the tasks of a function, or arguments, that it cannot decode", function()
+  fork_it("fails the tasks of a function, or arguments, that it cannot decode", function()
+    -- a metatable that this file alone has registered
     local Bad = { __mproc_encode = function() return {} end }
     mproc.register(new_name(), Bad, { decode = function() error("not here", 0) end })
     local value = setmetatable({}, Bad)
@@ -171,7 +175,8 @@ describe("a worker", function()
     w:finish()
   end)
 
-  it("tells by its words what it runs, from before it is decoded", function()
+  fork_it("tells by its words what it runs, from before it is decoded", function()
+    -- a metatable that this file alone has registered
     local Slow = { __mproc_encode = function() return {} end }
     mproc.register(new_name(), Slow, { decode = function() mproc.sleep(60) end })
     local w = start()

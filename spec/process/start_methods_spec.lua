@@ -45,7 +45,7 @@ describe("start methods", function()
   end)
 
   describe("in a context", function()
-    it("bind processes, subclasses and pools, whatever is set elsewhere", function()
+    it("bind processes, subclasses, pools and managers, whatever is set elsewhere", function()
       for _, method in ipairs({ "spawn", "forkserver", "fork" }) do
         mproc.set_start_method(method == "fork" and "spawn" or "fork")
         local context = mproc.get_context(method)
@@ -59,6 +59,8 @@ describe("start methods", function()
         assert.equal(method == "fork", (q:result(20)), method)
         local pool <close> = context.Pool(1)
         assert.equal(method == "fork", pool:apply(look), method)
+        local manager <close> = context.Manager{ Looker = function() return { look = look } end }
+        assert.equal(method == "fork", manager:create("Looker"):look(), method)
         _G.known_to_forks = nil -- luacheck: ignore
       end
     end)

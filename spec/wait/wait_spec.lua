@@ -6,7 +6,10 @@ local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 local readiness = require("spec.support.readiness")
+local start_method = require("spec.support.start_method")
 local uv = require("luv")
+
+local fork_it = start_method.forks and it or pending
 
 local HERE = "spec/wait/wait_spec.lua"
 
@@ -276,7 +279,8 @@ describe("wait", function()
   end)
 
   describe("for descriptors", function()
-    it("sees one turn readable", function()
+    fork_it("sees one turn readable", function()
+      -- descriptors are inherited
       local q <close> = mproc.Queue()
       local fd, other = fd_pair()
       assert_ready({}, { q, fd }, 0)
@@ -309,7 +313,8 @@ describe("wait", function()
     end)
   end)
 
-  it("waits for all kinds at once, and wakes for each", function()
+  fork_it("waits for all kinds at once, and wakes for each", function()
+    -- descriptors and futures are inherited
     local q = mproc.Queue()
     local event = mproc.Event()
     local near, far = mproc.Pipe()

@@ -115,11 +115,17 @@ static bool lists(const pid_t *pids, int n, pid_t pid) {
   return false;
 }
 
+/* It runs, or comes up and has a pid. */
+static bool runs(uint32_t slot) {
+  unsigned s = (unsigned)mp_shm_proc_state(slot) & 0xff;
+  return s == MP_PROC_LIVE ? !mp_shm_proc_slot_dead(slot) : s == MP_PROC_STARTING && !mp_shm_proc_at(slot)->status;
+}
+
 /* A process that is not listed, though its parent is; 0: none. */
 static pid_t unlisted_child(const pid_t *pids, int n) {
   for (uint32_t i = 0; i < mp_shm_header->top_proc; i++) {
     const mp_shm_proc *p = mp_shm_proc_at(i);
-    if ((mp_shm_proc_state(i) & 0xff) != MP_PROC_LIVE || mp_shm_proc_slot_dead(i) || !p->parent) continue;
+    if (!runs(i) || !p->parent || !p->pid) continue;
     pid_t parent = mp_shm_proc_pid(p->parent), pid = p->pid;
     if (parent && lists(pids, n, parent) && !lists(pids, n, pid)) return pid;
   }
