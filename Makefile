@@ -59,6 +59,12 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/compile.txt
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(if $(filter ctest/%,$<),-Ictest -Ictest/support) -MMD -MP -c -o $@ $<
 
+# Headers of a Lua that is not supported are told by one line, before anything else is compiled.
+$(OBJECTS): | $(BUILD)/lua.txt
+$(BUILD)/lua.txt: src/codec/compat.h $(BUILD)/compile.txt
+	@$(CC) $(ALL_CFLAGS) -w -Wfatal-errors -fsyntax-only -x c $<
+	@echo $(LUA_INCDIR) >$@
+
 -include $(OBJECTS:.o=.d)
 
 LUA_DIR = $(PREFIX)/share/lua/$(LUA_VERSION)

@@ -71,9 +71,9 @@ complain 'arrows run down, and names begin with their folder' "$({ includes; sym
 found() { grep -rnE --include='*.[ch]' "$@"; }
 complain 'nothing below the codec knows Lua' "$(found '\<(lua_|luaL_|mp_lua_)|include[[:space:]]*[<"](lua|lauxlib|lualib)' src/os src/heap src/wire src/shm src/process)"
 complain 'no file includes a .c file' "$(found '^[[:space:]]*#[[:space:]]*include[^>"]*[<"][^>"]*\.c[>"]' src)"
-complain 'no file asks for the version of Lua' "$(found 'LUA_VERSION_NUM' src)"
-platform='^[[:space:]]*#[[:space:]]*(el)?if.*(__linux__|__APPLE__|__FreeBSD__|__x86_64__|__i386__|__aarch64__|__GLIBC__|_WIN32)'
-complain 'platform conditions stand in src/os alone' "$(found "$platform" src --exclude-dir=os)"
+complain 'one file asks for the version of Lua' "$(found 'LUA_VERSION_NUM' src --exclude=compat.h)"
+complain 'conditions stand in src/os, compat.h and where mutants are made' \
+  "$(found '^[[:space:]]*#[[:space:]]*(el)?if(def)?\>' src --exclude-dir=os --exclude=compat.h --exclude='mutants.[ch]')"
 complain 'mutants stand in src/shm alone' "$(found 'MP_MUTANT' src --exclude-dir=shm)"
 
 exit "$failed"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* luaopen_mproc_core: the one exported symbol. Attaches this process to the arena and gathers the bindings. */
+#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
 
 #include "bind/bind.h"
+#include "codec/compat.h"
 #include "os/process.h"
 #include "process/trace.h"
 #include "shm/arena/arena.h"
@@ -24,14 +26,50 @@ static void check_settings(lua_State *L) {
   if (!valid) luaL_error(L, "MPROC_SPIN must be 0 (waits sleep at once) or 1, it is '%s'", s);
 }
 
+/* Faults that are Lua's own, and cannot be made good here. */
+static void check_lua(lua_State *L) {
+  const char *name;
+  luaL_checkversion(L);
+  if (!mp_codec_lua_is_refused(&name)) return;
+  luaL_error(
+      L,
+      "mproc needs Lua 5.4.4 or newer, and this is Lua %s, which has faults that mproc cannot make good: finalizers "
+      "that freeze_heap breaks, messages lost when memory runs out, a Ctrl-C swallowed",
+      lua_pushlstring(L, name, strcspn(name, " ")));
+}
+
+static void check_kernel(lua_State *L) {
+  int err = mp_os_robust_check();
+  if (!err) return;
+  luaL_error(L,
+             "mproc needs a kernel with robust lists, and get_robust_list fails here: %s; without them the locks of a "
+             "process that is killed would stay taken for ever (some sandboxes and emulators have none)",
+             strerror(-err));
+}
+
+/* What a program that could not be given an arena may do about it. */
+static const char *remedy(int err) {
+  switch (err) {
+    case -EFBIG:
+      return "the limit of file sizes (ulimit -f) leaves it no room; it needs 4 MiB at least";
+    case -ENOMEM:
+      return "it needs some address space (ulimit -v), 4 MiB at least";
+    case -ENOKEY:
+      return "the system gives no randomness: getrandom is denied, and /dev/urandom is not there";
+    default:
+      return strerror(-err);
+  }
+}
+
 static void attach(lua_State *L) {
+  check_lua(L);
+  check_kernel(L);
   check_settings(L);
   mp_os_learn_stdin();
   int err = mp_lua_join_tree();
   if (err < 0) luaL_error(L, "mproc: this process cannot join those of its parent: %s", strerror(-err));
   if (!err) err = mp_shm_attach();
-  if (err < 0)
-    luaL_error(L, "mproc cannot map its shared memory: %s; it needs some address space (ulimit -v)", strerror(-err));
+  if (err < 0) luaL_error(L, "mproc cannot map its shared memory: %s", remedy(err));
   mp_lua_enter(L);
   mp_shm_types_setup();
   const char *path;

@@ -164,6 +164,9 @@ static const struct {
   unsigned number;
 } calls[] = {
     {"memfd_create", SYS_memfd_create},
+    {"get_robust_list", SYS_get_robust_list},
+    {"mmap", SYS_mmap},
+    {"openat", SYS_openat},
     {"getrandom", SYS_getrandom},
     {"linkat", SYS_linkat},
     {"pidfd_open", SYS_pidfd_open},

@@ -41,7 +41,7 @@ describe("a shielded function", function()
       assert.is_false(ok)
       assert.equal(value, err)
     end
-    assert.same(pack(false, nil), pack(pcall(raise, nil)))
+    assert.same(pack(pcall(error, nil)), pack(pcall(raise, nil))) -- Lua 5.5 raises a text instead
     assert.equal(5, core.shield(function() return 5 end)())
   end)
 
@@ -109,7 +109,7 @@ describe("code outside a shield", function()
   it("gives true and results, or false and the error", function()
     assert.same(pack(true, 1, nil), pack(call(function(...) return ... end, 1, nil)))
     assert.same(pack(false, "bad"), pack(call(error, "bad", 0)))
-    assert.same(pack(false, nil), pack(call(error, nil)))
+    assert.same(pack(pcall(error, nil)), pack(call(error, nil)))
     assert.same(pack(true, 3), pack(core.outside(function() return 3 end)))
     assert.same(pack(false, "bad"), pack(core.outside(error, "bad", 0)))
   end)

@@ -2,6 +2,7 @@
 -- A build takes what lies in the folders, and notices what came, went or moved.
 
 local installed = require("spec.support.installed")
+local program = require("spec.support.program")
 
 local run = installed.run
 
@@ -24,5 +25,14 @@ describe("a build", function()
     assert.truthy(without:find("core.so", 1, true), without)
     assert.falsy(without:find("spare.o", 1, true), without)
     assert.truthy(run(command .. " CFLAGS=-O1 build/obj/src/os/pages.o").out:find("-O1", 1, true))
+  end)
+
+  it("for a Lua that mproc does not know says so, and compiles nothing", function()
+    local copy, include = installed.copy(), installed.tree .. "/include"
+    run(("mkdir %s && echo '#define LUA_VERSION_NUM 503' >%s/lua.h"):format(include, include))
+    local r = program.shell(installed.clean(("make -C %s LUA_INCDIR=%s"):format(copy, include)), 60)
+    assert.not_equal(0, r.code)
+    assert.truthy(r.err:find('"mproc is for Lua 5.4 (from 5.4.4 on) and 5.5', 1, true), r.err)
+    assert.falsy((r.out .. r.err):find("src/os", 1, true), r.out)
   end)
 end)

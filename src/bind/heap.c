@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "codec/compat.h"
 #include "heap/heap.h"
 #include "os/process.h"
 #include "process/trace.h"
@@ -125,10 +126,10 @@ static int growth_percent(lua_State *L) {
 static void freeze(lua_State *L) {
   lua_pushnil(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &pad_key);
-  lua_gc(L, LUA_GCINC, 0, 0, 0);
+  mp_codec_gc_incremental(L);
   lua_gc(L, LUA_GCCOLLECT);
   make_room(L, nursery_percent(L));
-  lua_gc(L, LUA_GCGEN, 0, 0);
+  mp_codec_gc_generational(L, 0, 0);
   mp_os_malloc_trim();
 }
 
@@ -154,18 +155,18 @@ static int heap_freeze(lua_State *L) {
 /* heap_age(): what has come since then becomes old too, without a look at what is. False when the program has left
  * the generational mode meanwhile, which is as it was then. */
 static int heap_age(lua_State *L) {
-  bool left = lua_gc(L, LUA_GCGEN, 0, 0) == LUA_GCINC;
-  if (left) lua_gc(L, LUA_GCINC, 0, 0, 0);
+  bool left = mp_codec_gc_generational(L, 0, 0) == LUA_GCINC;
+  if (left) mp_codec_gc_incremental(L);
   bool steps = !left && lua_gc(L, LUA_GCISRUNNING);
-  for (int i = 0; i < YOUNG_TO_OLD && steps; i++) lua_gc(L, LUA_GCSTEP, 0);
+  for (int i = 0; i < YOUNG_TO_OLD && steps; i++) mp_codec_gc_step(L);
   lua_pushboolean(L, !left);
   return 1;
 }
 
 /* heap_inherited(): in a child of a process whose heap is frozen, first of all. */
 static int heap_inherited(lua_State *L) {
-  lua_gc(L, LUA_GCGEN, nursery_percent(L), growth_percent(L));
-  if (lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, 0); /* the next one comes after a nursery of that size */
+  mp_codec_gc_generational(L, nursery_percent(L), growth_percent(L));
+  if (lua_gc(L, LUA_GCISRUNNING)) mp_codec_gc_step(L); /* the next one comes after a nursery of that size */
   return 0;
 }
 

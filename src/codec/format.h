@@ -92,13 +92,13 @@ enum {
 
 #define MP_VARINT_MAX 10
 
-/* Written out, for compilers then make one store or load of it. */
+/* Written out, for compilers then make one store or load of it; but of this store they do not always see it. */
 static inline void mp_codec_store64(unsigned char *p, uint64_t v) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ /* compilers do not always see that it is one store */
-  memcpy(p, &v, sizeof v);
-#else
+  if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
+    memcpy(p, &v, sizeof v);
+    return;
+  }
   for (unsigned i = 0; i < sizeof v; i++) p[i] = (unsigned char)(v >> 8 * i);
-#endif
 }
 
 static inline uint64_t mp_codec_load64(const unsigned char *p) {

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "compat.h"
+
 /* Shorter messages are not worth the calls. */
 #define MP_GC_CREDIT_LEAST 4096
 
@@ -32,14 +34,14 @@ static bool collects(lua_State *L) { return lua_gc(L, LUA_GCISRUNNING) == 1; }
 static void put_on(lua_State *L, int kib) {
   if (!kib) return;
   owe(L, owed(L) - kib);
-  lua_gc(L, LUA_GCSTEP, kib);
+  mp_codec_gc_put_on(L, kib);
 }
 
 void mp_codec_gc_credit_open(lua_State *L) { owe(L, 0); }
 
 mp_codec_gc_credit mp_codec_gc_credit_begin(lua_State *L, size_t n) {
   mp_codec_gc_credit h = {0, 0};
-  if (n < MP_GC_CREDIT_LEAST || !collects(L)) return h;
+  if (!MP_CODEC_GC_HAS_CREDIT || n < MP_GC_CREDIT_LEAST || !collects(L)) return h;
   put_on(L, owed(L));
   size_t kib = n / 1024 * MP_GC_CREDIT_TIMES;
   h.credit = kib < MP_GC_CREDIT_KIB_MOST ? (int)kib : MP_GC_CREDIT_KIB_MOST;

@@ -9,7 +9,8 @@
  *
  * What a Lua state owes is what its collector was put back by and not yet put on
  * again, whatever happens between: decoding inside decoding, errors. A collector
- * that the program has stopped is left alone.
+ * that the program has stopped is left alone. A Lua whose collector cannot be
+ * put back (5.5) has no credit: all of this does nothing there.
  */
 #ifndef MP_CODEC_GC_CREDIT_H
 #define MP_CODEC_GC_CREDIT_H

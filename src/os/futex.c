@@ -32,24 +32,34 @@ int mp_os_futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline) 
 
 void mp_os_futex_wake(_Atomic uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
-/* NULL where the kernel does not tell. */
+/* NULL where there is none. */
 static mp_os_robust_list *ask(int *err) {
   mp_os_robust_list *list = NULL;
   size_t len = 0;
-  *err = syscall(SYS_get_robust_list, 0, &list, &len) != 0 ? -errno : 0;
+  *err = syscall(SYS_get_robust_list, 0, &list, &len) != 0 ? -errno : list ? 0 : -ENOSYS;
   return *err ? NULL : list;
+}
+
+/* musl tells the kernel of a thread's list when it first locks such a mutex. */
+int mp_os_robust_check(void) {
+  mp_os_mutex m;
+  int err = mp_os_mutex_init(&m, true);
+  if (!err) err = mp_os_mutex_try(&m);
+  if (err) return err;
+  ask(&err);
+  mp_os_mutex_unlock(&m);
+  return err;
 }
 
 static bool is_attached(void) { return mp_os_robust && pthread_equal(attached, pthread_self()); }
 
 /* A fork's only thread has its robust list where the forking thread had it: asking again would cost it a page. */
-MP_HOT_AFTER_FORK int mp_os_pending_attach(const mp_os_mutex *mine) {
+MP_HOT_AFTER_FORK void mp_os_pending_attach(const mp_os_mutex *mine) {
   int err;
   mp_os_tid = mp_os_mutex_owner(mine);
-  if (is_attached()) return 0;
+  if (is_attached()) return;
   attached = pthread_self();
   mp_os_robust = ask(&err);
-  return err;
 }
 
 void mp_os_pending_before_fork(void) {

@@ -115,9 +115,10 @@ typedef struct mp_os_robust_list {
   long futex_offset; /* from an entry to its mutex's word */
   mp_os_robust_entry *pending;
 } mp_os_robust_list;
-/* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. 0, or -errno
- * where the kernel keeps no such lists, so that a killed holder's locks would stay taken. */
-int mp_os_pending_attach(const mp_os_mutex *mine);
+/* Whether the kernel keeps such lists, and tells: 0, or -errno. Without them a killed holder's locks stay taken. */
+int mp_os_robust_check(void);
+/* Learns this thread's id and where its robust list is. Again after fork. mine: a mutex that this thread holds. */
+void mp_os_pending_attach(const mp_os_mutex *mine);
 /* Before a fork by this thread, and first of all in the child, which holds nothing that its parent holds: its list is empty.
  * glibc sees to that; musl leaves it the parent's, and what the child locks would be chained into what the parent holds. */
 void mp_os_pending_before_fork(void);

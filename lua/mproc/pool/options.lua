@@ -65,6 +65,9 @@ function CHECKS.maxtasksperchild(value)
 end
 
 function CHECKS.maxmemoryperchild(value)
+  if not core.pool.resident() then
+    errors.raise("maxmemoryperchild needs /proc, which is not there, to tell how much memory a worker has")
+  end
   return check.count("maxmemoryperchild", value, 1, "a number of bytes from 1 up")
 end
 

@@ -77,8 +77,8 @@ static int format(mp_shm_arena *a, uint64_t size) {
   int err = mp_shm_robust_init(&a->lock);
   if (!err) err = mp_shm_robust_init(&a->fd_store.starting);
   if (!err) err = mp_shm_robust_init(&a->fork_server.starting);
-  if (!err) err = mp_os_random(a->key, sizeof a->key);
   if (err) return err;
+  if (mp_os_random(a->key, sizeof a->key) != 0) return -ENOKEY;
   a->page = MP_PAGE;
   a->layout = MP_LAYOUT;
   a->magic = MP_MAGIC;

@@ -42,7 +42,8 @@ typedef uint64_t mp_shm_proc_ref; /* gen << 32 | slot; 0 is nobody */
 enum { MP_EXIT_NONE = -1, MP_PROC_MOST = 4096 };
 enum { MP_PROC_NAME = 76 - (int)sizeof(mp_os_mutex) }; /* what a slot has left: 36 on x86-64, 28 on arm64 */
 
-/* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno. Idempotent. */
+/* Maps the arena (first call in the tree) and registers this process and thread. 0 or -errno: -EFBIG, the limit of file sizes
+ * leaves it no room; -ENOMEM, that of the address space; -ENOKEY, the system gives no randomness. Idempotent. */
 int mp_shm_attach(void);
 
 extern MP_PROCESS_LOCAL mp_shm_proc_ref mp_shm_my_ref; /* this process, or 0: not registered */

@@ -68,7 +68,9 @@ local function open_trees(pid)
 end
 
 local function refuse_nothing(pid)
-  if not pid then
+  if not tree.status(mproc.getpid()) then
+    usage.stop("there is no /proc here, which is where the processes are looked for")
+  elseif not pid then
     usage.stop("no process that uses mproc is running, or none that you may look at")
   elseif tree.status(pid) then
     usage.stop("process %d does not use mproc, or you may not look at it", pid)
