@@ -77,7 +77,7 @@ end
 
 -- `make` of the outer run must not hand its variables to this one.
 function installed.clean(command)
-  return "unset MFLAGS MAKELEVEL BUILD; export MAKEFLAGS=-j2; " .. command
+  return "unset MFLAGS MAKELEVEL; export MAKEFLAGS=-j2; " .. command
 end
 
 function installed.exported(module)
