@@ -68,7 +68,7 @@ local function open_trees(pid)
 end
 
 local function refuse_nothing(pid)
-  if not tree.status(mproc.getpid()) then
+  if not tree.status(core.getpid()) then
     usage.stop("there is no /proc here, which is where the processes are looked for")
   elseif not pid then
     usage.stop("no process that uses mproc is running, or none that you may look at")
