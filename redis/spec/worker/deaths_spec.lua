@@ -97,6 +97,27 @@ describe("with a server that lives", function()
     assert_nothing_left()
   end)
 
+  -- The server serves its blocked read when nobody knows it any more.
+  it("a frozen worker that was taken off the list, and is then given a task, does not keep it", function()
+    local a = start()
+    a:signal("STOP")
+    local b = start()
+    local deadline = mproc.time() + 10
+    while table.concat(s:call("ZRANGE", o.keys.workers, 0, -1)):find(":" .. a.pid .. ":", 1, true) do
+      assert(mproc.time() < deadline, "the frozen worker is not taken off")
+      mproc.sleep(0.02)
+    end
+    b:signal("STOP") -- so that the read that waits is the frozen one's, if there is one
+    for i = 1, 8 do
+      o:map("double", { i })
+    end
+    mproc.sleep(0.1)
+    a:signal("KILL")
+    b:signal("CONT")
+    o:await(4 * LEASE + 4)
+    assert_nothing_left()
+  end)
+
   it("SIGTERM: what runs ends, the rest goes to others at once, and the exit status is 0", function()
     local a = start()
     local slow = o:call("mark", path, 0.5)

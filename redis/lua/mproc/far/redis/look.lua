@@ -150,7 +150,10 @@ end
 -- why not. before: the look before, for rates.
 function View:take(before)
   self.lost = nil
-  local time, text = self.session:call(SECONDS, "TIME")
+  local time, text = self.session:try()
+  if time then
+    time, text = self.session:call(SECONDS, "TIME")
+  end
   if not time then
     return nil, text
   end
@@ -250,7 +253,10 @@ end
 -- mproc worker --check: writes it, and gives the exit status: 0; 1 when workers could not work there.
 function look.check(target)
   local self = look.open(target)
-  local pong, text = self.session:call(SECONDS, "EXISTS", self.keys.tasks)
+  local pong, text = self.session:try()
+  if pong then
+    pong, text = self.session:call(SECONDS, "EXISTS", self.keys.tasks)
+  end
   if not pong then
     io.stderr:write(("mproc: worker: %s: %s\n"):format(target.shown, text))
     return 1

@@ -264,6 +264,18 @@ function Session:step()
   self:flush()
 end
 
+-- Connects once, for those who will not wait for a server that is away: true; or nil, text, kind.
+function Session:try()
+  if not self.up then
+    self:step()
+  end
+  if self.up then
+    return true
+  end
+  local trouble = self.trouble or { text = "no connection", kind = "disconnected" }
+  return nil, trouble.text, trouble.kind
+end
+
 -- Sends what can be sent without waiting.
 function Session:flush()
   if self.up then
