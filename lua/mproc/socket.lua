@@ -19,6 +19,7 @@ local HANDSHAKE_BYTES = 256
 local PENDING_MOST = 256 -- handshakes at once; the oldest gives way
 local BACKLOG = 16
 local WELCOME, FAILURE = "#WELCOME#", "#FAILURE#"
+local HUNG_UP = "the other side hung up during the handshake"
 local MD5_HINT = "the other side knows MD5 alone, as Python before 3.12; allow_md5 = true takes that"
 
 -- --- the handshake ---
@@ -30,18 +31,29 @@ local function hear(connection)
     if text then
       return text
     elseif word ~= "timeout" then
-      return nil, name and word or "the other side hung up during the handshake"
+      return nil, name and word or HUNG_UP
     end
     coroutine.yield()
   end
+end
+
+-- Whether nothing more comes.
+local function has_ended(connection)
+  local text, word
+  repeat
+    text, word = connection:recv_bytes(HANDSHAKE_BYTES, 0)
+  until not text
+  return word ~= "timeout"
 end
 
 local function say(connection, text)
   local ok, sent, word = pcall(connection.send_bytes, connection, text, 1, -1, 0)
   if ok and sent then
     return true
+  elseif not ok and not has_ended(connection) then
+    error(sent, 0) -- there was no memory for it
   end
-  return nil, ok and word or "the other side hung up during the handshake"
+  return nil, ok and word or HUNG_UP
 end
 
 -- True when the other side has the key; or nil and why not.

@@ -6,27 +6,11 @@ local failalloc = require("failalloc")
 local leaks = require("spec.support.leaks")
 local core = require("mproc.core")
 local mproc = require("mproc")
+local requests = require("spec.support.requests")
 
-local MOST_REQUESTS = 5000
+local at_every_request = requests.fail_each
 
--- Calls f with its nth allocation failing, for n = 1, 2, … until none is left to fail; check(ok, ...) after each.
--- with: failalloc.after, so that all later ones fail as well, or .once.
-local function at_every_request(f, check, with)
-  for n = 1, MOST_REQUESTS do
-    collectgarbage()
-    local result = table.pack((with or failalloc.after)(n, f))
-    check(table.unpack(result, 2, result.n))
-    assert.equal(0, core.scratch_used())
-    if not result[1] then
-      return n - 1
-    end
-  end
-  error("it never stopped asking for memory")
-end
-
-local function out_of_memory(err)
-  return tostring(err):find("not enough memory", 1, true) ~= nil
-end
+local out_of_memory = requests.out_of_memory
 
 -- Lua asks for memory for a call that is deeper than any before. Where it gets none, not even __close can be called: so
 -- that closing works is expected where the frames are there.

@@ -120,15 +120,17 @@ describe("a manager beyond a socket", function()
     local m <close> = serve("@mproc-spec-manager")
     local far <close> = assert(connect(m))
     local c, near = far:create("Counter"), m:create("Counter")
-    blame.caller(function() c:many(print) end, "cannot send")
-    blame.caller(function() c:many(function() end) end, "functions and mproc objects do not reach a manager beyond")
-    blame.caller(function() c:many(mproc.Queue()) end, "functions and mproc objects do not reach a manager beyond")
+    blame.caller(function() c:many(print) end, "cannot send args[1]: a function does not travel to another machine")
+    blame.caller(function() c:many({ function() end }) end, "cannot send args[1][1]: a function does not travel")
+    blame.caller(function() c:many(mproc.Queue()) end, "cannot send args[1]")
     blame.caller(function() c:many(1, { io.stdout }) end, "cannot send args[2][1]: a file")
-    blame.caller(function() c:many(near) end, "cannot send")
-    blame.caller(function() c:many(c) end, "a proxy of a manager beyond a socket belongs to its connection")
+    blame.caller(function() c:many(near) end, "cannot send args[1]")
+    blame.caller(function() c:many(c) end, "cannot send args[1]")
+    local _, why = pcall(mproc.encode, c)
+    assert.matches("a proxy of a manager beyond a socket belongs to its connection", why)
     local ok, err = pcall(c.give, c, "add")
     assert.is_false(ok)
-    assert.matches("cannot be sent over a socket", err)
+    assert.matches("cannot send result%[1%]: a function does not travel to another machine", err)
     assert.equal(1, c:add(1))
     local q <close> = mproc.Queue()
     blame.caller(function() q:put(far) end, "send its address")
@@ -232,8 +234,11 @@ describe("a manager beyond a socket", function()
     local c = m:create("Counter")
     local key = { address = m.address, authkey = KEY }
     local silent = assert(mproc.Client(key))
-    local lies = { 5, {}, { "x" }, { 1 }, { 1, "nonsense" }, { 1, "call", 1, "add", { n = 1 << 40 } },
-      { 1, "call", "x", {}, {} }, { 1, "create", 0, "Counter" }, { 1, "drop", 5 }, { 1, 5 }, { 1.5, "hello" } }
+    local lies = {
+      5, {}, { "x" }, { 1 }, { 1, "nonsense" }, { 1, "call", 1, "add", mproc.encode({ n = 1 << 40 }) },
+      { 1, "call", 1, "add", { n = 0 } }, { 1, "call", 1, "add", "x" }, { 1, "call", "x", {}, {} },
+      { 1, "create", 0, "Counter" }, { 1, "drop", 5 }, { 1, 5 }, { 1.5, "hello" },
+    }
     for _, lie in ipairs(lies) do
       local liar <close> = assert(mproc.Client(key))
       liar:send(lie)
@@ -245,13 +250,13 @@ describe("a manager beyond a socket", function()
     bytes:send_bytes("\255\255\255")
     assert.same({ nil, "closed" }, { bytes:recv(10) })
     local thief <close> = assert(mproc.Client(key)) -- an object that is another's
-    thief:send({ 1, "call", 1, "add", { n = 0 } })
+    thief:send({ 1, "call", 1, "add", mproc.encode({ n = 0 }) })
     assert.equal("refused", thief:recv(10)[2])
     local flood <close> = assert(mproc.Client(key)) -- who does not read what it asks for
-    flood:send({ 1, "create", 0, "Counter", { n = 0 } })
+    flood:send({ 1, "create", 0, "Counter", mproc.encode({ n = 0 }) })
     local id = flood:recv(10)[3]
     for i = 1, 200 do
-      if not flood:send({ i, "call", id, "many", { n = 1, ("x"):rep(1 << 20) } }, 0.02) then
+      if not flood:send({ i, "call", id, "many", mproc.encode({ n = 1, ("x"):rep(1 << 20) }) }, 0.02) then
         break
       end
     end

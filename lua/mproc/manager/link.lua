@@ -197,9 +197,9 @@ end
 local function conclude(link, what, word, id, ok, ...)
   if word == protocol.RETURNED and ok then
     return ...
-  elseif word == protocol.CREATED or word == protocol.GOT then
+  elseif ok and (word == protocol.CREATED or word == protocol.GOT) then
     return id, ...
-  elseif word == protocol.REFUSED then
+  elseif word == protocol.REFUSED and ok then
     errors.raise("%s", (...))
   elseif word then -- FAILED, or a result that cannot be decoded
     error((...), 0)

@@ -13,9 +13,10 @@
 -- A request's number is the caller's own, and its reply has the same: so a reply that nobody waits for any more,
 -- after a time-out say, is known and dropped. deadline: on the monotonic clock, when the caller gives up; 0: never.
 --
--- Over a socket: tables, as connections carry them.
---   request    { number, verb, object, name, { n =, ... } }
---   reply      { number, word, value or object, text }
+-- Over a socket: tables, as connections carry them; bytes are what pack_abroad makes of one table.
+--   request    { number, verb, object, name, bytes of { n =, arguments ... } }
+--   reply      { number, "object", object } or { number, "refused", text }
+--              { number, "returned", bytes of { n =, results ... } } or { number, "failed", bytes of { the error } }
 
 local core = require("mproc.core")
 
@@ -44,8 +45,19 @@ local protocol = {
 }
 
 for _, name in ipairs({ "post", "report", "inbox", "take", "exchange", "call", "heed_sigterm", "told_to_end",
-  "discard" }) do
+  "discard", "pack_abroad" }) do
   protocol[name] = of_core[name]
+end
+
+local ABROAD = { abroad = true }
+
+-- The list that pack_abroad made bytes of, and its n, which is `most` at most; nil for anything else.
+function protocol.read_list(bytes, most)
+  local list = type(bytes) == "string" and core.decode(bytes, ABROAD)
+  local n = type(list) == "table" and rawget(list, "n")
+  if math.type(n) == "integer" and n >= 0 and n <= most then
+    return list, n
+  end
 end
 
 local ROOM_SECONDS = 5 -- how long a full arena is waited for

@@ -9,6 +9,7 @@ local check = require("mproc.check")
 local core = require("mproc.core")
 local errors = require("mproc.errors")
 local manager_errors = require("mproc.manager.errors")
+local protocol = require("mproc.manager.protocol")
 local socket = require("mproc.socket")
 
 local remote = {}
@@ -74,31 +75,24 @@ local function take_in(link)
   end
 end
 
--- A value is the caller's mistake; what a hook raised is raised as it is.
-local function refuse(args)
-  local bytes, reason, refused = core.pack(args, "args")
-  if not bytes then
-    errors.raise_unsendable(reason, refused)
-  end
-  errors.raise("cannot send the call: functions and mproc objects do not reach a manager beyond a socket; send plain "
-    .. "values")
+-- Its bytes. A value that cannot go is the caller's mistake; what a hook raised is raised as it is.
+local function pack(args)
+  local bytes, reason, refused = protocol.pack_abroad("args", args)
+  return bytes or errors.raise_unsendable(reason, refused)
 end
 
--- True; nil, "timeout"; nil, "died". args: what may be wrong with the request.
-local function transmit(link, request, deadline, args)
-  local interrupts = core.interrupts()
+-- True; nil, "timeout"; nil, "died". The request is plain data.
+local function transmit(link, request, deadline)
   local ok, sent, word = pcall(link.connection.send, link.connection, request, left_until(deadline))
   if ok and sent then
     return true
   elseif ok and word == "timeout" then
     return nil, "timeout"
-  elseif ok or not (core.interrupts() > interrupts or take_in(link)) then
+  elseif ok or not take_in(link) then
     die(link, ok and word or nil)
     return nil, "died"
-  elseif core.interrupts() > interrupts then
-    error(sent, 0)
   end
-  return refuse(args)
+  return error(sent, 0) -- Ctrl-C, or there was no memory for it
 end
 
 -- Tells of proxies that are gone, without waiting.
@@ -147,13 +141,17 @@ local function await(link, seq, deadline)
   end
 end
 
-local function unpack_results(link, results)
-  local n = type(results) == "table" and results.n
-  if math.type(n) ~= "integer" or n < 0 or n > check.ARGUMENTS_MAX then
+local function read(link, bytes)
+  local list, n = protocol.read_list(bytes, check.ARGUMENTS_MAX)
+  if not list then
     die(link, "it has sent no results that are any")
     manager_errors.raise_died(link)
   end
-  return table.unpack(results, 1, n)
+  return list, n
+end
+
+local function unpack_results(list, n)
+  return table.unpack(list, 1, n)
 end
 
 local function conclude(link, what, reply, why)
@@ -165,24 +163,24 @@ local function conclude(link, what, reply, why)
   end
   local word, value = reply[2], reply[3]
   if word == "returned" then
-    return unpack_results(link, value)
+    return unpack_results(read(link, value))
   elseif word == "object" then
     return value
   elseif word == "refused" then
     errors.raise("%s", tostring(value))
   end
-  error(value, 0)
+  error(read(link, value)[1], 0)
 end
 
 -- --- calls ---
 
-local function exchange(link, deadline, what, args, ...)
+local function exchange(link, deadline, what, ...)
   if link.dead then
     manager_errors.raise_died(link)
   end
   local _ <close>, seq = under_way(link)
   tell_dropped(link)
-  local sent, why = transmit(link, { seq, ... }, deadline, args)
+  local sent, why = transmit(link, { seq, ... }, deadline)
   if not sent then
     return conclude(link, what, nil, why)
   end
@@ -191,17 +189,15 @@ end
 
 -- As of link.lua.
 function Link:call(id, name, deadline, ...)
-  local args = table.pack(...)
-  return exchange(self, deadline, name, args, "call", id, name, args)
+  return exchange(self, deadline, name, "call", id, name, pack(table.pack(...)))
 end
 
 function Link:create(name, ...)
-  local args = table.pack(...)
-  return exchange(self, nil, "it", args, "create", 0, name, args)
+  return exchange(self, nil, "it", "create", 0, name, pack(table.pack(...)))
 end
 
 function Link:get(name)
-  return exchange(self, nil, "it", nil, "get", 0, name)
+  return exchange(self, nil, "it", "get", 0, name)
 end
 
 function Link:close()
@@ -228,13 +224,17 @@ local function check_options(address, given)
 end
 
 local function greet(link, deadline)
-  local ok, name = pcall(exchange, link, deadline, nil, nil, "hello")
-  if ok and type(name) == "string" then
-    link.name = name
+  local _ <close>, seq = under_way(link)
+  local reply, why = transmit(link, { seq, "hello" }, deadline)
+  if reply then
+    reply, why = await(link, seq, deadline)
+  end
+  if reply and type(reply[3]) == "string" then
+    link.name = reply[3]
     return true
   end
   link.connection:close()
-  if ok and name == nil then
+  if why == "timeout" then
     return nil, ("%s: no manager has answered in time"):format(link.address), "ETIMEDOUT"
   end
   return nil, ("%s: there is no manager"):format(link.address), "EPROTO"

@@ -8,6 +8,7 @@
 local check = require("mproc.check")
 local core = require("mproc.core")
 local objects = require("mproc.manager.server.objects")
+local protocol = require("mproc.manager.protocol")
 
 local remotes = {}
 
@@ -34,40 +35,40 @@ local function flush(peer)
   return true
 end
 
--- A value that cannot go is told by a text instead. The other side's end is learned when it is read.
+-- What does not go at once stays with the peer, plain data.
 local function reply(peer, seq, word, value)
   local ok, sent = send(peer, { seq, word, value })
-  if ok and not sent then
+  if not ok then
+    peer.over = true
+  elseif not sent then
     peer.out[#peer.out + 1] = { seq, word, value }
-  elseif not ok then
-    local text = word == "failed" and objects.text_of(value)
-      or "the method's results cannot be sent over a socket: functions, mproc objects and proxies belong to one tree ("
-        .. objects.text_of(sent) .. ")"
-    ok, sent = send(peer, { seq, "failed", text })
-    peer.over = not ok
-    if ok and not sent then
-      peer.out[#peer.out + 1] = { seq, "failed", text }
-    end
   end
+end
+
+-- An error that cannot go as it is goes as its text.
+local function fail(peer, seq, err)
+  local bytes, reason = protocol.pack_abroad("error", { n = 1, err })
+  if not bytes then
+    local text = ("%s\n(the error object could not travel: %s)"):format(objects.text_of(err), objects.text_of(reason))
+    bytes = protocol.pack_abroad("error", { n = 1, text })
+  end
+  reply(peer, seq, "failed", bytes)
 end
 
 local function answer(peer, seq, ok, ...)
-  if ok then
-    return reply(peer, seq, "returned", table.pack(...))
+  if ok == nil then
+    return reply(peer, seq, "refused", (...))
+  elseif not ok then
+    return fail(peer, seq, (...))
   end
-  return reply(peer, seq, ok == nil and "refused" or "failed", (...))
+  local bytes, reason = protocol.pack_abroad("result", table.pack(...))
+  if bytes then
+    return reply(peer, seq, "returned", bytes)
+  end
+  return fail(peer, seq, reason)
 end
 
 -- --- requests ---
-
-local function is_count(value)
-  return math.type(value) == "integer" and value >= 0 and value <= check.ARGUMENTS_MAX
-end
-
--- How many arguments; nil: they are none.
-local function count_args(args)
-  return type(args) == "table" and is_count(args.n) and args.n or nil
-end
 
 local function keep(peer, entry)
   peer.keeps[entry.id] = (peer.keeps[entry.id] or 0) + 1
@@ -83,23 +84,23 @@ local function drop(state, peer, id)
   end
 end
 
-local verbs = {} -- each (state, peer, seq, id, name, args): false for what is no request
+local verbs = {} -- each (state, peer, seq, id, name, bytes): false for what is no request
 
 function verbs.hello(state, peer, seq)
   reply(peer, seq, "object", state.name)
 end
 
-function verbs.call(state, peer, seq, id, name, args)
-  local n = count_args(args)
-  if not n or type(name) ~= "string" then
+function verbs.call(state, peer, seq, id, name, bytes)
+  local args, n = protocol.read_list(bytes, check.ARGUMENTS_MAX)
+  if not args or type(name) ~= "string" then
     return false
   end
   answer(peer, seq, objects.call(peer.keeps[id] and state.entries[id], name, table.unpack(args, 1, n)))
 end
 
-function verbs.create(state, peer, seq, _, name, args)
-  local n = count_args(args)
-  if not n or type(name) ~= "string" then
+function verbs.create(state, peer, seq, _, name, bytes)
+  local args, n = protocol.read_list(bytes, check.ARGUMENTS_MAX)
+  if not args or type(name) ~= "string" then
     return false
   end
   local entry, failed, err = objects.create(state, name, table.unpack(args, 1, n))
