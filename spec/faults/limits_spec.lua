@@ -26,7 +26,7 @@ end
 
 describe("a number near a limit as", function()
   local names = {}
-  for _, file in ipairs({ "calls", "containers" }) do
+  for _, file in ipairs({ "calls", "containers", "outside" }) do
     for name in pairs(require("spec.faults.limits." .. file)) do names[#names + 1] = name end
   end
   table.sort(names)

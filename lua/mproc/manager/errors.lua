@@ -15,7 +15,7 @@ function manager_errors.raise_died(link, what)
   local title = manager_errors.title(link.name, link.pid or link.address)
   local text
   if link.ended then
-    text = ("the %s was shut down"):format(title)
+    text = ("the %s is closed: it was shut down"):format(title)
   elseif link.pid then
     text = ("the %s has died, and its objects with it"):format(title)
   else

@@ -17,6 +17,7 @@ local proxy = {}
 local RECORD = {}
 local field, self_ref = core.field, core.self
 local Proxy = travel.Proxy
+local FOREVER = 1e9 -- seconds that are no limit
 local METHODS_MOST = 10000 -- names that are kept
 
 local function refuse(self, name)
@@ -85,7 +86,8 @@ local function call(self, name, args, timeout)
   end
   local n, list = count_args(args)
   check.timeout(timeout)
-  return invoke(self, name, timeout and core.time() + math.max(timeout, 0), table.unpack(list, 1, n))
+  local deadline = timeout and timeout < FOREVER and core.time() + math.max(timeout, 0) or nil
+  return invoke(self, name, deadline, table.unpack(list, 1, n))
 end
 
 -- Methods by name, made when they are first asked for.

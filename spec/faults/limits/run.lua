@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- run.lua NAME [STEP FIRST]: one parameter of calls.lua or containers.lua with each value, or every STEPth from FIRST
--- on: the outcome is right, or the value is refused by name at the caller's line, or by the system. Prints what is not,
--- at last "done".
+-- run.lua NAME [STEP FIRST]: one parameter of calls.lua, containers.lua or outside.lua with each value, or every
+-- STEPth from FIRST on: the outcome is right, or the value is refused by name at the caller's line, or by the system.
+-- Prints what is not, at last "done".
 
 local values = require("spec.faults.limits.values")
-local call = assert(require("spec.faults.limits.calls")[arg[1]] or require("spec.faults.limits.containers")[arg[1]])
+local call
+for _, file in ipairs({ "calls", "containers", "outside" }) do
+  call = call or require("spec.faults.limits." .. file)[arg[1]]
+end
+assert(call, arg[1])
 
 io.stdout:setvbuf("no")
 

@@ -113,6 +113,7 @@ local function echoing(options)
 end
 
 local function audit_echo(env)
+  engine.collect()
   if env.c then
     env.c:close()
   end

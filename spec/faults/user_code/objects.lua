@@ -151,6 +151,12 @@ local WAYS = {
     local a, b = mproc.Pipe()
     return { a = a, b = b, close = function() a:close() b:close() end }
   end, function(x, v) x.a:send(v) end, function(x) return x.b:recv(SECONDS) end },
+  ["a connection of sockets"] = { function()
+    local listener <close> = assert(mproc.Listener({ authkey = false, trusted = true }))
+    local a = assert(mproc.Client({ address = listener.address, authkey = false, trusted = true }))
+    local b = assert(listener:accept(SECONDS))
+    return { a = a, b = b, close = function() a:close() b:close() end }
+  end, function(x, v) x.a:send(v) end, function(x) return x.b:recv(SECONDS) end },
   ["a Dict's item"] = { mproc.Dict, function(d, v) d.a = v end, function(d) return d.a end },
   ["a Dict's set_many and totable"] = {
     mproc.Dict, function(d, v) d:set_many{ a = v } end, function(d) return d:totable().a end,
@@ -253,6 +259,74 @@ places["at_exit in a child"] = child_place("told", function(act)
     return 5
   end):start()
 end)
+
+-- --- managers: each call has one of its own ---
+
+-- method(act, value) gives the value.
+local function manager_place(place, make_value, method)
+  place.make = function(act)
+    local m, c
+    local value = make_value and make_value(act)
+    return {
+      call = function()
+        m = assert(mproc.Manager({ C = function() return { give = function(_, v) return method(act, v) end } end }))
+        local _ <close> = m
+        c = m:create("C")
+        local v = c:give(value or 5)
+        return v == 5 or v.n == 5
+      end,
+      rests = function() return #mproc.active_children() == 0 end,
+      use = function() assert(m:create("C"):call("give", { 6 }, SECONDS)) end,
+      close = function() m:close() end,
+    }
+  end
+  return place
+end
+
+local function give(_, value) return value end
+
+local function here(act)
+  local pid = mproc.getpid()
+  return function() if mproc.getpid() == pid then act() end end
+end
+
+local function there(act)
+  local pid = mproc.getpid()
+  return function() if mproc.getpid() ~= pid then act() end end
+end
+
+places["a manager's method"] = manager_place({ child = true }, nil, function(act, v) act() return v end)
+places["__gc in a manager's method"] = manager_place({ child = true, fate = "told" }, nil, function(act, v)
+  setmetatable({}, { __gc = function() act() end })
+  collectgarbage()
+  return v
+end)
+places["a manager's constructor"] = { child = true, make = function(act)
+  return { call = function()
+    local m <close> = assert(mproc.Manager({ C = function() act() return { give = give } end }))
+    return m:create("C"):give(5) == 5
+  end }
+end }
+places["__index of a manager's object"] = { child = true, make = function(act)
+  return { call = function()
+    local m <close> = assert(mproc.Manager({ C = function()
+      return setmetatable({}, { __index = function() act() return give end })
+    end }))
+    return m:create("C"):give(5) == 5
+  end }
+end }
+places["the hook that decodes a method's argument"] = manager_place({ child = true }, function(act)
+  return class(nil, there(act))(5)
+end, give)
+places["the hook that encodes a method's result"] = manager_place({ child = true }, function(act)
+  return class(there(act))(5)
+end, give)
+places["the hook that encodes a method's argument"] = manager_place({}, function(act)
+  return class(here(act))(5)
+end, give)
+places["the hook that decodes a method's result"] = manager_place({}, function(act)
+  return class(nil, here(act))(5)
+end, give)
 
 -- In the process that starts another.
 local function starting(make_process)

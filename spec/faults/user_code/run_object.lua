@@ -56,6 +56,8 @@ local function check_text(err)
   end
 end
 
+local DIED = { worker_died = true, manager_died = true }
+
 local function is_refusal(err)
   local text = show(err)
   return act_name == "closes it" and text:find("closed", 1, true)
@@ -67,7 +69,7 @@ local function check_call(ok, result)
   if kind == "raising" and place.fate ~= "told" then
     if ok or not what[2](result) then fault("the call %s %s", ok and "returned" or "raised", show(result)) end
   elseif kind == "leaving" then
-    if ok and not result or not ok and not (type(result) == "table" and result.kind == "worker_died") then
+    if ok and not result or not ok and not DIED[type(result) == "table" and result.kind] then
       fault("the call %s %s", ok and "returned" or "raised", show(result))
     end
   elseif not (ok and result) and not (not ok and is_refusal(result)) then
