@@ -180,12 +180,13 @@ describe("maps over several machines", function()
     end, debug.traceback)
     thaw(c, true)
     if not ok then
+      print(err)
       c.pool:terminate()
     else
       await_empty(c)
     end
     c.fleet:stop()
-    local left = c.server:keys()
+    local left = ok and c.server:keys()
     c.server:stop()
     local names = {}
     for name, n in pairs(told) do

@@ -22,8 +22,13 @@ function allow.read(name)
   return name:match("^([%w_][%w_.-]*)%.([%w_]+)$")
 end
 
+-- The two names of a reduce, with a blank between them: of what is called, and of what combines. Nil for one name.
+function allow.both(name)
+  return name:match("^(%S+) (%S+)$")
+end
+
 -- Whether one of the compiled patterns allows the name.
-function allow.matches(patterns, name)
+local function matches(patterns, name)
   local module = allow.read(name)
   if not module or NEVER[module] then
     return false
@@ -34,6 +39,15 @@ function allow.matches(patterns, name)
     end
   end
   return false
+end
+
+-- The same; of two names each must be allowed.
+function allow.matches(patterns, name)
+  local one, other = allow.both(name)
+  if one then
+    return matches(patterns, one) and matches(patterns, other)
+  end
+  return matches(patterns, name)
 end
 
 return allow

@@ -9,6 +9,7 @@ local context = lazy.load("mproc.pool.worker.context")
 local core = require("mproc.core")
 local far_errors = require("mproc.far.redis.errors")
 local message = require("mproc.far.redis.message")
+local partial = lazy.load("mproc.pool.worker.partial")
 local protocol = lazy.load("mproc.pool.protocol")
 
 local child = {}
@@ -37,11 +38,8 @@ function child.ready() end
 
 local known = {} -- name -> function
 
--- The function; or nil and the error.
-local function function_of(worker, name)
-  if known[name] then
-    return known[name]
-  end
+-- The field of a module that has that name; or nil and the error.
+local function field_of(worker, name)
   local module, field = allow.read(name)
   local ok, found = pcall(require, module)
   if not ok then
@@ -52,8 +50,22 @@ local function function_of(worker, name)
     return nil, far_errors.unknown_function(worker, name, ("module '%s' has no function '%s' there"):format(module,
       field))
   end
-  known[name] = f
   return f
+end
+
+-- The function; or nil and the error. Of a reduce, which has two names, what combines a group of items.
+local function function_of(worker, name)
+  if known[name] then
+    return known[name]
+  end
+  local one, combine = allow.both(name)
+  local f, err = field_of(worker, one or name)
+  if f and one then
+    combine, err = field_of(worker, combine)
+    f = combine and partial(f, combine)
+  end
+  known[name] = f
+  return f, err
 end
 
 -- --- results ---
