@@ -45,7 +45,7 @@ end
 function report.workers(state)
   local pids = {}
   if state.far then
-    for i, worker in ipairs(state.far.fleet.workers) do
+    for i, worker in ipairs(state.finished and {} or state.far.fleet.workers) do
       pids[i] = worker.name
     end
     return pids

@@ -185,6 +185,7 @@ describe("maps over several machines", function()
     else
       await_empty(c)
     end
+    mproc.sleep(3 * LEASE) -- those that were killed are missed
     c.fleet:stop()
     local left = ok and c.server:keys()
     c.server:stop()

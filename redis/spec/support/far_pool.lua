@@ -30,8 +30,8 @@ local function ship(f)
     at.shipped = at.shipped + 1
     name = SHIPPED .. at.shipped
     at.of[bytes] = name
-    write(("%s/%s.lua"):format(at.folder, name), ("return { f = assert(require('mproc').decode(%q, { functions = true })) }")
-      :format(bytes))
+    local text = "return { f = assert(require('mproc').decode(%q, { functions = true })) }"
+    write(("%s/%s.lua"):format(at.folder, name), text:format(bytes))
   end
   return name .. ".f"
 end
@@ -92,12 +92,14 @@ function far_pool.declare(path, chosen, globals)
       return globals.it(name, f)
     end
   end
-  local env = setmetatable({
+  local own = {
     it = some,
     require = function(name)
       return name == "mproc" and far_mproc or require(name)
     end,
-  }, { __index = globals })
+  }
+  -- Empty, as busted's own is: such an environment becomes the receiver's.
+  local env = setmetatable({}, { __index = function(_, key) return own[key] or globals[key] end })
   assert(loadfile(path, "t", env))()
 end
 
