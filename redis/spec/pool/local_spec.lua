@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The specs of local pools once more, with pools at a server. Left out are those whose tasks use objects of one
--- machine's memory (queues, locks, the owner's files), and those about a pool's own workers (initializers, sizes, pids):
--- what is said of these stands in spec/pool/far_spec.lua and in errors_spec.lua.
+-- machine's memory (queues, locks, the owner's files), and those about a pool's own workers (initializers, sizes,
+-- pids): what is said of these stands in spec/pool/far_spec.lua and in errors_spec.lua.
 
 local far_pool = require("redis.spec.support.far_pool")
 local server = require("redis.spec.support.server")
