@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- What a worker program has in hand: chunks from the moment the server gave them until their commit is answered.
 -- Runs them in the local pool, as bytes: the supervisor decodes nothing.
--- Invariant: a chunk is in w.hand by its id until it is committed, put back, or known to be another's; w.inhand
--- counts them.
+-- Invariant: a chunk is in w.hand by its id until it is committed, put back, or known to be another's; w.inhand counts
+-- them, w.settled those that have their records.
 --
 -- A chunk: id, task (message.read_task), mode (message.read_mode), deaths (workers that died of it before), futures
 -- (future -> true, those that run), records (its results, once it has ended), gone (its owner is). Run singly, also:
@@ -26,6 +26,7 @@ local NOBODY = "none" -- a pool that does not exist: what is committed for it is
 -- The chunk has its records: they go out with the next commit.
 local function ended(w, chunk, records)
   chunk.records = records
+  w.settled = w.settled + 1
   w.ended[#w.ended + 1] = chunk
   suspects.ended(w, chunk)
 end
@@ -44,6 +45,7 @@ function hand.drop(w, chunk)
   if w.hand[chunk.id] == chunk then
     w.hand[chunk.id] = nil
     w.inhand = w.inhand - 1
+    w.settled = w.settled - (chunk.records and 1 or 0)
     suspects.ended(w, chunk)
   end
 end

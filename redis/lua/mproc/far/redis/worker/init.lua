@@ -45,7 +45,7 @@ local function new_state(target, options)
     target = target, host = host, name = random_name(host), allow = options.allow,
     lease = options.lease or LEASE, grace = options.grace or GRACE,
     prefetch = options.prefetch or FIRST_PREFETCH, fixed_prefetch = options.prefetch ~= nil,
-    hand = {}, inhand = 0, running = 0, ended = {}, unanswered = {}, done = 0, failed = 0, busy = 0,
+    hand = {}, inhand = 0, settled = 0, running = 0, ended = {}, unanswered = {}, done = 0, failed = 0, busy = 0,
     chunk_seconds = 0.01,
     reading = false, group = false, leased_until = 0, beat_at = 0, reap_at = 0, read_at = 0, commit_at = 0,
     resume_at = math.huge,
@@ -73,9 +73,9 @@ local function turn(w, timeout)
   w.reads:step()
   w.pool:step(0)
   link.commit(w)
-  link.fetch(w)
   link.tick(w)
   w.talks:step()
+  link.fetch(w) -- last: what was committed has made room
   w.reads:flush()
 end
 

@@ -20,6 +20,7 @@ local COMMIT_CHUNKS, COMMIT_BYTES = 64, 8 << 20 -- of one call
 local RETRY_SECONDS = 1 -- after an error that is none of the connection's
 local PREFETCH_MIN, PREFETCH_MAX = 2, 64 -- chunks for each process
 local WEIGHT = 0.2 -- of the last round trip in the mean
+local CHUNK_LEAST = 1e-4 -- seconds that one takes, its way through the local pool included
 local PENDING_MOST = 10000
 local UNKNOWN = "unknown:0:0" -- a worker of which nothing is known
 local SCRIPTS = { "beat", "commit", "reap", "split" }
@@ -157,7 +158,7 @@ end
 local function adapt(w, trip)
   w.trip = w.trip and w.trip + (trip - w.trip) * WEIGHT or trip
   if not w.fixed_prefetch then
-    local wanted = 1 + math.ceil(2 * w.trip / math.max(w.chunk_seconds, 1e-4))
+    local wanted = 1 + math.ceil(2 * w.trip / math.max(w.chunk_seconds, CHUNK_LEAST))
     w.prefetch = math.max(PREFETCH_MIN, math.min(PREFETCH_MAX, wanted))
   end
 end
@@ -201,6 +202,11 @@ end
 
 -- --- fetching ---
 
+-- How many chunks are in hand and have no result yet.
+function link.to_do(w)
+  return w.inhand - w.settled
+end
+
 local function note_read(w, streams, text, kind)
   w.reading = false
   if text then
@@ -225,7 +231,7 @@ end
 -- taken.
 function link.fetch(w, coming)
   local now = time()
-  local room = w.processes * w.prefetch - w.inhand - (coming or 0)
+  local room = w.processes * w.prefetch - link.to_do(w) - (coming or 0)
   if w.reading or w.leaving or room <= 0 or not w.group or now >= w.leased_until or now < w.read_at then
     return
   end
@@ -235,7 +241,7 @@ end
 
 -- --- commits ---
 
-local function note_commit(w, chunks, refused, text, kind)
+local function note_commit(w, chunks, sent, refused, text, kind)
   if not refused then -- whether it was done is not known: a second one is refused then
     complain(w, "commit", text, kind)
     table.move(chunks, 1, #chunks, #w.unanswered + 1, w.unanswered)
@@ -247,11 +253,13 @@ local function note_commit(w, chunks, refused, text, kind)
   for _, chunk in ipairs(chunks) do
     hand.drop(w, chunk)
   end
+  adapt(w, time() - sent)
   w.late = w.late + math.max(refused, 0)
 end
 
 local function send_commit(w, pool, chunks, arguments)
-  local sent = w.talks:script(function(...) note_commit(w, chunks, ...) end, "commit",
+  local sent_at = time()
+  local sent = w.talks:script(function(...) note_commit(w, chunks, sent_at, ...) end, "commit",
     { w.keys.tasks, w.keys.result(pool) }, arguments)
   if not sent then
     table.move(chunks, 1, #chunks, #w.unanswered + 1, w.unanswered)
@@ -322,7 +330,7 @@ end
 
 -- Takes over from the dead, when there is room. leaving: only cleans up.
 function link.reap(w, leaving)
-  local room = leaving and 0 or math.max(w.processes * w.prefetch - w.inhand, 0)
+  local room = leaving and 0 or math.max(w.processes * w.prefetch - link.to_do(w), 0)
   w.reap_at = time() + w.lease / 4
   w.talks:script(function(...) note_reaped(w, ...) end, "reap", { w.keys.tasks, w.keys.workers, w.keys.info },
     { w.name, room, leaving and 0 or w.lease })
@@ -339,7 +347,7 @@ function link.tick(w)
   if w.talks.up and now >= w.resume_at and not w.leaving then
     resume(w)
   end
-  if w.talks.up and now >= w.reap_at and not w.leaving and w.inhand < w.processes * w.prefetch then
+  if w.talks.up and now >= w.reap_at and not w.leaving and link.to_do(w) < w.processes * w.prefetch then
     link.reap(w)
   end
 end
