@@ -111,6 +111,17 @@ end
 
 -- --- the end ---
 
+-- Steps until the condition holds: true; or false when that takes too long.
+local function talk_until(w, holds)
+  local deadline = time() + FAREWELL_SECONDS
+  w.talks:step()
+  while not holds() and time() < deadline do
+    session.wait({ w.talks }, {}, math.max(deadline - time(), 0))
+    w.talks:step()
+  end
+  return holds()
+end
+
 -- The lease ends now, so that others need not wait for it; the last one that leaves takes the keys with it.
 local function farewell(w)
   w.pool:close()
@@ -118,19 +129,14 @@ local function farewell(w)
   if w.running > 0 or not w.pool:join(FAREWELL_SECONDS) then
     w.pool:terminate()
   end
-  if not w.talks.up or w.refused then
+  w.leaving = w.leaving or 0
+  if w.refused or not talk_until(w, function() return w.talks.up end) then
     return
   end
-  w.leaving = w.leaving or 0
   link.commit(w)
   link.beat(w, 0)
   link.reap(w, true)
-  local deadline = time() + FAREWELL_SECONDS
-  w.talks:step()
-  while w.talks.up and w.talks.waiting > 0 and time() < deadline do
-    session.wait({ w.talks }, {}, math.max(deadline - time(), 0))
-    w.talks:step()
-  end
+  talk_until(w, function() return w.talks.waiting == 0 end)
 end
 
 -- target: of url.parse; options: allow (a list of compiled patterns), processes (as Pool's), begin (code), lease,
