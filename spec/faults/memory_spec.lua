@@ -22,6 +22,7 @@ local function make_frames(n)
 end
 
 describe("with failing allocations", function()
+  assert(mproc.get_context("forkserver").Process(function() end):start()):join() -- a server is no leak of a test
   leaks.watch()
 
   local makers = {
@@ -125,13 +126,14 @@ describe("with failing allocations", function()
     end)
   end)
 
-  it("a process is started and known to its parent, or not started", function()
+  -- with: as that of at_every_request.
+  local function start_with(Process, with)
     local ran = mproc.Value("integer")
     local started, failed = 0, 0
     local p
     local tried = at_every_request(function()
       p = nil
-      p = mproc.Process(function() ran:add(1) end)
+      p = Process(function() ran:add(1) end)
       p:start()
       return true
     end, function(ok, err)
@@ -145,10 +147,23 @@ describe("with failing allocations", function()
         p:close()
       end
       assert.same({}, leaks.children()) -- what ran is known
-    end)
+    end, with)
     assert.is_true(tried > 0 and failed > 0)
     assert.equal(started, ran.value)
+  end
+
+  it("a process is started and known to its parent, or not started", function()
+    start_with(mproc.Process)
   end)
+
+  for _, method in ipairs({ "spawn", "forkserver" }) do
+    it("the same by " .. method, function() -- at some of them
+      local Process = mproc.get_context(method).Process
+      assert(Process(function() end):start()):join()
+      local step = os.getenv("MPROC_FAULTS_COMPLETE") and 1 or 9
+      start_with(Process, function(n, f) return failalloc.after(n * step - step + 1, f) end)
+    end)
+  end
 
   it("a result is had or asked for again", function()
     local p = mproc.Process(function() return { 1, { 2 }, ("x"):rep(1000) } end):start()

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@
 #include "process/trace.h"
 
 #define MP_CHILD_TYPE "mproc.Child"
-enum { NO_PLACE = -1, TREE_MAX = 1 << 15 };
+enum { NO_PLACE = -1, TREE_MAX = 1 << 15, FAILURE_TEXT = 4096 };
 
 typedef struct child_handle {
   mp_shm_proc_ref ref;
@@ -54,11 +55,10 @@ MP_HOT_AFTER_FORK static _Noreturn void leave(int code, int how) {
 
 MP_HOT_AFTER_FORK _Noreturn void mp_lua_run_child(lua_State *L) {
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
-  size_t n;
+  char text[FAILURE_TEXT]; /* nothing of Lua's: without memory it would raise, into what a fork's parent runs */
   const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised";
-  lua_pushfstring(L, "mproc: pid %d failed: %s\n", (int)getpid(), why);
-  const char *text = lua_tolstring(L, -1, &n);
-  mp_os_write_line(STDERR_FILENO, text, n);
+  int n = snprintf(text, sizeof text, "mproc: pid %d failed: %.*s\n", (int)getpid(), FAILURE_TEXT - 64, why);
+  mp_os_write_line(STDERR_FILENO, text, (size_t)n);
   leave(EXIT_FAILURE, 0);
 }
 
