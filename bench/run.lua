@@ -7,6 +7,7 @@ local PYTHON = os.getenv("PYTHON") or "python3"
 
 local PROGRAMS = {
   "bench/start_join.lua",
+  "bench/start_methods.lua",
   "bench/round_trip.lua",
   "MPROC_SPIN=0 bench/round_trip.lua",
   "bench/pipe.lua",

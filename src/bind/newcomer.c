@@ -243,6 +243,7 @@ static int serve_forks(lua_State *L) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (!mp_process_fork_server_begin(requests->handle)) return 0;
   pid_t me = getpid();
+  mp_os_malloc_fill();
   while (mp_process_fork_server_next(requests->object, &q)) {
     pid_t pid = mp_os_fork();
     if (pid == 0) be_served(L, &q, me);

@@ -10,6 +10,7 @@
 
 /* So many chunks glibc sorts in one call; in 10,000 steps, as its source says. */
 enum { SORTED_AT_ONCE = 10000, LARGE = 1 << 16 };
+enum { HOLE_MOST = 4096, HOLE_STEP = 16 };
 
 #if __GLIBC_PREREQ(2, 33)
 static size_t free_chunks(void) { return mallinfo2().ordblks; }
@@ -31,6 +32,19 @@ void mp_os_malloc_trim(void) {
   sort_free();
 }
 
+/* Large ones first; each size until malloc has to take from behind all that there was. */
+void mp_os_malloc_fill(void) {
+  static void *filled; /* a list, so that the compiler keeps what nobody uses */
+  malloc_trim(0);
+  const char *end = malloc(LARGE);
+  for (size_t n = HOLE_MOST; n >= HOLE_STEP; n -= HOLE_STEP)
+    for (void **p = malloc(n); p; p = malloc(n)) {
+      *p = filled;
+      filled = (void *)p;
+      if ((const char *)p > end) break;
+    }
+}
+
 void mp_os_malloc_keep(size_t n) {
   int most = n < INT_MAX ? (int)n : INT_MAX;
   mallopt(M_TRIM_THRESHOLD, most);
@@ -38,5 +52,6 @@ void mp_os_malloc_keep(size_t n) {
 }
 #else
 void mp_os_malloc_trim(void) {}
+void mp_os_malloc_fill(void) {}
 void mp_os_malloc_keep(size_t n) { (void)n; }
 #endif

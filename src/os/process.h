@@ -168,6 +168,9 @@ int mp_os_send_file(int from, int to);
 /* malloc.c */
 /* Before a fork: malloc's free memory goes back to the system by whole pages, and what is left is put in order. */
 void mp_os_malloc_trim(void);
+/* In a process that forks again and again, once: what is free between other blocks is used up, for good, so that what a child
+ * allocates lies side by side, and it copies few pages. */
+void mp_os_malloc_fill(void);
 /* Up to n bytes that are free stay with malloc, at most 32 MiB: getting them anew costs a fault a page. */
 void mp_os_malloc_keep(size_t n);
 

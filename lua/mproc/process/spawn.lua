@@ -50,13 +50,15 @@ local function command()
   return { interpreter(), "-e", MAIN:format(path, cpath) }
 end
 
--- What every process has from this one.
+-- What every process has from this one. The settings are packed, in an order that is always the same: what the fork
+-- server has forked has those of the server already, and sees by the bytes whether they are others.
 local function message_of(kind)
-  return {
-    kind = kind, path = text_or_empty(package.path), cpath = text_or_empty(package.cpath),
-    arg = core.pack(rawget(_G, "arg"), "arg"), method = state.start_method, executable = state.executable,
-    preload = state.preload, log = core.log_level(), prefix = core.print_prefix(),
+  local settings = {
+    n = 8, text_or_empty(package.path), text_or_empty(package.cpath), core.log_level(), core.print_prefix(),
+    state.start_method or false, state.executable or false, state.preload or false,
+    core.pack(rawget(_G, "arg"), "arg") or false,
   }
+  return { kind = kind, settings = core.pack(settings, "settings") }
 end
 
 -- A queue with the message in it, or nil, message, NAME.
@@ -78,7 +80,7 @@ local function process_message(self, record)
   message.name, message.number, message.daemon = record.name, record.number, record.daemon
   message.parent = peer.new(me.name, core.getpid(), core.self(), me.daemon)
   message.identity, message.authkey = tree.identity_of(record.number), record.authkey or state.authkey
-  message.results, message.close_fds = record.results, record.close_fds
+  message.results = record.results
   return travel.pack(message, self, record)
 end
 

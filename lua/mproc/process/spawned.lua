@@ -29,16 +29,25 @@ local function find_units()
   end)
 end
 
+local settled -- the packed settings that this process has
+
 -- What the parent has set.
-local function settle(message)
-  package.path, package.cpath = message.path, message.cpath
-  state.start_method, state.executable, state.preload = message.method, message.executable, message.preload
-  core.print_prefix(message.prefix)
+local function apply(path, cpath, log, prefix, method, executable, preload, args)
+  package.path, package.cpath = path, cpath
+  state.start_method, state.executable, state.preload = method or nil, executable or nil, preload or nil
+  core.print_prefix(prefix)
   local mproc = lazy.load("mproc")
-  if mproc.log() ~= message.log then
-    mproc.log(message.log)
+  if mproc.log() ~= log then
+    mproc.log(log)
   end
-  _G.arg = message.arg and core.unpack(message.arg) or _G.arg
+  _G.arg = args and core.unpack(args) or _G.arg
+end
+
+local function settle(message)
+  if message.settings ~= settled then
+    settled = message.settings
+    apply(table.unpack(core.unpack(settled), 1, 8))
+  end
 end
 
 -- As a fork finds it in core.state.
@@ -80,7 +89,7 @@ end
 
 local function serve(message)
   settle(message)
-  preload(message.preload)
+  preload(state.preload)
   lazy.load("mproc.pool.worker")
   local requests = assert(core.queue())
   collectgarbage()
