@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Claims: starting and joining an empty process by "spawn" costs little more than an interpreter that requires mproc; by
--- "forkserver", little more than by "fork".
+-- Claims: starting and joining an empty process by "spawn" costs little more than an interpreter that requires mproc;
+-- by "forkserver", little more than by "fork".
 
 local core = require("mproc.core")
 local harness = require("bench.harness")
