@@ -59,4 +59,47 @@ describe("what is left of a frame", function()
     until got
     assert.is_true(got == text)
   end)
+
+  -- Reads what comes to the listener, slowly at first.
+  local function read_late(listener)
+    local c <close> = assert(listener:accept(SECONDS))
+    mproc.sleep(0.2)
+    return (c:recv_bytes(nil, SECONDS))
+  end
+
+  for name, last in pairs({
+    ["its end"] = "", ["os.exit"] = "os.exit(0)", ["os.exit, closing the state"] = "os.exit(0, true)",
+    ["an error"] = "error('the end')", ["a collection, and time"] = "c = nil collectgarbage() mproc.sleep(0.5)",
+  }) do
+    for kind, start in pairs({
+      ["a program"] = function(source) return function() return require("spec.support.program").text(source) end end,
+      ["a child"] = function(source) return function() assert(load(source))() end end,
+    }) do
+      it(("goes out though %s leaves by %s"):format(kind, name), function()
+        local listener <close> = assert(mproc.Listener({ authkey = false }))
+        local source = ([[
+          local mproc = require("mproc")
+          local c = assert(mproc.Client({ address = %q, authkey = false }))
+          assert(c:send_bytes(("0123456789abcdef"):rep(1 << 20), 1, -1, 0))
+          %s
+        ]]):format(listener.address, last)
+        local p = children.start(start(source))
+        assert.is_true(read_late(listener) == ("0123456789abcdef"):rep(1 << 20))
+        children.reap(p)
+      end)
+    end
+  end
+
+  it("is given up when nobody reads: an end waits two seconds", function()
+    local listener <close> = assert(mproc.Listener({ authkey = false }))
+    local p = children.start(function()
+      local c = assert(mproc.Client({ address = listener.address, authkey = false }))
+      assert(c:send_bytes(long_text(), 1, -1, 0))
+    end)
+    local c <close> = assert(listener:accept(SECONDS))
+    local began = mproc.time()
+    children.finish(p)
+    assert.is_true(mproc.time() - began < 8)
+    assert.equal("closed", select(2, c:recv_bytes(nil, SECONDS)))
+  end)
 end)

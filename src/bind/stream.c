@@ -60,18 +60,18 @@ static int write_all(int fd, struct iovec **v, size_t *nv, bool *begun, const mp
 }
 
 static void forget_rest(mp_lua_stream *s) {
-  free(s->out);
+  if (s->out) mp_process_rest_drop(s->out);
   s->out = NULL;
 }
 
 static int flush(mp_lua_stream *s, const mp_shm_wait *w) {
-  if (s->out && s->sender != getpid()) forget_rest(s);
+  if (s->out && !mp_process_rest_is_own(s->out)) forget_rest(s);
   if (!s->out) return 0;
-  struct iovec left = {s->out + s->out_at, s->out_n - s->out_at}, *v = &left;
+  struct iovec left = {s->out->bytes + s->out->at, s->out->n - s->out->at}, *v = &left;
   size_t n = left.iov_len ? 1 : 0;
   bool begun;
   int err = write_all(s->fd, &v, &n, &begun, w);
-  s->out_at = s->out_n - (n ? left.iov_len : 0);
+  s->out->at = s->out->n - (n ? left.iov_len : 0);
   if (n) return err;
   forget_rest(s);
   return 0;
@@ -79,17 +79,8 @@ static int flush(mp_lua_stream *s, const mp_shm_wait *w) {
 
 /* Keeps what has not gone of a frame that has begun. */
 static int keep_rest(mp_lua_stream *s, const struct iovec *v, size_t n) {
-  size_t bytes = 0;
-  for (size_t i = 0; i < n; i++) bytes += v[i].iov_len;
-  s->out = malloc(bytes);
-  if (!s->out) return -ENOMEM;
-  s->out_at = 0, s->out_n = 0;
-  s->sender = getpid();
-  for (size_t i = 0; i < n; i++) {
-    memcpy(s->out + s->out_n, v[i].iov_base, v[i].iov_len);
-    s->out_n += v[i].iov_len;
-  }
-  return 0;
+  s->out = mp_process_rest_keep(s->fd, v, n);
+  return s->out ? 0 : -ENOMEM;
 }
 
 static int send_pieces(mp_lua_stream *s, struct iovec *v, size_t n, const mp_shm_wait *w) {
@@ -104,6 +95,7 @@ static int send_pieces(mp_lua_stream *s, struct iovec *v, size_t n, const mp_shm
 int mp_lua_stream_send(mp_lua_stream *s, const struct iovec *pieces, size_t npieces, uint64_t n, const mp_shm_wait *w) {
   uint8_t head[MP_WIRE_HEAD_MOST];
   struct iovec few[PIECES], *v = few;
+  mp_process_rests_step();
   int err = flush(s, w);
   if (err) return err;
   if (npieces + 1 > PIECES && !(v = malloc((npieces + 1) * sizeof *v))) return -ENOMEM;
@@ -198,10 +190,14 @@ void mp_lua_stream_taken(mp_lua_stream *s) {
 void mp_lua_stream_close(mp_lua_stream *s, uint64_t until) {
   mp_shm_wait w = {until, NULL, NULL};
   if (s->fd < 0) return;
-  if (!s->ended) flush(s, &w);
-  mp_os_close(s->fd);
+  if (s->ended || flush(s, &w) != -ETIMEDOUT || until) {
+    forget_rest(s);
+    mp_os_close(s->fd);
+  } else {
+    mp_process_rest_leave(s->out);
+  }
   free(s->in);
-  free(s->out);
   s->fd = -1;
-  s->in = s->out = NULL;
+  s->in = NULL;
+  s->out = NULL;
 }

@@ -9,6 +9,7 @@
 
 #include "bind/bind.h"
 #include "os/socket.h"
+#include "process/rest.h"
 #include "wire/frame.h"
 
 #pragma GCC visibility push(hidden)
@@ -24,16 +25,14 @@ typedef struct mp_lua_stream {
   bool whole; /* all of it is there */
   uint64_t want, have, room;
   char *in;
-  /* what is left of a frame that goes out */
-  char *out;
-  size_t out_at, out_n;
-  pid_t sender; /* whose it is: a fork has a copy, which it must not send */
+  mp_process_rest *out; /* what is left of a frame that goes out, or NULL */
 } mp_lua_stream;
 
 /* socket.c: pushes a connection without a socket, with max_bytes at idx (nil: the default) and trusted behind it. */
 mp_lua_stream *mp_lua_stream_push(lua_State *L, int idx);
 void mp_lua_stream_init(mp_lua_stream *s, int fd, uint64_t max_bytes, bool trusted);
-/* Closes it and frees its memory. What is left of a frame goes out if that takes no longer than `until`. */
+/* Closes it and frees its memory. What is left of a frame goes out if that takes no longer than `until`; 0: it is left to
+ * the process, which sends it meanwhile, and at its end. */
 void mp_lua_stream_close(mp_lua_stream *s, uint64_t until);
 /* Sends n bytes in pieces as one frame: 0: it goes out whole, now or before the next one; -ETIMEDOUT, -EINTR: nothing of it
  * went; -EPIPE: the other side is gone; -errno. */

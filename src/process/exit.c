@@ -11,6 +11,7 @@
 #include "os/process.h"
 #include "process/children.h"
 #include "process/log.h"
+#include "process/rest.h"
 #include "process/trace.h"
 #include "shm/queue/pipe_end.h"
 #include "shm/wait/wait_set.h"
@@ -73,6 +74,7 @@ static void close_ends(void) {
 }
 
 MP_HOT_AFTER_FORK static void finish(void) {
+  mp_process_rests_finish();
   close_ends();
   mp_os_named_leave();
   if (mp_process_child_next(-1, true) >= 0) {

@@ -213,9 +213,8 @@ function remotes.close(state)
   end
   for _, peer in ipairs(state.peers) do
     flush(peer)
-    peer.connection:close()
   end
-  state.peers = {}
+  state.peers = {} -- what is left of frames goes out at the process's end: no peer is waited for before another
 end
 
 return remotes
