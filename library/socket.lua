@@ -19,6 +19,9 @@
 --- **Trust**: what comes from a peer is decoded without functions, hooks or mproc objects, which also raise when they
 --- are sent, unless `trusted = true` at both ends: functions are code, and run with all that their receiver may do.
 ---
+--- **Names of hosts** are asked for by a process of its own, so that a server of names which is silent holds up
+--- neither a time-out nor Ctrl-C. Of a host's addresses the first of IPv4 counts, or else the first.
+---
 --- **Peers that are slow, silent or lying** hold up nobody: a handshake has 10 s, while others are served; a frame
 --- longer than `max_bytes` ends its connection; memory is taken as bytes come, not as a head claims.
 
@@ -52,7 +55,7 @@ function mproc.Client(options) end
 ---@class mproc.ClientOptions
 ---@field address string where to connect
 ---@field authkey? string|false the key, or false for none; default: the process's own
----@field timeout? number seconds for all of it; default nil: as long as the system takes, and 10 s for the handshake
+---@field timeout? number seconds for all of it, the host's name too; default nil: no limit, but 10 s for the handshake
 ---@field trusted? boolean whether functions, hooks and mproc objects are taken and sent; default: false
 ---@field max_bytes? integer the longest message that is taken; default: 64 MiB
 ---@field allow_md5? boolean whether the challenge of Python before 3.12 is taken; default: false
@@ -88,7 +91,8 @@ local c = {}
 
 --- Sends a snapshot of the value. Raises when the other side is gone, when the value cannot travel, and for
 --- functions, hooks and mproc objects unless it is trusted. What has begun to go out when the time is over counts
---- as sent: it goes on with each call, also while one waits to receive, and before the next message.
+--- as sent: it goes on with each call, also while one waits to receive, and before the next message; when the
+--- connection is collected, and at the end of the process, which waits two seconds for that.
 ---@param value any what to send; nil too, but it must be given
 ---@param timeout? number seconds; default nil: for ever
 ---@return boolean? ok true; false when the time is over and nothing was sent; nil when the system refuses

@@ -165,18 +165,22 @@ local function record_of(listener)
   return record
 end
 
--- What a parent has begun is not its child's, who may accept all the same.
+-- What a parent has begun is not its child's, who may accept all the same. True, or nil, message, NAME.
 local function make_own(record)
-  record.maker, record.pending = core.getpid(), {}
-  record.raw:renew()
+  if record.maker == core.getpid() then
+    return true
+  end
+  local ok, message, name = record.raw:renew()
+  if ok then
+    record.maker, record.pending = core.getpid(), {}
+  end
+  return ok, message, name
 end
 
 local function open_record_of(listener)
   local record = record_of(listener)
   if record.closed then
     errors.raise("the listener is closed")
-  elseif record.maker ~= core.getpid() then
-    make_own(record)
   end
   return record
 end
@@ -187,6 +191,7 @@ local function drop(record, i)
   return one
 end
 
+-- True, or nil, message, NAME.
 local function begin_handshake(record, connection, peer)
   if #record.pending == PENDING_MOST then
     drop(record, 1).connection:close()
@@ -196,8 +201,13 @@ local function begin_handshake(record, connection, peer)
   one.step = coroutine.wrap(function()
     return true, shake_hands(connection, record.options, true)
   end)
+  local watched, message, name = record.raw:watch(fd)
+  if not watched then
+    connection:close()
+    return nil, message, name
+  end
   record.pending[#record.pending + 1] = one
-  record.raw:watch(fd)
+  return true
 end
 
 -- connection | nil, message, "EAUTH" for one whose handshake is over; nothing when none is.
@@ -231,7 +241,10 @@ local function step(record)
     record.last_accepted = peer
     return connection
   elseif connection then
-    begin_handshake(record, connection, peer)
+    local begun, message, code = begin_handshake(record, connection, peer)
+    if not begun then
+      return nil, message, code
+    end
   elseif name then
     return nil, peer, name
   end
@@ -261,11 +274,23 @@ end
 
 -- accept([timeout]) -> connection | nil, "timeout" | nil, message, NAME ("EAUTH": somebody without the key)
 function methods.accept(listener, timeout)
-  return accept(open_record_of(listener), check.timeout(timeout))
+  local record = open_record_of(listener)
+  check.timeout(timeout)
+  local ok, message, name = make_own(record)
+  if not ok then
+    return nil, message, name
+  end
+  return accept(record, timeout)
 end
 
+-- fileno() -> a descriptor | nil, message, NAME
 function methods.fileno(listener)
-  return open_record_of(listener).raw:fileno()
+  local record = open_record_of(listener)
+  local ok, message, name = make_own(record)
+  if not ok then
+    return nil, message, name
+  end
+  return record.raw:fileno()
 end
 methods.getfd, methods.pollfd = methods.fileno, methods.fileno
 

@@ -33,7 +33,10 @@ static int listener_close(lua_State *L) {
   return 0;
 }
 
-static int open_all(listener *l, const char *address, int backlog) {
+static int open_all(listener *l, const char *name, int backlog, const mp_shm_wait *w) {
+  char address[MP_OS_ADDRESS];
+  int err = mp_lua_resolve(name, address, w);
+  if (err) return err;
   l->fd = mp_os_socket_listen(address, backlog);
   if (l->fd < 0) return l->fd;
   if (*address != '@' && strchr(address, '/')) l->path = mp_os_path_identity(address);
@@ -49,7 +52,9 @@ static int new_listener(lua_State *L) {
   listener *l = lua_newuserdatauv(L, sizeof *l, 0);
   *l = (listener){.fd = -1, .set = -1, .maker = getpid()};
   luaL_setmetatable(L, MP_LISTENER_TYPE);
-  int err = open_all(l, address, backlog);
+  mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
+  int err = open_all(l, address, backlog, &w);
+  if (err == -EINTR) return mp_lua_interrupted(L);
   return err ? mp_lua_fail(L, err, address) : 1;
 }
 
@@ -79,10 +84,12 @@ static int listener_wait(lua_State *L) {
   return 1;
 }
 
-/* watch(fd): from now on wait and fileno tell of it too. */
+/* watch(fd) -> true | nil, message, NAME: from now on wait and fileno tell of it too. */
 static int listener_watch(lua_State *L) {
-  mp_os_set_add(self(L)->set, (int)luaL_checkinteger(L, 2));
-  return 0;
+  int err = mp_os_set_add(self(L)->set, (int)luaL_checkinteger(L, 2));
+  if (err) return mp_lua_fail(L, err, "cannot watch a connection");
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 static int listener_unwatch(lua_State *L) {
@@ -90,13 +97,18 @@ static int listener_unwatch(lua_State *L) {
   return 0;
 }
 
-/* renew(): in a child, whose set is not its parent's. */
+/* renew() -> true | nil, message, NAME: in a child, whose set is not its parent's. */
 static int listener_renew(lua_State *L) {
   listener *l = self(L);
+  int set = mp_os_set_open(), err = set < 0 ? set : mp_os_set_add(set, l->fd);
+  if (err) {
+    if (set >= 0) mp_os_close(set);
+    return mp_lua_fail(L, err, "cannot listen here");
+  }
   if (l->set >= 0) mp_os_close(l->set);
-  l->set = mp_os_set_open();
-  if (l->set >= 0) mp_os_set_add(l->set, l->fd);
-  return 0;
+  l->set = set;
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 static int listener_fileno(lua_State *L) {

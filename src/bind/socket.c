@@ -291,7 +291,19 @@ static int limit_frames(lua_State *L) {
   return 0;
 }
 
-static int begin_connect(const char *address, const mp_shm_wait *w) {
+int mp_lua_resolve(const char *address, char to[MP_OS_ADDRESS], const mp_shm_wait *w) {
+  int err = 0, fd = mp_os_resolve(address, to);
+  if (fd <= 0) return fd;
+  while (!err && mp_os_socket_wait(fd, MP_OS_READ, mp_shm_wait_slice(w)) != 1) err = mp_shm_wait_check(w);
+  if (!err) return mp_os_resolved(fd, to);
+  mp_os_close(fd);
+  return err;
+}
+
+static int begin_connect(const char *name, const mp_shm_wait *w) {
+  char address[MP_OS_ADDRESS];
+  int resolved = mp_lua_resolve(name, address, w);
+  if (resolved) return resolved;
   for (;;) {
     int fd = mp_os_socket_connect(address), err = mp_shm_wait_check(w);
     if (fd != -EAGAIN || err) return fd;

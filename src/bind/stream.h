@@ -39,6 +39,8 @@ void mp_lua_stream_close(mp_lua_stream *s, uint64_t until);
 int mp_lua_stream_send(mp_lua_stream *s, const struct iovec *pieces, size_t npieces, uint64_t n, const mp_shm_wait *w);
 /* Waits until a frame is whole, which then lies in s->in, s->want bytes: 0; -ETIMEDOUT, -EINTR; or what ended it. */
 int mp_lua_stream_receive(mp_lua_stream *s, const mp_shm_wait *w);
+/* An address without a name, which may be waited for: 0, -ETIMEDOUT, -EINTR, -errno. For listener.c, too. */
+int mp_lua_resolve(const char *address, char to[MP_OS_ADDRESS], const mp_shm_wait *w);
 /* The frame has been taken. */
 void mp_lua_stream_taken(mp_lua_stream *s);
 

@@ -43,23 +43,31 @@ static void raise_limit(void) {
   setrlimit(RLIMIT_NOFILE, &l);
 }
 
-static void live(int kept, void (*run)(int kept, void *arg), void *arg) {
+typedef struct life {
+  bool remembers; /* its memory is a copy of its maker's */
+  void (*run)(int kept, void *arg);
+  void *arg;
+} life;
+
+static void live(int kept, const life *l) {
   ignore_what_asks();
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   setsid();
   let_go_of_files(kept);
-  raise_limit();
-  prctl(PR_SET_NAME, "mproc-fds");
-  mp_os_forget_memory();
-  run(KEPT, arg);
+  if (!l->remembers) {
+    raise_limit();
+    prctl(PR_SET_NAME, "mproc-fds");
+    mp_os_forget_memory();
+  }
+  l->run(KEPT, l->arg);
   _exit(EXIT_SUCCESS);
 }
 
 /* Not fork(): its handlers would give the copy a place in the registry. Two steps, of which the first borrows this
  * process's memory, so that its pages are shared out once. */
-pid_t mp_os_detached(int kept, void (*run)(int kept, void *arg), void *arg) {
+static pid_t start(int kept, const life *l) {
   volatile long pid = -1;
   volatile int err = 0;
   sigset_t all, mask;
@@ -68,7 +76,7 @@ pid_t mp_os_detached(int kept, void (*run)(int kept, void *arg), void *arg) {
   pid_t between = vfork();
   if (between == 0) {
     pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    if (pid == 0) live(kept, run, arg);
+    if (pid == 0) live(kept, l);
     err = errno;
     _exit(EXIT_SUCCESS);
   }
@@ -77,4 +85,12 @@ pid_t mp_os_detached(int kept, void (*run)(int kept, void *arg), void *arg) {
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
   if (between < 0) return -failed;
   return pid > 0 ? (pid_t)pid : -err;
+}
+
+pid_t mp_os_detached(int kept, void (*run)(int kept, void *arg), void *arg) {
+  return start(kept, &(life){false, run, arg});
+}
+
+pid_t mp_os_detached_copy(int kept, void (*run)(int kept, void *arg), void *arg) {
+  return start(kept, &(life){true, run, arg});
 }

@@ -37,6 +37,8 @@ int mp_os_descriptor_limit(void);
  * run(descriptor, arg). It may not use malloc, nor a lock: it keeps this process's variables and stack alone. Ignores the
  * signals that ask a process to end. Its pid or -errno. */
 pid_t mp_os_detached(int kept, void (*run)(int kept, void *arg), void *arg);
+/* The same with a copy of this process's memory: it may use the C library, as after a fork. For what ends soon. */
+pid_t mp_os_detached_copy(int kept, void (*run)(int kept, void *arg), void *arg);
 
 #pragma GCC visibility pop
 #endif

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { HOST = 256, PORT = 8, LOCAL_BUFFER = 4 << 20 };
+enum { LOCAL_BUFFER = 4 << 20 };
 
 typedef struct place {
   socklen_t n;
@@ -42,45 +42,38 @@ static int local_place(const char *address, place *to) {
   return 0;
 }
 
-/* "host:port" or "[v6]:port" in two; false: it is neither. */
-static bool split(const char *address, char host[HOST], char port[PORT]) {
+bool mp_os_address_split(const char *address, mp_os_host *h) {
   const char *colon = strrchr(address, ':');
-  if (!colon || strlen(colon + 1) >= PORT || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+  if (!colon || strlen(colon + 1) >= sizeof h->port || !colon[1] ||
+      strspn(colon + 1, "0123456789") != strlen(colon + 1))
     return false;
   bool v6 = *address == '[';
   const char *from = address + v6, *to = colon - v6;
-  if (to <= from || to - from >= HOST || (v6 && *to != ']') || (!v6 && memchr(from, ':', (size_t)(to - from))))
+  if (to <= from || to - from >= (ptrdiff_t)sizeof h->host || (v6 && *to != ']') ||
+      (!v6 && memchr(from, ':', (size_t)(to - from))))
     return false;
-  memcpy(host, from, (size_t)(to - from));
-  host[to - from] = 0;
-  strcpy(port, colon + 1);
+  memcpy(h->host, from, (size_t)(to - from));
+  h->host[to - from] = 0;
+  strcpy(h->port, colon + 1);
   return true;
 }
 
 static bool is_local(const char *address) { return *address == '@' || strchr(address, '/'); }
 
 int mp_os_address_is_tcp(const char *address) {
-  char host[HOST], port[PORT];
+  mp_os_host h;
   if (is_local(address)) return 0;
-  return split(address, host, port) && atoi(port) <= UINT16_MAX ? 1 : -EINVAL;
-}
-
-/* The first of IPv4, if it has one: so Python takes names, and most who listen at "localhost" listen there. */
-static const struct addrinfo *preferred(const struct addrinfo *list) {
-  for (const struct addrinfo *a = list; a; a = a->ai_next)
-    if (a->ai_family == AF_INET) return a;
-  return list;
+  return mp_os_address_split(address, &h) && atoi(h.port) <= UINT16_MAX ? 1 : -EINVAL;
 }
 
 static int find(const char *address, place *to) {
-  char host[HOST], port[PORT];
+  mp_os_host h;
   if (is_local(address)) return local_place(address, to);
-  if (!split(address, host, port)) return -EINVAL;
-  struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-  if (getaddrinfo(host, port, &hints, &list) != 0) return -EADDRNOTAVAIL;
-  const struct addrinfo *found = preferred(list);
-  to->n = found->ai_addrlen;
-  memcpy(&to->a, found->ai_addr, found->ai_addrlen);
+  if (!mp_os_address_split(address, &h)) return -EINVAL;
+  struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
+  if (getaddrinfo(h.host, h.port, &hints, &list) != 0) return -EADDRNOTAVAIL;
+  to->n = list->ai_addrlen;
+  memcpy(&to->a, list->ai_addr, list->ai_addrlen);
   freeaddrinfo(list);
   return 0;
 }

@@ -21,7 +21,19 @@ enum { MP_OS_ADDRESS = 128 }; /* bytes of an address as text, with its end */
 
 /* Whether that is an address of another machine's kind: "host:port". -EINVAL: it is no address. */
 int mp_os_address_is_tcp(const char *address);
-/* A path has mode 0600 before anyone can connect. -EADDRNOTAVAIL also when the host has no address by its name. */
+/* "host:port" or "[v6]:port" in two; false: it is neither. */
+typedef struct mp_os_host {
+  char host[256], port[8];
+} mp_os_host;
+bool mp_os_address_split(const char *address, mp_os_host *h);
+
+/* resolve.c. Writes an address without a name to `to`, for listen and connect: 0: it is there; -errno; or a descriptor
+ * that can be read once the name is known, for mp_os_resolved, which closes it. Who waits no longer closes it. */
+int mp_os_resolve(const char *address, char to[MP_OS_ADDRESS]);
+/* 0; -EADDRNOTAVAIL: the host has no address by its name. */
+int mp_os_resolved(int fd, char to[MP_OS_ADDRESS]);
+
+/* The next two take addresses without names. A path has mode 0600 before anyone can connect. */
 int mp_os_socket_listen(const char *address, int backlog);
 /* Begins to connect: mp_os_socket_wait for writing, then mp_os_socket_error. -EAGAIN: the listener is busy, try again. */
 int mp_os_socket_connect(const char *address);
