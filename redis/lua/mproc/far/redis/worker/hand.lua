@@ -58,6 +58,20 @@ end
 
 local run_single
 
+local function is_death(err)
+  return type(err) == "table" and rawget(err, "kind") == "worker_died"
+end
+
+-- Whether the local pool has given up: a task fails before it has begun. Then this worker program ends, and others
+-- run what it had in hand.
+local function is_broken(w)
+  local err = w.pool:submit(child.ready):exception(0)
+  if err ~= nil then
+    w.refused = ("its processes do not start: %s"):format(tostring(err))
+  end
+  return err ~= nil
+end
+
 -- Calls then(...) with what the child gave, or failed(err). A chunk that was called off ends without either.
 local function watch(w, chunk, future, on_end, on_error)
   chunk.futures[future] = true
@@ -70,6 +84,8 @@ local function watch(w, chunk, future, on_end, on_error)
       if not next(chunk.futures) and chunk.gone and not chunk.records then
         ended(w, chunk, "")
       end
+    elseif is_death(err) and is_broken(w) then
+      chunk.dropped = true
     elseif err ~= nil then
       on_error(err)
     else
@@ -83,10 +99,6 @@ local function submit(w, timeout, f, ...)
     return w.pool:apply_async(f, { n = select("#", ...), ... }, nil, { timeout = timeout })
   end
   return w.pool:submit(f, ...)
-end
-
-local function is_death(err)
-  return type(err) == "table" and rawget(err, "kind") == "worker_died"
 end
 
 local function note_single(w, chunk, i, records)

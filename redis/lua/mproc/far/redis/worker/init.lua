@@ -23,7 +23,7 @@ local worker = {}
 
 local LEASE, GRACE = 6, 30 -- seconds
 local FIRST_PREFETCH = 2
-local LOOK_SECONDS = 0.02 -- how often ends of processes are looked for while they run tasks
+local LOOK_SECONDS = 0.01 -- how often ends of processes are looked for while they run tasks
 local FAREWELL_SECONDS = 2 -- for the last commits to be answered
 local INTERRUPTED = 130
 
