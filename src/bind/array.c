@@ -122,10 +122,12 @@ static int push_list(lua_State *L, mp_lua_range r) {
   if (r.count > INT_MAX) return mp_lua_refuse(L, "a list of %I elements is too long; take fewer", (lua_Integer)r.count);
   lua_createtable(L, (int)r.count, 0);
   mp_shm_elements *a = check(L);
+  mp_os_bulk_begin();
   for (uint64_t k = 0; k < r.count; k++) {
     push(L, a->type, mp_shm_element_load(mp_shm_elements_data(a), a->shift, r.from + k, __ATOMIC_RELAXED));
     lua_rawseti(L, -2, (lua_Integer)k + 1);
   }
+  mp_os_bulk_end();
   return 1;
 }
 
@@ -204,7 +206,7 @@ static void refuse_item(lua_State *L, int idx, unsigned type, bad b) {
 
 /* All are read before the first is stored. Nothing raises while the memory is held. */
 static void set_all(lua_State *L, mp_shm_elements *a, int idx, mp_lua_range r) {
-  void *elements = malloc(r.count << a->shift | 1);
+  void *elements = malloc((size_t)r.count << a->shift | 1);
   if (!elements) luaL_error(L, "not enough memory");
   bad b = read_all(L, idx, (lua_Integer)r.count, a->type, elements);
   if (!b.at) mp_shm_elements_copy_in(a, r.from, elements, r.count);
@@ -247,8 +249,10 @@ static int array_bytes(lua_State *L) {
   mp_shm_elements *a = check_bytes(L);
   mp_lua_range r = mp_lua_section(L, a->n, 2);
   const char *from = (const char *)mp_shm_elements_data(a) + r.from;
+  mp_os_bulk_begin();
   if (r.count <= sizeof copy) from = memcpy(copy, from, r.count);
-  lua_pushlstring(L, from, r.count);
+  lua_pushlstring(L, from, (size_t)r.count);
+  mp_os_bulk_end();
   return 1;
 }
 
@@ -259,7 +263,9 @@ static int array_set_bytes(lua_State *L) {
   if (lua_type(L, 3) != LUA_TSTRING) return mp_lua_refuse(L, "s must be a string of bytes, got %s", mp_lua_show(L, 3));
   const char *s = lua_tolstring(L, 3, &n);
   mp_lua_range r = room(L, a, 2, (lua_Integer)n);
+  mp_os_bulk_begin();
   memcpy((char *)mp_shm_elements_data(a) + r.from, s, n);
+  mp_os_bulk_end();
   return 0;
 }
 

@@ -63,8 +63,10 @@ static int memory_read(lua_State *L) {
   mp_lua_bytes b = check(L);
   mp_lua_range r = mp_lua_section(L, b.n, 2);
   const char *from = b.p + r.from;
+  mp_os_bulk_begin();
   if (r.count <= sizeof copy) from = memcpy(copy, from, r.count);
-  lua_pushlstring(L, from, r.count);
+  lua_pushlstring(L, from, (size_t)r.count);
+  mp_os_bulk_end();
   return 1;
 }
 
@@ -78,7 +80,9 @@ static int memory_write(lua_State *L) {
   if (i < 1 || (uint64_t)i - 1 > b.n || n > b.n - ((uint64_t)i - 1))
     return mp_lua_refuse(L, "i: %I bytes from %s on do not fit into %I", (lua_Integer)n, mp_lua_show(L, 2),
                          (lua_Integer)b.n);
+  mp_os_bulk_begin();
   memcpy(b.p + (i - 1), s, n);
+  mp_os_bulk_end();
   return 0;
 }
 

@@ -147,7 +147,7 @@ static inline uint64_t mp_os_product(uint64_t a, uint64_t b, uint64_t *high) {
   return a * b;
 #endif
 }
-/* A full fence behind an atomic read-modify-write of the caller's: x86 has had it with that. */
+/* A full fence behind an atomic read-modify-write of the caller's, or a sequentially consistent store: x86 has had it with that. */
 static inline void mp_os_fence_after_rmw(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -155,6 +155,13 @@ static inline void mp_os_fence_after_rmw(void) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
+
+/* Round copies of many words, by relaxed accesses or memcpy, from or to memory that others use meanwhile. What this process has
+ * loaded or stored before stands before the copy, and what it stores afterwards, behind it; so do later loads, if the copy
+ * was one of loads. On x86, whose atomic stores are fences and whose other accesses keep these orders, neither is an
+ * instruction. */
+static inline void mp_os_bulk_begin(void) { mp_os_fence_after_rmw(); }
+static inline void mp_os_bulk_end(void) { __atomic_thread_fence(__ATOMIC_ACQ_REL); }
 
 /* memory.c */
 /* Maps a nameless, sparse, shared area (sealed where memfd_create is allowed) of about *size bytes (halved until the system grants it,

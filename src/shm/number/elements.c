@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "os/os.h"
+
 uint64_t mp_shm_elements_exchange(mp_shm_elements *e, uint64_t i, uint64_t bits) {
   switch (e->shift) {
     case 0:
@@ -64,10 +66,10 @@ int mp_shm_elements_add(mp_shm_elements *e, uint64_t i, mp_shm_number n, uint64_
   for (uint64_t k = 0; k < (n); k++)                                                                                   \
   __atomic_store_n(MP_ELEMENT(size, mp_shm_elements_data(e), (from) + k), (uint##size##_t)(bits), __ATOMIC_RELAXED)
 
-void mp_shm_elements_fill(mp_shm_elements *e, uint64_t bits) {
+static void fill(mp_shm_elements *e, uint64_t bits) {
   switch (e->shift) {
     case 0:
-      memset(mp_shm_elements_data(e), (int)bits, e->n);
+      memset(mp_shm_elements_data(e), (int)bits, (size_t)e->n);
       break;
     case 1:
       STORE_ALL(16, e, 0, e->n, bits);
@@ -80,10 +82,10 @@ void mp_shm_elements_fill(mp_shm_elements *e, uint64_t bits) {
   }
 }
 
-void mp_shm_elements_copy_in(mp_shm_elements *e, uint64_t from, const void *elements, uint64_t n) {
+static void copy_in(mp_shm_elements *e, uint64_t from, const void *elements, uint64_t n) {
   switch (e->shift) {
     case 0:
-      memcpy((char *)mp_shm_elements_data(e) + from, elements, n);
+      memcpy((char *)mp_shm_elements_data(e) + from, elements, (size_t)n);
       break;
     case 1:
       STORE_ALL(16, e, from, n, ((const uint16_t *)elements)[k]);
@@ -94,4 +96,16 @@ void mp_shm_elements_copy_in(mp_shm_elements *e, uint64_t from, const void *elem
     default:
       STORE_ALL(64, e, from, n, ((const uint64_t *)elements)[k]);
   }
+}
+
+void mp_shm_elements_fill(mp_shm_elements *e, uint64_t bits) {
+  mp_os_bulk_begin();
+  fill(e, bits);
+  mp_os_bulk_end();
+}
+
+void mp_shm_elements_copy_in(mp_shm_elements *e, uint64_t from, const void *elements, uint64_t n) {
+  mp_os_bulk_begin();
+  copy_in(e, from, elements, n);
+  mp_os_bulk_end();
 }

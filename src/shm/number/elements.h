@@ -9,8 +9,10 @@
  * element i        anyone: one atomic access each, THE COMMIT   the element before or after, never a mixture
  *
  * There is no inner lock, so nothing is ever half done but what takes many elements: a process killed in such a call
- * has written a part of them. Single accesses are sequentially consistent; those of bulk copies are relaxed: their
- * order is that of the single accesses before and after.
+ * has written a part of them. Single accesses are sequentially consistent. Those of a bulk copy are relaxed, and in no
+ * order among each other; but all of them come after what its process accessed before, and before what it stores
+ * afterwards; before what it loads afterwards, too, if they are loads (mp_os_bulk_begin). So a flag that is set behind a
+ * copy, or a counter that is looked at before and behind one, means what it says on every processor.
  */
 #ifndef MP_SHM_NUMBER_ELEMENTS_H
 #define MP_SHM_NUMBER_ELEMENTS_H

@@ -57,7 +57,10 @@ static float float_of(uint64_t bits) {
   return f;
 }
 
-static double as_double(mp_shm_number n) { return n.is == MP_IS_REAL ? n.real : (double)n.whole; }
+/* As it is in memory: some processors (x87) compute with more bits than that. */
+static double rounded(double d) { return double_of(bits_of(d)); }
+
+static double as_double(mp_shm_number n) { return n.is == MP_IS_REAL ? n.real : rounded((double)n.whole); }
 
 /* --- the integers --- */
 
@@ -122,7 +125,7 @@ static int sum_uint64(uint64_t bits, mp_shm_number n, uint64_t *sum) {
              : more >= 0 ? __builtin_add_overflow(bits, (uint64_t)more, sum)
                          : __builtin_sub_overflow(bits, -(uint64_t)more, sum);
   if (out) return -ERANGE;
-  double told = (double)*sum;
+  double told = rounded((double)*sum);
   return *sum >> 63 && (told >= TWO_64 || (uint64_t)told != *sum) ? -EOVERFLOW : 0;
 }
 
@@ -131,7 +134,7 @@ static int sum_uint64(uint64_t bits, mp_shm_number n, uint64_t *sum) {
 static int encode_float(mp_shm_number n, uint64_t *bits) {
   float f = n.is == MP_IS_REAL ? (float)n.real : (float)n.whole;
   *bits = bits_of_float(f);
-  return isinf(f) && isfinite(as_double(n)) ? -ERANGE : 0;
+  return isinf(float_of(*bits)) && isfinite(as_double(n)) ? -ERANGE : 0;
 }
 
 static uint64_t bits_of_real(double d) { return WHOLE ^ (isnan(d) ? NOT_A_NUMBER | (bits_of(d) & SIGN) : bits_of(d)); }
@@ -145,7 +148,7 @@ static int encode_number(mp_shm_number n, uint64_t *bits) {
     *bits = ((uint64_t)n.whole & (uint64_t)(WHOLE_LIMIT - 1)) | (n.whole < 0 ? SIGN : 0);
     return 0;
   }
-  double d = (double)n.whole;
+  double d = rounded((double)n.whole);
   *bits = bits_of_real(d);
   return d >= TWO_63 || (int64_t)d != n.whole ? -EOVERFLOW : 0;
 }
@@ -172,7 +175,7 @@ static int sum_float(uint64_t bits, mp_shm_number n, uint64_t *sum) {
   double s = (double)float_of(bits) + as_double(n);
   float f = (float)s;
   *sum = bits_of_float(f);
-  return isinf(f) && isfinite(float_of(bits)) && isfinite(as_double(n)) ? -ERANGE : 0;
+  return isinf(float_of(*sum)) && isfinite(float_of(bits)) && isfinite(as_double(n)) ? -ERANGE : 0;
 }
 
 /* --- by type --- */

@@ -20,8 +20,8 @@ typedef struct pipe_ref {
 } pipe_ref;
 
 typedef struct table { /* wait queue[room], then pipe_ref[room]: a waker reads all wait queues and few pipes */
-  mp_shm_proc_ref owner;
-  uint32_t room;
+  _Atomic mp_shm_proc_ref owner;
+  _Atomic uint32_t room;
   _Atomic uint32_t n;
   _Atomic uint64_t wait_queue[];
 } table;
@@ -149,11 +149,15 @@ static void poke(uint32_t slot, pipe_ref *p) {
 }
 
 static bool is_of(const table *t, uint32_t slot) {
-  return t->room <= MOST && t->owner == ((mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot);
+  mp_shm_proc_ref owner = atomic_load_explicit(&t->owner, memory_order_relaxed);
+  return owner == ((mp_shm_proc_state(slot) & ~UINT64_C(0xffffffff)) | slot);
 }
 
+/* The memory may be another table's, or anything else, from one load to the next: what decides is read once. */
 static void poke_watches(uint32_t slot, table *t, uint64_t wait_queue) {
-  uint32_t room = t->room, n = atomic_load_explicit(&t->n, memory_order_acquire);
+  uint32_t room = atomic_load_explicit(&t->room, memory_order_relaxed);
+  uint32_t n = atomic_load_explicit(&t->n, memory_order_acquire);
+  if (room > MOST || !is_of(t, slot)) return;
   for (uint32_t i = 0; i < n && i < room; i++)
     if (atomic_load_explicit(&t->wait_queue[i], memory_order_acquire) == wait_queue) poke(slot, pipes_of(t, room) + i);
 }
@@ -164,7 +168,7 @@ static void wake_observer(uint32_t slot, uint64_t wait_queue) {
     uint32_t chunk_1 = atomic_load_explicit(word, memory_order_acquire);
     if (!chunk_1) return;
     table *t = table_at(chunk_1);
-    if (is_of(t, slot)) poke_watches(slot, t, wait_queue);
+    poke_watches(slot, t, wait_queue);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(word, memory_order_relaxed) == chunk_1) return;
   }
