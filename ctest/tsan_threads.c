@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "harness.h"
+#include "shm/arena/proc.h"
 #include "shm/container/dict.h"
 #include "shm/container/list.h"
 #include "shm/number/array.h"
@@ -416,6 +417,7 @@ static void *play(void *arg) {
   for (int i = 0; i < 2; i++)
     if (handles[i]) CHECK(mp_shm_object_use(handles[i], mp_shm_object_type_of(handles[i]), &t_soon) == 0);
   scenario_now->use(me);
+  mp_os_mutex_holder_dies(&mp_shm_proc_at(mp_shm_my_slot)->life);
   return NULL;
 }
 

@@ -5,7 +5,7 @@ LUACHECK ?= luacheck
 CLANG ?= clang
 CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 
-.PHONY: check check-code lint layers format format-check compilers fuzz asan tsan cover valgrind mutants lua-mutants model
+.PHONY: check check-code lint layers format format-check compilers fuzz asan tsan cover valgrind mutants lua-mutants reach model
 
 # The documents' programs are a spec, so `test` runs them too.
 check: check-code test ## everything that must hold
@@ -100,6 +100,10 @@ mutants: ## deliberate breakages, each of which a test must catch: MUTANTS=ROBUS
 
 lua-mutants: all $(SPEC_MODULES) ## the same for the Lua layer
 	@$(TREE_ENV) $(LUA) scripts/lua_mutants.lua $(BUILD)/lua-mutants $(MUTANTS)
+
+# What it builds depends on the sources that it finds, which only the script knows. In CI the cheap ones.
+reach: ## other C libraries, processors and Luas, in one table: REACH="musl arm64", REACH_SPECS=all, LUA_SOURCES="dir ..."
+	@scripts/reach.sh $(BUILD)/reach $(REACH)
 
 model: ## Spin's models of the protocols, and mutants that must fail
 	@scripts/model.sh $(BUILD)/model

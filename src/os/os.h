@@ -81,8 +81,20 @@ static inline const int *mp_os_mutex_word_of(const mp_os_mutex *m) {
   return &((const int *)(const void *)m)[1];
 #endif
 }
+/* The kernel lets go of a dead thread's mutexes: who finds one free, or abandoned, comes after all that its holder did. TSan
+ * does not see the kernel; in a build for it a thread says that it dies, and who looks at the word learns that. */
+#if defined(MP_THREADS)
+extern void __tsan_acquire(void *);
+extern void __tsan_release(void *);
+static inline void mp_os_mutex_holder_dies(mp_os_mutex *m) { __tsan_release(m); }
+static inline void mp_os_mutex_after_holder(const mp_os_mutex *m) { __tsan_acquire((void *)(uintptr_t)m); }
+#else
+static inline void mp_os_mutex_after_holder(const mp_os_mutex *m) { (void)m; }
+#endif
 static inline uint32_t mp_os_mutex_word(const mp_os_mutex *m) {
-  return (uint32_t)__atomic_load_n(mp_os_mutex_word_of(m), __ATOMIC_ACQUIRE);
+  uint32_t word = (uint32_t)__atomic_load_n(mp_os_mutex_word_of(m), __ATOMIC_ACQUIRE);
+  mp_os_mutex_after_holder(m);
+  return word;
 }
 /* What must be the same for two programs that look into one mutex: its size, which goes with that of addresses, and where its
  * word is. */
