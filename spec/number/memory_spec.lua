@@ -314,10 +314,11 @@ describe("shared memory with a name", function()
     end
     local name = new_name()
     local none, message, code = mproc.SharedMemory({ name = name, size = size + 4096, create = true })
-    assert.same({ nil, "ENOSPC" }, { none, code })
+    local reason = string.packsize("T") < 8 and "EFBIG" or "ENOSPC" -- addresses of 32 bits have no room for it either
+    assert.same({ nil, reason }, { none, code })
     assert.truthy(message:find(name, 1, true))
     assert.is_false(exists(name))
-    assert.equal("ENOSPC", select(3, mproc.SharedMemory({ name = name, size = 1 << 62, create = true })))
+    assert.equal(reason, select(3, mproc.SharedMemory({ name = name, size = 1 << 62, create = true })))
     local m <close> = assert(mproc.SharedMemory({ name = name, size = 3 << 20, create = true, unlink = true }))
     local blocks <close> = assert(io.popen("stat -c %b /dev/shm/" .. m.name))
     assert.equal(3 << 20, 512 * blocks:read("n"))

@@ -84,8 +84,8 @@ static inline const int *mp_os_mutex_word_of(const mp_os_mutex *m) {
 /* The kernel lets go of a dead thread's mutexes: who finds one free, or abandoned, comes after all that its holder did. TSan
  * does not see the kernel; in a build for it a thread says that it dies, and who looks at the word learns that. */
 #if defined(MP_THREADS)
-extern void __tsan_acquire(void *);
-extern void __tsan_release(void *);
+extern __attribute__((visibility("default"))) void __tsan_acquire(void *);
+extern __attribute__((visibility("default"))) void __tsan_release(void *);
 static inline void mp_os_mutex_holder_dies(mp_os_mutex *m) { __tsan_release(m); }
 static inline void mp_os_mutex_after_holder(const mp_os_mutex *m) { __tsan_acquire((void *)(uintptr_t)m); }
 #else

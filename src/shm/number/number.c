@@ -3,6 +3,7 @@
 #include "shm/number/number.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -57,8 +58,12 @@ static float float_of(uint64_t bits) {
   return f;
 }
 
-/* As it is in memory: some processors (x87) compute with more bits than that. */
-static double rounded(double d) { return double_of(bits_of(d)); }
+/* As it is in memory, where a processor (x87) computes with more bits than that. */
+static double rounded(double d) {
+  if (FLT_EVAL_METHOD == 0) return d;
+  volatile double stored = d;
+  return stored;
+}
 
 static double as_double(mp_shm_number n) { return n.is == MP_IS_REAL ? n.real : rounded((double)n.whole); }
 
