@@ -9,7 +9,8 @@
 --- format.
 ---
 --- **Addresses** are `"host:port"` (port 0: any that is free; IPv6 in brackets), a path with a `/` (a Unix socket, of
---- mode 0600, which is removed at `close`), or `"@name"` (in the abstract namespace, for this machine).
+--- mode 0600, which is removed at `close` and at the orderly end of its process), or `"@name"` (in the abstract
+--- namespace, for this machine).
 ---
 --- **Keys**: each side challenges the other, by HMAC-SHA256, to prove that it has the key, which is never sent.
 --- Without `authkey` it is `mproc.current_process().authkey`: random, and the same in all processes of a tree. Python

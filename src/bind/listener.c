@@ -40,6 +40,8 @@ static int open_all(listener *l, const char *name, int backlog, const mp_shm_wai
   l->fd = mp_os_socket_listen(address, backlog);
   if (l->fd < 0) return l->fd;
   if (*address != '@' && strchr(address, '/')) l->path = mp_os_path_identity(address);
+  err = l->path ? mp_os_path_keep(address, l->path) : 0;
+  if (err) return err;
   mp_os_socket_name(l->fd, false, l->address);
   l->set = mp_os_set_open();
   return l->set < 0 ? l->set : mp_os_set_add(l->set, l->fd);
@@ -130,6 +132,15 @@ static int path_identity(lua_State *L) {
   return 1;
 }
 
+/* keep_path(path, identity) -> true | nil, message, NAME: it is removed at this process's orderly end, if it is the same still */
+static int keep_path(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  int err = mp_os_path_keep(path, (uint64_t)luaL_checkinteger(L, 2));
+  if (err) return mp_lua_fail(L, err, path);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* remove_path(path, identity): if it is the same still */
 static int remove_path(lua_State *L) {
   mp_os_path_remove(luaL_checkstring(L, 1), (uint64_t)luaL_checkinteger(L, 2));
@@ -206,6 +217,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg functions[] = {
     {"path_identity", path_identity},
     {"remove_path", remove_path},
+    {"keep_path", keep_path},
     {"listen", new_listener},
     {"is_tcp", is_tcp},
     {"tree_key", tree_key},

@@ -178,12 +178,3 @@ int mp_os_socket_wait(int fd, unsigned what, uint64_t deadline) {
   int r = ppoll(&p, 1, deadline == MP_FOREVER ? NULL : &t, NULL);
   return r < 0 ? -errno : r;
 }
-
-uint64_t mp_os_path_identity(const char *path) {
-  struct stat st;
-  return lstat(path, &st) == 0 ? (uint64_t)st.st_ino << 16 ^ (uint64_t)st.st_dev : 0;
-}
-
-void mp_os_path_remove(const char *path, uint64_t identity) {
-  if (identity && mp_os_path_identity(path) == identity) unlink(path);
-}

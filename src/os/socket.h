@@ -49,9 +49,13 @@ int64_t mp_os_socket_send(int fd, const struct iovec *iov, size_t n);
 /* Until it can be read, or written, or either: 1; 0 at the deadline; -EINTR. */
 enum { MP_OS_READ = 1, MP_OS_WRITE = 2 };
 int mp_os_socket_wait(int fd, unsigned what, uint64_t deadline);
-/* Removes a listener's path, if it still is that file's: identity as mp_os_path_identity gave it. */
+/* path.c. Removes a listener's path, if it still is that file's: identity as mp_os_path_identity gave it. */
 uint64_t mp_os_path_identity(const char *path);
 void mp_os_path_remove(const char *path, uint64_t identity);
+/* Keeps it for mp_os_paths_leave, unless it is removed before: 0, -ENOMEM. */
+int mp_os_path_keep(const char *path, uint64_t identity);
+/* This process ends in order: removes what it has kept, and not removed. */
+void mp_os_paths_leave(void);
 
 #pragma GCC visibility pop
 #endif

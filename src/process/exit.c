@@ -9,6 +9,7 @@
 
 #include "os/named.h"
 #include "os/process.h"
+#include "os/socket.h"
 #include "process/children.h"
 #include "process/log.h"
 #include "process/rest.h"
@@ -92,6 +93,7 @@ MP_HOT_AFTER_FORK static void finish(void) {
 
 MP_HOT_AFTER_FORK void mp_process_children_finish(void) {
   finish();
+  mp_os_paths_leave();
   if (mp_process_traces) mp_process_trace_end();
 }
 

@@ -252,6 +252,20 @@ local function start(Process, read)
     requests = requests, door = door })
 end
 
+-- What the manager says first. Raises what it raised, if it has ended before that.
+local function await_greeting(process, link)
+  local ok, address, path, code = pcall(link.greeting, link)
+  if ok then
+    return address, path, code
+  elseif not core.peer_alive(link.ref) then
+    local _, err = pcall(process.result, process, END_SECONDS)
+    if type(err) ~= "table" or err.kind ~= "worker_died" then
+      error(err, 0)
+    end
+  end
+  error(address, 0)
+end
+
 -- For a start method's own Process: what mproc.Manager is there.
 function manager.made_of(Process)
   -- Manager{ ... } -> manager | nil, message, NAME
@@ -261,13 +275,16 @@ function manager.made_of(Process)
     if not process then
       return nil, link, name
     end
-    local address, path, code = link:greeting()
+    local address, path, code = await_greeting(process, link)
     if code then
       process:join()
       process:close()
       return nil, path, code
     end
     link.address = address
+    if path then
+      core.keep_path(address, path)
+    end
     return new(link, process, path)
   end
 end
