@@ -31,7 +31,8 @@ demo-cluster: all redis ## count the words of DIR=/usr/include by two worker pro
 deps-redis: ## install what it needs: redis-server, LuaSocket, LuaSec, hiredis
 	@scripts/deps-redis.sh
 
-# Files beside those of `make install`.
+# Files beside those of `make install`, which removes what was there before: so it comes first.
+$(if $(filter install,$(MAKECMDGOALS)),$(eval install-redis: install))
 install-redis: redis ## to PREFIX=/usr/local, below DESTDIR
 	@for module in $(REDIS_MODULES:redis/lua/%=%); do \
 	  $(INSTALL) -D -m 644 "redis/lua/$$module" "$(DESTDIR)$(LUA_DIR)/$$module" || exit 1; done

@@ -19,15 +19,22 @@ local server = {}
 
 local START_SECONDS = 10
 
-function server.there()
-  return os.execute("command -v redis-server >/dev/null") == true
-end
-
 local function output_of(command)
   local pipe = assert(io.popen(command))
   local text = pipe:read("a")
   pipe:close()
   return (text:gsub("%s+$", ""))
+end
+
+-- The version of the redis-server that is here, 7.0 say, or nil.
+function server.version()
+  local text = output_of("redis-server --version 2>/dev/null")
+  return tonumber(text:match("v=(%d+%.%d+)"))
+end
+
+-- Whether there is one that is new enough.
+function server.there()
+  return (server.version() or 0) >= 6.2
 end
 
 server.output_of = output_of
@@ -59,7 +66,7 @@ end
 local function launch(self)
   local port = self.no_port and 0 or self.port
   local command = ("cd %s && exec %s --port %d --bind 127.0.0.1 --unixsocket %s --save '' --dir %s --daemonize no "
-    .. "--logfile %s/log --maxmemory-policy noeviction --enable-debug-command yes %s"):format(self.folder, self.program,
+    .. "--logfile %s/log --maxmemory-policy noeviction %s"):format(self.folder, self.program,
     port, self.path, self.folder, self.folder, self.options)
   self.pid = math.tointeger(tonumber(output_of(("{ %s >/dev/null 2>&1 </dev/null & echo $!; }"):format(
     command:gsub("^cd %S+ && ", "")))))

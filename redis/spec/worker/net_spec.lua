@@ -223,6 +223,36 @@ describe("a server that is full", function()
   end)
 end)
 
+describe("a cluster", function()
+  it("has a worker program go where MOVED sends it", function()
+    if server.version() < 7 then
+      return pending("skipped, this server's cluster cannot be given a port")
+    end
+    local buses, nodes = { server.free_port(), server.free_port() }, {}
+    for i, bus in ipairs(buses) do
+      nodes[i] = server.start { "--cluster-enabled", "yes", "--cluster-port", bus }
+    end
+    local a, b = nodes[1], nodes[2]
+    a:call("CLUSTER", "MEET", "127.0.0.1", b.port, buses[2])
+    b:call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    local deadline = mproc.time() + 20
+    for _, node in ipairs(nodes) do
+      while not node:call("CLUSTER", "INFO"):find("cluster_state:ok", 1, true) do
+        assert(mproc.time() < deadline, "the cluster does not come up")
+        mproc.sleep(0.05)
+      end
+    end
+    local o = owner.new(b)
+    local w = program.start(a.url, WORDS)
+    assert.same({ 2, 4, 6 }, o:values(o:map("double", { 1, 2, 3 })))
+    o:vanish()
+    w:stop()
+    assert.same({}, b:keys())
+    a:stop()
+    b:stop()
+  end)
+end)
+
 describe("sentinels", function()
   it("lead a worker program to the new master", function()
     if not os.execute("command -v redis-sentinel >/dev/null") then
