@@ -11,7 +11,7 @@ local ROOT = own_path and own_path:match("^(.*)mproc/lazy%.lua$") -- nil where m
 
 local lazy = {}
 
-local texts = {} -- name -> { text, chunk name }: what was read and not compiled yet
+local texts = {} -- name -> { what core.unit_text takes, chunk name }: what was read and not compiled yet
 local loaded = { ["mproc.core"] = core } -- name -> module
 local standard = {} -- the globals that units see: those of the moment when mproc was required
 local published = package.loaded
@@ -68,7 +68,7 @@ function lazy.load(name)
   if not unit then
     return original(name)
   end
-  module = assert(load(unit[1], unit[2], "t", standard))(name, unit[2]:sub(2))
+  module = assert(load(core.unit_text(unit[1]), unit[2], "t", standard))(name, unit[2]:sub(2))
   if loaded[name] == nil then -- a finalizer may have come here meanwhile
     loaded[name], texts[name] = module, nil
     published[name] = published[name] or module

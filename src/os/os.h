@@ -201,9 +201,11 @@ int mp_os_descriptor_keep(int fd);
 int mp_os_descriptor_kept(int i); /* the ith of those, ascending; -1: there are no more */
 void mp_os_close(int fd);
 
-/* pages.c: private memory by pages, zero at first */
+/* pages.c: memory of this process's own by pages, zero at first */
 /* align: a power of two. NULL: the system grants none. */
 void *mp_os_pages_take(size_t n, size_t align);
+/* The same pages in its forks, so that a fork copies nothing for them, be it only a table. */
+void *mp_os_pages_take_shared(size_t n);
 void mp_os_pages_give(void *p, size_t n);
 /* Whole pages for n bytes; less than n when that overflows. */
 size_t mp_os_pages_round(size_t n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Private memory, by pages. */
+/* Memory of this process's own, by pages. */
 #define _GNU_SOURCE
 #include "os/os.h"
 
@@ -32,6 +32,11 @@ void *mp_os_pages_take(size_t n, size_t align) {
   if (!p || !beyond(p, align)) return p;
   munmap(p, n);
   return map_aligned(n, align);
+}
+
+void *mp_os_pages_take_shared(size_t n) {
+  void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? NULL : p;
 }
 
 void mp_os_pages_give(void *p, size_t n) { munmap(p, n); }
