@@ -3,7 +3,7 @@
 
 BUSTED ?= busted
 
-.PHONY: test test-big test-start-methods docs reference check-reference ctest campaign killpoints soak
+.PHONY: test test-big test-start-methods test-start-sample docs reference check-reference ctest campaign killpoints soak
 
 # What specs and campaigns load: each file of ctest/modules is a Lua module.
 SPEC_MODULES = $(patsubst ctest/modules/%.c,$(BUILD)/%.so,$(wildcard ctest/modules/*.c))
@@ -30,6 +30,12 @@ METHODS ?= spawn forkserver
 test-start-methods: all $(SPEC_MODULES) ## those of processes, queues, locks, pools ... by METHODS='spawn forkserver'
 	@for method in $(METHODS); do echo "$$method:"; $(TREE_ENV) MPROC_START_METHOD=$$method SPEC_SECONDS=300 \
 	  scripts/run-specs.sh $(BUILD)/$$method-summary $(or $(SPECS),$(METHOD_SPECS)) || exit 1; done
+
+METHOD_SAMPLE = spec/process/process_spec.lua spec/queue/pipe_processes_spec.lua spec/sync/condition_deaths_spec.lua \
+  spec/pool/pool_spec.lua spec/manager/life_spec.lua spec/descriptor/descriptor_spec.lua
+
+test-start-sample: ## a minute of test-start-methods
+	@$(MAKE) --no-print-directory test-start-methods SPECS='$(METHOD_SAMPLE)'
 
 docs: all ## run the programs of README and guide
 	@$(TREE_ENV) scripts/run-specs.sh $(BUILD)/docs-summary $(call tree,spec,readme_spec.lua)

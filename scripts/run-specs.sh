@@ -14,9 +14,10 @@ mkdir -p "$logs"
 passed=0 failed=0 pending=0 group=
 trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
 
-# The group empties by itself within two seconds, or something was left behind.
+# The group empties by itself within five seconds, or something was left behind. (A fork server ends some tenths of a second
+# after its tree, and is init's to reap, which in some containers looks every two seconds.)
 settled() {
-  for _ in {1..40}; do
+  for _ in {1..100}; do
     kill -0 -- "-$1" 2>/dev/null || return 0
     sleep 0.05
   done
