@@ -28,6 +28,8 @@ describe("a task entry", function()
     assert.truthy(why:find("does not know", 1, true))
     assert.is_nil((message.read_task("1-0", { "k", "7" })))
     assert.is_nil((message.read_task("1-0", false)))
+    local fields = message.task { k = 7, pool = "ab", f = "m.f", verb = "map", n = 1 << 40, bytes = "xy" }
+    assert.is_nil((message.read_task("1-0", fields)))
   end)
 end)
 

@@ -136,6 +136,27 @@ describe("a session without a server", function()
     one:close()
   end)
 
+  it("does not take itself for the server", function()
+    local socket = require "socket"
+    local own = assert(socket.tcp4())
+    assert(own:bind("127.0.0.1", 0))
+    local _, port = own:getsockname()
+    assert(own:connect("127.0.0.1", port)) -- as the system may let it
+    local sock_connect = { tcp = socket.tcp }
+    socket.tcp = function()
+      return setmetatable({ connect = function() return true end }, { __index = function(_, name)
+        return function(_, ...) return own[name](own, ...) end
+      end })
+    end
+    local one = session.new(url.parse(("redis://127.0.0.1:%d"):format(port)))
+    local up, text, kind = one:try()
+    socket.tcp = sock_connect.tcp
+    one:close()
+    own:close()
+    assert.same({ nil, "disconnected" }, { up, kind })
+    assert.truthy(text:find("connection refused", 1, true))
+  end)
+
   it("is refused with a wrong password, at once", function()
     local s = server.start { "--requirepass", "secret", url = "redis://:wrong@127.0.0.1:%d" }
     local began = mproc.time()

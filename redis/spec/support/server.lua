@@ -39,11 +39,17 @@ end
 
 server.output_of = output_of
 
+local PORTS_FROM, PORTS_TO = 20000, 32000 -- none of those that the system gives to clients, which would be met again
+
 local function free_port()
-  local listener = assert(socket.bind("127.0.0.1", 0))
-  local _, port = listener:getsockname()
-  listener:close()
-  return math.tointeger(tonumber(port))
+  while true do
+    local port = math.random(PORTS_FROM, PORTS_TO)
+    local listener = socket.bind("127.0.0.1", port)
+    if listener then
+      listener:close()
+      return port
+    end
+  end
 end
 
 server.free_port = free_port

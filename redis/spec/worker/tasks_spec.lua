@@ -178,7 +178,9 @@ describe("a limit of time", function()
     local k = o:map("sleep", { 0.01, 5, 0.02 }, { timeout = 0.3 })
     o:await()
     assert.same({ 0.01, 0.02 }, { o.found[k][1][1], o.found[k][3][1] })
-    assert.equal("task_timeout", o.found[k][2][1].kind)
+    local err = o.found[k][2][1]
+    assert.same({ "task_timeout", "far_tasks.sleep", 0.3 }, { err.kind, err.task, err.timeout })
+    assert.truthy(tostring(err):find("^far_tasks.sleep ran longer than its limit of 0.3 s; its process"))
   end)
 end)
 

@@ -90,6 +90,14 @@ local function connect_unix(path, deadline)
   return sock
 end
 
+-- Whether a socket has met itself: where nobody listens, a connect to a port that the system gives to clients may get
+-- that very port, and then succeeds.
+local function is_its_own_peer(sock)
+  local here, port = sock:getsockname()
+  local there, other = sock:getpeername()
+  return here == there and tonumber(port) == tonumber(other)
+end
+
 local function connect_tcp(host, port, deadline)
   local sock, message = socket.tcp()
   if not sock then
@@ -98,6 +106,9 @@ local function connect_tcp(host, port, deadline)
   sock:settimeout(math.max(deadline - mproc.time(), 0.001))
   local ok
   ok, message = sock:connect(host, port)
+  if ok and is_its_own_peer(sock) then
+    ok, message = nil, "connection refused"
+  end
   if not ok then
     sock:close()
     return nil, ("%s:%d: %s"):format(host, port, message), "disconnected"

@@ -38,6 +38,13 @@ function errors.poison(f, deaths, hosts)
     table.concat(list, ", ")), { hosts = list, deaths = deaths, task = f })
 end
 
+-- A process of a worker program that was killed because its item took too long: what the local pool said of it.
+function errors.timeout(err, f, worker)
+  local text = "%s ran longer than its limit of %g s; its process (pid %d) on worker %s was killed"
+  return errors.make("task_timeout", text:format(f, err.timeout or 0, err.pid or 0, worker),
+    { task = f, timeout = err.timeout, pid = err.pid, worker = worker })
+end
+
 -- A process of a worker program, ended by a task: what the local pool said of it. earlier: deaths of attempts before.
 function errors.child_died(err, f, worker, earlier)
   local died = lazy.load("mproc.errors").worker_died(("%s on %s"):format(err.name or "a process", worker), err.pid or 0,

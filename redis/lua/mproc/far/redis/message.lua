@@ -27,6 +27,8 @@ local message = {
 
 local RECORD_START = "<I1I8I4"
 local RECORD_HEAD = RECORD_START:packsize()
+local ITEMS_MOST = 1 << 23 -- of a chunk: a byte each, and a message of 8 MiB
+
 local VERBS = { map = "m", star = "s", call = "c" }
 local VERB_OF = { m = "map", s = "star", c = "call" }
 local INFO = { -- names in their order, and how a text becomes the value
@@ -88,7 +90,8 @@ end
 function message.read_task(id, list)
   local fields = pairs_of(list or {})
   local n = math.tointeger(tonumber(fields.n))
-  if not (fields.k and fields.p and fields.f and fields.m and fields.a and n and n >= 0) then
+  local counts = n and n >= 0 and n <= ITEMS_MOST
+  if not (fields.k and fields.p and fields.f and fields.m and fields.a and counts) then
     return nil, "the entry is no task"
   end
   return {

@@ -58,8 +58,22 @@ end
 
 local run_single
 
+local function is_a(err, kind)
+  return type(err) == "table" and rawget(err, "kind") == kind
+end
+
 local function is_death(err)
-  return type(err) == "table" and rawget(err, "kind") == "worker_died"
+  return is_a(err, "worker_died")
+end
+
+-- What the local pool said of the end of a task, as the task's owner shall see it. deaths: of attempts before.
+local function shown(w, chunk, err, deaths)
+  if is_death(err) then
+    return far_errors.child_died(err, chunk.task.f, w.name, deaths or {})
+  elseif is_a(err, "task_timeout") then
+    return far_errors.timeout(err, chunk.task.f, w.name)
+  end
+  return err
 end
 
 -- Whether the local pool has given up: a task fails before it has begun. Then this worker program ends, and others
@@ -121,11 +135,9 @@ function run_single(w, chunk, i, bytes, deaths)
     if is_death(err) and #deaths < mode.retries then
       deaths[#deaths + 1] = { pid = err.pid, signal = err.signal, exitcode = err.exitcode }
       return run_single(w, chunk, i, bytes, deaths)
-    elseif is_death(err) then
-      err = far_errors.child_died(err, task.f, w.name, deaths)
     end
     count(w, 1, 1, 0)
-    note_single(w, chunk, i, message.record(protocol.FAILED, 0, error_bytes(err)))
+    note_single(w, chunk, i, message.record(protocol.FAILED, 0, error_bytes(shown(w, chunk, err, deaths))))
   end)
 end
 
@@ -141,7 +153,7 @@ local function run_singly(w, chunk, first)
       run_single(w, chunk, i, each[i], {})
     end
   end, function(err)
-    fail_all(w, chunk, is_death(err) and far_errors.child_died(err, task.f, w.name, {}) or err)
+    fail_all(w, chunk, shown(w, chunk, err))
   end)
 end
 
@@ -153,7 +165,7 @@ local function child_died(w, chunk, err)
   elseif chunk.mode.retries > 0 then
     return run_singly(w, chunk, { { pid = err.pid, signal = err.signal, exitcode = err.exitcode } })
   end
-  fail_all(w, chunk, far_errors.child_died(err, task.f, w.name, {}))
+  fail_all(w, chunk, shown(w, chunk, err))
 end
 
 local function run_whole(w, chunk)
@@ -167,7 +179,7 @@ local function run_whole(w, chunk)
     if is_death(err) then
       return child_died(w, chunk, err)
     end
-    fail_all(w, chunk, err)
+    fail_all(w, chunk, shown(w, chunk, err))
   end)
 end
 
@@ -203,7 +215,7 @@ local function take_from_dead(w, chunk, whose, info)
   watch(w, chunk, w.pool:submit(child.split, task.n, task.bytes), function(each)
     w.put_back(chunk, each, hosts)
   end, function(err)
-    fail_all(w, chunk, is_death(err) and far_errors.child_died(err, task.f, w.name, {}) or err)
+    fail_all(w, chunk, shown(w, chunk, err))
   end)
 end
 
