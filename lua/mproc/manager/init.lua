@@ -62,20 +62,39 @@ local function check_name(what, name, example)
   end
 end
 
--- create(name, ...) -> a proxy of what the constructor returns
-methods.create = core.shield(function(self, name, ...)
-  local link = link_here(record_of(self))
-  check_name("create", name, '"Counter", 10')
+local create_there = core.shield(function(link, name, ...)
   local id, life = link:create(name, ...)
   return proxy.new(link, id, name, life)
 end)
 
--- get(name) -> a proxy of the object by that name
-methods.get = core.shield(function(self, name)
-  local link = link_here(record_of(self))
-  check_name("get", name, '"config"')
+local get_there = core.shield(function(link, name)
   return proxy.new(link, (link:get(name)), name, nil)
 end)
+
+-- What is asked for in the manager's own process is not sent, and its end of a pipe comes last.
+local function proxy_here(link, name, id, life)
+  return proxy.new(link, id, name, life)
+end
+
+-- create(name, ...) -> a proxy of what the constructor returns
+function methods.create(self, name, ...)
+  local link = link_here(record_of(self))
+  check_name("create", name, '"Counter", 10')
+  if link.here then
+    return proxy_here(link, name, core.state.manager_here.create(name, ...))
+  end
+  return create_there(link, name, ...)
+end
+
+-- get(name) -> a proxy of the object by that name
+function methods.get(self, name)
+  local link = link_here(record_of(self))
+  check_name("get", name, '"config"')
+  if link.here then
+    return proxy_here(link, name, core.state.manager_here.get(name))
+  end
+  return get_there(link, name)
+end
 
 -- --- the end ---
 

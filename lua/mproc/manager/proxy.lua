@@ -54,7 +54,7 @@ local function invoke(self, name, deadline, ...)
     link = local_link(record)
   end
   if link.here then -- in the manager's own process it is a call like any other
-    return core.state.manager_call(record.id, name, ...)
+    return core.state.manager_here.call(record.id, name, ...)
   end
   return call_there(link, record, name, deadline, ...)
 end

@@ -87,10 +87,9 @@ verbs[protocol.CREATE] = function(state, caller, _, seq, _, ok, ...)
   if not entry then
     return answer(caller, 0, seq, failed, err)
   end
-  local life, its_end = core.pipe(false)
-  entry.life = life or false
-  if not life then
-    reply(caller, 0, seq, FAILED, "cannot make the object: " .. its_end)
+  local its_end, message = objects.lend(entry)
+  if not its_end then
+    reply(caller, 0, seq, FAILED, "cannot make the object: " .. message)
   else
     reply(caller, entry.id, seq, protocol.CREATED, its_end)
     its_end:close()

@@ -47,7 +47,7 @@ local function is_deserted(state)
     state.inside = nil
   end
   for _, entry in ipairs(state.list) do
-    if not entry.named then
+    if not entry.named or entry.lives[1] then
       return false
     end
   end
@@ -59,8 +59,7 @@ local function sources(state)
   local list = { state.requests, state.inside }
   local sends = remotes.watch(state, list)
   for i = 1, math.min(#state.list, WATCHED) do
-    local life = state.list[i].life
-    list[#list + 1] = life or nil
+    list[#list + 1] = state.list[i].lives[1]
   end
   return list, sends and SEND_SLICE or SLICE
 end
@@ -128,9 +127,11 @@ local function begin(setup)
   objects.open(state, setup.objects)
   objects.enter(errors.title(setup.name, core.getpid()), serve)
   core.state.served_manager = core.self()
-  core.state.manager_call = function(id, name, ...)
-    return objects.call_here(state.entries[id], name, ...)
-  end
+  core.state.manager_here = {
+    call = function(id, ...) return objects.call_here(state.entries[id], ...) end,
+    create = function(...) return objects.create_here(state, ...) end,
+    get = function(...) return objects.get_here(state, ...) end,
+  }
   setup.door:close()
   listen(state, setup.listener)
   return state
@@ -141,7 +142,7 @@ local function finish(state)
   remotes.close(state)
   objects.close(state)
   protocol.discard(state.requests)
-  core.state.manager_call = nil
+  core.state.manager_here = nil
   collectgarbage()
   collectgarbage()
 end

@@ -2,12 +2,13 @@
 -- What a manager owns: its objects, who keeps them, and how their methods are called. Used by server/, in the manager's
 -- process.
 --
--- An entry is { object, kind, id, life (the manager's end of the pipe whose other end its proxies have; false: none has
--- been given out), remote (how many connections' proxies), named }. What is named stays. An entry with no life and no
+-- An entry is { object, kind, id, at (its place in state.list), lives (the manager's ends of the pipes whose other ends
+-- its proxies have), remote (how many connections' proxies), named }. What is named stays; what else has no life and no
 -- remote proxy goes.
 
 local check = require("mproc.check")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local options = require("mproc.manager.options")
 local protocol = require("mproc.manager.protocol")
 local traceback = require("mproc.process.traceback")
@@ -151,20 +152,21 @@ function objects.call(entry, name, ...)
   return outcome(call_user(call_method, describe, entry, name, ...))
 end
 
+local function raise_here(ok, ...)
+  if not ok and rawequal((...), REFUSAL) then
+    errors.raise("%s", refused)
+  elseif not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
 -- The same from inside the manager, where a call is a call: what it raises it raises.
 function objects.call_here(entry, name, ...)
   if not entry then
-    error("the object is gone", 0)
+    errors.raise("the object is gone")
   end
-  local function refuse_here(ok, ...)
-    if not ok and rawequal((...), REFUSAL) then
-      error(refused, 0)
-    elseif not ok then
-      error((...), 0)
-    end
-    return ...
-  end
-  return refuse_here(pcall(call_method, entry, name, ...))
+  return raise_here(pcall(call_method, entry, name, ...))
 end
 
 -- --- the book ---
@@ -187,7 +189,7 @@ end
 
 function objects.add(state, kind, object)
   local id, at = state.next_id, #state.list + 1
-  local entry = { object = object, kind = kind, id = id, at = at, life = false, remote = 0, named = false }
+  local entry = { object = object, kind = kind, id = id, at = at, lives = {}, remote = 0, named = false }
   state.next_id = id + 1
   state.entries[id], state.list[at] = entry, entry
   return entry
@@ -236,14 +238,48 @@ local function forget(state, entry)
   state.garbage = true
 end
 
+-- One more end that keeps the object; or nil, message, NAME.
+function objects.lend(entry)
+  local life, its_end, name = core.pipe(false)
+  if not life then
+    return nil, its_end, name
+  end
+  entry.lives[#entry.lives + 1] = life
+  return its_end
+end
+
+local function lend_here(entry)
+  local its_end, message = objects.lend(entry)
+  return its_end or errors.raise("cannot make a proxy: %s", message)
+end
+
+-- From inside the manager: the number of a new object, and an end that keeps it.
+function objects.create_here(state, name, ...)
+  local entry, ok, err = objects.create(state, name, ...)
+  if not entry and ok == nil then
+    errors.raise("%s", err)
+  elseif not entry then
+    error(err, 0)
+  end
+  return entry.id, lend_here(entry)
+end
+
+function objects.get_here(state, name)
+  local id, why = objects.find(state, name)
+  return id or errors.raise("%s", why), lend_here(state.entries[id])
+end
+
 -- Lets the object go if nobody keeps it.
 function objects.look(state, entry)
-  if entry.named or entry.remote > 0 or entry.life and not entry.life:poll(0) then
-    return
-  elseif entry.life then
-    entry.life:close()
+  local lives = entry.lives
+  for i = #lives, 1, -1 do
+    if lives[i]:poll(0) then
+      table.remove(lives, i):close()
+    end
   end
-  forget(state, entry)
+  if not (entry.named or entry.remote > 0 or lives[1]) then
+    forget(state, entry)
+  end
 end
 
 -- Looks at so many entries, and at others the next time.
@@ -261,8 +297,8 @@ end
 -- Nobody keeps any of them.
 function objects.close(state)
   for _, entry in ipairs(state.list) do
-    if entry.life then
-      entry.life:close()
+    for _, life in ipairs(entry.lives) do
+      life:close()
     end
   end
   state.list, state.entries, state.named = {}, {}, {}
