@@ -34,13 +34,16 @@ clang_has_fuzzer || need clang-fuzzer
 command -v groff >/dev/null || need groff-base
 command -v python3 >/dev/null || need python3
 command -v git >/dev/null || need git
+command -v musl-gcc >/dev/null || need musl-tools # these two for make reach
+command -v aarch64-linux-gnu-gcc >/dev/null || need cross-arm64
 
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
   echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
   echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, LuaSocket, copas, luacheck, luarocks," >&2
-  echo "  clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench)" >&2
+  echo "  clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench)," >&2
+  echo "  musl-gcc and a compiler for arm64 (for make reach)" >&2
   echo "missing here:$missing" >&2
   exit 1
 fi
@@ -74,6 +77,11 @@ for name in $missing; do
   case $name in
     clang-fuzzer) name=$(fuzzer_package) ;;
     clang-format-14) available clang-format-14 || name= ;;
+    musl-tools) available musl-tools || name= ;;
+    cross-arm64)
+      name="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+      [ "$(uname -m)" = x86_64 ] && available gcc-aarch64-linux-gnu || name=
+      ;;
   esac
   packages="$packages${name:+ $name}"
 done

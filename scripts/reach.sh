@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # reach.sh DIRECTORY TARGET...: builds Lua and mproc for other systems and Luas, runs what can run here, prints one table.
-# No TARGET: all. REACH_SPECS: "smoke" (the default: the smoke program and a few specs) or "all". LUA_SOURCES: folders with
-# the sources of Lua releases besides Debian's own, which apt-get fetches. What is not to be had is said and is no failure.
+# No TARGET: all. REACH_SPECS: "smoke" (the default: the smoke program and a few specs), "all", or files. LUA_SOURCES:
+# folders with the sources of Lua releases besides Debian's own, which apt-get fetches. What is not to be had is said,
+# and is no failure.
 set -u
 
 top=$PWD
@@ -98,7 +99,11 @@ in_make() {
 
 # Specs that can run where only lfs is there, and that do not build with the machine's own compiler and Lua.
 specs() {
-  [ "${REACH_SPECS:-smoke}" = all ] || { echo "$few"; return; }
+  case ${REACH_SPECS:-smoke} in
+    all) ;;
+    smoke) echo "$few" && return ;;
+    *) echo "$REACH_SPECS" && return ;;
+  esac
   local need='require\("(luv|cqueues|socket)"\)'
   find spec -name '*_spec.lua' ! -path 'spec/big/*' ! -name build_spec.lua ! -name install_spec.lua ! -name rock_spec.lua \
     -print0 | xargs -0 grep -LE "^local .*$need" | sort | tr '\n' ' '
@@ -183,6 +188,9 @@ row target "built with" ran outcome
 while read -r version source; do
   native "lua-$version" gcc "$version $source"
 done < <(sources)
+for name in $wanted; do
+  case $name in lua-*) sources | grep -q "^${name#lua-} " || row "$name" gcc - "not to be had here: the sources of Lua" ;; esac
+done
 native own-lock "gcc -DMP_OS_OWN_TIMED_LOCK" "$(newest)"
 native musl "musl-gcc -idirafter $work/kernel" "$(newest)"
 native i386 "gcc -m32 -idirafter /usr/include/$tuple" "$(newest)"

@@ -62,7 +62,8 @@ static void run(int listener, void *number) { mp_process_store_run(listener, *(u
 /* With `starting`. */
 static int start(void) {
   mp_shm_fd_store *s = &mp_shm_header->fd_store;
-  atomic_store_explicit(&s->epoch, 0, memory_order_release);
+  atomic_store_explicit(&s->epoch, 0, memory_order_relaxed);
+  atomic_thread_fence(memory_order_release); /* before any of the words: who reads a new one reads the 0, too */
   uint64_t number = ++s->number;
   int err = mp_os_random(s->name, sizeof s->name);
   if (!err) err = mp_os_random(s->secret, sizeof s->secret);

@@ -241,6 +241,7 @@ void mp_shm_proc_name(mp_shm_proc_ref ref, char *to) {
   to[0] = 0;
   if (!mp_shm_proc_is_current(ref)) return;
   memcpy(to, mp_shm_proc_at(mp_shm_ref_slot(ref))->name, MP_PROC_NAME);
+  atomic_thread_fence(memory_order_acquire);
   if (!mp_shm_proc_is_current(ref)) to[0] = 0;
   to[MP_PROC_NAME - 1] = 0;
 }
