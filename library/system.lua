@@ -37,8 +37,8 @@ function mproc.time() end
 ---@return string? code the error's name
 function mproc.print(...) end
 
---- Puts the name of the process before what `mproc.print` writes: `[w1] text`; 39 bytes of it at most (31 on arm64). In this
---- process, and in those that start from now on.
+--- Puts the name of the process before what `mproc.print` writes: `[w1] text`; 39 bytes of it at most (31 on arm64).
+--- In this process, and in those that start from now on.
 ---@param on? boolean whether to; default nil: as it is
 ---@return boolean before whether it was on
 function mproc.print_prefix(on) end
