@@ -2,6 +2,7 @@
 -- Start methods: their names, contexts, and what a process that is no fork has and has not.
 
 local blame = require("spec.support.blame")
+local cli = require("spec.support.cli")
 local lfs = require("lfs")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
@@ -226,6 +227,86 @@ describe("start methods", function()
       assert.truthy(first and first:find("mproc.set_executable(path)", 1, true), r.out .. r.err)
       assert.truthy(second:find("^nil\tcannot start process 'Process%-1'.*\tENOENT$"), second)
       assert.equal("up", third)
+    end)
+
+    it("raise where the shared memory has no descriptor, and fork goes on", function()
+      local TRY = [[
+        for _, method in ipairs({ "spawn", "forkserver" }) do
+          local p = mproc.get_context(method).Process(print)
+          print(select(2, pcall(p.start, p)):match("can be started by \"fork\" alone: (.*) %("))
+        end
+        print(mproc.Process(function() return "up" end):start():result())
+      ]]
+      local SAID = ("the shared memory has no descriptor here\n"):rep(2) .. "up\n"
+      local denied = program.text([[
+        require("hostile").deny(1, "memfd_create")
+        local mproc = require("mproc")
+      ]] .. TRY)
+      assert.same({ SAID, "" }, { denied.out, denied.err })
+      local closed = program.text([[
+        local mproc, hostile = require("mproc"), require("hostile")
+        for fd = 3, 100 do hostile.close(fd) end
+        for _ = 1, 60 do io.open("/dev/null") end -- something else has its number
+      ]] .. TRY)
+      assert.same({ SAID, "" }, { closed.out, closed.err })
+    end)
+
+    it("find a class by its module, by the path that their parent has now", function()
+      local folder = cli.folder(finally)
+      cli.write(folder .. "/made_for_this.lua", [[
+        local mproc = require("mproc")
+        local made = { Class = mproc.Process:extend() }
+        made.tag = {}
+        function made.Class:init(n) self.n = n end
+        function made.Class:run() return self.n, getmetatable(made.Class).__index == mproc.Process, made.tag end
+        return made
+      ]])
+      local r = program.text(([[
+        local mproc = require("mproc")
+        package.path = package.path .. ";%s/?.lua"
+        local made = require("made_for_this")
+        mproc.set_start_method("spawn")
+        local n, is_class, tag = made.Class(5):start():result()
+        print(n, is_class, type(tag))
+      ]]):format(folder))
+      assert.same({ "5\ttrue\ttable\n", "" }, { r.out, r.err })
+    end)
+
+    it("call what is registered for an end, and nothing that is for forks", function()
+      local r = program.text([[
+        local mproc = require("mproc")
+        mproc.at_fork{ child = function() print("forked") end, before = function() print("before") end }
+        for _, method in ipairs({ "spawn", "forkserver" }) do
+          mproc.get_context(method).Process(function()
+            mproc.at_exit(function() print("at its end") end)
+          end):start():join()
+        end
+      ]])
+      assert.same({ "at its end\nat its end\n", "" }, { r.out, r.err })
+    end)
+
+    it("write to their tree's timeline, and are seen by mproc top", function()
+      local file = os.tmpname()
+      local r = program.text([[
+        local mproc = require("mproc")
+        local up, over = mproc.Queue(), mproc.Event()
+        for _, method in ipairs({ "spawn", "forkserver" }) do
+          local p = mproc.get_context(method).Process(function() up:put(1) over:wait() end)
+          p.name = "by " .. method
+          p:start()
+          up:get(20)
+        end
+        os.execute(("%s bin/mproc top --once %d"):format(arg[-1], mproc.getpid()))
+        over:set()
+      ]], { env = "MPROC_TRACE=" .. file })
+      for _, name in ipairs({ "by spawn", "by forkserver", "ForkServer" }) do
+        assert.truthy(r.out:find(name, 1, true), r.out .. r.err)
+      end
+      local trace = cli.read(file)
+      os.remove(file)
+      for _, name in ipairs({ '"name":"by spawn"', '"name":"by forkserver"', '"name":"spawn"' }) do
+        assert.truthy(trace:find(name, 1, true), trace)
+      end
     end)
 
     it("preload modules in the fork server, and say which cannot be", function()
