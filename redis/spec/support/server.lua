@@ -54,29 +54,42 @@ end
 
 server.free_port = free_port
 
-local function answers(self)
-  local deadline = mproc.time() + START_SECONDS
-  repeat
-    local s = session.new(assert(url.parse(self.url_plain or self.url)))
-    local pong, text, kind = s:call(0.5, "PING")
-    s:close()
-    if pong or kind == "refused" then
-      return true
-    end
-    self.said = text
-    mproc.sleep(0.02)
-  until mproc.time() > deadline
-  error(("the server did not start: %s\n%s"):format(self.said, output_of("tail -n 20 " .. self.folder .. "/log")))
+-- Whether a process is there, and no zombie.
+function server.runs(pid)
+  local file <close> = io.open(("/proc/%d/stat"):format(pid))
+  return file ~= nil and not file:read("a"):find("^%d+ %b() [ZX]")
 end
 
+local function exec(self)
+  local command = ("exec %s --port %d --bind 127.0.0.1 --unixsocket %s --save '' --dir %s --daemonize no "
+    .. "--logfile %s/log --maxmemory-policy noeviction %s"):format(self.program, self.port, self.path, self.folder,
+    self.folder, self.options)
+  self.pid = math.tointeger(tonumber(output_of(("{ %s >/dev/null 2>&1 </dev/null & echo $!; }"):format(command))))
+end
+
+local function answer(self)
+  local s = session.new(assert(url.parse(self.unix_url)))
+  local pong, text, kind = s:call(0.5, "PING")
+  s:close()
+  return pong or kind == "refused", text
+end
+
+-- Starts it, and waits until it answers. One that was killed may hold its port for a moment after it has become a
+-- zombie: its threads end later. Then the new one ends, and is started again.
 local function launch(self)
-  local port = self.no_port and 0 or self.port
-  local command = ("cd %s && exec %s --port %d --bind 127.0.0.1 --unixsocket %s --save '' --dir %s --daemonize no "
-    .. "--logfile %s/log --maxmemory-policy noeviction %s"):format(self.folder, self.program,
-    port, self.path, self.folder, self.folder, self.options)
-  self.pid = math.tointeger(tonumber(output_of(("{ %s >/dev/null 2>&1 </dev/null & echo $!; }"):format(
-    command:gsub("^cd %S+ && ", "")))))
-  answers(self)
+  local deadline, there, said = mproc.time() + START_SECONDS, nil, nil
+  exec(self)
+  repeat
+    there, said = answer(self)
+    if not there and not server.runs(self.pid) then
+      mproc.sleep(0.05)
+      exec(self)
+    end
+    mproc.sleep(there and 0 or 0.02)
+  until there or mproc.time() > deadline
+  if not there then
+    error(("the server did not start: %s\n%s"):format(said, output_of("tail -n 20 " .. self.folder .. "/log")))
+  end
 end
 
 -- options: a list of words for redis-server; options.url: how it is reached, %d being its port.
@@ -89,7 +102,6 @@ function server.start(options)
   self.path = self.folder .. "/socket"
   self.url = (options.url or "redis://127.0.0.1:%d/0?queue=spec"):format(self.port)
   self.unix_url = ("redis+unix://%s?queue=spec"):format(self.path)
-  self.url_plain = self.unix_url
   launch(self)
   return self
 end
@@ -116,12 +128,6 @@ local function signal(self, name)
 end
 
 Server.signal = signal
-
--- Whether a process is there, and no zombie.
-function server.runs(pid)
-  local file <close> = io.open(("/proc/%d/stat"):format(pid))
-  return file ~= nil and not file:read("a"):find("^%d+ %b() [ZX]")
-end
 
 local function gone(self)
   local deadline = mproc.time() + START_SECONDS
