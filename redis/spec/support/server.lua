@@ -77,7 +77,8 @@ end
 -- Starts it, and waits until it answers. One that was killed may hold its port for a moment after it has become a
 -- zombie: its threads end later. Then the new one ends, and is started again.
 local function launch(self)
-  local deadline, there, said = mproc.time() + START_SECONDS, nil, nil
+  local deadline = mproc.time() + START_SECONDS
+  local there, said
   exec(self)
   repeat
     there, said = answer(self)
