@@ -105,7 +105,7 @@ describe("the store of descriptors", function()
       end
     ]])
     local kib = tonumber(result.out:match("RssAnon:%s+(%d+)"))
-    assert.is_true(kib < 4096, kib .. " KiB")
+    assert.is_true(kib < 4096 or os.getenv("ASAN_LUA") ~= nil, kib .. " KiB") -- ASan's own memory is there, too
   end)
 
   describe("ends with the tree", function()

@@ -22,7 +22,11 @@ local function make_frames(n)
 end
 
 describe("with failing allocations", function()
-  assert(mproc.get_context("forkserver").Process(function() end):start()):join() -- a server is no leak of a test
+  local methods = { "spawn" }
+  if not os.getenv("ASAN_LUA") then -- whose vfork bears no second one in its child, as the start of a fork server has
+    methods[2] = "forkserver"
+    assert(mproc.get_context("forkserver").Process(function() end):start()):join() -- a server is no leak of a test
+  end
   leaks.watch()
 
   local makers = {
@@ -156,7 +160,7 @@ describe("with failing allocations", function()
     start_with(mproc.Process)
   end)
 
-  for _, method in ipairs({ "spawn", "forkserver" }) do
+  for _, method in ipairs(methods) do
     it("the same by " .. method, function() -- at some of them
       local Process = mproc.get_context(method).Process
       assert(Process(function() end):start()):join()
