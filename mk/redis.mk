@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The second rock, in redis/: pools over several machines. What it needs, `make deps-redis` installs; the core needs none of it.
 
-.PHONY: redis demo-cluster test-redis install-redis deps-redis
+.PHONY: redis demo-cluster bench-redis test-redis install-redis deps-redis
 
 REDIS_SOURCES := $(call tree,redis/src,*.c)
 REDIS_MODULES := $(call tree,redis/lua,*.lua)
@@ -27,6 +27,9 @@ test-redis: all redis $(SPEC_MODULES) ## its specs on servers of their own, or S
 
 demo-cluster: all redis ## count the words of DIR=/usr/include by two worker programs, of which one is killed
 	@$(subst LUA_PATH=",LUA_PATH="$(TREE)examples/cluster/?.lua;,$(REDIS_ENV)) $(LUA) examples/cluster/demo.lua $(if $(DIR),'$(DIR)')
+
+bench-redis: all redis ## beside BullMQ, celery and RQ, as far as they are installed
+	@$(REDIS_ENV) $(LUA) redis/bench/peers.lua
 
 deps-redis: ## install what it needs: redis-server, LuaSocket, LuaSec, hiredis
 	@scripts/deps-redis.sh
