@@ -13,7 +13,7 @@ local say = require("mproc.far.redis.keeper.say")
 
 local fleet = {}
 
-local LOOK_SECONDS, LOOK_SOON = 1, 0.2 -- between two looks; while there is no worker
+local LOOK_SECONDS, LOOK_SOON = 1, 0.2 -- between two looks; while chunks are out, or there is no worker
 local CHUNKS_LEAST = 4 -- out, whoever works
 local PREFETCH = 2 -- of a worker that does not tell
 local SECONDS_LEAST, SECONDS_MOST = 0.005, 0.25 -- of a chunk
@@ -115,7 +115,8 @@ function fleet.tick(self, now)
     tell_nobody(self, now)
   end
   if self.out.up and now >= self.fleet.look_at then
-    self.fleet.look_at = now + (self.fleet.processes > 0 and LOOK_SECONDS or LOOK_SOON)
+    local is_calm = self.fleet.processes > 0 and self.book.count == 0
+    self.fleet.look_at = now + (is_calm and LOOK_SECONDS or LOOK_SOON)
     look(self)
   end
 end
