@@ -15,7 +15,7 @@ local PEERS = "redis/bench/peers"
 local s = server.start()
 
 local function run(command)
-  return tonumber(server.output_of(command .. " 2>/dev/null"))
+  return tonumber(server.output_of("timeout 60 " .. command .. " 2>/dev/null"))
 end
 
 local function has(command)
@@ -26,14 +26,14 @@ end
 local function start(command)
   local group = server.output_of(("setsid sh -c 'echo $$; exec %s >/dev/null 2>&1 </dev/null' &"):format(command))
   return function()
-    os.execute(("kill -KILL -- -%s 2>/dev/null"):format(group))
+    os.execute(("kill -KILL -%s 2>/dev/null"):format(group))
   end
 end
 
 -- --- the sides: each starts two workers and gives how a figure is taken ---
 
 local sides = {
-  { name = "mproc", rate = 5000, trip = 300, start = function()
+  { name = "mproc", rate = 20000, trip = 300, start = function()
     local f = fleet.start(s.url, 2)
     return function(what, n)
       return run(("%s %s/mproc_side.lua '%s' %s %d"):format(LUA, PEERS, s.url, what, n))

@@ -33,7 +33,7 @@ async function main() {
     new Worker('bench', async (job) => 2 * job.data.x, { connection });
     return;
   }
-  const queue = new Queue('bench', { connection, defaultJobOptions: { removeOnComplete: true } });
+  const queue = new Queue('bench', { connection, defaultJobOptions: { removeOnComplete: what === 'rate' ? true : 1000 } });
   const events = new QueueEvents('bench', { connection });
   await events.waitUntilReady();
   await (what === 'rate' ? rate : trip)(queue, events);

@@ -26,17 +26,16 @@ local take, payload, put_results = protocol.lease_task, protocol.task_bytes, pro
 -- slot: what the keeper was given.
 local function new(slot)
   return setmetatable({
-    slot = slot, chunks = {}, count = 0, bytes = 0, first = 1, last = 0, waiting = {}, spare = nil, closed = false,
+    slot = slot, chunks = {}, count = 0, bytes = 0, ended = 0, first = 1, last = 0, waiting = {}, closed = false,
   }, Book)
 end
 
-local function note(self, why, lease, k, _, kind, count, flag, f, bytes)
-  if not k then
-    self.spare = why or nil
-    self.closed = self.closed or lease == "closed"
+-- What lease_task gave: a lease and what it is of; or nil and why not.
+local function note(self, lease, k, _, kind, count, flag, f, bytes)
+  if not lease then
+    self.closed = self.closed or k == "closed"
     return nil
   end
-  self.spare = nil
   local chunk = {
     k = k, lease = lease, kind = kind, count = count, flag = flag, f = f, bytes = bytes, left = count, id = nil,
     is_sent = false, got = false, is_missing = false, is_stopping = false, asked = nil,
@@ -46,16 +45,9 @@ local function note(self, why, lease, k, _, kind, count, flag, f, bytes)
   return chunk
 end
 
-local function taken(self, lease, ...)
-  if type(lease) == "userdata" then
-    return note(self, nil, lease, ...)
-  end
-  return note(self, nil, ...)
-end
-
 -- The next chunk of the pool's queue, or nil: there is none, or (closed) there will be none. f: its function's number.
 function Book:take()
-  return taken(self, take(self.slot.tasks, 0))
+  return note(self, take(self.slot.tasks, 0))
 end
 
 function Book.payload(chunk)
@@ -95,7 +87,7 @@ end
 -- Nothing more of it is awaited.
 local function close(self, chunk)
   self.chunks[chunk.k] = nil
-  self.count, self.bytes = self.count - 1, self.bytes - chunk.bytes
+  self.count, self.bytes, self.ended = self.count - 1, self.bytes - chunk.bytes, self.ended + 1
   chunk.lease:done()
 end
 

@@ -3,7 +3,8 @@
 -- owner: by this the pool decides how long chunks are, and how many go out.
 --
 -- self.fleet: workers (a list, as far.hear has them), processes, chunks (that may be out), trip (seconds to the server
--- and back), seconds (of a chunk), look_at (when it is asked next), idle_since (chunks are out, and nobody works).
+-- and back), seconds (of a chunk), ended and ended_at (chunks that had ended at the last look, and when that was),
+-- looks, look_at (when it is asked next), idle_since (chunks are out, and nobody works).
 
 local core = require("mproc.core")
 local message = require("mproc.far.redis.message")
@@ -14,7 +15,10 @@ local say = require("mproc.far.redis.keeper.say")
 local fleet = {}
 
 local LOOK_SECONDS, LOOK_SOON = 1, 0.2 -- between two looks; while chunks are out, or there is no worker
+local LOOKS_AT_FIRST, LOOK_AT_FIRST = 20, 0.05 -- so many looks come quicker
 local CHUNKS_LEAST = 4 -- out, whoever works
+local PREFETCH_MOST = 64 -- of a process
+local AHEAD = 4 -- chunks out for each that ends during a round trip
 local PREFETCH = 2 -- of a worker that does not tell
 local SECONDS_LEAST, SECONDS_MOST = 0.005, 0.25 -- of a chunk
 local TRIPS = 4 -- a chunk shall take this part of a round trip
@@ -22,7 +26,10 @@ local SMOOTH = 0.3
 local TELL_SECONDS = 5
 
 function fleet.new()
-  return { workers = {}, processes = 0, chunks = CHUNKS_LEAST, trip = 0, look_at = 0, idle_since = nil }
+  return {
+    workers = {}, processes = 0, chunks = CHUNKS_LEAST, trip = 0, ended = 0, ended_at = 0, looks = 0, look_at = 0,
+    idle_since = nil,
+  }
 end
 
 -- Whether one more chunk may be taken: there is always room for one.
@@ -68,6 +75,15 @@ local function tell_owner(self)
   })
 end
 
+-- How many chunks would keep those busy who work as quickly as they do now. Workers tell what they would like to have
+-- once a beat only, and do not know how far the owner is.
+local function chunks_by_rate(self, trip)
+  local now, at, ended = self.fleet, core.time(), self.book.ended
+  local rate = (ended - now.ended) / math.max(at - now.ended_at, 0.001)
+  now.ended, now.ended_at = ended, at
+  return math.min(AHEAD * rate * trip // 1 | 0, 2 * PREFETCH_MOST * now.processes)
+end
+
 local function note(self, leases, infos, time)
   local now, farthest, chunks = self.fleet, 0, 0
   now.workers, now.processes = living(leases, infos, tonumber(time[1]) + tonumber(time[2]) / 1e6), 0
@@ -76,7 +92,8 @@ local function note(self, leases, infos, time)
     chunks = chunks + 2 * worker.processes * worker.prefetch
     farthest = math.max(farthest, worker.trip)
   end
-  now.chunks = math.max(CHUNKS_LEAST, chunks)
+  now.looks = now.looks + 1
+  now.chunks = math.max(CHUNKS_LEAST, chunks, chunks_by_rate(self, now.trip + farthest))
   now.seconds = math.min(SECONDS_MOST, math.max(SECONDS_LEAST, (now.trip + farthest) / TRIPS))
   tell_owner(self)
 end
@@ -110,13 +127,20 @@ local function tell_nobody(self, now)
   end
 end
 
+-- Until the next look.
+local function pause(self)
+  if self.fleet.processes > 0 and self.book.count == 0 then
+    return LOOK_SECONDS
+  end
+  return self.fleet.looks < LOOKS_AT_FIRST and LOOK_AT_FIRST or LOOK_SOON
+end
+
 function fleet.tick(self, now)
   if self.is_ready then
     tell_nobody(self, now)
   end
   if self.out.up and now >= self.fleet.look_at then
-    local is_calm = self.fleet.processes > 0 and self.book.count == 0
-    self.fleet.look_at = now + (is_calm and LOOK_SECONDS or LOOK_SOON)
+    self.fleet.look_at = now + pause(self)
     look(self)
   end
 end
