@@ -123,10 +123,11 @@ describe("the keeper", function()
       local mproc, tasks = require("mproc"), require("redis.spec.support.tasks")
       local pool = mproc.Pool{ url = "%s" }
       pool:submit(tasks.double, 1)
-      pool:step(0.3)
+      local s = require("mproc.far.redis.session").new(require("mproc.far.redis.url").parse("%s"))
+      repeat pool:step(0.05) until s:call(5, "KEYS", "*:r:*")[1]
       print(require("spec.support.leaks").children()[1])
       io.stdout:flush()
-      os.execute("kill -KILL " .. mproc.getpid())]]):format(s.url))
+      os.execute("kill -KILL " .. mproc.getpid())]]):format(s.url, s.url))
     local pid = assert(math.tointeger(tonumber(done.out)))
     await("its end", function() return not server.runs(pid) end)
     local left = s:call("PTTL", s:call("KEYS", K.results)[1])
