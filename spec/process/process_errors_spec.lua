@@ -69,7 +69,8 @@ describe("the end of a child", function()
 
     it("without a value, or whose __tostring raises, has some text", function()
       local p <close> = quiet(function() error() end)
-      assert.truthy(select(2, outcome(p)):find("nil", 1, true))
+      local text = select(2, outcome(p)) -- Lua 5.5 has a text of its own
+      assert.truthy(text:find("nil", 1, true) or text:find("no error object", 1, true), text)
       local q <close> = quiet(function() error(setmetatable({ print }, { __tostring = error })) end)
       assert.truthy(select(2, outcome(q)):find("__tostring raises", 1, true))
     end)

@@ -104,7 +104,7 @@ describe("a batch", function()
     end
 
     it("has holes and no n", function()
-      refused("list[2] is nil", { 1, nil, 3 })
+      refused(#{ 1, nil, 3 } == 3 and "list[2] is nil" or "list[", { 1, nil, 3 })
       local tail = { 1, 2 }
       tail[4] = 4
       refused("list[", tail) -- where Lua sees its end is its own affair
