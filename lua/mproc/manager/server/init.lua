@@ -22,7 +22,7 @@ local take, time = protocol.take, core.time
 local SHORT = 0.005 -- how long the queue alone is waited for
 local LOOK_SECONDS = 0.01 -- how often the rest is looked at while requests keep coming,
 local CALLS = 16 -- after some of which it is asked what time it is
-local SLICE, SEND_SLICE = 0.1, 0.001
+local SLICE, LONG_SLICE, SEND_SLICE = 0.1, 0.5, 0.001
 local WATCHED = 64 -- objects whose ends are waited for; the others are looked at in turn
 local SWEPT = 500
 local COLLECT_SHARE = 20 -- a collection when something went takes no more than one part in so many of the time
@@ -61,7 +61,8 @@ local function sources(state)
   for i = 1, math.min(#state.list, WATCHED) do
     list[#list + 1] = state.list[i].lives[1]
   end
-  return list, sends and SEND_SLICE or SLICE
+  local looks = #state.list > WATCHED or state.garbage or state.pause_until > time()
+  return list, sends and SEND_SLICE or looks and SLICE or LONG_SLICE
 end
 
 -- What went is finalized though nothing else happens: a full collection, but of twenty times its length at most one.
