@@ -190,7 +190,8 @@ describe("a manager", function()
     assert.equal(("mproc.Manager: 'bank' (pid %d, closed)"):format(m.pid), tostring(m))
   end)
 
-  it("makes and gives its own objects to its methods", function()
+  fork_it("makes and gives its own objects to its methods", function()
+    -- a metatable that this file alone has registered
     local m <close> = managers.start({ objects = { named = managers.Counter(7) } })
     local c = m:create("Counter")
     c:keep(m)
@@ -203,7 +204,8 @@ describe("a manager", function()
     assert.equal(5, made:add(1))
   end)
 
-  it("runs methods that use its own proxies, as plain calls", function()
+  fork_it("runs methods that use its own proxies, as plain calls", function()
+    -- the line that is blamed is of the stack that a fork inherits
     local m <close> = managers.start()
     local a, b = m:create("Counter"), m:create("Counter")
     a:keep(b)

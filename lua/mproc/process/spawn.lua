@@ -18,7 +18,9 @@ local state = core.state
 local package = package
 
 local SERVER_TRIES = 5 -- servers that may end while one process is started
-local MAIN = "package.path,package.cpath=%q,%q require'mproc' require'mproc.lazy'.load'mproc.process.spawned'.main()"
+-- A tail call: no error blames this line.
+local MAIN = "package.path,package.cpath=%q,%q require'mproc' "
+  .. "return require'mproc.lazy'.load'mproc.process.spawned'.main()"
 
 -- lua.c's `arg` has the interpreter before its options: first of all, or, where it runs no script, at 0.
 local function interpreter_of(args)
