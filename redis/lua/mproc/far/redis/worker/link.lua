@@ -22,6 +22,7 @@ local PREFETCH_MIN, PREFETCH_MAX = 2, 64 -- chunks for each process
 local WEIGHT = 0.2 -- of the last round trip in the mean
 local CHUNK_LEAST = 1e-4 -- seconds that one takes, its way through the local pool included
 local PENDING_MOST = 10000
+local LAST_ID = "18446744073709551615-18446744073709551614"
 local UNKNOWN = "unknown:0:0" -- a worker of which nothing is known
 local SCRIPTS = { "beat", "commit", "reap", "split" }
 
@@ -93,6 +94,12 @@ local function note_group(w, text, kind)
   w.group = true
 end
 
+-- Makes the consumer, so that a reap sees this worker whatever becomes of it. It reads what is pending behind the
+-- last of all ids: nothing, so that nothing is counted as delivered again.
+local function make_consumer(w)
+  w.talks:send(nil, "XREADGROUP", "GROUP", keys.GROUP, w.name, "COUNT", 1, "STREAMS", w.keys.tasks, LAST_ID)
+end
+
 local function ask_policy(w)
   w.talks:send(function(text)
     local policy = text and text:match("maxmemory_policy:(%S+)")
@@ -107,8 +114,8 @@ local function joined(w)
   w.group, w.reap_at, w.beat_at, w.leased_until = false, time() + w.lease, 0, 0
   w.talks:send(function(_, text, kind) note_group(w, text, kind) end, "XGROUP", "CREATE", w.keys.tasks, keys.GROUP, "0",
     "MKSTREAM")
-  if not w.met then -- makes the consumer, so that a reap sees this worker whatever becomes of it
-    w.talks:send(nil, "XREADGROUP", "GROUP", keys.GROUP, w.name, "COUNT", 1, "STREAMS", w.keys.tasks, "0")
+  make_consumer(w)
+  if not w.met then
     ask_policy(w)
   else
     resume(w)
@@ -177,7 +184,8 @@ local function note_beat(w, sent, answer, text, kind)
     w.met = true
     w.on_join()
     link.fetch(w)
-  elseif lapsed then -- frozen for longer than the lease: others may have what it had
+  elseif lapsed then -- frozen for longer than the lease: others may have what it had, and have taken it off the group
+    make_consumer(w)
     resume(w)
   end
 end
