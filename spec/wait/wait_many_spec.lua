@@ -46,9 +46,13 @@ describe("wait", function()
     end)
 
     it("uses next to no time while idle", function()
-      local before = os.clock()
-      assert_ready({}, queues, 1)
-      local used = os.clock() - before
+      local used
+      for _ = 1, 4 do -- a busy machine makes it more, never less
+        local before = os.clock()
+        assert_ready({}, queues, 1)
+        used = os.clock() - before
+        if used < 0.01 then break end
+      end
       assert.truthy(used < 0.01, used .. " s of CPU in a second")
     end)
 
