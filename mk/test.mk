@@ -65,12 +65,13 @@ $(BUILD)/ctest/%: $(BUILD)/obj/ctest/%.o $(CTEST_HELPERS:%.c=$(BUILD)/obj/%.o) $
 MP_STRIDE ?= 53
 MP_OFFSET ?= $(shell printf '%d' 0x$$(git rev-parse --short=6 HEAD 2>/dev/null || echo 0))
 
-# How many processes are killed by all campaigns together.
+# How many processes are killed by all campaigns together, and as many more by that of containers.
 KILLS ?= 10000
 CAMPAIGNS = $(filter %_campaign_test,$(CTESTS))
 
 ctest: $(CTESTS) ## C tests
 	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) MP_KILLS=$$((($(KILLS) - 1) / $(words $(CAMPAIGNS)) + 1)) \
+	  MP_KILLS_container=$(KILLS) \
 	  scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
 
 # In one table.

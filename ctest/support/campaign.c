@@ -329,11 +329,18 @@ static void report(void) {
       (long)t_count->twice, (long)hung, (long)(slowest / MP_MS));
 }
 
-static void set_up(void) {
+/* MP_KILLS_users, or MP_KILLS for those who have none of their own. */
+static uint64_t kills_of(const char *users) {
+  char own[64];
+  snprintf(own, sizeof own, "MP_KILLS_%s", users);
+  uint64_t n = setting(getenv(own) ? own : "MP_KILLS");
+  return n ? n : KILLS;
+}
+
+static void set_up(const char *users) {
   uint64_t seed = setting("MP_SEED");
   seconds = setting("MP_SECONDS");
-  most = setting("MP_KILLS");
-  if (!most) most = KILLS;
+  most = kills_of(users);
   began = mp_os_now();
   random_state = seed ? seed : mp_os_now();
   printf("  MP_SEED=%lu\n", (long)random_state);
@@ -350,7 +357,7 @@ int t_campaign_run(const t_campaign *campaign) {
   c = campaign;
   t_start();
   t_what = c->users;
-  set_up();
+  set_up(c->users);
   c->set_up();
   for (unsigned i = 0; i < c->workers; i++) start(i);
   rampage();
