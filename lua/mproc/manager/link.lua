@@ -172,11 +172,15 @@ local function greet(link)
   send(link, "replies", 0, link.hello, protocol.HELLO, 0, nil, replies, self_ref())
 end
 
--- True once this process is known there; nil, "timeout" or "died".
+-- True once this process is known there; nil, "timeout" or "died". Raises what kept the manager from it.
 local function enter(link, deadline)
   greet(link)
   local _ <close> = under_way(link, link.hello)
-  local word, why = await(link, link.hello, deadline)
+  local word, why, _, err = await(link, link.hello, deadline)
+  if word and word ~= protocol.WELCOME then -- it had no memory for one more caller; the next call asks anew
+    link.hello = false
+    error(err, 0)
+  end
   return word and true, why
 end
 
