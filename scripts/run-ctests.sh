@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # run-ctests.sh SUMMARY PROGRAM...: runs each C test under a deadline in a process group of its own. A program
-# prints "ok N" (N checks held) and exits with 0; anything else is one failure. A campaign tells its kills as well. Writes "N passed, N failed" to SUMMARY.
+# prints "ok N" (N checks held) and exits with 0; anything else is one failure, kept in SUMMARY-failures as well. A campaign tells its kills. Writes "N passed, N failed" to SUMMARY.
 set -u
 
 summary=$1
@@ -9,6 +9,8 @@ shift
 passed=0 failed=0 kills=0 spent=0 group=
 mkdir -p "$(dirname "$summary")"
 log=$summary.log
+failures=$summary-failures
+rm -f "$failures"
 trap '[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null; exit 130' INT TERM
 
 for program in "$@"; do
@@ -28,9 +30,11 @@ for program in "$@"; do
     printf 'ok    %-34s %s%s\n' "${program##*/}" "$count" "${killed:+, $killed kills}"
   else
     failed=$((failed + 1))
-    cat "$log"
-    [ "$status" -ne 124 ] && [ "$status" -ne 137 ] || echo "the deadline ended it"
-    printf 'FAIL  %-34s status %s\n' "${program##*/}" "$status"
+    {
+      cat "$log"
+      [ "$status" -ne 124 ] && [ "$status" -ne 137 ] || echo "the deadline ended it"
+      printf 'FAIL  %-34s status %s\n' "${program##*/}" "$status"
+    } | tee -a "$failures"
   fi
 done
 
