@@ -2,18 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Installs what building, testing and checking need on a Debian or Ubuntu; silent when nothing is missing.
 set -eu
+. "$(dirname "$0")/packages.sh"
 
 clang_has_fuzzer() {
   command -v clang >/dev/null && [ -n "$(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*' 2>/dev/null | head -n 1)" ]
-}
-
-lua_can() {
-  command -v lua5.4 >/dev/null && lua5.4 -e "require '$1'" >/dev/null 2>&1
-}
-
-missing=
-need() {
-  missing="$missing $1"
 }
 
 command -v gcc >/dev/null || need gcc
@@ -37,29 +29,10 @@ command -v git >/dev/null || need git
 command -v musl-gcc >/dev/null || need musl-tools # these two for make reach
 command -v aarch64-linux-gnu-gcc >/dev/null || need cross-arm64
 
-[ -n "$missing" ] || exit 0
-
-if ! command -v apt-get >/dev/null; then
-  echo "make deps knows apt-get only. Please install, by the names your system gives them:" >&2
-  echo "  a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, LuaSocket, copas, luacheck, luarocks," >&2
-  echo "  clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench)," >&2
-  echo "  musl-gcc and a compiler for arm64 (for make reach)" >&2
-  echo "missing here:$missing" >&2
-  exit 1
-fi
-
-root=
-[ "$(id -u)" -eq 0 ] || root=sudo
-apt() {
-  $root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
-}
-
-available() {
-  LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
-}
-
-# A fresh container has no package lists at all.
-available lua5.4 || apt -qq update
+only_with_apt deps "a C compiler, GNU make, Lua 5.4 with its headers, busted, luv, cqueues, LuaSocket, copas, luacheck,
+  luarocks, clang and clang-format 14 with libFuzzer and groff (for make check), Python 3 (for make bench),
+  musl-gcc and a compiler for arm64 (for make reach)"
+read_lists
 
 # The fuzzer's runtime is a package of its own on newer releases and part of libclang-common on older ones.
 fuzzer_package() {
@@ -85,7 +58,5 @@ for name in $missing; do
   esac
   packages="$packages${name:+ $name}"
 done
-[ -n "$packages" ] || exit 0
-
-echo "installing:$packages"
-apt -qq -y --no-install-recommends install $packages >/dev/null
+# shellcheck disable=SC2086
+install_packages $packages

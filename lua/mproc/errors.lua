@@ -49,6 +49,24 @@ function errors.show(value)
   return "a " .. type(value)
 end
 
+-- An error value by its text, even when its __tostring raises.
+function errors.text_of(value)
+  local ok, text = pcall(tostring, value)
+  if not ok then
+    return ("(an error %s whose __tostring raises)"):format(type(value))
+  elseif value == nil then
+    return "(error object is nil)"
+  elseif type(value) == "table" and text:find("^table: ") then
+    return "(error object is a table value)"
+  end
+  return text
+end
+
+-- The text that travels in place of an error object that cannot. reason: what core.pack said.
+function errors.text_in_place_of(value, reason)
+  return ("%s\n(the error object could not travel: %s)"):format(errors.text_of(value), errors.text_of(reason))
+end
+
 -- "exit code 3", or "signal 9 (SIGKILL)" for -9.
 function errors.describe_end(exitcode)
   if exitcode >= 0 then

@@ -24,18 +24,10 @@ local post, take, exchange = protocol.post, protocol.take, protocol.exchange
 local time, self_ref = core.time, core.self
 local CALL, RETURNED, NUMBER_MASK, NANO = protocol.CALL, protocol.RETURNED, protocol.NUMBER_MASK, protocol.NANO
 
-local Link = {}
+local Link = { __close = protocol.end_innermost_call }
 Link.__index = Link
 
 local links = setmetatable({}, { __mode = "v" }) -- a manager's name among processes -> this process's link
-
--- The innermost call is over.
-function Link.__close(link)
-  local depth = link.depth
-  link.arrived[link.calls[depth]] = nil
-  link.calls[depth] = nil
-  link.depth = depth - 1
-end
 
 -- of: { ref, pid, name, requests } of a manager, as they travel, or another process's link.
 function link_of.new(of)

@@ -74,4 +74,12 @@ function protocol.when_room(how, ...)
   return posted, reason, name
 end
 
+-- The __close of a link: its innermost call is over.
+function protocol.end_innermost_call(link)
+  local depth = link.depth
+  link.arrived[link.calls[depth]] = nil
+  link.calls[depth] = nil
+  link.depth = depth - 1
+end
+
 return protocol

@@ -19,15 +19,8 @@ local DROPPED_MOST = 1000 -- that one message names
 local OPTIONS = { "authkey", "timeout", "max_bytes", "allow_md5" }
 local NUMBERS = 1 << 53
 
-local Link = {}
+local Link = { __close = protocol.end_innermost_call }
 Link.__index = Link
-
-function Link.__close(link)
-  local depth = link.depth
-  link.arrived[link.calls[depth]] = nil
-  link.calls[depth] = nil
-  link.depth = depth - 1
-end
 
 local function under_way(link)
   local seq, depth = (link.seq + 1) % NUMBERS, link.depth + 1

@@ -110,10 +110,4 @@ end
 -- What pools over several machines meet: "disconnected", "refused", "unknown_function".
 pool_errors.far = make
 
--- Error values by text, even when their __tostring raises.
-function pool_errors.text_of(err)
-  local ok, text = pcall(tostring, err)
-  return ok and text or "an error of type " .. type(err)
-end
-
 return pool_errors

@@ -126,7 +126,7 @@ local function tell_unread(state)
       count = count + 1
       if count <= UNREAD_SHOWN then
         lines[#lines + 1] = ("mproc: %s failed and nobody asked: %s\n"):format(
-          pool_errors.name_task(failed, failed.first_failed), pool_errors.text_of(failed.err))
+          pool_errors.name_task(failed, failed.first_failed), errors.text_of(failed.err))
       end
     end
   end

@@ -2,26 +2,15 @@
 -- What a forked child does from its first Lua instruction to its exit code. Used by init.lua.
 
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local fork = require("mproc.process.fork")
 local traceback = require("mproc.process.traceback")
 local tree = require("mproc.process.tree")
 
 local child = {}
 
+local text_of = errors.text_of
 local call_user = core.pool.call -- so that a hook which the target has set ends with it
-
--- Error values by text, even when their __tostring raises.
-local function text_of(err)
-  local ok, text = pcall(tostring, err)
-  if not ok then
-    return ("(an error %s whose __tostring raises)"):format(type(err))
-  elseif type(err) == "table" and text:find("^table: ") then
-    return "(error object is a table value)"
-  elseif err == nil then
-    return "(error object is nil)"
-  end
-  return text
-end
 
 -- The traceback of the last error that reached `describe`, and that error.
 local described, trace = nil, ""
@@ -42,7 +31,7 @@ local function try_to_pack(err)
   if bytes then
     return true, text
   end
-  return false, ("%s\n(the error object could not travel: %s)"):format(text, text_of(reason))
+  return false, errors.text_in_place_of(err, reason)
 end
 
 -- Sends the text first, then the value if that can travel. What the child wrote is out before. False when there is no

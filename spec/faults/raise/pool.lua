@@ -262,14 +262,16 @@ local function future_scenario(call, check)
 end
 scenarios["Future:get"] = future_scenario(function(env, a, b) env.result = a:get() + b:get() end,
   function(env) return env.result == 30 end)
+-- A task that waits for env.over, and then gives 7.
+local function with_late()
+  local env = make()
+  env.over = mproc.Event()
+  local over = env.over
+  env.late = env.pool:submit(function() over:wait() return 7 end)
+  return env
+end
 scenarios["Future:get, its time over"] = {
-  make = function()
-    local env = make()
-    env.over = mproc.Event()
-    local over = env.over
-    env.late = env.pool:submit(function() over:wait() return 7 end)
-    return env
-  end,
+  make = with_late,
   call = function(env) env.late:get(0.005) end,
   audit = function(env, what)
     env.over:set()
@@ -381,13 +383,7 @@ scenarios["Pool:close and join"] = {
   make = make, once = true, call = function(env) env.pool:close() env.result = env.pool:join() end, audit = audit_end,
 }
 scenarios["Pool:join, its time over"] = {
-  make = function()
-    local env = make()
-    env.over = mproc.Event()
-    local over = env.over
-    env.late = env.pool:submit(function() over:wait() return 7 end)
-    return env
-  end,
+  make = with_late,
   call = function(env) env.pool:join(0.01) end,
   once = true,
   audit = function(env, what)

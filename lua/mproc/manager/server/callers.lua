@@ -5,6 +5,7 @@
 -- forgotten, with what it did not take from its queue.
 
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local objects = require("mproc.manager.server.objects")
 local protocol = require("mproc.manager.protocol")
 
@@ -26,7 +27,7 @@ local function reply_again(caller, chunk, seq, word, reason, name, ...)
   if not name and type(text) ~= "string" and report(caller.replies, chunk, seq, FAILED, 0, 0, 0, "error", text) then
     return false -- what a hook raised
   end
-  report(caller.replies, chunk, seq, FAILED, 0, 0, 0, "error", objects.text_of(text))
+  report(caller.replies, chunk, seq, FAILED, 0, 0, 0, "error", errors.text_of(text))
   return false
 end
 

@@ -27,21 +27,6 @@ local title -- "manager 'x' (pid n)"
 
 -- --- errors ---
 
--- An error value by its text, even when its __tostring raises.
-local function text_of(value)
-  local ok, text = pcall(tostring, value)
-  if not ok then
-    return ("(an error %s whose __tostring raises)"):format(type(value))
-  elseif value == nil then
-    return "(error object is nil)"
-  elseif type(value) == "table" and text:find("^table: ") then
-    return "(error object is a table value)"
-  end
-  return text
-end
-
-objects.text_of = text_of
-
 local function with_trace(text)
   return ("%s\nremote traceback of the %s:\n%s"):format(text, title, traceback.of_task(entry_point, depth, 1))
 end
@@ -51,13 +36,13 @@ local function describe(err)
   if rawequal(err, REFUSAL) or type(err) == "number" or type(err) == "boolean" then
     return err
   elseif err == nil or type(err) == "string" then
-    return with_trace(text_of(err))
+    return with_trace(errors.text_of(err))
   end
   local bytes, reason = core.pack(err, "error")
   if bytes then
     return err
   end
-  return with_trace(("%s\n(the error object could not travel: %s)"):format(text_of(err), text_of(reason)))
+  return with_trace(errors.text_in_place_of(err, reason))
 end
 
 objects.describe = describe

@@ -7,6 +7,7 @@
 
 local check = require("mproc.check")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local objects = require("mproc.manager.server.objects")
 local protocol = require("mproc.manager.protocol")
 
@@ -49,8 +50,7 @@ end
 local function fail(peer, seq, err)
   local bytes, reason = protocol.pack_abroad("error", { n = 1, err })
   if not bytes then
-    local text = ("%s\n(the error object could not travel: %s)"):format(objects.text_of(err), objects.text_of(reason))
-    bytes = protocol.pack_abroad("error", { n = 1, text })
+    bytes = protocol.pack_abroad("error", { n = 1, errors.text_in_place_of(err, reason) })
   end
   reply(peer, seq, "failed", bytes)
 end

@@ -10,7 +10,6 @@ local errors = require("mproc.errors")
 local inflight = require("mproc.pool.owner.inflight")
 local job = require("mproc.pool.owner.job")
 local limits = require("mproc.pool.owner.limits")
-local pool_errors = require("mproc.pool.errors")
 local progress = require("mproc.pool.progress")
 local protocol = require("mproc.pool.protocol")
 local workers = require("mproc.pool.owner.workers")
@@ -75,7 +74,7 @@ function loop.call_back(f, ...)
   if ok == nil then
     loop.raise_interrupt(err)
   elseif not ok then
-    core.write_stderr(("mproc: a pool's callback raised: %s\n"):format(pool_errors.text_of(err)))
+    core.write_stderr(("mproc: a pool's callback raised: %s\n"):format(errors.text_of(err)))
   end
 end
 

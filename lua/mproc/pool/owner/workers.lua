@@ -254,7 +254,7 @@ function workers.refill(state)
   end
   local ok, message, name = workers.fill(state)
   if ok and message ~= nil then
-    core.write_stderr(("mproc: an at_fork hook raised: %s\n"):format(pool_errors.text_of(message)))
+    core.write_stderr(("mproc: an at_fork hook raised: %s\n"):format(errors.text_of(message)))
   end
   if ok or next(all.by_pid) then
     return
@@ -262,7 +262,7 @@ function workers.refill(state)
   all.no_worker_since = all.no_worker_since or core.time()
   if core.time() - all.no_worker_since > START_SECONDS then
     local fail = name == "hook" and workers.break_down or give_up
-    fail(state, pool_errors.no_workers(pool_errors.text_of(message), name))
+    fail(state, pool_errors.no_workers(errors.text_of(message), name))
   end
 end
 

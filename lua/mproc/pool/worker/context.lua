@@ -3,6 +3,7 @@
 -- by init.lua.
 
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local traceback = require("mproc.process.traceback")
 
 local context = {}
@@ -34,21 +35,6 @@ function context.pretend(other)
   return was
 end
 
--- An error value by its text, even when its __tostring raises.
-function context.text_of(value)
-  local ok, text = pcall(tostring, value)
-  if not ok then
-    return ("(an error %s whose __tostring raises)"):format(type(value))
-  elseif value == nil then
-    return "(error object is nil)"
-  elseif type(value) == "table" and text:find("^table: ") then
-    return "(error object is a table value)"
-  end
-  return text
-end
-
-local text_of = context.text_of
-
 local function with_trace(text)
   return ("%s\nremote traceback of worker %d (pid %d):\n%s"):format(text, record.index, record.pid,
     traceback.of_task(loop, depth, 1))
@@ -60,7 +46,7 @@ local function describe_object(err)
   if bytes then
     return err
   end
-  return with_trace(("%s\n(the error object could not travel: %s)"):format(text_of(err), text_of(reason)))
+  return with_trace(errors.text_in_place_of(err, reason))
 end
 
 local SCALAR = { number = true, boolean = true }
@@ -70,7 +56,7 @@ local SCALAR = { number = true, boolean = true }
 function context.describe(err)
   local kind = type(err)
   if err == nil or kind == "string" then
-    err = text_of(err)
+    err = errors.text_of(err)
     if record.serial then
       return err
     end

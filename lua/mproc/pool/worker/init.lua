@@ -11,6 +11,7 @@
 
 local context = require("mproc.pool.worker.context")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local protocol = require("mproc.pool.protocol")
 local run = require("mproc.pool.worker.run")
 
@@ -196,7 +197,7 @@ function worker.finalize(slot)
   local ok, err = run.call(slot, slot.finalizer)
   if not ok then
     core.write_stderr(("mproc: the finalizer of worker %d (pid %d) failed: %s\n"):format(slot.index, slot.record.pid,
-      context.text_of(err)))
+      errors.text_of(err)))
   end
 end
 

@@ -16,7 +16,7 @@ local run = {
 }
 
 local tracing = core.tracing
-local time, describe, text_of = core.time, context.describe, context.text_of
+local time, describe, text_of = core.time, context.describe, errors.text_of
 local send, call_user = protocol.report, protocol.call
 local DONE, RETURNED, FAILED = protocol.DONE, protocol.RETURNED, protocol.FAILED
 local CUT, SKIPPED = protocol.CUT, protocol.SKIPPED

@@ -7,6 +7,7 @@ local allow = require("mproc.far.redis.worker.allow")
 local lazy = require("mproc.lazy") -- gives the modules that mproc itself uses: there is one context in a process
 local context = lazy.load("mproc.pool.worker.context")
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local far_errors = require("mproc.far.redis.errors")
 local message = require("mproc.far.redis.message")
 local partial = lazy.load("mproc.pool.worker.partial")
@@ -43,7 +44,7 @@ local function field_of(worker, name)
   local module, field = allow.read(name)
   local ok, found = pcall(require, module)
   if not ok then
-    return nil, far_errors.unknown_function(worker, name, context.text_of(found))
+    return nil, far_errors.unknown_function(worker, name, errors.text_of(found))
   end
   local f = type(found) == "table" and rawget(found, field) or nil
   if type(f) ~= "function" then
@@ -71,7 +72,7 @@ end
 -- --- results ---
 
 local function failure(nanoseconds, err)
-  return message.record(FAILED, nanoseconds, pack("error", err) or pack("error", context.text_of(err)))
+  return message.record(FAILED, nanoseconds, pack("error", err) or pack("error", errors.text_of(err)))
 end
 
 -- run: what is told of a chunk. One record for what an item gave, or raised.
