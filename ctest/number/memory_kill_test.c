@@ -124,11 +124,11 @@ static void thin(void) {
   if (t_stride() > 1) setenv("MP_STRIDE", text, 1);
 }
 
-int main(void) {
-  long points = 0;
+int main(int argc, char **argv) {
+  long n = 0;
   t_start();
   thin();
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) points += t_run_op(&ops[i]);
-  printf("%ld kill points\nok %ld\n", points, (long)(sizeof ops / sizeof *ops));
+  const long points = t_run_ops(ops, sizeof ops / sizeof *ops, argc > 1 ? argv[1] : "", &n);
+  printf("%ld kill points\nok %ld\n", points, n);
   return 0;
 }
