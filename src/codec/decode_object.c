@@ -9,9 +9,15 @@
 #include "encoder.h"
 #include "names.h"
 
+/* What the reader, or else the sender, is to do about it. */
+static const char *remedy_of(unsigned flags) {
+  if (flags & MP_CODEC_PEER) return "needs trusted = true at both ends";
+  if (flags & MP_CODEC_HANDLES) return "pass {functions = true}";
+  return "what comes from another machine has none; send plain values, as encode with {abroad = true} checks";
+}
+
 static int refuse(mp_codec_decoder *d, const char *what) {
-  const char *remedy = d->flags & MP_CODEC_PEER ? "needs trusted = true at both ends" : "pass {functions = true}";
-  lua_pushfstring(d->L, "it contains %s; %s", what, remedy);
+  lua_pushfstring(d->L, "it contains %s; %s", what, remedy_of(d->flags));
   return mp_codec_decode_fail(d, lua_tostring(d->L, -1));
 }
 
