@@ -12,7 +12,7 @@ end
 
 local K = keys.of("spec")
 local LEASE = 6
-local NAMES = { "beat", "commit", "reap", "split", "cancel" }
+local NAMES = { "beat", "commit", "reap", "split", "cancel", "live" }
 
 local s, c
 setup(function()
@@ -34,7 +34,7 @@ local function script(name, list, arguments)
 end
 
 local function beat(worker, lease, ...)
-  return script("beat", { K.workers, K.info, ... }, { worker, lease or LEASE, "info" })
+  return script("beat", { K.tasks, K.workers, K.info, ... }, { worker, lease or LEASE, "info" })
 end
 
 local function reap(worker, room, lease)
@@ -43,7 +43,8 @@ end
 
 -- A chunk of n items, which that worker fetches if it is named: its id.
 local function task(k, n, worker)
-  local fields = message.task { k = k, pool = "p", f = "m.f", verb = "map", n = n or 1, bytes = "a" .. k }
+  local fields = message.task { k = k, pool = "p", f = "m.f", verb = "map", n = n or 1,
+    bytes = ("a"):rep(n or 1) .. k }
   local id = s:call("XADD", K.tasks, "*", table.unpack(fields))
   if worker then
     s:call("XREADGROUP", "GROUP", "w", worker, "COUNT", 1, "STREAMS", K.tasks, ">")
@@ -92,6 +93,57 @@ describe("beat", function()
   it("with a lease of 0 leaves in order", function()
     beat("a", 0)
     assert.equal(0, tonumber(s:call("ZSCORE", K.workers, "a")))
+    assert.same({}, consumers())
+  end)
+
+  it("makes the worker a consumer of the group, which it makes, too, and gives it nothing", function()
+    local id = task(1, 1, "a")
+    beat("a")
+    beat("b")
+    assert.same({ "a", "b" }, consumers())
+    assert.same({ id, "a", 1 }, (function(each) return { each[1], each[2], each[4] } end)(
+      s:call("XPENDING", K.tasks, "w", "-", "+", 9)[1]))
+    s:call("DEL", K.tasks)
+    beat("a")
+    assert.same({ "a" }, consumers())
+  end)
+
+  it("makes one that a server which was killed knows again", function()
+    local own = server.start({ "--appendonly", "yes" })
+    local one = own:session({ scripts = { "beat" } })
+    one:call(5, "PING")
+    one:script(nil, "beat", { K.tasks, K.workers, K.info }, { "a", LEASE, "info" })
+    one:call(5, "PING")
+    one:close()
+    own:kill()
+    own:restart()
+    assert.equal("a", own:call("XINFO", "CONSUMERS", K.tasks, "w")[1][2])
+    own:stop()
+  end)
+
+  it("is heard by a server that is full", function()
+    task(1, 1)
+    s:call("XGROUP", "DESTROY", K.tasks, "w")
+    s:call("CONFIG", "SET", "maxmemory", "1")
+    local told, answer = pcall(beat, "a")
+    s:call("CONFIG", "SET", "maxmemory", "0")
+    assert.is_true(told, answer)
+    assert.is_table(answer)
+    assert.same({ "a" }, consumers())
+    assert.truthy(s:call("ZSCORE", K.workers, "a"))
+  end)
+end)
+
+describe("live", function()
+  it("makes a stream that expires, and puts its end off", function()
+    local function live(most)
+      assert.equal(1, script("live", { K.result("p") }, { "hello", most }))
+      return s:call("PTTL", K.result("p"))
+    end
+    local left = live(5000)
+    assert.is_true(left > 0 and left <= 5000, left)
+    assert.is_true(live(60000) > 5000)
+    assert.equal("hello", s:call("XRANGE", K.result("p"), "-", "+")[1][2][1])
   end)
 end)
 
@@ -232,7 +284,8 @@ describe("split", function()
   it("puts an entry for each item in the place of a chunk", function()
     local id = task(7, 3, "a")
     local function split()
-      return script("split", { K.tasks }, { id, "7", "p", "m.f", "1m", "4", "2", "x,y", "one", "two", "three" })
+      return script("split", { K.tasks }, { id, "7", "p", "m.f", "1m", "4", "2", "x,y", "1", "3", "one", "two",
+        "three" })
     end
     assert.equal(3, split())
     assert.equal(0, split())
@@ -244,6 +297,18 @@ describe("split", function()
     end
     assert.same({ "7:4", 1, "one", 2, "x,y" }, found[1])
     assert.same({ { "7:5", 1, "two", 2, "x,y" }, { "7:6", 1, "three", 2, "x,y" } }, { found[2], found[3] })
+  end)
+
+  it("puts one for some items each, the last of which may have fewer", function()
+    local id = task(7, 8, "a")
+    assert.equal(3, script("split", { K.tasks }, { id, "7", "p", "m.f", "1m", "0", "1", "x", "3", "8", "aaa", "bbb",
+      "cc" }))
+    local found = {}
+    for i, entry in ipairs(s:call("XRANGE", K.tasks, "-", "+")) do
+      local t = message.read_task(entry[1], entry[2])
+      found[i] = { t.label, t.n }
+    end
+    assert.same({ { "7:0", 3 }, { "7:3", 3 }, { "7:6", 2 } }, found)
   end)
 end)
 

@@ -7,6 +7,7 @@ local fleet = require("redis.spec.support.fleet")
 local keys = require("mproc.far.redis.keys")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
+local pretty = require("pl.pretty")
 local program = require("spec.support.program")
 local server = require("redis.spec.support.server")
 local tasks = require("redis.spec.support.tasks")
@@ -118,11 +119,36 @@ local function start_map(pool)
   return pool:map_async(tasks.slow, items, some(8)), items
 end
 
+-- What the server has, who lives, and what the workers have said: so that a hang can be read.
+local function describe_state(c)
+  local lines = {}
+  local function add(name, ...)
+    local ok, reply = pcall(c.server.call, c.server, ...)
+    lines[#lines + 1] = name .. ": " .. (ok and pretty.write(reply, "") or tostring(reply)):sub(1, 2000)
+  end
+  thaw(c, true)
+  add("tasks", "XRANGE", K.tasks, "-", "+", "COUNT", 20)
+  add("consumers", "XINFO", "CONSUMERS", K.tasks, "w")
+  add("pending", "XPENDING", K.tasks, "w", "-", "+", 20)
+  add("leases", "ZRANGE", K.workers, 0, -1, "WITHSCORES")
+  add("told", "HGETALL", K.info)
+  add("time", "TIME")
+  add("results", "KEYS", K.results)
+  for i, pid in ipairs(c.fleet.pids) do
+    lines[#lines + 1] = ("worker %d: pid %d, %s"):format(i, pid, server.runs(pid) and "runs" or "is gone")
+  end
+  lines[#lines + 1] = "owner: " .. pretty.write(c.pool:stats(), "")
+  lines[#lines + 1] = "workers: " .. c.fleet:said():sub(-3000)
+  return table.concat(lines, "\n")
+end
+
 -- A child that is killed costs the item that ran: on_crash = "retry" runs it again.
 local function check(c, future, items)
   local deadline = mproc.time() + ROUND_SECONDS
   while not future:ready() do
-    assert(mproc.time() < deadline, "a map hangs")
+    if mproc.time() >= deadline then
+      error("a map hangs\n" .. describe_state(c))
+    end
     future:wait(0.05)
     thaw(c)
   end
@@ -188,6 +214,9 @@ describe("maps over several machines", function()
     mproc.sleep(3 * LEASE) -- those that were killed are missed
     c.fleet:stop()
     local left = ok and c.server:keys()
+    if left and left[1] then
+      print(describe_state(c))
+    end
     c.server:stop()
     local names = {}
     for name, n in pairs(told) do

@@ -58,8 +58,9 @@ end
 
 -- What all of them have said.
 function Fleet:said()
-  local file <close> = assert(io.open(self.log))
-  return file:read("a")
+  local file <close> = io.open(self.log)
+  self.last_words = file and file:read("a") or self.last_words
+  return self.last_words
 end
 
 -- In order, so that nothing is left at the server; then by force.
@@ -73,6 +74,7 @@ function Fleet:stop()
       self:kill(i)
     end
   end
+  self:said()
   os.remove(self.log)
 end
 

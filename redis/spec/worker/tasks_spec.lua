@@ -165,11 +165,28 @@ describe("a process of a worker program that dies", function()
     os.remove(path)
   end)
 
+  it("costs its own item alone in a chunk of more items than are parted at once", function()
+    local list = {}
+    for i = 1, 30000 do
+      list[i] = i
+    end
+    local k = o:map("leave_at_3", list)
+    local values = o:values(k, 60)
+    assert.equal("worker_died", o.found[k][3][1].kind)
+    for i = 1, #list do
+      assert.is_true(values[i] == i or i == 3)
+    end
+  end)
+
   it("lets the other items go on at once", function()
-    local k = o:map("leave_at_3", { 3, 1 })
-    local began = mproc.time()
-    o:values(k)
-    assert.is_true(mproc.time() - began < 1)
+    local best = math.huge -- of some, for the machine may be busy
+    for _ = 1, 10 do
+      local k = o:map("leave_at_3", { 3, 1 })
+      local began = mproc.time()
+      o:values(k)
+      best = math.min(best, mproc.time() - began)
+    end
+    assert.is_true(best < 0.1, best)
   end)
 end)
 

@@ -135,6 +135,7 @@ function connection.open(target, host, port, deadline)
   sock:settimeout(0)
   return setmetatable({
     sock = sock, fd = sock:getfd(), reader = resp.reader(), out = {}, first = 1, last = 0, at = 1, unsent = 0,
+    is_full = false,
   }, Connection)
 end
 
@@ -167,6 +168,7 @@ function Connection:flush()
     local to, message, partly = self.sock:send(bytes, self.at)
     local upto = to or partly or self.at - 1
     self.unsent, self.at = self.unsent - (upto - self.at + 1), upto + 1
+    self.is_full = not to
     if not to then
       return WOULD_BLOCK[message], message
     end
@@ -241,7 +243,7 @@ end
 -- --- errors of the server ---
 
 local AWAY = { LOADING = true, READONLY = true, TRYAGAIN = true, CLUSTERDOWN = true, MASTERDOWN = true, MOVED = true,
-  ASK = true, UNBLOCKED = true }
+  ASK = true, UNBLOCKED = true, BUSY = true }
 local REFUSED = { NOAUTH = true, WRONGPASS = true, NOPERM = true }
 
 -- "disconnected": it is as if the server were away; "refused": it does not let this user; else "error".

@@ -27,7 +27,6 @@ local message = {
 
 local RECORD_START = "<I1I8I4"
 local RECORD_HEAD = RECORD_START:packsize()
-local ITEMS_MOST = 1 << 23 -- of a chunk: a byte each, and a message of 8 MiB
 
 local VERBS = { map = "m", star = "s", call = "c" }
 local VERB_OF = { m = "map", s = "star", c = "call" }
@@ -90,7 +89,7 @@ end
 function message.read_task(id, list)
   local fields = pairs_of(list or {})
   local n = math.tointeger(tonumber(fields.n))
-  local counts = n and n >= 0 and n <= ITEMS_MOST
+  local counts = n and n >= 0 and n <= math.max(1, #(fields.a or "")) -- an item takes a byte at least
   if not (fields.k and fields.p and fields.f and fields.m and fields.a and counts) then
     return nil, "the entry is no task"
   end

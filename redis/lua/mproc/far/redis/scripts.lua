@@ -1,30 +1,47 @@
 -- SPDX-License-Identifier: MIT
--- The five scripts that run inside the server, each of which is one step for all who look at the queue. Used by
+-- The six scripts that run inside the server, each of which is one step for all who look at the queue. Used by
 -- session.lua, keeper and worker programs. Keys are those of keys.lua; all are given, none is made in a script, for
 -- clusters.
 --
 -- Only TIME, the server's clock, counts: what clocks of machines show does not matter. A script that has begun to
--- write is not stopped by maxmemory, so none is torn.
+-- write is not stopped by maxmemory, so none is torn; those by which a full server gets empty begin with a command
+-- that takes no memory.
 --
 --   name    keys      arguments                    answers
---   beat    w i r:P…  worker, lease, info          { now, names of the r:P that are gone }. Lease 0: it leaves in order
+--   beat    t w i     worker, lease, info          { now, names of the r:P that are gone }. Lease 0: it leaves in order
+--           r:P…
 --   commit  t r:P     id, label, records, …        how many were refused; -1: the owner is gone, all are deleted
 --   reap    t w i     worker, room, lease          entries of the dead, now its: { id, fields, deaths, whose, info }
---   split   t         id, k, p, f, m, first,       how many entries took its place, an item each; 0: it was not in hand
---                     deaths, hosts, bytes, …      any more
+--   split   t         id, k, p, f, m, first,       how many entries took its place, of size items each, n in all; 0: it
+--                     deaths, hosts, size, n,      was not in hand any more
+--                     bytes, …
 --   cancel  t         id                           1: deleted, nobody had fetched it; 0: fetched; -1: not there
+--   live    r:P       field, milliseconds          1: the stream is there, and expires after that time
 
 local scripts = {}
 
+-- Who has a lease is a consumer of the group, and the group is there: a reap, which goes by the group's consumers, sees
+-- every member of w. What is read is behind the last of all ids: nothing, and nothing counts as delivered again; by
+-- NOACK the server writes the consumer into its append-only file, which is all that it does here.
 scripts.beat = [[
+redis.call("HDEL", KEYS[3], "")
 local time = redis.call("TIME")
 local now = time[1] + time[2] / 1e6
 local lease = tonumber(ARGV[2])
 local ends = lease > 0 and string.format("%.6f", now + lease) or "0"
-redis.call("ZADD", KEYS[1], ends, ARGV[1])
-redis.call("HSET", KEYS[2], ARGV[1], ARGV[3])
+redis.call("ZADD", KEYS[2], ends, ARGV[1])
+redis.call("HSET", KEYS[3], ARGV[1], ARGV[3])
+local function join()
+  return redis.pcall("XREADGROUP", "GROUP", "w", ARGV[1], "COUNT", 1, "NOACK", "STREAMS", KEYS[1],
+    "18446744073709551615-18446744073709551614")
+end
+local joined = lease > 0 and join()
+if joined and joined.err then
+  redis.pcall("XGROUP", "CREATE", KEYS[1], "w", "0", "MKSTREAM")
+  join()
+end
 local gone = {}
-for n = 3, #KEYS do
+for n = 4, #KEYS do
   if redis.call("EXISTS", KEYS[n]) == 0 then
     gone[#gone + 1] = KEYS[n]
   end
@@ -134,11 +151,13 @@ if redis.call("XACK", KEYS[1], "w", ARGV[1]) == 0 then
   return 0
 end
 redis.call("XDEL", KEYS[1], ARGV[1])
-for n = 9, #ARGV do
-  redis.call("XADD", KEYS[1], "*", "k", ARGV[2], "p", ARGV[3], "f", ARGV[4], "m", ARGV[5], "n", 1, "a", ARGV[n],
-    "o", ARGV[6] + n - 9, "d", ARGV[7], "h", ARGV[8])
+local size, left, offset = ARGV[9] + 0, ARGV[10] + 0, ARGV[6] + 0
+for n = 11, #ARGV do
+  redis.call("XADD", KEYS[1], "*", "k", ARGV[2], "p", ARGV[3], "f", ARGV[4], "m", ARGV[5], "n", math.min(size, left),
+    "a", ARGV[n], "o", offset, "d", ARGV[7], "h", ARGV[8])
+  offset, left = offset + size, left - size
 end
-return #ARGV - 8
+return #ARGV - 10
 ]]
 
 scripts.cancel = [[
@@ -150,6 +169,11 @@ if not pending.err and pending[1] then
   return 0
 end
 return redis.call("XDEL", KEYS[1], ARGV[1])
+]]
+
+scripts.live = [[
+redis.call("XADD", KEYS[1], "*", ARGV[1], "1")
+return redis.call("PEXPIRE", KEYS[1], ARGV[2])
 ]]
 
 -- --- calls ---

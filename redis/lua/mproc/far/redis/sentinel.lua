@@ -17,10 +17,11 @@ local function ask(target, place, deadline)
   replies, message = c:exchange({ { "SENTINEL", "get-master-addr-by-name", target.master } }, deadline)
   c:close()
   local at = replies and replies[1]
-  if not at then
+  local host, port = type(at) == "table" and at[1], type(at) == "table" and math.tointeger(tonumber(at[2]))
+  if not (host and port) then
     return nil, message or ("%s:%d knows no master '%s'"):format(place.host, place.port, target.master)
   end
-  return at[1], math.tointeger(tonumber(at[2]))
+  return host, port
 end
 
 -- host, port of the master; or nil, message, kind.

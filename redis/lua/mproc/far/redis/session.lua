@@ -142,6 +142,7 @@ local function open(self)
 end
 
 local function connect(self)
+  fail_waiting(self, "the connection was lost") -- those that one which raised had kept from being told
   local c, message, kind = open(self)
   if not c then
     drop(self, message, kind)
@@ -276,12 +277,17 @@ function Session:try()
   return nil, trouble.text, trouble.kind
 end
 
--- Sends what can be sent without waiting.
+-- Sends what can be sent without waiting. Where a full socket takes more, somebody has read: a server that gets a long
+-- message over a slow line is not silent.
 function Session:flush()
   if self.up then
-    local ok, message = self.connection:flush()
+    local c = self.connection
+    local was_full, unsent = c.is_full, c.unsent
+    local ok, message = c:flush()
     if not ok then
       drop(self, message)
+    elseif was_full and c.unsent < unsent then
+      self.heard = time()
     end
   end
 end

@@ -8,7 +8,6 @@
 -- once results came singly), is_missing, is_stopping, asked (a request of cancel.lua).
 -- Invariant: a chunk leaves the book when its last result is in the owner's queue, and its lease ends then, not before.
 
-local core = require("mproc.core")
 local message = require("mproc.far.redis.message")
 local lazy = require("mproc.lazy") -- whose units are loaded once, which require does not know
 local protocol = lazy.load("mproc.pool.protocol")
@@ -16,17 +15,17 @@ local protocol = lazy.load("mproc.pool.protocol")
 local Book = {}
 Book.__index = Book
 
-local ROOM_NAP = 0.001 -- between two tries while the arena is full
 local DAMAGED = "the worker's answer is damaged: it has fewer results than the task has items"
 
 local take, payload, put_results = protocol.lease_task, protocol.task_bytes, protocol.put_results
 
 -- --- taking ---
 
--- slot: what the keeper was given.
-local function new(slot)
+-- slot: what the keeper was given; wait_for_room: called between two tries while the arena is full.
+local function new(slot, wait_for_room)
   return setmetatable({
-    slot = slot, chunks = {}, count = 0, bytes = 0, ended = 0, first = 1, last = 0, waiting = {}, closed = false,
+    slot = slot, wait_for_room = wait_for_room, chunks = {}, count = 0, bytes = 0, ended = 0, first = 1, last = 0,
+    waiting = {}, closed = false,
   }, Book)
 end
 
@@ -104,7 +103,7 @@ local function put(self, k, offset, count, records, at)
       error(why, 0)
     end
     total, at = total + before, rest
-    core.sleep(ROOM_NAP)
+    self.wait_for_room()
   end
 end
 
@@ -149,15 +148,33 @@ function Book:deliver(k, offset, records)
   return true
 end
 
--- None of its items will run: they count as skipped, which is what becomes of a job that is called off.
-function Book:skip(chunk)
+local function skip_some(self, chunk, offset, count)
   local slot = self.slot
-  if chunk.got then
-    return false
+  while true do
+    local posted, why, name = protocol.post(slot.results, chunk.k, offset, protocol.SKIPPED, count, slot.index, 0,
+      "result")
+    if posted then
+      return
+    elseif name ~= "ENOMEM" then
+      error(why, 0)
+    end
+    self.wait_for_room()
   end
-  protocol.post_when_room(slot.results, chunk.k, 0, protocol.SKIPPED, chunk.count, slot.index, 0, "result")
+end
+
+-- None of its items that have no result yet will run: they count as skipped, which is what becomes of a job that is
+-- called off.
+function Book:skip(chunk)
+  if not chunk.got then
+    skip_some(self, chunk, 0, chunk.count)
+  else
+    for offset = 0, chunk.count - 1 do
+      if not chunk.got[offset] then
+        skip_some(self, chunk, offset, 1)
+      end
+    end
+  end
   close(self, chunk)
-  return true
 end
 
 -- All that has no result fails.

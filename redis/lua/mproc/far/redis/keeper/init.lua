@@ -34,6 +34,7 @@ local keeper = {}
 
 local TICK = 0.05 -- between two looks at what is called off, and at the clock
 local TAKE_AT_ONCE = 64 -- tasks taken before results are looked at
+local ROOM_NAP = 0.001 -- between two tries while the owner's arena is full
 local LEAVE_SECONDS = 0.5 -- for the last words to the server
 local TERMINATED_STATUS, FAILED_STATUS = 143, 1
 
@@ -43,10 +44,15 @@ local function new(slot)
     error(errors.far("refused", wrong), 0)
   end
   local its_keys = keys.of(target.queue)
-  return {
+  local self = {
     slot = slot, far = slot.far, target = target, keys = its_keys, stream = its_keys.result(slot.far.id),
-    book = Book.new(slot), notices = notices.new(slot), fleet = fleet.new(), next_tick = 0,
+    notices = notices.new(slot), fleet = fleet.new(), next_tick = 0,
   }
+  self.book = Book.new(slot, function()
+    sender.keep_alive(self)
+    core.sleep(ROOM_NAP)
+  end)
+  return self
 end
 
 -- --- the loop ---

@@ -18,9 +18,14 @@ local resync = {
 
 local RESULTS_AT_ONCE = 256
 
-local function refused(self, text, kind)
+-- What the server says to a command: a refusal ends the keeper. After another error, if the command is needed, all is
+-- asked again.
+local function note_error(self, text, kind, is_needed)
   if kind == "refused" then
     say.refuse(self, text)
+  elseif is_needed and kind == "error" then
+    say.full(self, text)
+    self.again_at = core.time() + resync.FULL_SECONDS
   end
 end
 
@@ -42,7 +47,7 @@ end
 local function read_results(self, from)
   self.out:send(function(entries, text, kind)
     if not entries then
-      return refused(self, text, kind)
+      return note_error(self, text, kind, true)
     end
     local last = deliver.entries(self, entries)
     if last and #entries == RESULTS_AT_ONCE then
@@ -56,8 +61,10 @@ end
 -- An entry whose holder died is split, and those of its items have other ids: nobody asks whether these are there.
 local function ask_for(self, chunk)
   local id = chunk.id
-  self.out:send(function(entries)
-    if entries and not entries[1] and chunk.id == id then
+  self.out:send(function(entries, text, kind)
+    if not entries then
+      note_error(self, text, kind, true)
+    elseif not entries[1] and chunk.id == id then
       chunk.is_missing = true
     end
   end, "XRANGE", self.keys.tasks, id, id)
@@ -97,26 +104,15 @@ local function check_policy(self)
   end, "CONFIG", "GET", "maxmemory-policy")
 end
 
--- What became of a command. One without which nothing works, and which the server has no memory for, is tried again
--- with all the others.
-local function note(self, is_needed)
-  return function(_, text, kind)
-    refused(self, text, kind)
-    if is_needed and kind == "error" then
-      say.full(self, text)
-      self.again_at = core.time() + resync.FULL_SECONDS
-    end
-  end
-end
-
 -- The session is up: group and result stream exist or are made, then it is looked for what was lost.
 function resync.begin(self)
   local out = self.out
   self.is_ready, self.again_at = false, nil
   check_policy(self)
-  out:send(note(self), "XGROUP", "CREATE", self.keys.tasks, "w", "0", "MKSTREAM")
-  out:send(note(self, true), "XADD", self.stream, "*", message.HELLO, "1")
-  out:send(note(self), "PEXPIRE", self.stream, resync.EXPIRES_MS)
+  out:send(function(_, text, kind) note_error(self, text, kind) end, "XGROUP", "CREATE", self.keys.tasks, "w", "0",
+    "MKSTREAM")
+  out:script(function(_, text, kind) note_error(self, text, kind, true) end, "live", { self.stream },
+    { message.HELLO, resync.EXPIRES_MS })
   for _, id in ipairs(self.far.earlier) do
     out:send(nil, "DEL", self.keys.result(id))
   end

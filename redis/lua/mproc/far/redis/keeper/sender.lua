@@ -42,7 +42,7 @@ function sender.open(self)
   self.full_until, self.pulse_at, self.doubt_until, self.is_ready = 0, 0, 0, false
   self.down_since = core.time()
   self.out = session.new(self.target, {
-    scripts = { "cancel" },
+    scripts = { "cancel", "live" },
     on_up = function() on_up(self) end,
     on_down = function(_, text, kind) on_down(self, text, kind) end,
   })
@@ -110,6 +110,16 @@ local function lose_patience(self)
     self.far.patience, tostring(self.trouble)))
   for _, chunk in ipairs(self.book:list()) do
     self.book:fail(chunk, err)
+  end
+end
+
+-- While the owner takes no results, which may last: that it lives is told all the same. Answers are read later.
+function sender.keep_alive(self)
+  local now = core.time()
+  if self.is_ready and now >= self.pulse_at then
+    self.pulse_at = now + PULSE_SECONDS
+    pulse(self, now)
+    self.out:flush()
   end
 end
 

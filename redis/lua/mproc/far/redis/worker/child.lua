@@ -150,11 +150,15 @@ function child.run(worker, name, m, n, bytes, attempt)
   return records, run.failed, run.nanoseconds / NANO
 end
 
--- The bytes of each of a chunk's n items, as a chunk of its own. Runs nothing.
-function child.split(n, bytes)
+-- The bytes of a chunk's n items, in chunks of `size` each. Runs nothing.
+function child.split(n, bytes, size)
   local items, each = unpack(bytes), {}
-  for i = 1, n do
-    each[i] = assert(pack("items", { items[i], n = 1 }))
+  if type(items) ~= "table" then
+    error("the task's bytes are no list of items", 0)
+  end
+  for first = 1, n, size do
+    local last = math.min(first + size - 1, n)
+    each[#each + 1] = assert(pack("items", table.move(items, first, last, 1, { n = last - first + 1 })))
   end
   return each
 end

@@ -5,8 +5,8 @@
 -- them, w.settled those that have their records.
 --
 -- A chunk: id, task (message.read_task), mode (message.read_mode), deaths (workers that died of it before), futures
--- (future -> true, those that run), records (its results, once it has ended), gone (its owner is). Run singly, also:
--- single (a list of records by item), left (items to come).
+-- (future -> true, those that run), records (its results, once it has ended), gone (its owner is). Run in pieces, also:
+-- pieces (offset of a piece's first item -> records), left (items to come).
 
 local allow = require("mproc.far.redis.worker.allow")
 local child = require("mproc.far.redis.worker.child")
@@ -15,11 +15,14 @@ local message = require("mproc.far.redis.message")
 local suspects = require("mproc.far.redis.worker.suspects")
 local protocol = require("mproc.lazy").load("mproc.pool.protocol")
 
-local hand = {}
+local hand = {
+  NOBODY = "none", -- a pool that does not exist: what is committed for it is deleted
+}
 
+local PIECES = 1000 -- that are made of a chunk at once
+local SPLIT_TRIES = 3
 local POISON = 3 -- deaths of worker programs that an item may cause
 local WEIGHT = 0.2 -- of the last chunk in the mean time that one takes
-local NOBODY = "none" -- a pool that does not exist: what is committed for it is deleted
 
 -- --- ends ---
 
@@ -56,7 +59,7 @@ end
 
 -- --- running ---
 
-local run_single
+local run_piece, run_parts
 
 local function is_a(err, kind)
   return type(err) == "table" and rawget(err, "kind") == kind
@@ -115,58 +118,103 @@ local function submit(w, timeout, f, ...)
   return w.pool:submit(f, ...)
 end
 
-local function note_single(w, chunk, i, records)
-  chunk.single[i] = records
-  chunk.left = chunk.left - 1
-  if chunk.left == 0 then
-    ended(w, chunk, table.concat(chunk.single))
+-- --- in pieces ---
+
+-- A piece of a chunk: offset (of its first item), n, bytes, deaths (of attempts before, once it is a single item).
+
+local function note_piece(w, chunk, piece, records)
+  chunk.pieces[piece.offset] = records
+  chunk.left = chunk.left - piece.n
+  if chunk.left > 0 then
+    return
   end
+  local offsets, all = {}, {}
+  for offset in pairs(chunk.pieces) do
+    offsets[#offsets + 1] = offset
+  end
+  table.sort(offsets)
+  for i, offset in ipairs(offsets) do
+    all[i] = chunk.pieces[offset]
+  end
+  ended(w, chunk, table.concat(all))
 end
 
--- Item i alone, in a process of its own; deaths: of attempts before.
-function run_single(w, chunk, i, bytes, deaths)
+local function fail_piece(w, chunk, piece, err)
+  count(w, piece.n, piece.n, 0)
+  note_piece(w, chunk, piece, message.records(piece.n, protocol.FAILED,
+    error_bytes(shown(w, chunk, err, piece.deaths))))
+end
+
+-- Calls on_end(list of bytes, items of each) with a piece's parts: single items, unless there would be too many. A
+-- process that dies meanwhile has run nothing of a user's, and another one tries.
+local function split(w, chunk, piece, on_end, on_error, tries)
+  local size = -(-piece.n // PIECES)
+  watch(w, chunk, w.pool:submit(child.split, piece.n, piece.bytes, size), function(each)
+    on_end(each, size)
+  end, function(err)
+    if is_death(err) and (tries or 1) < SPLIT_TRIES then
+      return split(w, chunk, piece, on_end, on_error, (tries or 1) + 1)
+    end
+    on_error(err)
+  end)
+end
+
+-- Runs a piece by itself: so that in the end only the guilty item fails. A limit of time is each item's own.
+function run_piece(w, chunk, piece)
   local task, mode = chunk.task, chunk.mode
-  local attempt = 1 + chunk.deaths + #deaths
-  local future = submit(w, mode.timeout, child.run, w.name, task.f, task.m, 1, bytes, attempt)
+  if piece.n > 1 and mode.timeout then
+    return run_parts(w, chunk, piece)
+  end
+  local attempt = 1 + chunk.deaths + #piece.deaths
+  local future = submit(w, mode.timeout, child.run, w.name, task.f, task.m, piece.n, piece.bytes, attempt)
   watch(w, chunk, future, function(records, failed, seconds)
-    count(w, 1, failed, seconds)
-    note_single(w, chunk, i, records)
+    count(w, piece.n, failed, seconds)
+    note_piece(w, chunk, piece, records)
   end, function(err)
-    if is_death(err) and #deaths < mode.retries then
-      deaths[#deaths + 1] = { pid = err.pid, signal = err.signal, exitcode = err.exitcode }
-      return run_single(w, chunk, i, bytes, deaths)
+    if is_death(err) and piece.n > 1 then
+      return run_parts(w, chunk, piece)
+    elseif is_death(err) and #piece.deaths < mode.retries then
+      table.insert(piece.deaths, { pid = err.pid, signal = err.signal, exitcode = err.exitcode })
+      return run_piece(w, chunk, piece)
     end
-    count(w, 1, 1, 0)
-    note_single(w, chunk, i, message.record(protocol.FAILED, 0, error_bytes(shown(w, chunk, err, deaths))))
+    fail_piece(w, chunk, piece, err)
   end)
 end
 
--- Its items one by one, so that only the guilty one fails. first: the death that its only item has caused already.
-local function run_singly(w, chunk, first)
-  local task = chunk.task
-  chunk.single, chunk.left = {}, task.n
-  if task.n == 1 then
-    return run_single(w, chunk, 1, task.bytes, first)
-  end
-  watch(w, chunk, w.pool:submit(child.split, task.n, task.bytes), function(each)
-    for i = 1, task.n do
-      run_single(w, chunk, i, each[i], {})
+function run_parts(w, chunk, piece)
+  split(w, chunk, piece, function(each, size)
+    for i, bytes in ipairs(each) do
+      local before = (i - 1) * size
+      run_piece(w, chunk, { offset = piece.offset + before, n = math.min(size, piece.n - before), bytes = bytes,
+        deaths = {} })
     end
   end, function(err)
-    fail_all(w, chunk, shown(w, chunk, err))
+    fail_piece(w, chunk, piece, err)
   end)
+end
+
+-- first: the death that its only item has caused already.
+local function run_in_pieces(w, chunk, first)
+  local task = chunk.task
+  local piece = { offset = 0, n = task.n, bytes = task.bytes, deaths = first or {} }
+  chunk.pieces, chunk.left = {}, task.n
+  if task.n > 1 then
+    return run_parts(w, chunk, piece)
+  end
+  return run_piece(w, chunk, piece)
 end
 
 -- The death of a process that had a whole chunk.
 local function child_died(w, chunk, err)
-  local task = chunk.task
-  if task.n > 1 then
-    return run_singly(w, chunk)
+  if chunk.task.n > 1 then
+    return run_in_pieces(w, chunk)
   elseif chunk.mode.retries > 0 then
-    return run_singly(w, chunk, { { pid = err.pid, signal = err.signal, exitcode = err.exitcode } })
+    return run_in_pieces(w, chunk, { { pid = err.pid, signal = err.signal, exitcode = err.exitcode } })
   end
   fail_all(w, chunk, shown(w, chunk, err))
 end
+
+-- --- whole chunks ---
 
 local function run_whole(w, chunk)
   local task = chunk.task
@@ -183,13 +231,12 @@ local function run_whole(w, chunk)
   end)
 end
 
--- A limit of time is each item's own.
 function hand.run(w, chunk)
   local task = chunk.task
   if not allow.matches(w.allow, task.f) then
     fail_all(w, chunk, far_errors.unknown_function(w.name, task.f, "no --allow of it matches"))
   elseif chunk.mode.timeout and task.n > 1 then
-    run_singly(w, chunk)
+    run_in_pieces(w, chunk)
   else
     run_whole(w, chunk)
   end
@@ -197,23 +244,23 @@ end
 
 -- --- taking ---
 
--- What died with a worker program goes back in single items, so that what killed it is parted from what did not. One
+-- What died with a worker program goes back in pieces, so that what killed it is parted from what did not. One item
 -- that has done so too often is answered. info: what the dead one had told of itself.
 local function take_from_dead(w, chunk, whose, info)
   local task = chunk.task
   if not suspects.is_to_blame(chunk, info) then
     chunk.deaths = task.deaths
-    return w.put_back(chunk, { task.bytes }, task.hosts or "")
+    return w.put_back(chunk, { task.bytes }, task.n, task.hosts or "")
   end
   local host = whose:match("^(.*):%d+:[^:]*$") or whose
   local hosts = (task.hosts or "") == "" and host or task.hosts .. "," .. host
-  if task.n == 1 and chunk.deaths >= POISON then
+  if task.n <= 1 and chunk.deaths >= POISON then
     return fail_all(w, chunk, far_errors.poison(task.f, chunk.deaths, hosts))
-  elseif task.n == 1 then
-    return w.put_back(chunk, { task.bytes }, hosts)
+  elseif task.n <= 1 then
+    return w.put_back(chunk, { task.bytes }, 1, hosts)
   end
-  watch(w, chunk, w.pool:submit(child.split, task.n, task.bytes), function(each)
-    w.put_back(chunk, each, hosts)
+  split(w, chunk, { n = task.n, bytes = task.bytes }, function(each, size)
+    w.put_back(chunk, each, size, hosts)
   end, function(err)
     fail_all(w, chunk, shown(w, chunk, err))
   end)
@@ -229,7 +276,7 @@ function hand.take(w, id, fields, deaths, whose, info)
   local chunk = { id = id, task = task, deaths = (deaths or 0) + (task and task.deaths or 0), futures = {} }
   w.hand[id], w.inhand = chunk, w.inhand + 1
   if not task then
-    chunk.task = { pool = NOBODY, label = "0", n = 0 }
+    chunk.task = { pool = hand.NOBODY, label = "0", n = 0 }
     return ended(w, chunk, "")
   end
   local why
@@ -255,7 +302,7 @@ function hand.abandon(w, pool)
       for future in pairs(chunk.futures) do
         future:terminate()
       end
-      if not next(chunk.futures) then
+      if not next(chunk.futures) and not chunk.records then
         ended(w, chunk, "")
       end
     end
@@ -272,7 +319,7 @@ end
 
 -- Lets go of what has not begun: the chunk stays this worker's at the server. True when nothing of it ran.
 function hand.release(w, chunk)
-  if chunk.records or chunk.single then
+  if chunk.records or chunk.pieces then
     return false
   end
   for future in pairs(chunk.futures) do
@@ -290,7 +337,7 @@ function hand.pools(w)
   local set, list = {}, {}
   for _, chunk in pairs(w.hand) do
     local pool = chunk.task.pool
-    if not set[pool] and pool ~= NOBODY then
+    if not set[pool] and pool ~= hand.NOBODY then
       set[pool] = true
       list[#list + 1] = pool
     end

@@ -22,7 +22,6 @@ local PREFETCH_MIN, PREFETCH_MAX = 2, 64 -- chunks for each process
 local WEIGHT = 0.2 -- of the last round trip in the mean
 local CHUNK_LEAST = 1e-4 -- seconds that one takes, its way through the local pool included
 local PENDING_MOST = 10000
-local LAST_ID = "18446744073709551615-18446744073709551614"
 local UNKNOWN = "unknown:0:0" -- a worker of which nothing is known
 local SCRIPTS = { "beat", "commit", "reap", "split" }
 
@@ -69,13 +68,15 @@ local function compare(w, had, pending)
   end
 end
 
--- Own pending entries are listed, not read again: a read counts as a delivery, and deliveries as deaths.
+-- Compares what is in hand with what the server has given: after a connection was lost, whichever it was, and once a
+-- lease besides, for a read may have been served on a connection that nobody has yet found to be lost. Own pending
+-- entries are listed, not read again: a read counts as a delivery, and deliveries as deaths.
 local function resume(w)
   local had = {}
   for id, chunk in pairs(w.hand) do
     had[id] = chunk
   end
-  w.resume_at = math.huge
+  w.resume_at = time() + w.lease
   w.talks:send(function(pending)
     if pending then
       compare(w, had, pending)
@@ -84,7 +85,7 @@ local function resume(w)
 end
 
 local function note_group(w, text, kind)
-  if text and not text:find("^BUSYGROUP") then
+  if text and not text:find("^BUSYGROUP") then -- the first beat may yet make it, when the server is full
     complain(w, "cannot join", text, kind)
     if kind == "refused" then
       w.refused = w.refused or text
@@ -92,12 +93,6 @@ local function note_group(w, text, kind)
     return
   end
   w.group = true
-end
-
--- Makes the consumer, so that a reap sees this worker whatever becomes of it. It reads what is pending behind the
--- last of all ids: nothing, so that nothing is counted as delivered again.
-local function make_consumer(w)
-  w.talks:send(nil, "XREADGROUP", "GROUP", keys.GROUP, w.name, "COUNT", 1, "STREAMS", w.keys.tasks, LAST_ID)
 end
 
 local function ask_policy(w)
@@ -112,9 +107,9 @@ end
 -- The session that talks has connected.
 local function joined(w)
   w.group, w.reap_at, w.beat_at, w.leased_until = false, time() + w.lease, 0, 0
+  w.resume_at = w.reap_at
   w.talks:send(function(_, text, kind) note_group(w, text, kind) end, "XGROUP", "CREATE", w.keys.tasks, keys.GROUP, "0",
     "MKSTREAM")
-  make_consumer(w)
   if not w.met then
     ask_policy(w)
   else
@@ -130,8 +125,8 @@ end
 local function lost(w, which, text, kind)
   if which == "talks" then
     w.group, w.leased_until = false, 0
-  else
-    w.reading = false
+  else -- what the server has given on it and was not read is found by a comparison
+    w.reading, w.resume_at = false, 0
   end
   if kind == "refused" and not w.met then
     w.refused = text
@@ -175,7 +170,7 @@ local function note_beat(w, sent, answer, text, kind)
     return complain(w, "beat", text, kind)
   end
   local lapsed = w.met and w.leased_until < sent and w.leased_until > 0
-  w.leased_until, w.since = sent + w.lease, w.since or answer[1]
+  w.leased_until, w.since, w.group = sent + w.lease, w.since or answer[1], true
   adapt(w, time() - sent)
   for _, key in ipairs(answer[2]) do
     hand.abandon(w, key:match("([^:]*)$"))
@@ -184,15 +179,14 @@ local function note_beat(w, sent, answer, text, kind)
     w.met = true
     w.on_join()
     link.fetch(w)
-  elseif lapsed then -- frozen for longer than the lease: others may have what it had, and have taken it off the group
-    make_consumer(w)
+  elseif lapsed then -- frozen for longer than the lease: others may have what it had
     resume(w)
   end
 end
 
 -- lease: w.lease, or 0 to leave. told(whether it was answered), if given.
 function link.beat(w, lease, told)
-  local sent, list = time(), { w.keys.workers, w.keys.info }
+  local sent, list = time(), { w.keys.tasks, w.keys.workers, w.keys.info }
   for _, pool in ipairs(hand.pools(w)) do
     list[#list + 1] = w.keys.result(pool)
   end
@@ -301,9 +295,10 @@ function link.commit(w)
   local of_pool, all = {}, w.ended
   w.ended = {}
   for _, chunk in ipairs(all) do
-    local list = of_pool[chunk.task.pool] or {}
+    local pool = chunk.gone and hand.NOBODY or chunk.task.pool -- whose stream may be back: these are no results
+    local list = of_pool[pool] or {}
     list[#list + 1] = chunk
-    of_pool[chunk.task.pool] = list
+    of_pool[pool] = list
   end
   for pool, chunks in pairs(of_pool) do
     commit_pool(w, pool, chunks)
@@ -312,11 +307,11 @@ end
 
 -- --- the dead ---
 
--- Puts a chunk back as entries of an item each. Should that not come to pass, it is still this worker's at the
+-- Puts a chunk back as entries of `size` items each. Should that not come to pass, it is still this worker's at the
 -- server, and resume() takes it again.
-function link.put_back(w, chunk, each, hosts)
+function link.put_back(w, chunk, each, size, hosts)
   local task = chunk.task
-  local arguments = { task.id, task.k, task.pool, task.f, task.m, task.offset or 0, chunk.deaths, hosts }
+  local arguments = { task.id, task.k, task.pool, task.f, task.m, task.offset or 0, chunk.deaths, hosts, size, task.n }
   table.move(each, 1, #each, #arguments + 1, arguments)
   w.talks:script(function(_, text, kind)
     if text then
