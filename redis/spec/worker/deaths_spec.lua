@@ -61,7 +61,7 @@ describe("with a server that lives", function()
   end)
 
   it("a killed worker's tasks go on within a lease and two beats, in single items", function()
-    local tries, took = 0, nil
+    local tries, took = 0
     repeat -- for the machine may be busy
       local a, before = start(), 4 * tries + tries
       local k = o:map("mark", { path, path, path })
