@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Claims: the program mproc runs commands for no more CPU time than xargs takes, and a sixth of GNU parallel's; on two
--- CPUs it works on lines nearly twice as fast as a serial loop. BENCH_MIB=1024: the size of the file of lines.
+-- CPUs it works on lines nearly twice as fast as a serial loop. A trace costs next to nothing. BENCH_MIB=1024: the size of
+-- the file of lines.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")
@@ -150,6 +151,32 @@ local function counting()
   })
 end
 
+-- --- the timeline ---
+
+-- 3,000 chunks of about a millisecond.
+local TASKS = [[
+  local function task() local sum = 0 for i = 1, 200000 do sum = sum + i end return sum end
+  local items = {} for i = 1, 3000 do items[i] = i end
+  local pool <close> = require("mproc").Pool(2)
+  pool:map(task, items, 1)]]
+
+local function tracing()
+  local script, trace = os.tmpname(), os.tmpname()
+  do
+    local out <close> = assert(io.open(script, "w"))
+    out:write(TASKS)
+  end
+  local program = LUA .. " " .. script
+  harness.run({
+    title = "tasks of 1 ms, traced, CPU s", better = "less",
+    mproc = cpu(("MPROC_TRACE=%s %s"):format(trace, program)),
+    peers = { side("not traced", LUA .. " -v", cpu(program)) },
+    reach = "<= 1.02 not traced", reached = at_most({ ["not traced"] = 1.02 }),
+  })
+  os.remove(script)
+  os.remove(trace)
+end
+
 -- --- memory ---
 
 local function kib_of(pid)
@@ -189,5 +216,6 @@ write_lines()
 commands()
 lines()
 counting()
+tracing()
 memory()
 os.remove(file)
