@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Claims: the program mproc runs commands for no more CPU time than xargs takes, and a sixth of GNU parallel's; on two
--- CPUs it works on lines nearly twice as fast as a serial loop. A trace costs next to nothing. BENCH_MIB=1024: the size of
--- the file of lines.
+-- CPUs it works on lines nearly twice as fast as a serial loop. A trace costs next to nothing. BENCH_MIB=1024: the size
+-- of the file of lines.
 
 local harness = require("bench.harness")
 local mproc = require("mproc")

@@ -377,6 +377,7 @@ describe("a configuration that is replaced", function()
       end
       for _, reader in ipairs(readers) do
         assert.truthy(reader:result() > 0)
+        assert.is_true(reader:join(20))
       end
       d:close()
     end

@@ -8,7 +8,7 @@ local lfs = require("lfs")
 local leaks = {}
 
 -- How long what a dying process held may take to be noticed.
-local SETTLE_SECONDS = 5
+local SETTLE_SECONDS = 15
 
 local function own_pid()
   local file <close> = assert(io.open("/proc/self/stat"))
