@@ -99,23 +99,43 @@ static int resp_reader(lua_State *L) {
   return r->parser ? 1 : luaL_error(L, "not enough memory");
 }
 
+enum { HEAD_MOST = 1 + 20 + 2 /* a letter, a number, the line's end */ };
+
+/* Writes the line of a length; returns where it ends. */
+static char *put_head(char *to, char letter, size_t number) {
+  char digits[HEAD_MOST];
+  int n = 0;
+  do {
+    digits[n++] = (char)('0' + number % 10);
+    number /= 10;
+  } while (number > 0);
+  *to++ = letter;
+  while (n > 0) *to++ = digits[--n];
+  *to++ = '\r';
+  *to++ = '\n';
+  return to;
+}
+
 /* command(name, ...) -> its bytes. Arguments are strings and numbers. */
 static int resp_command(lua_State *L) {
   int n = lua_gettop(L);
+  size_t most = HEAD_MOST;
   luaL_Buffer b;
-  for (int i = 1; i <= n; i++) luaL_checkstring(L, i);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  luaL_buffinit(L, &b);
-  lua_pushfstring(L, "*%d\r\n", n);
-  luaL_addvalue(&b);
   for (int i = 1; i <= n; i++) {
-    lua_pushfstring(L, "$%I\r\n", (LUAI_UACINT)lua_rawlen(L, i));
-    luaL_addvalue(&b);
-    lua_pushvalue(L, i);
-    luaL_addvalue(&b);
-    luaL_addlstring(&b, "\r\n", 2);
+    luaL_checkstring(L, i);
+    most += HEAD_MOST + lua_rawlen(L, i) + 2;
   }
-  luaL_pushresult(&b);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  char *begin = luaL_buffinitsize(L, &b, most), *to = put_head(begin, '*', (size_t)n);
+  for (int i = 1; i <= n; i++) {
+    size_t len = lua_rawlen(L, i);
+    to = put_head(to, '$', len);
+    memcpy(to, lua_tostring(L, i), len);
+    to += len;
+    *to++ = '\r';
+    *to++ = '\n';
+  }
+  luaL_pushresultsize(&b, (size_t)(to - begin));
   return 1;
 }
 

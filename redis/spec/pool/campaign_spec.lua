@@ -23,6 +23,7 @@ local AT_ONCE = 4 -- maps
 local ITEMS = 40 -- at most, of a map
 local WORKERS = 3
 local LEASE = 0.4
+local SERVER = { "--appendonly", "yes", "--auto-aof-rewrite-min-size", "1mb" } -- or each restart takes longer
 local ROUND_SECONDS = 60 -- of maps at once: more is a hang
 
 local K = keys.of("spec")
@@ -193,7 +194,7 @@ describe("maps over several machines", function()
 
   it("have one result for each item, whatever dies", function()
     math.randomseed(SEED)
-    local c = { server = server.start({ "--appendonly", "yes" }), frozen = {}, owners = {} }
+    local c = { server = server.start(SERVER), frozen = {}, owners = {} }
     c.fleet = fleet.start(c.server.url, WORKERS, { lease = LEASE })
     c.pool = mproc.Pool{ url = c.server.url, on_crash = "retry", retries = 50 }
     local done = 0

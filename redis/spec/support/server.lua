@@ -17,7 +17,7 @@ Server.__index = Server
 
 local server = {}
 
-local START_SECONDS = 10
+local START_SECONDS = 30
 
 local function output_of(command)
   local pipe = assert(io.popen(command))

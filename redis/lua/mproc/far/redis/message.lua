@@ -28,6 +28,7 @@ local message = {
 local RECORD_START = "<I1I8I4"
 local RECORD_HEAD = RECORD_START:packsize()
 
+local MODES_KEPT = 100 -- whose texts have been read
 local VERBS = { map = "m", star = "s", call = "c" }
 local VERB_OF = { m = "map", s = "star", c = "call" }
 local INFO = { -- names in their order, and how a text becomes the value
@@ -46,9 +47,8 @@ local INFO = { -- names in their order, and how a text becomes the value
 
 -- --- tasks ---
 
--- task: k, pool, f, verb ("map", "star", "call"), no_result, test, timeout (seconds or nil), retries, n, bytes. A
--- list of fields for XADD.
-function message.task(task)
+-- How a task is to be run, with these flags and options: what its entry says of it.
+function message.mode(task)
   local m = message.VERSION .. VERBS[task.verb] .. (task.no_result and "n" or "") .. (task.test and "t" or "")
   if task.timeout then
     m = ("%s;t=%.17g"):format(m, task.timeout)
@@ -56,11 +56,10 @@ function message.task(task)
   if (task.retries or 0) > 0 then
     m = ("%s;r=%d"):format(m, task.retries)
   end
-  return { "k", task.k, "p", task.pool, "f", task.f, "m", m, "n", task.n, "a", task.bytes }
+  return m
 end
 
--- How a task is to be run: verb, no_result, test, timeout, retries; or nil and what is wrong.
-function message.read_mode(m)
+local function parse_mode(m)
   local version = m:match("^%d+")
   local verb, flags, options = m:match("^%d+(%a)(%a*)(.*)$")
   if version and version ~= message.VERSION then
@@ -76,6 +75,26 @@ function message.read_mode(m)
   }
 end
 
+local modes, modes_left = {}, MODES_KEPT -- text -> mode: there are few
+
+-- The same of a text: verb, no_result, test, timeout, retries, which nobody changes; or nil and what is wrong.
+function message.read_mode(m)
+  local mode, why = modes[m], nil
+  if not mode then
+    mode, why = parse_mode(m)
+    if mode and modes_left > 0 then
+      modes[m], modes_left = mode, modes_left - 1
+    end
+  end
+  return mode, why
+end
+
+-- task: k, pool, f, m (its mode, or what mode() makes it of: verb ("map", "star", "call"), no_result, test, timeout
+-- (seconds or nil), retries), n, bytes. A list of fields for XADD.
+function message.task(task)
+  return { "k", task.k, "p", task.pool, "f", task.f, "m", task.m or message.mode(task), "n", task.n, "a", task.bytes }
+end
+
 local function pairs_of(list)
   local fields = {}
   for i = 1, #list, 2 do
@@ -84,19 +103,28 @@ local function pairs_of(list)
   return fields
 end
 
+-- The values of an entry's fields, k p f m n a o d h; those that are not there are nil. Nearly all are as message.task
+-- has made them.
+local function values_of(list)
+  if list[1] == "k" and list[3] == "p" and list[5] == "f" and list[7] == "m" and list[9] == "n" and list[11] == "a"
+    and not list[13] then
+    return list[2], list[4], list[6], list[8], list[10], list[12]
+  end
+  local t = pairs_of(list)
+  return t.k, t.p, t.f, t.m, t.n, t.a, t.o, t.d, t.h
+end
+
 -- An entry of the tasks' stream: id, k, pool, f, m, n, bytes, offset (or nil), deaths, label; or nil and what is
 -- wrong, when no owner of this project wrote it.
 function message.read_task(id, list)
-  local fields = pairs_of(list or {})
-  local n = math.tointeger(tonumber(fields.n))
-  local counts = n and n >= 0 and n <= math.max(1, #(fields.a or "")) -- an item takes a byte at least
-  if not (fields.k and fields.p and fields.f and fields.m and fields.a and counts) then
+  local k, p, f, m, n, a, o, d, h = values_of(list or {})
+  n = n == "1" and 1 or math.tointeger(tonumber(n))
+  if not (k and p and f and m and a and n) or n < 0 or n > math.max(1, #a) then -- an item takes a byte at least
     return nil, "the entry is no task"
   end
   return {
-    id = id, k = fields.k, pool = fields.p, f = fields.f, m = fields.m, n = n, bytes = fields.a, offset = fields.o,
-    deaths = math.tointeger(tonumber(fields.d)) or 0, hosts = fields.h,
-    label = fields.o and fields.k .. ":" .. fields.o or fields.k,
+    id = id, k = k, pool = p, f = f, m = m, n = n, bytes = a, offset = o, label = o and k .. ":" .. o or k,
+    deaths = d and math.tointeger(tonumber(d)) or 0, hosts = h,
   }
 end
 

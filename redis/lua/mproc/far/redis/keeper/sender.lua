@@ -65,16 +65,24 @@ local function note_added(self, chunk, id, text, kind)
   end
 end
 
-local function add(self, chunk)
-  local mode, f = chunk.kind, chunk.f
-  local fields = message.task({
-    k = chunk.k, pool = self.far.id, f = f.name, verb = VERBS[protocol.verb(mode)],
-    no_result = protocol.has(mode, protocol.NO_RESULT), test = protocol.has(mode, protocol.TEST),
-    timeout = f.timeout or self.far.timeout, retries = self.far.retries, n = chunk.count,
-    bytes = self.book.payload(chunk),
+-- How the chunk is to be run, as the entry says it: made once for each function and kind.
+local function mode_of(self, f, kind)
+  local modes = f.modes or {}
+  f.modes = modes
+  modes[kind] = modes[kind] or message.mode({
+    verb = VERBS[protocol.verb(kind)], no_result = protocol.has(kind, protocol.NO_RESULT),
+    test = protocol.has(kind, protocol.TEST), timeout = f.timeout or self.far.timeout, retries = self.far.retries,
   })
+  return modes[kind]
+end
+
+local function add(self, chunk)
+  local f = chunk.f
   return self.out:send(function(...) note_added(self, chunk, ...) end, "XADD", self.keys.tasks, "*",
-    table.unpack(fields))
+    table.unpack(message.task({
+      k = chunk.k, pool = self.far.id, f = f.name, m = mode_of(self, f, chunk.kind), n = chunk.count,
+      bytes = self.book.payload(chunk),
+    })))
 end
 
 -- Sends what waits.

@@ -233,9 +233,11 @@ end
 
 function hand.run(w, chunk)
   local task = chunk.task
-  if not allow.matches(w.allow, task.f) then
-    fail_all(w, chunk, far_errors.unknown_function(w.name, task.f, "no --allow of it matches"))
-  elseif chunk.mode.timeout and task.n > 1 then
+  if task.f ~= w.allowed and not allow.matches(w.allow, task.f) then
+    return fail_all(w, chunk, far_errors.unknown_function(w.name, task.f, "no --allow of it matches"))
+  end
+  w.allowed = task.f
+  if chunk.mode.timeout and task.n > 1 then
     run_in_pieces(w, chunk)
   else
     run_whole(w, chunk)

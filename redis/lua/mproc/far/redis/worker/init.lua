@@ -3,11 +3,11 @@
 -- Invariant: the supervisor runs no code of users and decodes no task: it moves bytes, so its beats are never late
 -- because of what a task does. Its children are daemons and end with it.
 --
--- State, in one record: target, name (host:pid:nonce), host, allow (compiled patterns), lease, grace, prefetch
--- (chunks per process) and fixed_prefetch, processes, pool, say(format, …), on_join(); of hand.lua: hand, inhand,
--- running, ended, unanswered, done, failed, busy, chunk_seconds; of link.lua: keys, talks, reads, reading, group,
--- leased_until, beat_at, reap_at, read_at, commit_at, resume_at, met, refused, since, trip, late; and leaving (until
--- when what runs may end).
+-- State, in one record: target, name (host:pid:nonce), host, allow (compiled patterns), allowed (the last name that one
+-- of them matched), lease, grace, prefetch (chunks per process) and fixed_prefetch, processes, pool, say(format, …),
+-- on_join(); of hand.lua: hand, inhand, running, ended, unanswered, done, failed, busy, chunk_seconds; of link.lua:
+-- keys, talks, reads, reading, group, leased_until, beat_at, reap_at, read_at, commit_at, resume_at, met, refused,
+-- since, trip, late; and leaving (until when what runs may end).
 
 local allow = require("mproc.far.redis.worker.allow")
 local child = require("mproc.far.redis.worker.child")
@@ -26,6 +26,7 @@ local FIRST_PREFETCH = 2
 local LOOK_SECONDS = 0.01 -- how often ends of processes are looked for while they run tasks
 local FAREWELL_SECONDS = 2 -- for the last commits to be answered
 local INTERRUPTED = 130
+local GC_PAUSE = 400 -- percent: what a supervisor keeps is little, what it throws away is much
 
 local time = mproc.time
 
@@ -154,6 +155,7 @@ function worker.run(target, options)
     w.say("%s joined queue %s at %s with %d processes", w.name, target.queue, target.shown, w.processes)
   end
   link.open(w)
+  collectgarbage("setpause", GC_PAUSE) -- its processes have been started, and keep theirs
   work(w)
   farewell(w)
   w.talks:close()

@@ -278,7 +278,8 @@ local function commit_pool(w, pool, chunks)
     end
     some[#some + 1] = chunk
     bytes = bytes + #chunk.records
-    table.move({ chunk.id, chunk.task.label, chunk.records }, 1, 3, #arguments + 1, arguments)
+    local at = 3 * #some
+    arguments[at - 2], arguments[at - 1], arguments[at] = chunk.id, chunk.task.label, chunk.records
   end
   send_commit(w, pool, some, arguments)
 end
