@@ -56,6 +56,9 @@ function d:detach() end
 --- Opens a Lua file with a descriptor of its own: each of the two is closed by itself. Raises when the descriptor is
 --- lost or closed, and for a mode that is none of `io.open`. The error's name is `"EINVAL"` when the descriptor was not
 --- opened for that mode, or as of `fileno`.
+---
+--- Lua's files wait for what they read: an open file that does not (`O_NONBLOCK`, as LuaSocket's) does from then on,
+--- for all who have it. Take `fileno` or `detach` for a loop of events.
 ---@param mode? string as of `io.open`; default: what the descriptor was opened for
 ---@return file*? file the file, or nil
 ---@return string? message why there is none

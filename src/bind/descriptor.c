@@ -178,6 +178,12 @@ static bool is_mode(const char *m) {
   return strspn(m, "b") == strlen(m) && strlen(m) <= 1;
 }
 
+/* Lua's files take EAGAIN for an end or an error. */
+static void make_blocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 static int close_file(lua_State *L) {
   luaL_Stream *s = luaL_checkudata(L, 1, LUA_FILEHANDLE);
   return luaL_fileresult(L, fclose(s->f) == 0, NULL);
@@ -204,6 +210,7 @@ static int descriptor_file(lua_State *L) {
     mp_os_close(own);
     return mp_lua_fail(L, err, "cannot open the descriptor");
   }
+  make_blocking(own);
   s->closef = close_file;
   return 1;
 }
