@@ -38,7 +38,7 @@ function mproc.Dict(t, options) end
 ---@field ttl? number seconds after which an entry is gone, unless it was set again; default: for ever
 
 --- Makes a shared list.
----@param list? table what is in it first, whose `n` is honoured; default: nothing
+---@param list? table|mproc.List what is in it first, whose `n` is honoured; default: nothing
 ---@return mproc.List? l the list, or nil
 ---@return string? message why there is none
 ---@return string? code the error's name
@@ -60,8 +60,9 @@ function mproc.Namespace(t) end
 
 --- A shared table. `d[k]` and `d[k] = v` are get and set, but that assigning to a method's name raises; use `get` and
 --- `set` for keys that come from outside. Storing nil deletes. `#d` is the number of entries, exact while nobody
---- writes. `pairs(d)` gives a key that is there throughout the loop exactly once, with a value that it had meanwhile;
---- what is set or deleted in that time may show or not; changing d in the loop is allowed.
+--- writes; once one has been given a time, all are looked at. `pairs(d)` gives a key that is there throughout the loop
+--- exactly once, with a value that it had meanwhile; what is set or deleted in that time may show or not; changing d
+--- in the loop is allowed.
 ---
 --- `d.n = d.n + 1` by several processes loses counts: that is what `add` is for.
 ---@class mproc.Dict
@@ -187,7 +188,7 @@ local l = {}
 function l:append(v) end
 
 --- Adds all items of a list behind the last, at once: others see none or all.
----@param list table the items; its `n` is honoured
+---@param list table|mproc.List the items; its `n` is honoured
 function l:extend(list) end
 
 --- Adds an item before another.

@@ -75,7 +75,7 @@ function v:update(f) end
 function v:lock() end
 
 --- Shared numbers by index: `a[i]` from 1 to `#a`. Reading outside gives nil, writing outside raises. `ipairs`
---- works. Calls that move many elements do not move them all at one moment; hold `a:lock()` for that.
+--- and `pairs` work. Calls that move many elements do not move them all at one moment; hold `a:lock()` for that.
 ---@class mproc.Array
 ---@field [integer] number|boolean the element at that index
 local a = {}

@@ -312,6 +312,10 @@ local stream = {}
 ---@return any value f's first result; or `"timeout"`
 function stream:next(timeout) end
 
+--- Stops what has not begun, and lets go of what was not fetched: there is nothing more to fetch. A second time is
+--- harmless.
+function stream:close() end
+
 --- What `pool:stats()` gives.
 ---@class mproc.PoolStats
 ---@field done integer tasks and items that ended well

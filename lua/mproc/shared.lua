@@ -36,40 +36,51 @@ function shared.Dict(t, options)
   end
   check_table("Dict", t)
   local d, message, code = core.dict(DICT, check_options(options))
-  if d and t then
+  if not d then
+    return nil, message, code
+  elseif t then
     d:set_many(t)
   end
-  return d, message, code
+  return d
 end
 
 -- Set([list]), or nil, message, NAME.
 function shared.Set(list)
   check_table("Set", list)
   local s, message, code = core.dict(SET)
-  for i = 1, s and list and check.length("list.n", list) or 0 do
+  if not s then
+    return nil, message, code
+  end
+  for i = 1, list and check.length("list.n", list) or 0 do
     s:add(list[i])
   end
-  return s, message, code
+  return s
 end
 
--- List([list]), or nil, message, NAME.
+-- List([list]), or nil, message, NAME. The list may be a List: extend looks.
 function shared.List(list)
-  check_table("List", list)
+  if type(list) ~= "userdata" then
+    check_table("List", list)
+  end
   local l, message, code = core.list()
-  if l and list then
+  if not l then
+    return nil, message, code
+  elseif list then
     l:extend(list)
   end
-  return l, message, code
+  return l
 end
 
 -- Namespace([t]), or nil, message, NAME.
 function shared.Namespace(t)
   check_table("Namespace", t)
   local ns, message, code = core.dict(NAMESPACE)
-  if ns and t then
+  if not ns then
+    return nil, message, code
+  elseif t then
     core.dict_view(ns):set_many(t)
   end
-  return ns, message, code
+  return ns
 end
 
 local MEMORY_EXAMPLE = "mproc.SharedMemory{ name = \"block\", size = 4096, create = true }"

@@ -19,8 +19,8 @@ local wait = {}
 
 local SLICE = 0.1
 local FD_MAX = 0x7fffffff
-local NO_SOURCE = "it cannot be waited for; wait takes queues, connections, processes, events, futures and numbers of "
-  .. "file descriptors"
+local NO_SOURCE = "it cannot be waited for; wait takes queues, connections, processes, events, futures, Descriptors "
+  .. "and numbers of descriptors"
 
 local function hook_of(value)
   local mt = getmetatable(value)
@@ -147,7 +147,10 @@ function wait.wait(list, timeout)
   for k, i in ipairs(found) do
     result[k] = list[i]
   end
-  return result, not result[1] and "timeout" or nil
+  if not result[1] then
+    return result, "timeout"
+  end
+  return result
 end
 
 return wait

@@ -82,6 +82,24 @@ static int array_len(lua_State *L) {
   return 1;
 }
 
+/* pairs' step: as that of ipairs. */
+static int next_element(lua_State *L) {
+  mp_shm_elements *a = check(L);
+  lua_Integer i = lua_tointeger(L, 2);
+  if (i < 0 || (uint64_t)i >= a->n) return 0;
+  lua_pushinteger(L, i + 1);
+  mp_lua_element_push(L, a->type, mp_shm_elements_get(a, (uint64_t)i));
+  return 2;
+}
+
+static int array_pairs(lua_State *L) {
+  check(L);
+  lua_pushcfunction(L, next_element);
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, 0);
+  return 3;
+}
+
 /* add(i, n) -> the new value */
 static int array_add(lua_State *L) {
   mp_shm_elements *a = check(L);
@@ -314,6 +332,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = {
     {"__newindex", array_newindex},
     {"__len", array_len},
+    {"__pairs", array_pairs},
     {NULL, NULL},
 };
 

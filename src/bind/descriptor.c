@@ -269,8 +269,11 @@ static const luaL_Reg methods[] = {
     {"detach", descriptor_detach}, {"file", descriptor_file},
     {"close", descriptor_close},   {NULL, NULL},
 };
-static const luaL_Reg metamethods[] = {
-    {"__tostring", descriptor_tostring}, {"__close", descriptor_scope}, {"__gc", descriptor_gc}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__tostring", descriptor_tostring},
+                                       {"__close", descriptor_scope},
+                                       {"__gc", descriptor_gc},
+                                       {"__mproc_wait", descriptor_fileno},
+                                       {NULL, NULL}};
 static const luaL_Reg makers[] = {{"keep_descriptor", keep_descriptor},
                                   {"file_descriptor", file_descriptor},
                                   {"descriptor_store", descriptor_store},

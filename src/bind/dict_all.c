@@ -114,9 +114,28 @@ static int dict_pairs(lua_State *L) {
   return 1;
 }
 
+/* How many entries there are whose time is not over: all are looked at, without a lock. */
+static lua_Integer count_in_time(lua_State *L, const mp_lua_box *b) {
+  lua_Integer n = 0;
+  walk *object = push_walk(L, b, 1);
+  int at_buffer = lua_gettop(L);
+  for (mp_shm_item key, v; object->at < object->end || next_stripe(L, object, at_buffer);) {
+    lua_settop(L, at_buffer);
+    mp_shm_entry *e = (mp_shm_entry *)(void *)(object->buf + object->at);
+    object->at += mp_shm_entry_span(e);
+    mp_shm_entry_item(e, &key, &v);
+    n += !v.deadline || v.deadline > mp_os_coarse_now();
+  }
+  return n;
+}
+
 static int dict_len(lua_State *L) {
   uint64_t n;
   mp_lua_box *b = check_any(L);
+  if (((mp_shm_dict *)b->object)->expiring) {
+    lua_pushinteger(L, count_in_time(L, b));
+    return 1;
+  }
   mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
   int err = mp_shm_dict_count(b->object, &w, &n);
   if (err) return mp_lua_container_fail(L, err, "dict");

@@ -286,8 +286,10 @@ static int frozen_call(lua_State *L) {
   int n = lua_gettop(L);
   for (int i = 2; i <= n; i++) {
     int64_t at = find(L, &p, i);
-    if (at < 0) return 0;
-    if (i < n && !step_into(&p, (uint64_t)at)) return 0;
+    if (at < 0 || (i < n && !step_into(&p, (uint64_t)at))) {
+      lua_pushnil(L);
+      return 1;
+    }
     if (i < n) continue;
     mp_lua_frozen_push_value(L, &p, 1, (uint64_t)at);
     return 1;

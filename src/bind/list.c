@@ -169,7 +169,13 @@ static int list_add(lua_State *L) {
 
 /* --- taking items out --- */
 
-/* Pushes item i, and removes it; at_index 0: nothing is pushed when there is none. */
+/* A nil that print and tostring can show, where nothing would be no argument for them. */
+static int push_none(lua_State *L) {
+  lua_pushnil(L);
+  return 1;
+}
+
+/* Pushes item i, and removes it; at_index 0: pushes nil when there is none. */
 static int take(lua_State *L, const mp_lua_box *b, uint64_t i, int at_index) {
   int r = 0, top = lua_gettop(L);
   mp_lua_held *h;
@@ -177,7 +183,7 @@ static int take(lua_State *L, const mp_lua_box *b, uint64_t i, int at_index) {
     lua_settop(L, top);
     mp_lua_container_again(L, b, "list");
     h = mp_lua_hold(L, find, b, &i);
-    if (h->item.type == MP_ITEM_NONE) return at_index ? mp_lua_list_refuse(L, b, at_index, "") : 0;
+    if (h->item.type == MP_ITEM_NONE) return at_index ? mp_lua_list_refuse(L, b, at_index, "") : push_none(L);
     mp_lua_held_push(L, h);
     mp_shm_wait w = mp_lua_wait(L, MP_FOREVER);
     r = mp_shm_list_remove(mp_lua_container_again(L, b, "list"), i, &h->item, &w);

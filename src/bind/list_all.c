@@ -67,10 +67,20 @@ static lua_Integer list_length(lua_State *L, int idx) {
   return n;
 }
 
-/* extend(list): all at once */
+/* Replaces a List at idx by a copy of it. */
+static void make_plain(lua_State *L, int idx) {
+  if (!luaL_testudata(L, idx, MP_LIST_TYPE)) return;
+  lua_getfield(L, idx, "totable");
+  lua_pushvalue(L, idx);
+  lua_call(L, 1, 1);
+  lua_replace(L, idx);
+}
+
+/* extend(list): all at once. It may be a List, this one too. */
 static int list_extend(lua_State *L) {
   mp_lua_box *b = mp_lua_list_self(L);
   lua_settop(L, 2);
+  make_plain(L, 2);
   batch t = {.n = list_length(L, 2), .read = 0};
   t.items = lua_newuserdatauv(L, (size_t)t.n * sizeof *t.items, 0);
   t.flat = lua_newuserdatauv(L, (size_t)t.n * sizeof *t.flat, 0);
@@ -158,7 +168,8 @@ static int list_find(lua_State *L) {
     lua_pushinteger(L, i);
     return 1;
   }
-  return 0;
+  lua_pushnil(L);
+  return 1;
 }
 
 /* --- sort: a stable merge of an order of the items --- */

@@ -111,8 +111,10 @@ static int lock_locked(lua_State *L) {
 /* owner() -> pid | nil */
 static int lock_owner(lua_State *L) {
   mp_shm_proc_ref owner = mp_shm_mutex_owner(check(L)->object);
-  if (!owner) return 0;
-  lua_pushinteger(L, mp_shm_proc_pid(owner));
+  if (owner)
+    lua_pushinteger(L, mp_shm_proc_pid(owner));
+  else
+    lua_pushnil(L);
   return 1;
 }
 

@@ -110,8 +110,10 @@ Pool.resize = shield(function(pool, n)
   local ok, message, name = workers.resize(state, options.processes(n))
   if message ~= nil and (ok or name == "hook") then
     error(message, 0)
+  elseif not ok then
+    return nil, message, name
   end
-  return ok, message, name
+  return true
 end)
 
 -- --- the end ---

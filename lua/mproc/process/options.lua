@@ -67,7 +67,8 @@ end
 
 function options.check_target(target)
   if target == nil then
-    errors.raise("target is nil - did you write target=f(...) instead of target=f?")
+    errors.raise("target is nil - did you write target=f(...) instead of target=f? (A subclass may define run() "
+      .. "in its place.)")
   elseif type(target) == "string" then
     errors.raise("target must be a function, got the string %q; write target = %s, without quotes", target,
       target:match("^[%a_][%w_]*$") or "f")

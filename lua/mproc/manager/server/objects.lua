@@ -84,6 +84,10 @@ local function refuse_method(entry, name, value)
   if value ~= nil then
     refuse("'%s' of '%s' is a %s, no method; give the object a method that returns it", name, entry.kind, type(value))
   end
+  if name == "close" then
+    refuse("'%s' has no method 'close'; a proxy lets go of its object by itself, when it is dropped or a variable with "
+      .. "<close> ends", entry.kind)
+  end
   local names = names_of(entry.object)
   local near = check.nearest(name, names)
   refuse("'%s' has no method '%s'%s", entry.kind, name, near and ("; did you mean '%s'?"):format(near)

@@ -142,12 +142,15 @@ local function leave(job)
   return true
 end
 
-Iterator.__close = shield(function(self)
+-- Harmless when repeated; from then on there is nothing more to fetch.
+Iterator.close = shield(function(self)
   local job = job_for(self)
   if leave(job) then
     map.close_source(job)
   end
 end)
+
+Iterator.__close = Iterator.close
 
 function Iterator:__gc()
   local job = record.job(self)

@@ -12,6 +12,7 @@
 -- before, and what follows (job:note) can be done again: conclude() does so for an account that was cut off.
 
 local core = require("mproc.core")
+local errors = require("mproc.errors")
 local job_of = require("mproc.pool.owner.job")
 local pool_errors = require("mproc.pool.errors")
 local protocol = require("mproc.pool.protocol")
@@ -99,13 +100,16 @@ function inflight.send(state, job, mode, base, count, items)
   return nil, bytes, name
 end
 
--- The error of an item that could not be sent: where in it that lies.
+-- The error of an item that could not be sent: the caller's line, and where in the item that lies.
 function inflight.explain_unsent(state, index, item, why, name)
   local what, far = ("items[%d]"):format(index), state.far
   if far and name == far.TOO_LARGE then
     return pool_errors.too_large(what, why)
   end
-  local bytes, precise = (far and far.pack or core.pack)(item, what)
+  local bytes, precise, refused = (far and far.pack or core.pack)(item, what)
+  if refused and not bytes then
+    return ("%s: %s"):format(errors.where(), precise)
+  end
   return bytes and why or precise
 end
 
