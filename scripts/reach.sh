@@ -21,25 +21,38 @@ row() { # target, built with, what ran, outcome
   printf '%-14s %-44s %-28s %s\n' "$@"
 }
 
+# lua-5.5 stands for all of its releases.
 is_wanted() {
-  [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; esac
+  [ -z "$wanted" ] || case " $wanted " in *" $1 "* | *" ${1%.*} "*) true ;; *) false ;; esac
 }
 
 # --- sources ---
 
-# Debian's sources, by a list of their own: the machine's may have none.
+# Where this machine gets Debian's packages from.
+debian_mirror() {
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE '^[^#]*https?://[^ ]+/debian/?( |$)' |
+    grep -oE 'https?://[^ ]+' | head -n 1
+}
+
+# A list of its own for apt, and the options that make apt-get use it and nothing else: debian FOLDER TYPE SUITES.
+debian() {
+  mkdir -p "$1/lists/partial" "$1/parts" "$1/packages/partial" && : >"$1/installed"
+  printf 'Types: %s\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$2" "$(debian_mirror)" "$3" \
+    /usr/share/keyrings/debian-archive-keyring.gpg >"$1/parts/debian.sources"
+  echo "-qq -y -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$1/parts -o Dir::State::Lists=$1/lists" \
+    "-o Dir::State::status=$1/installed -o Dir::Cache=$1 -o Dir::Cache::archives=$1/packages -o Debug::NoLocking=1"
+}
+
+# Sources of the Luas that Debian has today, stable and newest: what this machine has installed may be older than both.
 fetch() {
-  local state=$work/apt
+  local state=$work/apt apt package
   [ ! -d "$work/source" ] || return 0
-  mkdir -p "$state/lists/partial" "$state/parts" "$work/source"
-  for file in /etc/apt/sources.list.d/*.sources; do
-    [ ! -e "$file" ] || sed 's/^Types:.*/Types: deb-src/' "$file" >"$state/parts/${file##*/}"
-  done
-  sed -n 's/^deb /deb-src /p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null >"$state/parts/old.list"
-  local apt="apt-get -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$state/parts -o Dir::State::Lists=$state/lists"
-  (cd "$state" && $apt update && $apt source --download-only lua5.4 lua-filesystem) >"$state/log" 2>&1
+  mkdir -p "$work/source"
+  apt="apt-get $(debian "$state" deb-src "oldstable stable testing")"
+  (cd "$state" && $apt update && for package in lua5.4/oldstable lua5.4/stable lua5.4/testing lua5.5/testing \
+    lua-filesystem/stable; do $apt source --download-only "$package"; done) >"$state/log" 2>&1
   for archive in "$state"/*.orig.tar.*; do
-    [ ! -e "$archive" ] || tar -xf "$archive" -C "$work/source"
+    case $archive in *.asc) ;; *) [ ! -e "$archive" ] || tar -xf "$archive" -C "$work/source" ;; esac
   done
 }
 
@@ -180,6 +193,8 @@ compiles() {
   row "$target" "$($cc -dumpmachine) gcc $($cc -dumpversion), Lua $version" "$*" "$outcome"
 }
 
+. scripts/reach/system.sh
+
 fetch
 mkdir -p "$work/kernel" # the system's headers, for a C library that comes without
 for part in linux asm-generic; do ln -sfn "/usr/include/$part" "$work/kernel/$part"; done
@@ -190,7 +205,7 @@ while read -r version source; do
   native "lua-$version" gcc "$version $source"
 done < <(sources)
 for name in $wanted; do
-  case $name in lua-*) sources | grep -q "^${name#lua-} " || row "$name" gcc - "not to be had here: the sources of Lua" ;; esac
+  case $name in lua-*) sources | grep -q "^${name#lua-}[. ]" || row "$name" gcc - "not to be had here: the sources of Lua" ;; esac
 done
 native own-lock "gcc -DMP_OS_OWN_TIMED_LOCK" "$(newest)"
 native musl "musl-gcc -idirafter $work/kernel" "$(newest)"
@@ -198,4 +213,7 @@ native i386 "gcc -m32 -idirafter /usr/include/$tuple" "$(newest)"
 compiles arm64 aarch64-linux-gnu-gcc -march=armv8-a "-march=armv8-a -mno-outline-atomics" -march=armv8.1-a -march=armv8.4-a
 compiles riscv64 riscv64-linux-gnu-gcc -march=rv64gc
 compiles armhf arm-linux-gnueabihf-gcc -march=armv7-a+fp
+system arm64-system arm64 linux-image-cloud-arm64 aarch64-linux-gnu-gcc qemu-system-aarch64 \
+  "-machine virt -cpu max,pauth-impdef=on,lpa2=off" ttyAMA0
+system riscv64-system riscv64 linux-image-riscv64 riscv64-linux-gnu-gcc qemu-system-riscv64 "-machine virt" ttyS0
 exit "$failed"

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -200,6 +201,36 @@ static int hostile_deny(lua_State *L) {
 /* close(fd) */
 static int hostile_close(lua_State *L) { return number_or_errno(L, close((int)luaL_checkinteger(L, 1))); }
 
+/* pipe(): its ends, the reader's first */
+static int hostile_pipe(lua_State *L) {
+  int ends[2];
+  if (pipe(ends) != 0) return luaL_error(L, "pipe: %s", strerror(errno));
+  lua_pushinteger(L, ends[0]);
+  lua_pushinteger(L, ends[1]);
+  return 2;
+}
+
+/* write(fd, bytes), read(fd): the next byte */
+static int hostile_write(lua_State *L) {
+  size_t n;
+  const char *bytes = luaL_checklstring(L, 2, &n);
+  return number_or_errno(L, write((int)luaL_checkinteger(L, 1), bytes, n));
+}
+
+static int hostile_read(lua_State *L) {
+  char byte;
+  if (read((int)luaL_checkinteger(L, 1), &byte, 1) != 1) return 0;
+  lua_pushlstring(L, &byte, 1);
+  return 1;
+}
+
+/* random(): whether the C library has random bytes, which newer kernels give to it without a system call */
+static int hostile_random(lua_State *L) {
+  char byte;
+  lua_pushboolean(L, getrandom(&byte, 1, 0) == 1);
+  return 1;
+}
+
 /* is_open(fd) */
 static int hostile_is_open(lua_State *L) {
   lua_pushboolean(L, fcntl((int)luaL_checkinteger(L, 1), F_GETFD) >= 0);
@@ -210,6 +241,10 @@ static const luaL_Reg functions[] = {
     {"deny", hostile_deny},
     {"close", hostile_close},
     {"is_open", hostile_is_open},
+    {"pipe", hostile_pipe},
+    {"write", hostile_write},
+    {"read", hostile_read},
+    {"random", hostile_random},
     {"storm", hostile_storm},
     {"caught", hostile_caught},
     {"ignore", hostile_ignore},

@@ -2,7 +2,7 @@
 -- What specs of mproc.wait and fileno share: what is ready, and descriptors to wait for.
 
 local assert = require("luassert")
-local uv = require("luv")
+local hostile = require("hostile")
 
 local readiness = {}
 
@@ -18,13 +18,12 @@ end
 
 -- The two ends of a pipe of the system's.
 function readiness.fd_pair()
-  local fds = assert(uv.pipe())
-  return fds.read, fds.write
+  return hostile.pipe()
 end
 
 function readiness.close_fds(...)
   for _, fd in ipairs({ ... }) do
-    assert(uv.fs_close(fd))
+    assert.equal(0, hostile.close(fd))
   end
 end
 

@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- q:fileno() in the event loops of others: lua-luv and cqueues, in one process and in several.
 
-local cqueues = require("cqueues")
 local children = require("spec.support.children")
 local leaks = require("spec.support.leaks")
 local lfs = require("lfs")
+local optional = require("spec.support.optional")
 local program = require("spec.support.program")
 local start_method = require("spec.support.start_method")
-local uv = require("luv")
+
+local cqueues, uv = optional("cqueues", "lua-cqueues"), optional("luv", "lua-luv")
+if not cqueues or not uv then return end
 
 local fork_it = start_method.forks and it or pending
 

@@ -2,12 +2,12 @@
 -- mproc.wait: one call over queues, processes and descriptors; what it returns, when, and at what cost.
 
 local children = require("spec.support.children")
+local hostile = require("hostile")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
 local proc = require("spec.support.proc")
 local readiness = require("spec.support.readiness")
 local start_method = require("spec.support.start_method")
-local uv = require("luv")
 
 local fork_it = start_method.forks and it or pending
 
@@ -286,7 +286,7 @@ describe("wait", function()
       assert_ready({}, { q, fd }, 0)
       local p = start(function()
         proc.wait_asleep(mproc.getppid())
-        uv.fs_write(other, "x")
+        hostile.write(other, "x")
       end)
       assert_ready({ fd }, { q, fd })
       finish(p)
@@ -329,7 +329,7 @@ describe("wait", function()
       { q, function() q:put(1) end, function() q:get(0) end },
       { near, function() far:send(1) end, function() near:recv(0) end },
       { event, function() event:set() end, function() event:clear() end },
-      { fd, function() uv.fs_write(other, "x") end, function() uv.fs_read(fd, 1) end },
+      { fd, function() hostile.write(other, "x") end, function() hostile.read(fd) end },
       { process, function() stop:put(1) end, function() end },
       { future, function() answer:put("result") end, function() end },
     }
