@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A pool's messages and its inbox: what was fetched stays until it is accounted for, whatever runs meanwhile.
 
+local collector = require("spec.support.collector")
 local core = require("mproc.core")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
@@ -295,12 +296,6 @@ describe("an inbox", function()
     assert.equal(0, protocol.pending(inbox))
   end)
 
-  -- Lua 5.5 has one way for all parameters of its collector.
-  local function pause(percent)
-    local ok, before = pcall(collectgarbage, "param", "pause", percent)
-    return ok and before or collectgarbage("setpause", percent)
-  end
-
   it("finds a finalizer's use of it", function()
     local queue, inbox = new_inbox()
     local message = {}
@@ -309,7 +304,7 @@ describe("an inbox", function()
     end
     local taken
     post(queue, 1, message)
-    local stop = pause(0)
+    local stop = collector.pause(0)
     local garbage = 0
     local function litter()
       setmetatable({}, { __gc = function()
@@ -328,7 +323,7 @@ describe("an inbox", function()
       if not generation then break end
       collectgarbage("step")
     end
-    pause(stop)
+    collector.pause(stop)
     assert.is_true(garbage > 0)
     assert.is_true(taken.done)
     assert.is_false(generation and protocol.done(inbox, generation) or false)

@@ -81,7 +81,7 @@ describe("a pool that is used in between", function()
             make()
           end })
         end
-        collectgarbage("incremental", 10, 1000, 1)
+        require("spec.support.collector").eager()
         for _ = 1, 10 do
           make()
         end
