@@ -40,7 +40,7 @@ static void push_kept(lua_State *L, texts *t, const char *text, size_t n) {
     return;
   }
   memcpy(t->p + t->n, text, n);
-  lua_pushinteger(L, (lua_Integer)(t->n << LENGTH_BITS | n));
+  lua_pushinteger(L, (lua_Integer)((uint64_t)t->n << LENGTH_BITS | n));
   t->n += n;
 }
 
@@ -63,7 +63,8 @@ static int unit_text(lua_State *L) {
   const texts *t = lua_touserdata(L, lua_upvalueindex(1));
   lua_settop(L, 1);
   if (!lua_isinteger(L, 1)) return 1;
-  size_t kept = (size_t)lua_tointeger(L, 1), at = kept >> LENGTH_BITS, n = kept & (TEXT_MOST - 1);
+  uint64_t kept = (uint64_t)lua_tointeger(L, 1), at = kept >> LENGTH_BITS;
+  size_t n = kept & (TEXT_MOST - 1);
   luaL_argcheck(L, at <= t->n && n <= t->n - at, 1, "no text lies there");
   lua_pushlstring(L, t->p + at, n);
   return 1;

@@ -58,6 +58,11 @@ int mp_os_exit_status(void) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }
 
+void mp_os_leave_files(void) {
+  fflush(NULL);
+  mp_os_close_fds();
+}
+
 MP_HOT_AFTER_FORK _Noreturn void mp_os_leave(int code) {
   fflush(NULL);
   dump_coverage();

@@ -28,7 +28,7 @@ static const char *path_of(const char *name, char path[PATH]) {
 /* --- room --- */
 
 /* What is asked for in vain shall not fill the place first. A size of 0 blocks: there is no limit. */
-static bool has_room(int fd, size_t size) {
+static bool has_room(int fd, uint64_t size) {
   struct statvfs s;
   return fstatvfs(fd, &s) != 0 || s.f_blocks == 0 || size / s.f_frsize < s.f_bavail + (size % s.f_frsize == 0);
 }
@@ -70,6 +70,7 @@ static int map(int fd, mp_os_named *out) {
   if (fstat(fd, &s) != 0) return -errno;
   if (!S_ISREG(s.st_mode)) return -EINVAL;
   if (s.st_size == 0) return -ENODATA;
+  if ((uint64_t)s.st_size > PTRDIFF_MAX) return -EFBIG;
   void *p = mmap(NULL, (size_t)s.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (p == MAP_FAILED) return -errno;
   *out = (mp_os_named){p, (size_t)s.st_size, s.st_dev, s.st_ino};

@@ -22,7 +22,7 @@ typedef struct mp_os_named {
 
 typedef struct mp_os_named_wish {
   const char *name; /* 1 to MP_NAME_MOST bytes, no slash */
-  size_t size;      /* at least 1 */
+  uint64_t size;    /* at least 1 */
   bool sparse; /* pages are found when they are touched, and SIGBUS when there are none; else all are taken at once */
   int (*interrupted)(void *arg); /* asked now and then: not 0 ends it with -EINTR */
   void *arg;

@@ -184,6 +184,9 @@ int mp_os_at_exit(void (*hook)(int status));
  * what else was registered and tells by its own end; there, and when no copy can be made, this returns -1. Here nothing
  * is left to do but to end. */
 int mp_os_exit_status(void);
+/* Inside exit(), for a process that shares its files: writes what is buffered and closes all but 0 to 2 and mproc's own. Where
+ * the system does not tell the status, exit() also moves files to where their streams have been read. */
+void mp_os_leave_files(void);
 /* Writes what is buffered and ends the process, running nothing else. */
 _Noreturn void mp_os_leave(int code);
 

@@ -110,6 +110,7 @@ static void at_exit(int status) {
     mp_shm_proc_unregister();
     mp_os_leave(failed_as);
   }
+  if (status < 0 && !mp_shm_inherited(made_here)) mp_os_leave_files();
   if (status < 0 || (told && mp_shm_inherited(made_here))) return;
   if (mp_shm_usable()) mp_shm_proc_set_exit(MP_LEFT_EARLY | (status & 0xff));
   mp_shm_proc_unregister();
