@@ -8,6 +8,7 @@ local FILL = [[
   local room = 64 << 20
   for _, size in ipairs({ 1000000, 1 << 20, 600000, (2 << 20) + 5, 100000 }) do
     for _ = 1, 2 do
+      collectgarbage() -- the queue before: closed, it lies amid the room for messages until it is collected
       local queue <close> = mproc.Queue()
       local text, n = ("x"):rep(size), 0
       while queue:put(text, 0) do n = n + 1 end
