@@ -209,7 +209,7 @@ for name in $wanted; do
 done
 native own-lock "gcc -DMP_OS_OWN_TIMED_LOCK" "$(newest)"
 native musl "musl-gcc -idirafter $work/kernel" "$(newest)"
-native i386 "gcc -m32 -idirafter /usr/include/$tuple" "$(newest)"
+native i386 "gcc -m32 -Wno-psabi -idirafter /usr/include/$tuple" "$(newest)"
 compiles arm64 aarch64-linux-gnu-gcc -march=armv8-a "-march=armv8-a -mno-outline-atomics" -march=armv8.1-a -march=armv8.4-a
 compiles riscv64 riscv64-linux-gnu-gcc -march=rv64gc
 compiles armhf arm-linux-gnueabihf-gcc -march=armv7-a+fp

@@ -80,7 +80,7 @@ system_specs() {
 # qemu's name, its machine, the kernel's console
 system_boot() {
   timeout -k 10 "${REACH_SECONDS:-7200}" nice -n 10 "$1" $2 -smp 2 -m 3G -nic none -nographic -no-reboot -kernel "$out/kernel" \
-    -initrd "$out/image" -append "console=$3 quiet panic=-1" </dev/null 2>&1 | tr -d '\r' >"$out/console.log"
+    -initrd "$out/image" -append "console=$3 quiet panic=-1" </dev/null 2>&1 | sed -u "s,\r,," >"$out/console.log"
 }
 
 # target, architecture, kernel's package, compiler, qemu's name, its machine, the kernel's console
