@@ -238,7 +238,8 @@ static int create_named(lua_State *L) {
   if (err) return refuse_name(L, err);
   mp_lua_enter(L);
   named *m = push_named(L, name);
-  const mp_os_named_wish wish = {name, (uint64_t)luaL_checkinteger(L, 2), lua_toboolean(L, 3), mp_lua_wants_interrupt, L};
+  const mp_os_named_wish wish = {name, (uint64_t)luaL_checkinteger(L, 2), lua_toboolean(L, 3), mp_lua_wants_interrupt,
+                                 L};
   err = mp_os_named_create(&wish, &m->m);
   if (err) return fail(L, err, "create", name);
   if (lua_toboolean(L, 4) && mp_os_named_own(name, &m->m) != 0) {
