@@ -5,7 +5,7 @@
 
 # What these hold is told by the row: Lua as Debian builds it, and all modules that specs load.
 system_packages="lua5.4 liblua5.4-dev lua-busted lua-filesystem lua-luv lua-cqueues lua-socket bash dash coreutils grep sed
-  findutils diffutils procps util-linux busybox-static"
+  findutils diffutils procps util-linux busybox-static libatomic1"
 
 # Debian's architecture, kernel's package: all packages that these need, in $out/packages. Their lists lie below $out.
 system_download() {

@@ -10,7 +10,8 @@ local program = require("spec.support.program")
 
 local function run(source, more)
   local r = program.text(source, { seconds = 40, env = ENV .. " " .. (more or "") })
-  assert.equal("", r.err)
+  -- Shells of 64 bits that a program of 32 starts cannot load its library, and say so.
+  assert.equal("", (r.err:gsub("ERROR: ld%.so: object [^\n]*%(wrong ELF class: ELFCLASS32%)[^\n]*\n", "")))
   return r.out
 end
 

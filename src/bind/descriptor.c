@@ -184,6 +184,17 @@ static void make_blocking(int fd) {
   if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
+/* Not every C library asks whether the descriptor can do what the mode says. */
+static FILE *open_as(int fd, const char *mode) {
+  bool both = strchr(mode, '+'), reads = *mode == 'r' || both, writes = *mode != 'r' || both;
+  int can = fcntl(fd, F_GETFL) & O_ACCMODE;
+  if ((writes && can == O_RDONLY) || (reads && can == O_WRONLY)) {
+    errno = EINVAL;
+    return NULL;
+  }
+  return fdopen(fd, mode);
+}
+
 static int close_file(lua_State *L) {
   luaL_Stream *s = luaL_checkudata(L, 1, LUA_FILEHANDLE);
   return luaL_fileresult(L, fclose(s->f) == 0, NULL);
@@ -204,7 +215,7 @@ static int descriptor_file(lua_State *L) {
   if (fd < 0) return fetch_failed(L, fd);
   int own = mp_os_duplicate(fd);
   if (own < 0) return mp_lua_fail(L, own, "cannot open the descriptor");
-  s->f = fdopen(own, mode ? mode : mode_of(own));
+  s->f = open_as(own, mode ? mode : mode_of(own));
   if (!s->f) {
     int err = -errno;
     mp_os_close(own);

@@ -2,6 +2,7 @@
 -- Every parameter of a container, and of a pool's time limits, that is a number. Used by run.lua as calls.lua is.
 
 local mproc = require("mproc")
+local part_of = require("spec.faults.limits.part")
 
 local calls = {}
 
@@ -52,7 +53,7 @@ calls["List, an index read"] = { words = { "index" }, call = function(v)
 end }
 calls["List:sub"] = { words = { "i ", "j " }, call = function(v)
   local l = mproc.List{ 1, 2, 3 }
-  return #l:sub(v) == #("abc"):sub(v) and #l:sub(1, v) == #("abc"):sub(1, v)
+  return #l:sub(v) == #part_of("abc", v) and #l:sub(1, v) == #part_of("abc", 1, v)
 end }
 for _, kind in ipairs({ "List", "Set" }) do
   calls[kind .. ", n of the list"] = { words = { "list", "key" }, call = function(v)

@@ -2,6 +2,7 @@
 -- Every parameter that is a number, of descriptors, sockets and managers. As calls.lua, which says how.
 
 local mproc = require("mproc")
+local part_of = require("spec.faults.limits.part")
 
 local calls = {}
 
@@ -88,7 +89,7 @@ for i, name in ipairs({ "i", "j" }) do
     empty(b)
     local from, to = i == 1 and v or 1, i == 2 and v or -1
     a:send_bytes("\1\2\3", from, to, SECONDS)
-    return b:recv_bytes(nil, SECONDS) == ("\1\2\3"):sub(math.tointeger(from), math.tointeger(to))
+    return b:recv_bytes(nil, SECONDS) == part_of("\1\2\3", from, to)
   end }
 end
 calls["SocketConnection:send_bytes, the time"] = { words = { "timeout" }, call = function(v)
