@@ -133,7 +133,7 @@ try() {
   elif ! smoke "$out" >"$out/smoke.log" 2>&1; then
     failed=1
     row "$1" "$with" smoke "FAILED: $out/smoke.log"
-  elif ! in_make "$1" "$cc" test SPECS="$(specs)" >"$out/specs.log" 2>&1; then
+  elif ! SPEC_SECONDS=${SPEC_SECONDS:-600} in_make "$1" "$cc" test SPECS="$(specs)" >"$out/specs.log" 2>&1; then
     failed=1
     row "$1" "$with" "smoke, specs" "FAILED: $(tail -n 2 "$out/specs.log" | head -n 1): $out/specs.log"
   else
