@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- part(text, i, j): what string.sub is to give. Lua's own cuts an index to the size of an address: with 32 bits, 2^32 + 1 is 1.
+-- part(text, i, j): what string.sub is to give. Lua's own cuts an index to the size of an address: with 32 bits,
+-- 2^32 + 1 is 1.
 
 return function(text, i, j)
   local function near(index)
