@@ -39,11 +39,11 @@ static void read_graph(mp_shm_handle h) {
   const mp_shm_frozen_shape *shape;
   CHECK(f != NULL);
   mp_shm_frozen_view v = mp_shm_frozen_look(f);
-  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(v, f->root, &shape);
+  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(&v, f->root, &shape);
   CHECK(t && !shape && t->narr == WORDS && mp_shm_frozen_int(t->words[0]) == 7);
-  const mp_shm_frozen_string *s = mp_shm_frozen_string_at(v, t->words[1]);
+  const mp_shm_frozen_string *s = mp_shm_frozen_string_at(&v, t->words[1]);
   CHECK(s && s->len == 4 && memcmp(s->bytes, "text", 5) == 0);
-  CHECK(f->nhandles == 1 && mp_shm_object_live(*(const mp_shm_handle *)mp_shm_frozen_at(v, f->handles, 8)));
+  CHECK(f->nhandles == 1 && mp_shm_object_live(*(const mp_shm_handle *)mp_shm_frozen_at(&v, f->handles, 8)));
 }
 
 static mp_shm_handle make(uint64_t size) {

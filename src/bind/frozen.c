@@ -57,7 +57,7 @@ static bool push_proxies(lua_State *L, mp_shm_handle h) {
 }
 
 /* Pushes the proxy of the table at that place; nil: there is none. proxies: the index of their table. */
-static void push_proxy(lua_State *L, int proxies, mp_shm_frozen_view v, mp_shm_handle h, uint64_t place) {
+static void push_proxy(lua_State *L, int proxies, const mp_shm_frozen_view *v, mp_shm_handle h, uint64_t place) {
   if (lua_rawgeti(L, proxies, (lua_Integer)place) == LUA_TUSERDATA) return;
   lua_pop(L, 1);
   const mp_shm_frozen_shape *shape;
@@ -67,7 +67,7 @@ static void push_proxy(lua_State *L, int proxies, mp_shm_frozen_view v, mp_shm_h
     return;
   }
   mp_lua_frozen *p = lua_newuserdatauv(L, sizeof *p, 1);
-  *p = (mp_lua_frozen){&mp_lua_frozen_mark, v, t, shape, place, h};
+  *p = (mp_lua_frozen){&mp_lua_frozen_mark, *v, t, shape, place, h};
   luaL_setmetatable(L, FROZEN_TYPE);
   lua_pushvalue(L, proxies);
   lua_setiuservalue(L, -2, 1);
@@ -83,10 +83,12 @@ static void close_pushed(lua_State *L) {
 
 static void push_root_of(lua_State *L, int proxies, mp_shm_handle h) {
   const mp_shm_frozen *f = home_of(L, proxies)->object;
-  if (f)
-    push_proxy(L, proxies, mp_shm_frozen_look(f), h, f->root);
-  else
+  if (f) {
+    mp_shm_frozen_view v = mp_shm_frozen_look(f);
+    push_proxy(L, proxies, &v, h, f->root);
+  } else {
     lua_pushnil(L);
+  }
   if (!home_of(L, proxies)->object) close_pushed(L);
 }
 
@@ -136,12 +138,12 @@ mp_lua_frozen *mp_lua_frozen_self(lua_State *L, int idx) {
 
 static void push_object(lua_State *L, const mp_lua_frozen *p, uint64_t number) {
   const mp_shm_frozen *f = (const mp_shm_frozen *)p->view.block;
-  const mp_shm_handle *h = mp_shm_frozen_at(p->view, f->handles + 8 * number, sizeof *h);
+  const mp_shm_handle *h = mp_shm_frozen_at(&p->view, f->handles + 8 * number, sizeof *h);
   if (number >= f->nhandles || !h || !mp_lua_box_push_handle(L, *h)) lua_pushnil(L);
 }
 
 void mp_lua_frozen_push_string(lua_State *L, const mp_lua_frozen *p, uint64_t word) {
-  const mp_shm_frozen_string *s = mp_shm_frozen_string_at(p->view, word);
+  const mp_shm_frozen_string *s = mp_shm_frozen_string_at(&p->view, word);
   if (s)
     lua_pushlstring(L, s->bytes, s->len);
   else
@@ -150,7 +152,7 @@ void mp_lua_frozen_push_string(lua_State *L, const mp_lua_frozen *p, uint64_t wo
 
 static void push_big(lua_State *L, const mp_lua_frozen *p, uint64_t word) {
   int64_t i;
-  if (mp_shm_frozen_big(p->view, word, &i))
+  if (mp_shm_frozen_big(&p->view, word, &i))
     lua_pushinteger(L, i);
   else
     lua_pushnil(L);
@@ -159,7 +161,7 @@ static void push_big(lua_State *L, const mp_lua_frozen *p, uint64_t word) {
 static void push_inner(lua_State *L, const mp_lua_frozen *p, int self, uint64_t place) {
   luaL_checkstack(L, 4, NULL);
   lua_getiuservalue(L, self, 1);
-  push_proxy(L, lua_gettop(L), p->view, p->handle, place);
+  push_proxy(L, lua_gettop(L), &p->view, p->handle, place);
   lua_remove(L, -2);
   if (!((mp_lua_frozen *)lua_touserdata(L, self))->table) close_pushed(L);
 }
@@ -217,49 +219,54 @@ static int64_t find_big(const mp_lua_frozen *p, lua_Integer i) {
   int64_t there;
   for (uint32_t k = 0; k < p->shape->n; k++)
     if (mp_shm_frozen_tag(p->shape->keys[k]) == MP_FROZEN_BIG &&
-        mp_shm_frozen_big(p->view, p->shape->keys[k], &there) && there == i)
+        mp_shm_frozen_big(&p->view, p->shape->keys[k], &there) && there == i)
       return k;
   return -1;
 }
 
 static int64_t find_integer(const mp_lua_frozen *p, lua_Integer i) {
   if (i >= -MP_FROZEN_INT_MOST && i < MP_FROZEN_INT_MOST)
-    return mp_shm_frozen_find(p->view, p->shape, mp_shm_frozen_word(MP_FROZEN_INT, (uint64_t)i));
+    return mp_shm_frozen_find(&p->view, p->shape, mp_shm_frozen_word(MP_FROZEN_INT, (uint64_t)i));
   return find_big(p, i);
 }
 
 static int64_t find_object(const mp_lua_frozen *p, const mp_lua_box *b) {
   const mp_shm_frozen *f = (const mp_shm_frozen *)p->view.block;
   for (uint64_t n = 0; n < f->nhandles; n++) {
-    const mp_shm_handle *h = mp_shm_frozen_at(p->view, f->handles + 8 * n, sizeof *h);
-    if (h && *h == b->handle) return mp_shm_frozen_find(p->view, p->shape, mp_shm_frozen_word(MP_FROZEN_OBJECT, n));
+    const mp_shm_handle *h = mp_shm_frozen_at(&p->view, f->handles + 8 * n, sizeof *h);
+    if (h && *h == b->handle) return mp_shm_frozen_find(&p->view, p->shape, mp_shm_frozen_word(MP_FROZEN_OBJECT, n));
   }
   return -1;
 }
 
-static int64_t find_other(lua_State *L, const mp_lua_frozen *p, int key) {
-  if (lua_isboolean(L, key))
-    return mp_shm_frozen_find(p->view, p->shape,
+static int64_t find_number(lua_State *L, const mp_lua_frozen *p, int key) {
+  int exact;
+  lua_Integer i = lua_tointegerx(L, key, &exact);
+  if (exact && (uint64_t)i - 1 < p->table->narr) return i - 1;
+  if (!p->shape) return -1;
+  int64_t k =
+      exact ? find_integer(p, i) : mp_shm_frozen_find(&p->view, p->shape, mp_shm_frozen_float(lua_tonumber(L, key)));
+  return k < 0 ? -1 : k + p->table->narr;
+}
+
+static int64_t find_in_shape(lua_State *L, const mp_lua_frozen *p, int key, int type) {
+  size_t n;
+  if (type == LUA_TSTRING) {
+    const char *s = lua_tolstring(L, key, &n);
+    return mp_shm_frozen_find_string(&p->view, p->shape, s, n);
+  }
+  if (type == LUA_TBOOLEAN)
+    return mp_shm_frozen_find(&p->view, p->shape,
                               mp_shm_frozen_word(lua_toboolean(L, key) ? MP_FROZEN_TRUE : MP_FROZEN_FALSE, 0));
-  if (lua_type(L, key) == LUA_TNUMBER)
-    return mp_shm_frozen_find(p->view, p->shape, mp_shm_frozen_float(lua_tonumber(L, key)));
   const mp_lua_box *b = mp_lua_box_any(L, key);
   return b && b->object ? find_object(p, b) : -1;
 }
 
 /* Which of the table's words the key at `key` names, or -1. */
-static int64_t find(lua_State *L, const mp_lua_frozen *p, int key) {
-  size_t n;
-  int exact = 0;
-  int64_t k;
-  if (lua_type(L, key) == LUA_TSTRING) {
-    const char *s = lua_tolstring(L, key, &n);
-    k = p->shape ? mp_shm_frozen_find_string(p->view, p->shape, s, n) : -1;
-  } else {
-    lua_Integer i = lua_type(L, key) == LUA_TNUMBER ? lua_tointegerx(L, key, &exact) : 0;
-    if (exact && (uint64_t)i - 1 < p->table->narr) return i - 1;
-    k = !p->shape ? -1 : exact ? find_integer(p, i) : find_other(L, p, key);
-  }
+static inline int64_t find(lua_State *L, const mp_lua_frozen *p, int key) {
+  int type = lua_type(L, key);
+  if (type == LUA_TNUMBER) return find_number(L, p, key);
+  int64_t k = p->shape ? find_in_shape(L, p, key, type) : -1;
   return k < 0 ? -1 : k + p->table->narr;
 }
 
@@ -276,7 +283,7 @@ static bool step_into(mp_lua_frozen *p, uint64_t at) {
   uint64_t w = p->table->words[at];
   if ((at < p->table->narr && p->table->kind != MP_FROZEN_WORDS) || mp_shm_frozen_tag(w) != MP_FROZEN_TABLE)
     return false;
-  p->table = mp_shm_frozen_table_at(p->view, (w & MP_FROZEN_PAYLOAD) * 8, &p->shape);
+  p->table = mp_shm_frozen_table_at(&p->view, (w & MP_FROZEN_PAYLOAD) * 8, &p->shape);
   return p->table != NULL;
 }
 

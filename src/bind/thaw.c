@@ -20,7 +20,7 @@ enum { FROZEN = 1, COPIES, LIST }; /* indices: the proxy; place -> copy; number 
 static void push_copy(lua_State *L, thaw_walk *x, uint64_t place) {
   const mp_shm_frozen_shape *shape;
   if (lua_rawgeti(L, COPIES, (lua_Integer)place) == LUA_TTABLE) return;
-  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(x->p->view, place, &shape);
+  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(&x->p->view, place, &shape);
   if (!t) return;
   lua_pop(L, 1);
   lua_createtable(L, t->narr < INT_MAX ? (int)t->narr : INT_MAX, shape && shape->n < INT_MAX ? (int)shape->n : 0);
@@ -74,7 +74,7 @@ static void thaw_meta(lua_State *L, const mp_lua_frozen *t) {
  * another's then: how much of it is read was decided while it was whole. */
 static void thaw_table(lua_State *L, thaw_walk *x, uint64_t place) {
   mp_lua_frozen t = *x->p;
-  t.table = mp_shm_frozen_table_at(x->p->view, place, &t.shape);
+  t.table = mp_shm_frozen_table_at(&x->p->view, place, &t.shape);
   uint64_t narr = t.table->narr, n = t.shape ? t.shape->n : 0;
   lua_rawgeti(L, COPIES, (lua_Integer)place);
   thaw_items(L, x, &t, narr);
@@ -141,7 +141,7 @@ static lua_Integer number_at(lua_State *L, int list, lua_Integer i) {
 
 static void meet_inner(lua_State *L, way *x, lua_Integer i) {
   const mp_shm_frozen_shape *shape;
-  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(x->p->view, (uint64_t)number_at(L, x->places, i), &shape);
+  const mp_shm_frozen_table *t = mp_shm_frozen_table_at(&x->p->view, (uint64_t)number_at(L, x->places, i), &shape);
   uint64_t n = !t ? 0 : t->narr + (shape ? (uint64_t)shape->n : 0);
   for (uint64_t k = t && t->kind != MP_FROZEN_WORDS ? t->narr : 0; k < n && x->looks < LOOKS_MOST; k++, x->looks++)
     if (mp_shm_frozen_tag(t->words[k]) == MP_FROZEN_TABLE) meet(L, x, (t->words[k] & MP_FROZEN_PAYLOAD) * 8, i, k);
@@ -174,7 +174,7 @@ static void push_key(lua_State *L, way *x, lua_Integer i) {
   mp_lua_frozen t = *x->p;
   uint64_t k = (uint64_t)number_at(L, x->words, i);
   uint64_t place = (uint64_t)number_at(L, x->places, number_at(L, x->parents, i));
-  t.table = mp_shm_frozen_table_at(x->p->view, place, &t.shape);
+  t.table = mp_shm_frozen_table_at(&x->p->view, place, &t.shape);
   if (!t.table || k >= t.table->narr + (t.shape ? (uint64_t)t.shape->n : 0))
     lua_pushliteral(L, "?"); /* a finalizer has closed it meanwhile */
   else if (k < t.table->narr)

@@ -28,12 +28,12 @@ static uint64_t shape_bytes(uint32_t n, uint32_t bits) {
   return sizeof(mp_shm_frozen_shape) + 8 * (uint64_t)n + index;
 }
 
-static const mp_shm_frozen_shape *shape_at(mp_shm_frozen_view v, uint64_t place) {
+static const mp_shm_frozen_shape *shape_at(const mp_shm_frozen_view *v, uint64_t place) {
   const mp_shm_frozen_shape *s = mp_shm_frozen_at(v, place, sizeof *s);
   return s && s->bits < MP_FROZEN_PLACE_BITS && mp_shm_frozen_at(v, place, shape_bytes(s->n, s->bits)) ? s : NULL;
 }
 
-const mp_shm_frozen_table *mp_shm_frozen_table_at(mp_shm_frozen_view v, uint64_t place,
+const mp_shm_frozen_table *mp_shm_frozen_table_at(const mp_shm_frozen_view *v, uint64_t place,
                                                   const mp_shm_frozen_shape **shape) {
   const mp_shm_frozen_table *t = mp_shm_frozen_at(v, place, sizeof *t);
   *shape = NULL;
@@ -43,13 +43,13 @@ const mp_shm_frozen_table *mp_shm_frozen_table_at(mp_shm_frozen_view v, uint64_t
   return mp_shm_frozen_at(v, place, sizeof *t + 8 * n) ? t : NULL;
 }
 
-const mp_shm_frozen_string *mp_shm_frozen_string_at(mp_shm_frozen_view v, uint64_t word) {
+const mp_shm_frozen_string *mp_shm_frozen_string_at(const mp_shm_frozen_view *v, uint64_t word) {
   uint64_t place = (word & MP_FROZEN_PLACE) * 8;
   const mp_shm_frozen_string *s = mp_shm_frozen_at(v, place, sizeof *s);
   return s && mp_shm_frozen_at(v, place, sizeof *s + s->len) ? s : NULL;
 }
 
-bool mp_shm_frozen_big(mp_shm_frozen_view v, uint64_t word, int64_t *i) {
+bool mp_shm_frozen_big(const mp_shm_frozen_view *v, uint64_t word, int64_t *i) {
   const int64_t *p = mp_shm_frozen_at(v, (word & MP_FROZEN_PAYLOAD) * 8, sizeof *p);
   if (p) *i = *p;
   return p != NULL;
@@ -63,13 +63,13 @@ static int64_t number_at(const mp_shm_frozen_shape *s, uint64_t i) {
   return number && number <= s->n ? (int64_t)number - 1 : -1;
 }
 
-int64_t mp_shm_frozen_find(mp_shm_frozen_view v, const mp_shm_frozen_shape *s, uint64_t word) {
+int64_t mp_shm_frozen_find(const mp_shm_frozen_view *v, const mp_shm_frozen_shape *s, uint64_t word) {
   if (s->n <= MP_FROZEN_SCAN) {
     for (uint32_t i = 0; i < s->n; i++)
       if (s->keys[i] == word) return i;
     return -1;
   }
-  uint64_t hash = mp_shm_frozen_hash(word, v.seed);
+  uint64_t hash = mp_shm_frozen_hash(word, v->seed);
   for (uint64_t probe = 0; probe < PROBES(s); probe++) {
     int64_t k = number_at(s, (hash + probe) & (PROBES(s) - 1));
     if (k < 0 || s->keys[k] == word) return k;
@@ -77,25 +77,28 @@ int64_t mp_shm_frozen_find(mp_shm_frozen_view v, const mp_shm_frozen_shape *s, u
   return -1;
 }
 
-static bool is_key(mp_shm_frozen_view v, uint64_t word, uint64_t head, const char *key, size_t n) {
-  if (word >> MP_FROZEN_PLACE_BITS != head) return false;
+static bool is_key(const mp_shm_frozen_view *v, uint64_t word, const char *key, size_t n) {
   const mp_shm_frozen_string *s = mp_shm_frozen_string_at(v, word);
   return s && s->len == n && memcmp(s->bytes, key, n) == 0;
 }
 
-int64_t mp_shm_frozen_find_string(mp_shm_frozen_view v, const mp_shm_frozen_shape *s, const char *key, size_t n) {
-  uint64_t hash = mp_shm_hash_bytes(key, n, v.seed);
-  uint64_t first = hash & ((1 << MP_FROZEN_HASH_BITS) - 1);
-  uint64_t head = mp_shm_frozen_word(MP_FROZEN_STRING, first << MP_FROZEN_PLACE_BITS) >> MP_FROZEN_PLACE_BITS;
-  if (s->n <= MP_FROZEN_SCAN) {
-    for (uint32_t i = 0; i < s->n; i++)
-      if (is_key(v, s->keys[i], head, key, n)) return i;
-    return -1;
-  }
+static int64_t probe_string(const mp_shm_frozen_view *v, const mp_shm_frozen_shape *s, uint64_t hash, uint64_t head,
+                            const char *key, size_t n) {
   for (uint64_t probe = 0; probe < PROBES(s); probe++) {
     int64_t k = number_at(s, (hash + probe) & (PROBES(s) - 1));
-    if (k < 0 || is_key(v, s->keys[k], head, key, n)) return k;
+    if (k < 0 || (s->keys[k] >> MP_FROZEN_PLACE_BITS == head && is_key(v, s->keys[k], key, n))) return k;
   }
+  return -1;
+}
+
+int64_t mp_shm_frozen_find_string(const mp_shm_frozen_view *v, const mp_shm_frozen_shape *s, const char *key,
+                                  size_t n) {
+  uint64_t hash = mp_shm_hash_bytes(key, n, v->seed);
+  uint64_t first = hash & ((1 << MP_FROZEN_HASH_BITS) - 1);
+  uint64_t head = mp_shm_frozen_word(MP_FROZEN_STRING, first << MP_FROZEN_PLACE_BITS) >> MP_FROZEN_PLACE_BITS;
+  if (s->n > MP_FROZEN_SCAN) return probe_string(v, s, hash, head, key, n);
+  for (uint32_t i = 0; i < s->n; i++)
+    if (s->keys[i] >> MP_FROZEN_PLACE_BITS == head && is_key(v, s->keys[i], key, n)) return i;
   return -1;
 }
 

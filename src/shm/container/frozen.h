@@ -103,20 +103,20 @@ static inline mp_shm_frozen_view mp_shm_frozen_look(const mp_shm_frozen *f) {
 }
 
 /* n bytes at that place, or NULL: they do not lie in the block. */
-static inline const void *mp_shm_frozen_at(mp_shm_frozen_view v, uint64_t place, uint64_t n) {
-  return n <= v.size && place <= v.size - n && place % 8 == 0 ? v.block + place : NULL;
+static inline const void *mp_shm_frozen_at(const mp_shm_frozen_view *v, uint64_t place, uint64_t n) {
+  return n <= v->size && place <= v->size - n && place % 8 == 0 ? v->block + place : NULL;
 }
 
 /* The table at that place with all its words, and its shape (NULL: none); or NULL. */
-const mp_shm_frozen_table *mp_shm_frozen_table_at(mp_shm_frozen_view v, uint64_t place,
+const mp_shm_frozen_table *mp_shm_frozen_table_at(const mp_shm_frozen_view *v, uint64_t place,
                                                   const mp_shm_frozen_shape **shape);
 /* The string of a word; or NULL. */
-const mp_shm_frozen_string *mp_shm_frozen_string_at(mp_shm_frozen_view v, uint64_t word);
+const mp_shm_frozen_string *mp_shm_frozen_string_at(const mp_shm_frozen_view *v, uint64_t word);
 /* A big integer: false when there is none. */
-bool mp_shm_frozen_big(mp_shm_frozen_view v, uint64_t word, int64_t *i);
+bool mp_shm_frozen_big(const mp_shm_frozen_view *v, uint64_t word, int64_t *i);
 /* The number of a key in the shape, or -1: of a word that is no string; of a string. */
-int64_t mp_shm_frozen_find(mp_shm_frozen_view v, const mp_shm_frozen_shape *s, uint64_t word);
-int64_t mp_shm_frozen_find_string(mp_shm_frozen_view v, const mp_shm_frozen_shape *s, const char *key, size_t n);
+int64_t mp_shm_frozen_find(const mp_shm_frozen_view *v, const mp_shm_frozen_shape *s, uint64_t word);
+int64_t mp_shm_frozen_find_string(const mp_shm_frozen_view *v, const mp_shm_frozen_shape *s, const char *key, size_t n);
 
 /* For the maker: a shape's size, and its index once its keys are there. hashes[i]: of key i. */
 uint64_t mp_shm_frozen_shape_bytes(uint32_t n);
