@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bind/bind.h"
+#include "bind/check.h"
 #include "os/process.h"
 #include "process/fork_server.h"
 #include "process/log.h"
@@ -31,7 +32,8 @@ static int sleep_until(mp_shm_wait *w) {
 
 /* sleep(seconds) */
 static int system_sleep(lua_State *L) {
-  luaL_checknumber(L, 1);
+  if (lua_type(L, 1) != LUA_TNUMBER || lua_tonumber(L, 1) != lua_tonumber(L, 1))
+    return mp_lua_refuse(L, "seconds must be a number, got %s", lua_isnone(L, 1) ? "nothing" : mp_lua_show(L, 1));
   mp_shm_wait w = mp_lua_wait(L, mp_lua_deadline(L, 1));
   if (w.deadline && sleep_until(&w) == -EINTR) return mp_lua_interrupted(L);
   return 0;

@@ -168,7 +168,7 @@ local function known_names()
     names[#names + 1] = name
   end
   table.sort(names)
-  return table.concat(names, ", ")
+  return names
 end
 
 local function freeze_args(args)
@@ -192,7 +192,7 @@ function options.read(first, initializer, initargs, maxtasksperchild, ...)
     elseif name ~= "processes" then
       local check_value = CHECKS[name]
       if not check_value then
-        errors.raise("unknown option %s; a pool has %s", errors.show(name), known_names())
+        check.options({ [name] = value }, "a pool has", known_names())
       end
       read[name] = check_value(value)
     end
