@@ -8,8 +8,8 @@
 ---
 --- A table with a metatable travels by the metatable's name: when it is registered, or when a loaded module is it or
 --- has it in a field. A metatable may have `__mproc_encode(value)`, which returns a plain value that stands for the
---- object. A module, and the functions in its fields, travel as names; the receiver requires it when needed. Values
---- may be nested 1,000 deep.
+--- object, or nil and a text: why it cannot travel. A module, and the functions in its fields, travel as names; the
+--- receiver requires it when needed. Values may be nested 1,000 deep.
 
 ---@class mproc
 local mproc = {}

@@ -355,7 +355,7 @@ function Listener.__mproc_wait(listener)
 end
 
 function Listener.__mproc_encode()
-  errors.raise("cannot send: a listener belongs to one process; send its address")
+  return nil, "a listener belongs to one process; send its address"
 end
 
 local LISTENER_OPTIONS = { "address", "authkey", "backlog", "trusted", "max_bytes", "allow_md5" }

@@ -143,10 +143,12 @@ static int put_designator(mp_codec_encoder *e, int idx, int *known) {
 }
 
 /* Calls the hook that lies above its object, at the top; its result replaces
- * both. */
+ * both. Nil and a text: it refuses, and says why. */
 static int call_hook(mp_codec_encoder *e) {
   lua_State *L = e->L;
-  int failed = lua_pcall(L, 1, 1, 0);
+  int failed = lua_pcall(L, 1, 2, 0);
+  if (!failed && lua_isnil(L, -2) && lua_type(L, -1) == LUA_TSTRING) return mp_codec_refuse_top(e);
+  if (!failed) lua_pop(L, 1);
   if (!failed || !e->parts || failed == LUA_ERRMEM) return failed ? MP_ENC_RAISED : MP_ENC_OK;
   luaL_tolstring(L, -1, NULL);
   lua_pushfstring(L, "its __mproc_encode raised: %s", lua_tostring(L, -1));

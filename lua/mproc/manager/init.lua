@@ -222,10 +222,9 @@ function Manager.__mproc_encode(self)
   local record = record_of(self)
   local link = record.link
   if record.closed then
-    errors.raise("cannot send: the %s is closed", title(record))
+    return nil, ("the %s is closed"):format(title(record))
   elseif not link.pid then
-    errors.raise("cannot send: a connection to a manager belongs to one process; send its address, and connect there "
-      .. "by mproc.connect")
+    return nil, "a connection to a manager belongs to one process; send its address, and connect there by mproc.connect"
   end
   return { ref = link.ref, pid = link.pid, name = link.name, address = link.address, requests = link.requests,
     door = link.door }

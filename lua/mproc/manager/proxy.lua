@@ -160,10 +160,10 @@ end
 function Proxy.__mproc_encode(self)
   local record = field(self, RECORD)
   if not record or record.closed then
-    errors.raise("cannot send: the proxy is closed")
+    return nil, "the proxy is closed"
   elseif not record.link.pid then
-    errors.raise("cannot send: a proxy of a manager beyond a socket belongs to its connection; send the manager's "
-      .. "address, and connect there by mproc.connect")
+    return nil, "a proxy of a manager beyond a socket belongs to its connection; send the manager's address, and "
+      .. "connect there by mproc.connect"
   end
   local link = record.link
   return { ref = link.ref, pid = link.pid, name = link.name, address = link.address, requests = link.requests,

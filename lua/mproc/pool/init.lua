@@ -288,7 +288,7 @@ function Pool.__tostring(pool)
 end
 
 function Pool.__mproc_encode()
-  errors.raise("a pool belongs to the process that made it; make another one there, or send it tasks through a queue")
+  return nil, "a pool belongs to the process that made it; make another one there, or send it tasks through a queue"
 end
 
 -- --- making ---

@@ -196,7 +196,7 @@ function Future:__mproc_wait()
 end
 
 function Future.__mproc_encode()
-  errors.raise("a future belongs to the process that made its pool; get() its result and send that")
+  return nil, "a future belongs to the process that made its pool; get() its result and send that"
 end
 
 -- --- several ---
