@@ -71,7 +71,7 @@ describe("an object of a manager", function()
       kept = c
     end
     blame.caller(function() kept:add(1) end, "the proxy of 'Counter' is closed")
-    blame.caller(function() mproc.encode(kept) end, "cannot send: the proxy is closed")
+    blame.caller(function() mproc.encode(kept) end, "cannot send value: the proxy is closed")
     assert.matches(", closed$", tostring(kept))
   end)
 
