@@ -64,7 +64,9 @@ end
 
 local function lines_of(one, order)
   local lines = { title(one) }
-  local all = { #one.workers > 0 and workers(one, order) or { "no worker has joined" }, pools(one) }
+  local nobody = one.workers_hidden and "this user may not see the workers; an owner's address shows them"
+    or "no worker has joined"
+  local all = { #one.workers > 0 and workers(one, order) or { nobody }, pools(one) }
   for _, part in ipairs(all) do
     table.move(part, 1, #part, #lines + 1, lines)
     lines[#lines + 1] = #part > 0 and "" or nil

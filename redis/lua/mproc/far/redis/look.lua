@@ -28,13 +28,13 @@ end
 local View = {}
 View.__index = View
 
--- The reply, or nil when it may not be asked or there is nothing. Raises nothing.
+-- The reply, or nil when it may not be asked (then true follows) or there is nothing. Raises nothing.
 local function ask(self, ...)
   local reply, text, kind = self.session:call(SECONDS, ...)
   if kind == "disconnected" then
     self.lost = text
   end
-  return reply
+  return reply, kind == "refused"
 end
 
 local function milliseconds_of(id)
@@ -89,8 +89,9 @@ end
 
 local function workers_of(self, now, before)
   local leases, infos, hand = {}, pairs_of(ask(self, "HGETALL", self.keys.info)), hand_of(self)
-  local flat, list, earlier = ask(self, "ZRANGE", self.keys.workers, 0, -1, "WITHSCORES") or {}, {}, {}
-  for i = 1, #flat, 2 do
+  local flat, may_not = ask(self, "ZRANGE", self.keys.workers, 0, -1, "WITHSCORES")
+  local list, earlier = {}, {}
+  for i = 1, #(flat or {}), 2 do
     leases[flat[i]] = tonumber(flat[i + 1])
   end
   for _, worker in ipairs(before and before.workers or {}) do
@@ -104,7 +105,7 @@ local function workers_of(self, now, before)
     list[#list + 1] = worker
   end
   table.sort(list, function(a, b) return a.name < b.name end)
-  return list
+  return list, may_not
 end
 
 local function result_keys(self)
@@ -146,8 +147,8 @@ end
 
 -- --- a view ---
 
--- One look: url, queue, time (of the server), length, hand, waiting, lag (or nil), oldest, workers, pools. Or nil and
--- why not. before: the look before, for rates.
+-- One look: url, queue, time (of the server), length, hand, waiting, lag (or nil), oldest, workers, workers_hidden
+-- (this user may not ask for them), pools. Or nil and why not. before: the look before, for rates.
 function View:take(before)
   self.lost = nil
   local time, text = self.session:try()
@@ -162,8 +163,9 @@ function View:take(before)
   local one = {
     url = self.target.shown, queue = self.target.queue, time = now, length = length, hand = group.pending or 0,
     waiting = math.max(0, length - (group.pending or 0)), lag = group.lag or nil,
-    oldest = oldest_waiting(self, group, now), workers = workers_of(self, now, before), pools = pools_of(self),
+    oldest = oldest_waiting(self, group, now), pools = pools_of(self),
   }
+  one.workers, one.workers_hidden = workers_of(self, now, before)
   if self.lost then
     return nil, self.lost
   end
