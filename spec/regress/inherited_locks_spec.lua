@@ -50,6 +50,7 @@ local PROGRAM = [[
   end
 
   -- The parent is the one that dies.
+  ready:clear()
   local first = mproc.Lock()
   local p = mproc.Process(function()
     first:acquire()
@@ -57,8 +58,7 @@ local PROGRAM = [[
     mproc.Process{ target = function() child:kill() end }:start():join(10)
     mproc.sleep(60)
   end):start()
-  ready:clear()
-  assert(ready:wait(10))
+  assert(ready:wait(20))
   mproc.sleep(0.2)
   p:kill()
   print("parent", p:join(10), first:acquire(5))
