@@ -10,8 +10,7 @@ local program = require("spec.support.program")
 
 local function run(source, more)
   local r = program.text(source, { seconds = 40, env = ENV .. " " .. (more or "") })
-  -- Shells of 64 bits that a program of 32 starts cannot load its library, and say so.
-  assert.equal("", (r.err:gsub("ERROR: ld%.so: object [^\n]*%(wrong ELF class: ELFCLASS32%)[^\n]*\n", "")))
+  assert.equal("", r.err) -- programs it starts would load the library too, and may be of another C library: there are none
   return r.out
 end
 
@@ -36,7 +35,7 @@ describe("a server of names that is silent", function()
         local parent = mproc.getpid()
         local p = mproc.Process(function()
           mproc.sleep(0.3)
-          os.execute("kill -INT " .. parent)
+          require("hostile").kill(parent, 2)
         end):start()
         local began = mproc.time()
         local ok, err = pcall(%s)
@@ -78,9 +77,9 @@ describe("a server of names that is silent", function()
       local asking
       for _ = 1, 100 do -- who asks for a name ends with who waits for it
         asking = 0
-        local ps <close> = io.popen("ps -A -o args=")
-        for line in ps:lines() do
-          local program, script = line:match("^(%S+) (%S+)")
+        for pid in require("lfs").dir("/proc") do
+          local file <close> = tonumber(pid) and io.open("/proc/" .. pid .. "/cmdline")
+          local program, script = (file and file:read("a") or ""):match("^(%Z+)%z(%Z+)")
           asking = asking + (program and program:find("lua", 1, true) and script == arg[0] and 1 or 0)
         end
         if asking == 1 then break end
