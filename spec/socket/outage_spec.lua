@@ -10,7 +10,7 @@ local program = require("spec.support.program")
 
 local function run(source, more)
   local r = program.text(source, { seconds = 40, env = ENV .. " " .. (more or "") })
-  assert.equal("", r.err) -- programs it starts would load the library too, and may be of another C library: there are none
+  assert.equal("", r.err) -- nothing is started, which would load the library too, and may be of another C library
   return r.out
 end
 
