@@ -70,7 +70,7 @@ KILLS ?= 10000
 CAMPAIGNS = $(filter %_campaign_test,$(CTESTS))
 
 ctest: $(CTESTS) ## C tests
-	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) MP_KILLS=$$((($(KILLS) - 1) / $(words $(CAMPAIGNS)) + 1)) \
+	@MP_STRIDE=$(MP_STRIDE) MP_OFFSET=$(MP_OFFSET) MP_KILLS=$$((($(KILLS) - 1) / $(or $(filter-out 0,$(words $(CAMPAIGNS))),1) + 1)) \
 	  MP_KILLS_container=$(KILLS) \
 	  scripts/run-ctests.sh $(BUILD)/ctest-summary $(CTESTS)
 

@@ -53,12 +53,16 @@ MP_HOT_AFTER_FORK static _Noreturn void leave(int code, int how) {
   mp_os_leave(code);
 }
 
-MP_HOT_AFTER_FORK _Noreturn void mp_lua_run_child(lua_State *L) {
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
-  char text[FAILURE_TEXT]; /* nothing of Lua's: without memory it would raise, into what a fork's parent runs */
-  const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised";
+/* With nothing of Lua's: without memory it would raise, into what a fork's parent runs. */
+MP_SELDOM static void tell_failure(const char *why) {
+  char text[FAILURE_TEXT];
   int n = snprintf(text, sizeof text, "mproc: pid %d failed: %.*s\n", (int)getpid(), FAILURE_TEXT - 64, why);
   mp_os_write_line(STDERR_FILENO, text, (size_t)n);
+}
+
+MP_HOT_AFTER_FORK _Noreturn void mp_lua_run_child(lua_State *L) {
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) leave((int)lua_tointeger(L, -1), 0);
+  tell_failure(lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the entry raised");
   leave(EXIT_FAILURE, 0);
 }
 

@@ -50,7 +50,7 @@ void mp_os_path_remove(const char *path, uint64_t identity) {
   forget(identity);
 }
 
-void mp_os_paths_leave(void) {
+MP_HOT_AFTER_FORK void mp_os_paths_leave(void) {
   for (const kept *k = all; k; k = k->next)
     if (k->owner == getpid() && mp_os_path_identity(k->path) == k->identity) unlink(k->path);
 }

@@ -17,6 +17,7 @@ typedef struct forked {
 } forked;
 
 MP_BSS_TAIL forked mp_process_forked_table[MP_PROC_MOST];
+MP_BSS_TAIL char mp_process_fork_buffer[MP_INLINE_MAX];
 static forked *const table = mp_process_forked_table;
 static unsigned top;
 
@@ -76,9 +77,8 @@ static int tend(void *alone) {
 }
 
 static bool take(mp_shm_queue *q, mp_process_fork_request *to, const mp_shm_wait *w) {
-  static _Alignas(16) char room[MP_INLINE_MAX];
   mp_shm_incoming g;
-  int err = mp_shm_queue_get(q, room, &g, w);
+  int err = mp_shm_queue_get(q, mp_process_fork_buffer, &g, w);
   if (err) return false;
   bool whole = g.len == sizeof *to;
   if (whole) memcpy(to, g.data, sizeof *to);

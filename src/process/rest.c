@@ -59,7 +59,8 @@ void mp_process_rests_step(void) {
   }
 }
 
-void mp_process_rests_finish(void) {
+MP_HOT_AFTER_FORK void mp_process_rests_finish(void) {
+  if (!rests) return; /* each child comes here */
   uint64_t until = mp_os_now() + PATIENCE;
   for (mp_process_rest *r = rests; r; r = r->next) {
     if (!mp_process_rest_is_own(r)) continue;

@@ -10,7 +10,8 @@
 
 #define NO_STEP UINT64_MAX
 
-static mp_shm_object_type_info types[MP_TYPES];
+MP_BSS_TAIL mp_shm_object_type_info mp_shm_object_types[MP_TYPES];
+static mp_shm_object_type_info *const types = mp_shm_object_types;
 static MP_PROCESS_LOCAL bool
     late; /* some bit of my reference bitmap has no use any more: the arena lock was busy, or the object is claimed */
 
