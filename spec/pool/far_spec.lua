@@ -2,6 +2,7 @@
 -- Pools over several machines, as far as the core is concerned: with an engine of the spec's own, whose keeper runs the
 -- tasks itself. The real one's specs are the rock's.
 
+local blame = require("spec.support.blame")
 local core = require("mproc.core")
 local leaks = require("spec.support.leaks")
 local mproc = require("mproc")
@@ -201,9 +202,9 @@ describe("a pool over several machines", function()
   it("refuses what has a meaning on one machine only, by its path", function()
     local pool <close> = mproc.Pool{ url = URL }
     local lock, queue = mproc.Lock(), mproc.Queue()
-    local _, err = pcall(pool.map, pool, tools.double, { 1, { lock = lock } })
-    assert.equal("cannot send items[2].lock: a lock lives in one machine's memory", err)
-    _, err = pcall(pool.apply, pool, tools.double, { 1, { q = queue } })
+    blame.caller(function() pool:map(tools.double, { 1, { lock = lock } }) end,
+      ": cannot send items[2].lock: a lock lives in one machine's memory")
+    local _, err = pcall(pool.apply, pool, tools.double, { 1, { q = queue } })
     assert.matches("cannot send args[2].q: a queue lives in one machine's memory", err, 1, true)
     _, err = pcall(pool.apply, pool, tools.double, { { f = print } })
     assert.matches("cannot send args[1].f: ", err, 1, true)
